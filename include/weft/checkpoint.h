@@ -1,0 +1,36 @@
+/* Checkpoints: a directory run/step-000123 with one HDF5 file a rank, an index that shows whole
+ * tensors to h5ls and h5py, and a MANIFEST with shapes, slabs and digests. A save is committed by
+ * one rename after everything is on disk; a crash at any instant leaves the older ones whole.
+ *
+ * Everything that was set up (modules, optimizers, loaders), every logger, and what weft_track
+ * names is in it. Saved on any number of ranks under any strategy, it loads on any other. */
+#ifndef WEFT_CHECKPOINT_H
+#define WEFT_CHECKPOINT_H
+#include <weft/base.h>
+#include <weft/status.h>
+WEFT_BEGIN
+
+/* Saves the current step under dir, which is made if need be. Collective. A failure is reported,
+ * leaves dir's older checkpoints as they were, and does not stick: training may go on.
+ * @return WEFT_OK (also if this step is already there), WEFT_EIO, WEFT_ENOMEM. */
+WEFT_API weft_status weft_save(weft_fabric *f, const char *dir);
+/* The same in the background where that can be had; today it is weft_save and says so once.
+ * @return as weft_save; WEFT_SYNCHRONOUS instead of WEFT_OK. */
+WEFT_API weft_status weft_save_async(weft_fabric *f, const char *dir);
+
+/* Loads the newest good checkpoint under dir; if dir holds none, does nothing. A damaged one is
+ * named in a warning and the one before it is tried. Checkpoints that exist but are all bad, or do
+ * not fit the program, stick (WEFT_EFORMAT, WEFT_ECONFIG), and nothing has changed then. dir is
+ * also where weft_close makes its final save. Collective.
+ * @return WEFT_OK, also if there was nothing: weft_step_count() tells. */
+WEFT_API weft_status weft_resume(weft_fabric *f, const char *dir);
+/* Loads one checkpoint directory (run/step-000123). Errors stick. Collective. */
+WEFT_API weft_status weft_load(weft_fabric *f, const char *checkpoint);
+
+/* Makes the caller's variables part of every checkpoint, under name ("best_loss"). They must live
+ * until weft_close; rank 0's values are saved and all ranks get them. */
+WEFT_API weft_status weft_track_f64(weft_fabric *f, const char *name, double *values, int64_t n);
+WEFT_API weft_status weft_track_i64(weft_fabric *f, const char *name, int64_t *values, int64_t n);
+
+WEFT_END
+#endif

@@ -1,0 +1,103 @@
+/* The fabric: opens devices and communication, sets up what the user made, closes everything. */
+#ifndef WEFT_FABRIC_H
+#define WEFT_FABRIC_H
+#include <weft/base.h>
+#include <weft/data.h>
+#include <weft/nn.h>
+#include <weft/optim.h>
+#include <weft/status.h>
+WEFT_BEGIN
+
+/* Options of weft_open; names and accepted words are Fabric's. Each can also be given as
+ * --option=value on the command line (these are removed from argv), as WEFT_OPTION=value in the
+ * environment, and as text. The command line wins over the environment, which wins over the code. */
+typedef struct weft_open_options {
+    const char *accelerator WEFT_INIT; /* "auto" (default), "cpu", "gpu", "cuda" */
+    const char *strategy WEFT_INIT;    /* "auto" (default), "single", "ddp" */
+    const char *devices WEFT_INIT;     /* "auto" (default) or processes a node, "2"; see launch */
+    int num_nodes WEFT_INIT;           /* default: what the launcher says */
+    const char *precision WEFT_INIT;   /* "32-true" (default), "64-true" */
+    const char *nonfinite WEFT_INIT;   /* non-finite gradients: "error" (default), "skip", "ignore" */
+    uint64_t seed WEFT_INIT;           /* of parameters and data order; default 0 */
+    int threads WEFT_INIT;             /* a rank; default: cores given to the rank */
+    int log_every WEFT_INIT;           /* steps between fetches of logged values; default 10 */
+    double timeout WEFT_INIT;          /* seconds a collective may wait for a peer; default 1800 */
+    int bucket_mb WEFT_INIT;           /* size of a gradient bucket; default 25 */
+    int keep WEFT_INIT;                /* checkpoints kept, oldest go first; default 3 */
+    WEFT_PTR(weft_open_options)
+} weft_open_options;
+#define WEFT_OPEN(...) WEFT__ARGS(weft_open_options, __VA_ARGS__)
+
+/* Opens a fabric. argc and argv may be NULL; with them, Weft's own options are taken out of them.
+ * MPI is initialised unless the program has done so or runs alone, without a launcher, where it has
+ * nothing to do; what we initialised, the last weft_close finalises. A program started alone with devices=N starts itself again under mpirun as N ranks: in the
+ * parent weft_open then returns WEFT_RELAUNCHED after they ended, and weft_close their exit status.
+ * Collective over MPI_COMM_WORLD (<weft/mpi.h> takes any other communicator).
+ * @param[out] f  set even on failure, so that it can carry the message to weft_close.
+ * @return 0, WEFT_RELAUNCHED, or WEFT_EARG, WEFT_ECONFIG, WEFT_ENOTSUP, WEFT_EMPI, WEFT_ENOMEM. */
+WEFT_API weft_status weft_open(weft_fabric **f, int *argc, char ***argv,
+                               const weft_open_options *o);
+/* The same from text, "strategy=ddp devices=2". */
+WEFT_API weft_status weft_open_text(weft_fabric **f, int *argc, char ***argv, const char *options);
+
+/* Ends it: makes the final save if weft_resume named a directory and no error sticks, reports the
+ * error that sticks once, frees everything made from f, and sets *f to NULL. Collective.
+ * @return fit for main: 0, or 1..125 after an error. */
+WEFT_API int weft_close(weft_fabric **f);
+
+/* Puts m and o (may be NULL) under the strategy, in place: parameters come into being, alike on all
+ * ranks, and both become part of every checkpoint. Once each (WEFT_ESTATE). Collective. */
+WEFT_API weft_status weft_setup(weft_fabric *f, weft_module *m, weft_optimizer *o);
+WEFT_API weft_status weft_setup_module(weft_fabric *f, weft_module *m);
+WEFT_API weft_status weft_setup_optimizer(weft_fabric *f, weft_optimizer *o);
+/* Makes l a training loader: weft_next on it is the step's edge and its position is saved. */
+WEFT_API weft_status weft_setup_loader(weft_fabric *f, weft_loader *l);
+
+/* The step's edge for loops without a loader. Collective. @return the agreed error, or 0. */
+WEFT_API weft_status weft_step_end(weft_fabric *f);
+/* True once per step number, when the steps taken are a multiple of n. Not collective. */
+WEFT_API bool weft_every(weft_fabric *f, int64_t n);
+/* Steps taken: calls of weft_step, also skipped ones, also those before a resume. */
+WEFT_API int64_t weft_step_count(const weft_fabric *f);
+
+/* Properties. Valid from weft_open to weft_close; strings are borrowed. */
+WEFT_API int weft_global_rank(const weft_fabric *f);
+WEFT_API int weft_local_rank(const weft_fabric *f);
+WEFT_API int weft_node_rank(const weft_fabric *f);
+WEFT_API int weft_world_size(const weft_fabric *f);
+WEFT_API int weft_num_nodes(const weft_fabric *f);
+WEFT_API bool weft_is_global_zero(const weft_fabric *f);
+WEFT_API int weft_threads(const weft_fabric *f);
+WEFT_API uint64_t weft_seed(const weft_fabric *f);
+WEFT_API const char *weft_accelerator_name(const weft_fabric *f);
+WEFT_API const char *weft_strategy_name(const weft_fabric *f);
+WEFT_API const char *weft_precision_name(const weft_fabric *f);
+WEFT_API const char *weft_device_name(const weft_fabric *f);    /* "cpu" */
+WEFT_API const char *weft_kernel_set(const weft_fabric *f); /* of the GEMM, "BLIS 0.9.0 skx" */
+WEFT_API const char *weft_hostname(const weft_fabric *f);
+WEFT_API int weft_logger_count(const weft_fabric *f);
+WEFT_API weft_logger *weft_logger_at(const weft_fabric *f, int i); /* 0 is the primary one */
+
+/* Sums values[0..n) over all ranks, in place, in f64. For metrics: counts and sums of losses.
+ * Collective. Outputs are untouched on failure. */
+WEFT_API weft_status weft_sum_over_ranks(weft_fabric *f, double *values, int64_t n);
+/* Waits for all ranks. Collective. */
+WEFT_API weft_status weft_barrier(weft_fabric *f);
+
+/* Seconds spent since the last call, by part of the step, of this rank. */
+typedef struct weft_timing {
+    double data, forward, backward, communication, optimizer, step;
+    int64_t steps;
+} weft_timing;
+WEFT_API weft_timing weft_timing_take(weft_fabric *f);
+
+/* What travelled: counts since weft_open, for tests and benchmarks. */
+typedef struct weft_traffic {
+    int64_t collectives;       /* all collective calls */
+    int64_t gradient_reduces;  /* named gradient collectives */
+    int64_t gradient_bytes;    /* their payload, padding and verdict words not counted */
+} weft_traffic;
+WEFT_API weft_traffic weft_traffic_count(const weft_fabric *f);
+
+WEFT_END
+#endif

@@ -1,0 +1,30 @@
+/* Metrics. Values are fetched at the step's edge, never where they are logged, so that logging does
+ * not wait for a device; rank 0 writes. */
+#ifndef WEFT_LOGGER_H
+#define WEFT_LOGGER_H
+#include <weft/base.h>
+#include <weft/status.h>
+#include <weft/tensor.h>
+WEFT_BEGIN
+
+/* Logs a tensor with one element under name for the current step: its mean over the global batch
+ * (ranks weighted by their rows), fetched and combined once every `log_every` steps (an option of
+ * weft_open). Call it on all ranks alike. A failure to log is reported once and does not stick. */
+WEFT_API weft_status weft_log(weft_fabric *f, const char *name, weft_tensor *value);
+/* Logs a number that rank 0 has. */
+WEFT_API weft_status weft_log_value(weft_fabric *f, const char *name, double value);
+/* Logs the step's breakdown as time/data, time/forward, time/backward, time/communication,
+ * time/optimizer (seconds, mean since the last call's interval). */
+WEFT_API weft_status weft_log_timing(weft_fabric *f);
+
+/* Loggers. Each becomes one of the fabric's; made alike on all ranks, they write on rank 0.
+ * csv: columns step, epoch, wall_s and the names; a row is flushed as it is written, so it survives
+ *      SIGKILL; a new name adds a column; after a resume, rows beyond the resumed step are cut.
+ * console: progress with loss, samples/s and time left on stderr: a bar on a terminal, a line every
+ *      few seconds otherwise. */
+WEFT_API weft_logger *weft_logger_csv(weft_fabric *f, const char *path);
+WEFT_API weft_logger *weft_logger_console(weft_fabric *f);
+WEFT_API weft_logger *weft_logger_null(weft_fabric *f);
+
+WEFT_END
+#endif

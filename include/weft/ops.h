@@ -1,0 +1,51 @@
+/* Operations: functions from tensors to tensors, recorded for weft_backward.
+ *
+ * All share these rules. Inputs may have any strides. NULL in gives NULL out, silently: an error
+ * has stuck before. A failure sticks to the fabric and gives NULL. Results live until the step's
+ * edge. Accepted: f32 and f64, unless said otherwise. Not collective; enqueued on the device's
+ * stream. Errors: WEFT_ESHAPE, WEFT_EDTYPE, WEFT_EHANDLE, WEFT_ENOMEM, and what is named. */
+#ifndef WEFT_OPS_H
+#define WEFT_OPS_H
+#include <weft/base.h>
+#include <weft/tensor.h>
+WEFT_BEGIN
+
+/* a + b and a * b, elementwise. Shapes broadcast as in NumPy: aligned at the last dimension, and
+ * dimensions of size 1 stretch. */
+WEFT_API weft_tensor *weft_add(weft_tensor *a, weft_tensor *b);
+WEFT_API weft_tensor *weft_mul(weft_tensor *a, weft_tensor *b);
+/* alpha * x. */
+WEFT_API weft_tensor *weft_scale(weft_tensor *x, double alpha);
+/* a b, the matrix product: (M,K) x (K,N) -> (M,N). */
+WEFT_API weft_tensor *weft_matmul(weft_tensor *a, weft_tensor *b);
+/* x w^T + b: x (...,I), w (O,I), b (O) or NULL -> (...,O). */
+WEFT_API weft_tensor *weft_linear(weft_tensor *x, weft_tensor *w, weft_tensor *b);
+/* relu(x w^T + b) in one pass over the result. */
+WEFT_API weft_tensor *weft_linear_relu(weft_tensor *x, weft_tensor *w, weft_tensor *b);
+/* max(x, 0). The gradient at 0 is 0. */
+WEFT_API weft_tensor *weft_relu(weft_tensor *x);
+/* The same elements, row-major, in another shape. One extent may be -1 and is worked out. Shares
+ * memory where the strides allow it. */
+WEFT_API weft_tensor *weft_reshape(weft_tensor *x, int rank, const int64_t *shape);
+/* x with dimensions a and b exchanged. Shares memory. */
+WEFT_API weft_tensor *weft_transpose(weft_tensor *x, int a, int b);
+/* Sum and mean over dimension dim (negative: from the last), which is dropped, or over all
+ * dimensions for WEFT_ALL, which gives rank 0. The mean of nothing is NaN. */
+#define WEFT_ALL INT32_MAX
+WEFT_API weft_tensor *weft_sum(weft_tensor *x, int dim);
+WEFT_API weft_tensor *weft_mean(weft_tensor *x, int dim);
+/* exp(x) / sum exp(x) over the last dimension, computed after subtracting the row's maximum. */
+WEFT_API weft_tensor *weft_softmax(weft_tensor *x);
+/* The mean over the batch of -log softmax(logits)[label]: logits (B,C), labels (B) of type u8, i32
+ * or i64 -> rank 0. A label outside 0..C-1 is WEFT_EDATA and names rank and sample. */
+WEFT_API weft_tensor *weft_cross_entropy(weft_tensor *logits, weft_tensor *labels);
+/* The same, summed instead of averaged. */
+WEFT_API weft_tensor *weft_cross_entropy_sum(weft_tensor *logits, weft_tensor *labels);
+/* x in another floating point type; integers become numbers. */
+WEFT_API weft_tensor *weft_cast(weft_tensor *x, weft_dtype dtype);
+/* How many rows of logits (B,C) have their maximum at the label (the first maximum counts), as an
+ * f64 of rank 0, without gradient. Over ranks: sum it. */
+WEFT_API weft_tensor *weft_count_correct(weft_tensor *logits, weft_tensor *labels);
+
+WEFT_END
+#endif

@@ -1,0 +1,47 @@
+/* A communicator: ranks that reduce, gather and agree. Buffers are host addresses that the
+ * communicator reaches (a device's memory through its `host`). All calls are collective over the
+ * communicator, except send and recv. */
+#ifndef WEFT_SYS_COMM_H
+#define WEFT_SYS_COMM_H
+#include <weft/base.h>
+#include <weft/status.h>
+WEFT_BEGIN
+
+typedef struct weft_comm weft_comm;
+typedef enum weft_reduce { WEFT_REDUCE_SUM, WEFT_REDUCE_MIN, WEFT_REDUCE_MAX } weft_reduce;
+
+/* REQUIRED unless marked. Counts are in elements. Types: f32, f64, i32, i64, u8. */
+typedef struct weft_comm_ops {
+    size_t size;
+    const char *name;
+    weft_status (*all_reduce)(weft_comm *c, void *buf, int64_t n, weft_dtype t, weft_reduce op);
+    /* out[n] = this rank's n of the element-wise sum of in[world * n]. */
+    weft_status (*reduce_scatter)(weft_comm *c, void *out, const void *in, int64_t n, weft_dtype t);
+    /* out[sum of counts] = the ranks' in[counts[rank]] one after the other. out may hold in at its
+     * place already. */
+    weft_status (*all_gather)(weft_comm *c, void *out, const int64_t *counts, const void *in,
+                              weft_dtype t);
+    weft_status (*broadcast)(weft_comm *c, void *buf, int64_t bytes, int root);
+    weft_status (*barrier)(weft_comm *c);
+    weft_status (*send)(weft_comm *c, const void *buf, int64_t bytes, int to, int tag);
+    weft_status (*recv)(weft_comm *c, void *buf, int64_t bytes, int from, int tag);
+    /* Ranks of equal color form a new communicator, ordered by key, then rank; color < 0: none. */
+    weft_status (*split)(weft_comm *c, int color, int key, weft_comm **out);
+    void (*free)(weft_comm *c);
+    /* OPTIONAL: memory that is reduced fastest. Default: malloc, aligned to 64 bytes. */
+    void *(*alloc)(weft_comm *c, size_t bytes);
+    void (*release)(weft_comm *c, void *p);
+} weft_comm_ops;
+
+struct weft_comm {
+    const weft_comm_ops *ops;
+    void *self;
+    int rank, world;
+    uint64_t sequence; /* collectives begun; every one has a number and a name */
+    const char *last;  /* name of the last one begun */
+    double timeout;    /* seconds a collective may wait */
+    bool lost;         /* a peer is gone: no call may be made any more */
+};
+
+WEFT_END
+#endif

@@ -1,0 +1,47 @@
+/* A device: memory, streams and kernels. */
+#ifndef WEFT_SYS_DEVICE_H
+#define WEFT_SYS_DEVICE_H
+#include <weft/sys/kernels.h>
+WEFT_BEGIN
+
+typedef struct weft_device weft_device;
+
+/* Memory and streams. `self` is the device's own. REQUIRED unless marked OPTIONAL. */
+typedef struct weft_device_ops {
+    size_t size;      /* sizeof(weft_device_ops) */
+    const char *name; /* "cpu" */
+    /* True: kernels and copies are done when they return, so flags may be read at once. */
+    bool immediate;
+    weft_status (*open)(weft_device *d, int index, int threads);
+    void (*close)(weft_device *d);
+    weft_status (*alloc)(weft_device *d, size_t bytes, weft_dev *out); /* 64-byte aligned */
+    void (*free)(weft_device *d, weft_dev p, size_t bytes);
+    weft_status (*stream_new)(weft_device *d, weft_stream **out);
+    void (*stream_free)(weft_stream *s);
+    weft_status (*sync)(weft_stream *s); /* waits for all that was enqueued */
+    weft_status (*upload)(weft_stream *s, weft_dev dst, const void *src, size_t bytes);
+    weft_status (*download)(weft_stream *s, void *dst, weft_dev src, size_t bytes); /* waits */
+    weft_status (*move)(weft_stream *s, weft_dev dst, weft_dev src, size_t bytes);
+    weft_status (*zero)(weft_stream *s, weft_dev dst, size_t bytes);
+    /* OPTIONAL. The host address of device memory, for devices that compute in host memory; NULL
+     * if there is none. */
+    void *(*host)(weft_device *d, weft_dev p);
+    /* OPTIONAL. Describes the GEMM kernels, "BLIS 0.9.0 skx". */
+    const char *(*kernel_set)(weft_device *d);
+    const weft_kernels *kernels;
+} weft_device_ops;
+
+struct weft_device {
+    const weft_device_ops *ops;
+    void *self;
+    int index;
+    int threads;
+};
+
+struct weft_stream {
+    weft_device *device;
+    void *self;
+};
+
+WEFT_END
+#endif

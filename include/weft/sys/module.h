@@ -1,0 +1,54 @@
+/* A module of the user's own. Built-in ones use the same door:
+ *
+ *     weft_module *m = weft_module_new(f, &my_ops, &my, sizeof my);      copies my into the module
+ *     weft_module_param(m, "weight", 2, shape, WEFT_UNIFORM(lo, hi));
+ *     weft_module_child(m, "head", weft_nn_linear(f, 8, 2));
+ */
+#ifndef WEFT_SYS_MODULE_H
+#define WEFT_SYS_MODULE_H
+#include <weft/nn.h>
+#include <weft/sys/state.h>
+WEFT_BEGIN
+
+typedef struct weft_module_ops {
+    size_t size; /* sizeof(weft_module_ops) */
+    const char *name;
+    /* REQUIRED. Builds the result from x and the module's parameters with ops and with
+     * weft_forward of its children. */
+    weft_tensor *(*forward)(weft_module *m, void *self, weft_tensor *x);
+    /* OPTIONAL. forward of m followed by next, if m can do both at once, else NULL. */
+    weft_tensor *(*fused)(weft_module *m, void *self, weft_tensor *x, weft_module *next);
+    /* OPTIONAL. State beyond the parameters. */
+    weft_status (*state)(void *self, weft_visitor *v);
+    /* OPTIONAL. Frees what self points to; self itself belongs to the module. */
+    void (*destroy)(void *self);
+} weft_module_ops;
+
+/* How a parameter starts: uniform in [lo, hi), or lo everywhere if they are equal. */
+typedef struct weft_init {
+    double lo, hi;
+} weft_init;
+#ifdef __cplusplus
+#define WEFT_UNIFORM(lo, hi) (weft_init{(lo), (hi)})
+#else
+#define WEFT_UNIFORM(lo, hi) ((weft_init){(lo), (hi)})
+#endif
+#define WEFT_CONSTANT(v) WEFT_UNIFORM(v, v)
+
+/* @return NULL after an error; ops must outlive the module. */
+WEFT_API weft_module *weft_module_new(weft_fabric *f, const weft_module_ops *ops, const void *self,
+                                      size_t bytes);
+/* The parameter's tensor; its memory comes at setup. */
+WEFT_API weft_tensor *weft_module_param(weft_module *m, const char *name, int rank,
+                                        const int64_t *shape, weft_init init);
+/* Makes child part of m, under name. A module has one parent. @return child. */
+WEFT_API weft_module *weft_module_child(weft_module *m, const char *name, weft_module *child);
+/* A parameter of m itself (not of its children) by name; NULL if there is none. */
+WEFT_API weft_tensor *weft_module_own(weft_module *m, const char *name);
+WEFT_API const weft_module_ops *weft_module_table(const weft_module *m);
+/* The fabric that m was made from. */
+WEFT_API weft_fabric *weft_module_fabric(const weft_module *m);
+WEFT_API void *weft_module_self(weft_module *m);
+
+WEFT_END
+#endif

@@ -1,0 +1,82 @@
+/* An operation with its own gradient. Fill a const weft_op, pass it by pointer to weft_apply; the
+ * built-in ones use the same door. */
+#ifndef WEFT_SYS_OP_H
+#define WEFT_SYS_OP_H
+#include <weft/sys/device.h>
+#include <weft/tensor.h>
+WEFT_BEGIN
+
+#define WEFT_OP_INPUTS 4 /* the most inputs of an op */
+#define WEFT_OP_SAVED 2  /* the most arrays an op may save for its backward */
+
+/* What an op computes in under mixed precision: its row of the cast policy. */
+typedef enum weft_cast_policy {
+    WEFT_CAST_NONE,    /* inputs as they are */
+    WEFT_CAST_LOW,     /* the low type: matrix products */
+    WEFT_CAST_F32,     /* f32 at least: losses, sums, softmax */
+    WEFT_CAST_PROMOTE  /* the widest of the inputs */
+} weft_cast_policy;
+
+/* Elements in memory: how an op sees a tensor. Plain data, valid for the call. */
+typedef struct weft_view {
+    weft_dev data; /* of element (0, 0, ...) */
+    weft_dtype dtype;
+    int rank;
+    int64_t shape[WEFT_MAX_RANK];
+    int64_t stride[WEFT_MAX_RANK]; /* in elements */
+    int64_t numel;
+} weft_view;
+
+typedef struct weft_op_call weft_op_call;
+
+typedef struct weft_op {
+    size_t size; /* sizeof(weft_op) */
+    const char *name;
+    weft_cast_policy cast;
+    size_t attr_size;  /* bytes of attributes, copied at weft_apply; at most 128 */
+    int contiguous;    /* 1: inputs are made contiguous first */
+    /* REQUIRED. Checks inputs and attributes, fills c->out's dtype, rank and shape, and numel and
+     * dtype of each c->saved it wants. Message through weft_op_fail. */
+    weft_status (*shape)(weft_op_call *c);
+    /* REQUIRED. Computes c->out (contiguous, uninitialised) and c->saved from c->in. */
+    weft_status (*forward)(weft_op_call *c);
+    /* OPTIONAL: without it the op has no gradient, and its result needs none. Overwrites c->gin[i]
+     * (contiguous, in the shape of input i) where c->want[i], from c->gout (contiguous), c->in,
+     * c->out and c->saved. */
+    weft_status (*backward)(weft_op_call *c);
+    /* OPTIONAL. The result is a view of input 0: fill c->out's data and stride too; no forward. */
+    int view;
+    /* How the result relates to the batch in dimension 0 of its inputs (gradients are sums). */
+    enum { WEFT_ROWS_KEEP, WEFT_ROWS_MEAN, WEFT_ROWS_SUM } rows;
+} weft_op;
+
+struct weft_op_call {
+    const weft_op *op;
+    weft_fabric *fabric;
+    weft_device *device;
+    weft_stream *stream;
+    const weft_kernels *k;
+    void *attr; /* the call's own copy */
+    int nin;
+    weft_view in[WEFT_OP_INPUTS];
+    weft_view out;
+    weft_view saved[WEFT_OP_SAVED];
+    weft_view gout;
+    weft_view gin[WEFT_OP_INPUTS];
+    bool want[WEFT_OP_INPUTS];
+    int rows;              /* shape and forward may set it; starts as op->rows */
+    const int64_t *sample; /* data set index of each row of the batch, or NULL */
+};
+
+/* Applies op to n inputs and records it. attr: attr_size bytes, copied. NULL after an error. */
+WEFT_API weft_tensor *weft_apply(weft_fabric *f, const weft_op *op, int n,
+                                 weft_tensor *const *inputs, const void *attr);
+/* Sets the message of a failing callback, prefixed with the op's name. @return code. */
+WEFT_API weft_status weft_op_fail(const weft_op_call *c, weft_status code, const char *format, ...)
+    WEFT_PRINTF(3, 4);
+/* The address of a view's first element for user code that computes on the host: waits for the
+ * stream. NULL on devices whose memory the host cannot touch. */
+WEFT_API void *weft_op_host(const weft_op_call *c, const weft_view *v);
+
+WEFT_END
+#endif

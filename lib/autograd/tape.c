@@ -1,0 +1,254 @@
+/* Applying and recording an op: cast, make contiguous, check, compute, note down. */
+#include "autograd/tape.h"
+
+#include "core/alloc.h"
+#include "core/log.h"
+#include "device/device.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+
+weft_status weft__tape_open(weft_fabric *f)
+{
+    f->tape = weft__new(1, sizeof *f->tape);
+    return f->tape ? WEFT_OK : WEFT_ENOMEM;
+}
+
+void weft__tape_close(weft_fabric *f)
+{
+    if (!f->tape)
+        return;
+    weft__free(f->tape->node);
+    weft__free(f->tape);
+    f->tape = NULL;
+}
+
+void weft__tape_edge(weft_fabric *f)
+{
+    f->tape->nodes = 0;
+}
+
+void weft_eval_begin(weft_fabric *f)
+{
+    if (f->tape->eval++ == 0)
+        f->tape->eval_mark = weft__engine_mark(f);
+}
+
+void weft_eval_end(weft_fabric *f)
+{
+    if (f->tape->eval == 0)
+        weft__stick(f, weft__fail(WEFT_ESTATE, "weft_eval_end without weft_eval_begin"));
+    else
+        f->tape->eval--;
+}
+
+static weft_status append(weft__tape *t, weft__node **out)
+{
+    WEFT_TRY(weft__grow(&t->node, &t->room, t->nodes + 1, sizeof *t->node));
+    *out = &t->node[t->nodes++];
+    return WEFT_OK;
+}
+
+weft_status weft__tape_mark(weft_fabric *f, weft_module *m, bool enter)
+{
+    weft__node *n;
+    if (f->tape->eval)
+        return WEFT_OK;
+    WEFT_TRY(append(f->tape, &n));
+    *n = (weft__node){.module = m, .enter = enter};
+    return WEFT_OK;
+}
+
+static bool is_float(weft_dtype t)
+{
+    return t == WEFT_F32 || t == WEFT_F64 || t == WEFT_F16 || t == WEFT_BF16;
+}
+
+static weft_dtype wider(weft_dtype a, weft_dtype b)
+{
+    if (!is_float(a) || a == b)
+        return b;
+    if (weft_dtype_size(a) == weft_dtype_size(b))
+        return WEFT_F32; /* f16 with bf16 */
+    return weft_dtype_size(a) > weft_dtype_size(b) ? a : b;
+}
+
+/* The type that the op's floating point inputs are cast to; WEFT_DEFAULT: as they are. */
+static weft_dtype computes_in(const weft__tape *tape, const weft_op *op, int n,
+                              weft__tensor *const *x)
+{
+    weft_dtype widest = WEFT_DEFAULT;
+    if (op->cast == WEFT_CAST_NONE)
+        return WEFT_DEFAULT;
+    for (int i = 0; i < n; i++)
+        if (x[i] && is_float(x[i]->view.dtype))
+            widest = wider(widest, x[i]->view.dtype);
+    if (op->cast == WEFT_CAST_LOW && tape->low != WEFT_DEFAULT)
+        return tape->low;
+    if (op->cast == WEFT_CAST_F32 && widest != WEFT_F64 && widest != WEFT_DEFAULT)
+        return WEFT_F32;
+    return widest;
+}
+
+/* Resolves the inputs: NULL inputs stay NULL only where they are optional (trailing). */
+static weft_status resolve(weft_fabric *f, const weft_op *op, int n, weft_tensor *const *in,
+                           weft_tensor **token, weft__tensor **x)
+{
+    for (int i = 0; i < n; i++) {
+        weft_fabric *home = NULL;
+        token[i] = in[i];
+        if (!(x[i] = weft__tensor_at(in[i], &home)))
+            return WEFT_EHANDLE;
+        if (home != f)
+            return weft__fail(WEFT_EHANDLE, "%s: input %d belongs to another fabric", op->name, i);
+        if (x[i]->segment && !x[i]->view.data.addr)
+            return weft__fail(WEFT_ESTATE,
+                              "%s: parameter %s has no memory before weft_setup or the first "
+                              "weft_forward",
+                              op->name, x[i]->segment->name);
+    }
+    weft_dtype to = computes_in(f->tape, op, n, x);
+    for (int i = 0; i < n && to != WEFT_DEFAULT; i++)
+        if (is_float(x[i]->view.dtype) && x[i]->view.dtype != to) {
+            token[i] = weft_apply(f, &weft__op_cast, 1, &token[i], &to);
+            if (!(x[i] = weft__tensor_at(token[i], NULL)))
+                return weft__stuck(f) ? weft__stuck(f) : WEFT_ENOMEM;
+        }
+    return WEFT_OK;
+}
+
+static void inherit_rows(weft__tensor *out, int n, weft__tensor *const *x)
+{
+    for (int i = 0; i < n; i++)
+        if (x[i]->rows.batch) {
+            out->rows = x[i]->rows;
+            return;
+        }
+}
+
+/* Gradients are sums: a loss must be one kind of reduction of the batch throughout. */
+static weft_status inherit_reduction(const weft_op_call *c, weft__tensor *out, int n,
+                                     weft__tensor *const *x)
+{
+    weft__reduction r = WEFT__NONE;
+    bool sum = false, other = false;
+    for (int i = 0; i < n; i++) {
+        if (x[i]->reduction != WEFT__NONE)
+            r = x[i]->reduction;
+        sum |= x[i]->reduction == WEFT__SUM;
+        other |= x[i]->reduction == WEFT__MEAN || (n > 1 && x[i]->view.numel == 1 &&
+                                                   x[i]->reduction == WEFT__NONE &&
+                                                   x[i]->wants_grad);
+    }
+    if (sum && other)
+        return weft_op_fail(c, WEFT_EARG,
+                            "a sum over the batch is combined with a mean or with a term that does "
+                            "not come from the batch; ranks could not weigh it: use the mean");
+    if (r == WEFT__NONE && out->rows.batch && c->rows != WEFT_ROWS_KEEP)
+        r = c->rows == WEFT_ROWS_MEAN ? WEFT__MEAN : WEFT__SUM;
+    out->reduction = r;
+    return WEFT_OK;
+}
+
+static weft_status compute(weft_fabric *f, const weft_op *op, weft_op_call *c)
+{
+    for (int i = 0; i < c->nin && op->contiguous; i++)
+        WEFT_TRY(weft__view_packed(f, &c->in[i], &c->in[i]));
+    WEFT_TRY(op->shape(c));
+    if (op->view)
+        return WEFT_OK;
+    WEFT_TRY(weft__scratch_view(f, &c->out));
+    for (int i = 0; i < WEFT_OP_SAVED; i++)
+        if (c->saved[i].dtype != WEFT_DEFAULT)
+            WEFT_TRY(weft__scratch_view(f, &c->saved[i]));
+    return op->forward(c);
+}
+
+static weft_status record(weft_fabric *f, const weft_op_call *c, weft_tensor *const *token,
+                          weft__tensor *const *x, weft__tensor *out)
+{
+    weft__node *n;
+    bool wants = false;
+    for (int i = 0; i < c->nin; i++)
+        wants |= x[i]->wants_grad;
+    if (!wants || !c->op->backward || f->tape->eval)
+        return WEFT_OK;
+    WEFT_TRY(append(f->tape, &n));
+    n->op = c->op;
+    n->module = NULL;
+    n->nin = c->nin;
+    n->out = c->out;
+    n->grad.addr = 0;
+    n->sample = c->sample;
+    memcpy(n->saved, c->saved, sizeof n->saved);
+    memcpy(n->attr, c->attr, c->op->attr_size);
+    for (int i = 0; i < c->nin; i++)
+        n->in[i] = (weft__input){.view = c->in[i], .tensor = token[i], .segment = x[i]->segment,
+                                 .node = x[i]->node, .wants_grad = x[i]->wants_grad};
+    out->node = (int64_t)f->tape->nodes - 1;
+    out->wants_grad = true;
+    return WEFT_OK;
+}
+
+static weft_status apply(weft_fabric *f, const weft_op *op, int n, weft_tensor *const *inputs,
+                         const void *attr, weft_tensor **out)
+{
+    _Alignas(16) unsigned char copy[WEFT__ATTR];
+    weft_tensor *token[WEFT_OP_INPUTS];
+    weft__tensor *x[WEFT_OP_INPUTS] = {NULL}, *y;
+    weft_op_call c = {.op = op, .fabric = f, .device = f->device, .stream = f->stream,
+                      .k = f->device->ops->kernels, .attr = copy, .nin = n, .rows = op->rows};
+    if (op->size != sizeof *op || !op->shape || (!op->forward && !op->view) || n < 1 ||
+        n > WEFT_OP_INPUTS || op->attr_size > WEFT__ATTR)
+        return weft__fail(WEFT_EARG, "weft_apply: the table of op %s is incomplete or too large",
+                          op->name ? op->name : "?");
+    memcpy(copy, attr, attr ? op->attr_size : 0);
+    WEFT_TRY(resolve(f, op, n, inputs, token, x));
+    for (int i = 0; i < n; i++) {
+        c.in[i] = x[i]->view;
+        if (x[i]->rows.batch && !c.sample)
+            c.sample = x[i]->rows.ids;
+    }
+    WEFT_TRY(compute(f, op, &c));
+    if (!(*out = weft__tensor_new(f, &c.out, true, &y)))
+        return WEFT_ENOMEM;
+    inherit_rows(y, n, x);
+    WEFT_TRY(inherit_reduction(&c, y, n, x));
+    return record(f, &c, token, x, y);
+}
+
+weft_tensor *weft_apply(weft_fabric *f, const weft_op *op, int n, weft_tensor *const *inputs,
+                        const void *attr)
+{
+    weft_tensor *out = NULL;
+    for (int i = 0; i < n; i++)
+        if (!inputs[i])
+            return NULL;
+    if (weft__stuck(f))
+        return NULL;
+    weft_status s = apply(f, op, n, inputs, attr, &out);
+    if (s < 0) {
+        if (!weft__stuck(f))
+            weft__stick(f, s);
+        return NULL;
+    }
+    return out;
+}
+
+weft_status weft_op_fail(const weft_op_call *c, weft_status code, const char *format, ...)
+{
+    char text[WEFT__TEXT - 64];
+    va_list args;
+    va_start(args, format);
+    vsnprintf(text, sizeof text, format, args);
+    va_end(args);
+    return weft__fail(code, "%s: %s", c->op->name, text);
+}
+
+void *weft_op_host(const weft_op_call *c, const weft_view *v)
+{
+    if (c->device->ops->sync(c->stream))
+        return NULL;
+    return weft__device_host(c->device, v->data);
+}

@@ -1,0 +1,60 @@
+/* The eager tape: what was computed from what, in the order it was computed. */
+#ifndef AUTOGRAD_TAPE_H
+#define AUTOGRAD_TAPE_H
+#include "flat/flat.h"
+
+#include <weft/autograd.h>
+
+#define WEFT__ATTR 128 /* the most bytes of an op's attributes */
+
+/* An input of a recorded call. A parameter is held as its segment and resolved at backward, never
+ * as an address. */
+typedef struct weft__input {
+    weft_view view;
+    weft_tensor *tensor;
+    weft__segment *segment;
+    int64_t node; /* that made it, -1 for a leaf */
+    bool wants_grad;
+} weft__input;
+
+typedef struct weft__node {
+    const weft_op *op;   /* NULL: a mark */
+    weft_module *module; /* of a mark */
+    bool enter;          /* of a mark: the module's forward begins here */
+    bool reached;        /* in the backward that runs */
+    int nin;
+    weft__input in[WEFT_OP_INPUTS];
+    weft_view out, saved[WEFT_OP_SAVED];
+    weft_dev grad; /* of out, contiguous; addr 0: none yet */
+    const int64_t *sample;
+    _Alignas(16) unsigned char attr[WEFT__ATTR];
+} weft__node;
+
+/* What a strategy wants to know of a backward pass. Any may be NULL. */
+typedef struct weft__hooks {
+    void *self;
+    weft_status (*grad_ready)(void *self, weft__segment *s);
+    weft_status (*module)(void *self, weft_module *m, bool enter);
+} weft__hooks;
+
+typedef struct weft__tape {
+    weft__node *node;
+    size_t nodes, room;
+    int eval;             /* depth of weft_eval_begin */
+    weft__mark eval_mark; /* where the outermost scope began */
+    weft_dtype low;       /* what WEFT_CAST_LOW ops compute in; WEFT_DEFAULT: no such type */
+    weft__hooks hooks;
+} weft__tape;
+
+extern const weft_op weft__op_cast;
+
+weft_status weft__tape_open(weft_fabric *f);
+void weft__tape_close(weft_fabric *f);
+void weft__tape_edge(weft_fabric *f);
+/* Records that a module's forward begins or ends. */
+weft_status weft__tape_mark(weft_fabric *f, weft_module *m, bool enter);
+/* Differentiates loss, seeded with `seed`. With seed 0 contributes zeros. No communication but what
+ * the hooks do. */
+weft_status weft__tape_backward(weft_fabric *f, weft_tensor *loss, double seed);
+/* A gradient of `shape of v` for accumulation: *direct says that the op may write it in place. */
+#endif

@@ -1,0 +1,87 @@
+/* The loading visitor: each rank reads its slabs, block by block, and puts them where they live. */
+#include "checkpoint/load.h"
+#include "checkpoint/slabs.h"
+#include "core/error.h"
+
+#include <stdio.h>
+#include <string.h>
+
+struct apply {
+    weft_visitor v;
+    const weft__checkpoint *c;
+    weft__reader *r;
+};
+
+/* n bytes at `skip` of a slab in memory. */
+static weft_status store(const weft__checkpoint *c, const weft_slab *s, int64_t skip,
+                         const void *from, int64_t n)
+{
+    weft_dev at = {s->data.addr + (uintptr_t)skip};
+    char *host = s->host ? (char *)s->host + skip : NULL;
+    if (!host && c->device->ops->host)
+        host = c->device->ops->host(c->device, at);
+    if (!host) {
+        /* The block is used again, so the copy must have left it. */
+        WEFT_TRY(c->device->ops->upload(c->stream, at, from, (size_t)n));
+        return c->device->ops->sync(c->stream);
+    }
+    memcpy(host, from, (size_t)n);
+    return WEFT_OK;
+}
+
+/* What a slab and a piece share, in bytes [from, to) of the piece. */
+static weft_status copy_range(struct apply *a, const weft__entry *e, const weft__piece *p,
+                              const weft_slab *s, int64_t from, int64_t to)
+{
+    int64_t shift = (p->first - s->first) * (int64_t)weft_dtype_size(e->dtype);
+    for (int64_t i = from / WEFT__BLOCK; i * WEFT__BLOCK < to; i++) {
+        int64_t begin = i * WEFT__BLOCK, lo = begin > from ? begin : from;
+        int64_t hi = begin + WEFT__BLOCK < to ? begin + WEFT__BLOCK : to;
+        WEFT_TRY(weft__reader_block(a->r, e, p, i));
+        WEFT_TRY(store(a->c, s, lo + shift, (char *)a->r->block + (lo - begin), hi - lo));
+    }
+    return WEFT_OK;
+}
+
+static weft_status load_tensor(struct apply *a, const weft__entry *e, const weft_state_item *item)
+{
+    int64_t size = (int64_t)weft_dtype_size(e->dtype), from, to;
+    for (size_t i = 0; i < e->npieces; i++) {
+        const weft__piece *p = &e->piece[i];
+        if (e->placement == WEFT_PER_RANK && p->shard != a->c->comm->rank)
+            continue;
+        for (int k = 0; k < item->nslabs; k++) {
+            const weft_slab *s = &item->slabs[k];
+            weft__overlap(p->first, p->count, s->first, s->count, &from, &to);
+            if (from < to)
+                WEFT_TRY(copy_range(a, e, p, s, (from - p->first) * size, (to - p->first) * size));
+        }
+    }
+    return WEFT_OK;
+}
+
+static weft_status load_item(weft_visitor *v, const weft_state_item *item)
+{
+    struct apply *a = (struct apply *)v;
+    char name[1024];
+    snprintf(name, sizeof name, "%s%s", v->scope, item->name);
+    const weft__entry *e = weft__manifest_find(&a->r->m, name);
+    if (!e)
+        return weft__fail(WEFT_ESTATE, "state: \"%s\" appeared between checking and loading", name);
+    int owner = e->placement == WEFT_PER_RANK ? a->c->comm->rank : 0;
+    if (e->kind == WEFT_STATE_TENSOR)
+        return load_tensor(a, e, item);
+    if (e->kind == WEFT_STATE_TEXT)
+        snprintf(item->text, item->capacity, "%s", e->text[owner]);
+    else if (e->count)
+        memcpy(item->values, e->values + owner * e->count, (size_t)e->count * sizeof *e->values);
+    return WEFT_OK;
+}
+
+weft_status weft__apply(const weft__checkpoint *c, weft__reader *r)
+{
+    struct apply a = {.v = {.mode = WEFT_VISIT_LOAD, .item = load_item}, .c = c, .r = r};
+    if (c->device) /* what is still queued must not come after the load */
+        WEFT_TRY(c->device->ops->sync(c->stream));
+    return c->state(c->self, &a.v);
+}

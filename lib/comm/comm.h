@@ -1,0 +1,38 @@
+/* Collectives with a name and a number. Every call checks that no peer is lost, counts, remembers
+ * its name for hang reports (the text must live as long as c), and turns a failure into a message
+ * with name, number and rank. send and recv are not counted. */
+#ifndef COMM_COMM_H
+#define COMM_COMM_H
+#include <weft/sys/comm.h>
+
+/* One rank, no MPI. */
+weft_status weft__comm_self(weft_comm **out);
+void weft__comm_free(weft_comm *c);
+/* WEFT_EARG, naming what is missing, unless all REQUIRED entries are there. Whoever takes a
+ * communicator from outside asks this once. */
+weft_status weft__comm_check(const weft_comm_ops *ops);
+
+weft_status weft__all_reduce(weft_comm *c, const char *name, void *buf, int64_t n, weft_dtype t,
+                             weft_reduce op);
+weft_status weft__reduce_scatter(weft_comm *c, const char *name, void *out, const void *in,
+                                 int64_t n, weft_dtype t);
+weft_status weft__all_gather(weft_comm *c, const char *name, void *out, const int64_t *counts,
+                             const void *in, weft_dtype t);
+weft_status weft__comm_broadcast(weft_comm *c, const char *name, void *buf, int64_t bytes,
+                                 int root);
+weft_status weft__barrier(weft_comm *c, const char *name);
+weft_status weft__send(weft_comm *c, const char *name, const void *buf, int64_t bytes, int to,
+                       int tag);
+weft_status weft__recv(weft_comm *c, const char *name, void *buf, int64_t bytes, int from, int tag);
+weft_status weft__split(weft_comm *c, const char *name, int color, int key, weft_comm **out);
+void *weft__comm_alloc(weft_comm *c, size_t bytes);
+void weft__comm_release(weft_comm *c, void *p);
+
+/* Combines verdicts: 0 if every rank passes 0 (or a notice), else the code of the lowest failing
+ * rank, whose message (text, "" uses the thread's last) becomes the thread's last on all ranks. A
+ * communication failure is WEFT_EPEER, WEFT_ETIMEOUT or WEFT_EMPI. Collective. */
+weft_status weft__agree(weft_comm *c, const char *name, weft_status mine, const char *text);
+/* WEFT_ECONFIG on all ranks, naming the first rank that differs from rank 0, unless text is equal
+ * everywhere. */
+weft_status weft__agree_text(weft_comm *c, const char *name, const char *what, const char *text);
+#endif

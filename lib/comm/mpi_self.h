@@ -1,0 +1,28 @@
+/* What the MPI files share; the only private header that includes mpi.h. */
+#ifndef COMM_MPI_SELF_H
+#define COMM_MPI_SELF_H
+#include "comm/mpi.h"
+
+#include <mpi.h>
+
+typedef struct weft__mpi {
+    weft_comm base;
+    MPI_Comm comm;
+    int64_t piece; /* bytes that one call may move */
+    int spins; /* tests before yielding; 0 where ranks share cores: the peer may need this one */
+    _Alignas(64) char small[1024]; /* stands for the caller's buffers that are not longer */
+    int ints[];                    /* all_gather's counts, then its displacements */
+} weft__mpi;
+
+extern const weft_comm_ops weft__mpi_ops;
+weft_status weft__mpi_split(weft_comm *c, int color, int key, weft_comm **out);
+
+/* Polls until r is done: WEFT_ETIMEOUT after timeout seconds (0: never), WEFT_EMPI. */
+weft_status weft__mpi_wait(MPI_Request *r, int spins, double timeout, MPI_Status *status);
+/* WEFT_EMPI with MPI's own text for rc. */
+weft_status weft__mpi_failed(const char *call, int rc);
+/* WEFT_ESTATE unless MPI can be called. */
+weft_status weft__mpi_running(void);
+/* From now on MPI is never finalised. */
+void weft__mpi_lost(void);
+#endif

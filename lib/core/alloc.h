@@ -1,0 +1,19 @@
+/* Host memory. Sizes are checked for overflow; failures leave a message. */
+#ifndef CORE_ALLOC_H
+#define CORE_ALLOC_H
+#include <weft/status.h>
+
+/* Zeroed memory for n things of `size` bytes, aligned to 64; NULL and a message if there is none.
+ * n = 0 gives a valid pointer. */
+void *weft__new(size_t n, size_t size);
+/* Room for `want` things in *p, which has *have: grows by doubling, keeps contents, zeroes the
+ * rest. */
+weft_status weft__grow(void *p, size_t *have, size_t want, size_t size);
+/* A copy of text. */
+char *weft__strdup(const char *text);
+void weft__free(void *p);
+
+/* The torture hook: WEFT_FAIL_ALLOC=k, or this, makes the k-th allocation from now fail, once.
+ * 0 switches it off. Returns what was left of the countdown. */
+long weft__fail_alloc(long k);
+#endif

@@ -1,0 +1,38 @@
+/* Facts that belong to the process, not to a fabric: the only mutable globals of the library. */
+#ifndef CORE_PROCESS_H
+#define CORE_PROCESS_H
+#include <pthread.h>
+#include <stdatomic.h>
+#include <weft/log.h>
+#include <weft/status.h>
+
+#define WEFT__FABRICS 128 /* the most fabrics open at once in a process */
+
+typedef struct weft__process_facts {
+    weft_log_fn log_fn;
+    void *log_user;
+    weft_level log_level;
+    atomic_long fail_alloc; /* > 0: the torture hook's countdown, see core/alloc.h */
+    struct {
+        weft_fabric *fabric; /* NULL: free */
+        uint32_t generation; /* where the next tenant's tokens start */
+    } fabric[WEFT__FABRICS];
+    int mpi_users;       /* fabrics open on an MPI that we initialised */
+    int mpi_ours;        /* 1: MPI_Init was ours, so MPI_Finalize is too */
+    int kernels_chosen;  /* 1: BLIS_ARCH_TYPE has been looked at */
+} weft__process_facts;
+
+extern weft__process_facts weft__process;
+
+/* Guards all of it; held briefly. Reads WEFT_LOG_LEVEL and WEFT_FAIL_ALLOC at its first use. */
+void weft__process_lock(void);
+void weft__process_unlock(void);
+
+/* A number for f, 0..WEFT__FABRICS-1, and the generation its tokens start from; -1 if all are
+ * taken. */
+int weft__process_enter(weft_fabric *f, uint32_t *generation);
+/* Gives the number back; tokens of generation below `generation` stay stale for ever. */
+void weft__process_leave(int id, uint32_t generation);
+/* The fabric with that number, or NULL. */
+weft_fabric *weft__process_fabric(int id);
+#endif

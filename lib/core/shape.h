@@ -1,0 +1,19 @@
+/* Arithmetic of shapes. */
+#ifndef CORE_SHAPE_H
+#define CORE_SHAPE_H
+#include <weft/base.h>
+#include <weft/status.h>
+
+/* Product of the extents, 1 for rank 0; -1 if an extent is negative or the product overflows. */
+int64_t weft__numel(int rank, const int64_t *shape);
+/* Row-major strides. */
+void weft__strides(int rank, const int64_t *shape, int64_t *stride);
+bool weft__same_shape(int ra, const int64_t *a, int rb, const int64_t *b);
+/* True if strides are row-major for the shape; extents of 1 may have any stride. */
+bool weft__is_contiguous(int rank, const int64_t *shape, const int64_t *stride);
+/* NumPy's rule. @return the rank of the result, or -1. */
+int weft__broadcast(int ra, const int64_t *a, int rb, const int64_t *b, int64_t *out);
+/* "(2, 3)" into text, which is returned. */
+#define WEFT__SHAPE_TEXT 128
+char *weft__shape_text(int rank, const int64_t *shape, char text[WEFT__SHAPE_TEXT]);
+#endif

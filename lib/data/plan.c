@@ -1,0 +1,114 @@
+/* Options, strictly read, and the arithmetic of batches over a run. */
+#include "data/plan.h"
+
+#include "core/env.h"
+
+#include <math.h>
+
+#define DEFAULT_BATCH 32
+#define DEFAULT_PREFETCH 2
+#define MOST_PREFETCH 1024
+
+static weft_status read_batch(weft__plan *p, const weft_loader_options *o)
+{
+    if (o->global_batch < 0 || o->batch_size < 0)
+        return weft__fail(WEFT_EARG, "loader: %s is %lld; it takes a number of rows, at least 1",
+                          o->global_batch < 0 ? "global_batch" : "batch_size",
+                          (long long)(o->global_batch < 0 ? o->global_batch : o->batch_size));
+    if (o->global_batch && o->batch_size)
+        return weft__fail(
+            WEFT_EARG,
+            "loader: global_batch %lld (rows over all ranks) and batch_size %lld (rows "
+            "a rank) exclude each other; give one of them",
+            (long long)o->global_batch, (long long)o->batch_size);
+    p->batch = o->global_batch ? o->global_batch : DEFAULT_BATCH;
+    if (o->batch_size && __builtin_mul_overflow(o->batch_size, (int64_t)p->world, &p->batch))
+        return weft__fail(WEFT_EARG, "loader: batch_size %lld times %d ranks is too large",
+                          (long long)o->batch_size, p->world);
+    return WEFT_OK;
+}
+
+static weft_status read_last(weft__plan *p, const weft_loader_options *o)
+{
+    static const char *const word[] = {"uneven", "drop", "pad"};
+    int i = o->last ? weft__parse_choice("loader: last", o->last, word, 3) : WEFT__UNEVEN;
+    if (i < 0)
+        return WEFT_EARG;
+    p->last = (weft__last)i;
+    if (o->evaluation && (p->last != WEFT__UNEVEN || o->shuffle))
+        return weft__fail(WEFT_EARG,
+                          "loader: an evaluation takes every row once and in order; leave "
+                          "out last and shuffle, or evaluation");
+    return WEFT_OK;
+}
+
+static weft_status read_rest(weft__plan *p, const weft_fabric *f, const weft_loader_options *o)
+{
+    if (o->epochs < 0)
+        return weft__fail(WEFT_EARG, "loader: epochs is %lld; it takes at least 1",
+                          (long long)o->epochs);
+    if (o->prefetch < WEFT_OFF || o->prefetch > MOST_PREFETCH)
+        return weft__fail(WEFT_EARG,
+                          "loader: prefetch is %d; it takes 1 to %d batches, or WEFT_OFF",
+                          o->prefetch, MOST_PREFETCH);
+    if (!isfinite(o->scale) || !isfinite(o->shift) || (o->shift != 0 && o->scale == 0))
+        return weft__fail(WEFT_EARG,
+                          "loader: scale %g and shift %g; both take finite numbers, and a shift "
+                          "needs a scale (1 to keep the values)",
+                          o->scale, o->shift);
+    p->epochs = o->epochs ? o->epochs : 1;
+    p->seed = o->seed ? o->seed : f->seed;
+    p->shuffle = o->shuffle;
+    p->evaluation = o->evaluation;
+    p->small_more = o->prefetch == 0;
+    p->prefetch = o->prefetch == WEFT_OFF ? 0 : o->prefetch ? o->prefetch : DEFAULT_PREFETCH;
+    return WEFT_OK;
+}
+
+weft_status weft__plan_make(weft__plan *p, const weft_fabric *f, int64_t rows,
+                            const weft_loader_options *o)
+{
+    static const weft_loader_options none;
+    int64_t total;
+    *p = (weft__plan){.rows = rows, .rank = f->rank, .world = f->world};
+    o = o ? o : &none;
+    WEFT_TRY(read_batch(p, o));
+    WEFT_TRY(read_last(p, o));
+    WEFT_TRY(read_rest(p, f, o));
+    p->batches = weft__sampler_batches(rows, p->batch, p->last);
+    if (rows > 0 && p->batches == 0)
+        return weft__fail(WEFT_EARG,
+                          "loader: the data set has %lld rows, a global batch %lld, and last=drop "
+                          "leaves none; use a smaller batch, or last=uneven",
+                          (long long)rows, (long long)p->batch);
+    /* base counts rows over the run, so that product must fit too. */
+    if (p->batch > INT64_MAX / 2 - rows ||
+        __builtin_mul_overflow(rows + p->batch, p->epochs, &total))
+        return weft__fail(WEFT_EARG,
+                          "loader: %lld epochs of %lld rows in batches of %lld are more "
+                          "than can be counted",
+                          (long long)p->epochs, (long long)rows, (long long)p->batch);
+    return WEFT_OK;
+}
+
+weft__part_of weft__plan_part(const weft__plan *p, int64_t n)
+{
+    weft__part_of s = {.epoch = n / p->batches, .index = n % p->batches};
+    int64_t of_epoch = p->last == WEFT__UNEVEN ? p->rows : p->batches * p->batch, first;
+    s.global = weft__sampler_rows(p->rows, p->batch, p->last, s.index);
+    weft__sampler_slice(s.global, p->rank, p->world, &first, &s.local);
+    s.position = s.index * p->batch + first;
+    s.base = s.epoch * of_epoch + s.position;
+    return s;
+}
+
+int64_t weft__plan_total(const weft__plan *p)
+{
+    return p->epochs * p->batches;
+}
+
+int64_t weft__plan_most(const weft__plan *p)
+{
+    int64_t most = p->last == WEFT__UNEVEN && p->rows < p->batch ? p->rows : p->batch;
+    return (most + p->world - 1) / p->world;
+}

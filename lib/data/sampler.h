@@ -1,0 +1,18 @@
+/* Which rows, in which order, for which rank: pure functions of (seed, epoch). */
+#ifndef DATA_SAMPLER_H
+#define DATA_SAMPLER_H
+#include <weft/status.h>
+
+typedef enum weft__last { WEFT__UNEVEN, WEFT__DROP, WEFT__PAD } weft__last;
+
+/* Position i of a permutation of 0..n-1 that depends on (seed, epoch) alone. order[0..n) is filled
+ * by a Fisher-Yates walk on Philox draws; shuffle false: the identity. */
+void weft__sampler_order(int64_t *order, int64_t n, uint64_t seed, int64_t epoch, bool shuffle);
+/* Global batches an epoch. */
+int64_t weft__sampler_batches(int64_t n, int64_t batch, weft__last last);
+/* Rows of global batch number index, padding included. */
+int64_t weft__sampler_rows(int64_t n, int64_t batch, weft__last last, int64_t index);
+/* Rank's contiguous slice [*first, *first + *count) of `rows` rows: the first rows % world ranks get
+ * one more. */
+void weft__sampler_slice(int64_t rows, int rank, int world, int64_t *first, int64_t *count);
+#endif

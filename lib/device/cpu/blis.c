@@ -1,0 +1,113 @@
+/* Which kernels BLIS computes with. BLIS knows processors by vendor and family; one that it does
+ * not know gets the portable C kernels ("generic"), several times slower than those made for the
+ * same instructions (up to 0.9: AMD families after 0x19, vendors other than Intel and AMD). So it
+ * is told, before its first call, unless the user has said what to take. BLIS reads
+ * BLIS_ARCH_TYPE once, and up to 0.9 as a number alone: any name reads as 0, which is skx. */
+#include "core/env.h"
+#include "core/process.h"
+#include "device/cpu/cpu.h"
+
+#include <blis.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#if defined(__x86_64__)
+#include <cpuid.h>
+#endif
+
+#define VARIABLE "BLIS_ARCH_TYPE"
+
+/* BLIS's number of a kernel set, -1 if it does not know the name. */
+static int number_of(const char *name)
+{
+    for (int i = 0; i < BLIS_NUM_ARCHS; i++)
+        if (strcmp(bli_arch_string((arch_t)i), name) == 0)
+            return i;
+    return -1;
+}
+
+#if defined(__x86_64__) && defined(BLIS_CONFIG_SKX) && defined(BLIS_CONFIG_HASWELL)
+/* True if BLIS takes this processor for one that it knows. */
+static bool known_processor(void)
+{
+    unsigned eax, ebx, ecx, edx;
+    if (!__get_cpuid(0, &eax, &ebx, &ecx, &edx) || ebx == signature_INTEL_ebx)
+        return true;
+    if (ebx != signature_AMD_ebx)
+        return false;
+    __get_cpuid(1, &eax, &ebx, &ecx, &edx);
+    return (eax >> 8 & 15) + (eax >> 20 & 255) <= 0x19;
+}
+
+/* The set to tell BLIS to take, or NULL: it chooses well itself. */
+static const char *better_set(void)
+{
+    if (strstr(bli_info_get_version_str(), "AOCL") || number_of("zen4") >= 0 || known_processor())
+        return NULL;
+    if (__builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512dq") &&
+        __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512vl"))
+        return "skx";
+    return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") ? "haswell" : NULL;
+}
+#else
+static const char *better_set(void)
+{
+    return NULL;
+}
+#endif
+
+/* The number to hand to BLIS; -1: none; -2 and a message: the user's value names no set, at which
+ * BLIS would end the process. */
+static int wanted(void)
+{
+    const char *text = weft__env_text(VARIABLE), *better;
+    int64_t number;
+    if (!text)
+        return (better = better_set()) ? number_of(better) : -1;
+    if (number_of(text) >= 0)
+        return number_of(text);
+    if (weft__parse_int(VARIABLE, text, -1, BLIS_NUM_ARCHS - 1, &number))
+        return -2;
+    return (int)number;
+}
+
+/* Starts BLIS with the environment changed for that moment alone. An empty variable counts as not
+ * set, to BLIS too. */
+static weft_status start(void)
+{
+    char text[16], *before = getenv(VARIABLE), *kept = before ? strdup(before) : NULL;
+    const int number = wanted();
+    if (number == -2)
+        return free(kept), WEFT_ECONFIG;
+    snprintf(text, sizeof text, "%d", number);
+    if (number >= 0)
+        setenv(VARIABLE, text, 1);
+    else
+        unsetenv(VARIABLE);
+    bli_init();
+    if (kept)
+        setenv(VARIABLE, kept, 1);
+    else
+        unsetenv(VARIABLE);
+    free(kept);
+    return WEFT_OK;
+}
+
+weft_status weft__cpu_choose_kernels(void)
+{
+    weft_status s = WEFT_OK;
+    weft__process_lock();
+    if (!weft__process.kernels_chosen && !(s = start()))
+        weft__process.kernels_chosen = 1;
+    weft__process_unlock();
+    return s;
+}
+
+const char *weft__cpu_kernel_set(weft_device *d)
+{
+    static _Thread_local char text[64];
+    (void)d;
+    snprintf(text, sizeof text, "BLIS %s %s", bli_info_get_version_str(),
+             bli_arch_string(bli_arch_query_id()));
+    return text;
+}

@@ -1,0 +1,122 @@
+/* The CPU as a device: host memory, streams on which everything is done at once, kernels on OpenMP
+ * threads and BLIS. */
+#include "device/cpu/cpu.h"
+
+#include "core/alloc.h"
+
+#include <string.h>
+
+static weft_status cpu_open(weft_device *d, int index, int threads)
+{
+    (void)d, (void)threads, (void)index; /* all local ranks compute on the same one */
+    return weft__cpu_choose_kernels();
+}
+
+static void cpu_close(weft_device *d)
+{
+    (void)d;
+}
+
+static weft_status cpu_alloc(weft_device *d, size_t bytes, weft_dev *out)
+{
+    void *p = weft__new(bytes, 1);
+    (void)d;
+    if (!p)
+        return WEFT_ENOMEM;
+    out->addr = (uintptr_t)p;
+    return WEFT_OK;
+}
+
+static void cpu_free(weft_device *d, weft_dev p, size_t bytes)
+{
+    (void)d;
+    (void)bytes;
+    weft__free(cpu_ptr(p));
+}
+
+static weft_status stream_new(weft_device *d, weft_stream **out)
+{
+    weft_stream *s = weft__new(1, sizeof *s);
+    if (!s)
+        return WEFT_ENOMEM;
+    s->device = d;
+    *out = s;
+    return WEFT_OK;
+}
+
+static void stream_free(weft_stream *s)
+{
+    weft__free(s);
+}
+
+static weft_status sync_stream(weft_stream *s)
+{
+    (void)s;
+    return WEFT_OK;
+}
+
+/* Copies of nothing may come with null addresses, which memcpy does not take. */
+static weft_status bytes_to(void *dst, const void *src, size_t bytes)
+{
+    if (bytes)
+        memmove(dst, src, bytes);
+    return WEFT_OK;
+}
+
+static weft_status upload(weft_stream *s, weft_dev dst, const void *src, size_t bytes)
+{
+    (void)s;
+    return bytes_to(cpu_ptr(dst), src, bytes);
+}
+
+static weft_status download(weft_stream *s, void *dst, weft_dev src, size_t bytes)
+{
+    (void)s;
+    return bytes_to(dst, cpu_ptr(src), bytes);
+}
+
+static weft_status move(weft_stream *s, weft_dev dst, weft_dev src, size_t bytes)
+{
+    (void)s;
+    return bytes_to(cpu_ptr(dst), cpu_ptr(src), bytes);
+}
+
+static weft_status zero(weft_stream *s, weft_dev dst, size_t bytes)
+{
+    (void)s;
+    if (bytes)
+        memset(cpu_ptr(dst), 0, bytes);
+    return WEFT_OK;
+}
+
+static void *host(weft_device *d, weft_dev p)
+{
+    (void)d;
+    return cpu_ptr(p);
+}
+
+static const weft_kernels kernels = {
+#define ENTRY(name, args) .name = weft__cpu_##name,
+    WEFT_KERNEL_LIST(ENTRY)
+#undef ENTRY
+};
+
+const weft_device_ops weft__cpu = {
+    .size = sizeof(weft_device_ops),
+    .name = "cpu",
+    .immediate = true,
+    .open = cpu_open,
+    .close = cpu_close,
+    .alloc = cpu_alloc,
+    .free = cpu_free,
+    .stream_new = stream_new,
+    .stream_free = stream_free,
+    .sync = sync_stream,
+    .upload = upload,
+    .download = download,
+    .move = move,
+    .zero = zero,
+    .host = host,
+    .kernel_set = weft__cpu_kernel_set,
+    .kernels = &kernels,
+};

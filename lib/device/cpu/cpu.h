@@ -1,0 +1,88 @@
+/* What the kernels of the CPU share: addresses, dispatch by type, and the one place that forks.
+ *
+ * A kernel is a body over a range of its elements (or rows), written once for both types: the file
+ * of a family reads itself again through typed.h with T = float and T = double. A body must give
+ * the same bits however its range is cut. */
+#ifndef DEVICE_CPU_CPU_H
+#define DEVICE_CPU_CPU_H
+#include "core/error.h"
+#include "device/device.h"
+
+typedef void weft__cpu_body(const void *args, int64_t lo, int64_t hi);
+
+/* Bodies are compiled for AVX2 too, where the linker can choose when the program starts. Without
+ * FMA: the bits are those of the plain version. */
+#if defined(__x86_64__) && defined(__gnu_linux__) && defined(__GNUC__) && !defined(__clang__)
+#define CPU_WIDE __attribute__((target_clones("avx2", "default")))
+#else
+#define CPU_WIDE
+#endif
+
+/* Both bodies of a kernel, with its name for messages. */
+#define CPU_PAIR(name) #name, name##_f32, name##_f64
+/* In a body: calls another function of the same type. */
+#define CPU_CALL(name, ...) N(name)(__VA_ARGS__)
+
+/* Element operations that pay for a second thread. */
+#define CPU_SERIAL 65536.0
+/* Threads for `work` (element operations): small work stays on the caller's, and so does all work
+ * of a caller who is inside a parallel region. */
+int weft__cpu_team(const weft_device *d, double work);
+/* Runs a body over 0..n-1, in pieces on the device's threads; cost: element operations per item.
+ * Elements are cut at multiples of 64; rows anywhere. */
+void weft__cpu_elements(const weft_device *d, weft__cpu_body *body, const void *args, int64_t n,
+                        int64_t cost);
+void weft__cpu_rows(const weft_device *d, weft__cpu_body *body, const void *args, int64_t n,
+                    int64_t cost);
+/* The same, choosing the body by type: CPU_PAIR(name). */
+weft_status weft__cpu_each(weft_stream *s, const char *name, weft__cpu_body *f32,
+                           weft__cpu_body *f64, weft_dtype dt, const void *args, int64_t n,
+                           int64_t cost);
+weft_status weft__cpu_each_row(weft_stream *s, const char *name, weft__cpu_body *f32,
+                               weft__cpu_body *f64, weft_dtype dt, const void *args, int64_t n,
+                               int64_t cost);
+
+/* y = exp(x - max x), not yet divided; returns the sum of y and sets *max. y may be x. */
+double weft__cpu_softmax_f32(float *y, const float *x, int64_t c, float *max);
+double weft__cpu_softmax_f64(double *y, const double *x, int64_t c, double *max);
+
+/* y[j] = alpha sum_k x[k] b[j, k] + beta y[j], the products with one row or column, for which some
+ * of BLIS's kernel sets are slow; strides in elements. False: not these strides, nothing done. */
+bool weft__cpu_vector(weft_stream *s, weft_dev y, int64_t ys, double alpha, weft_dev x, int64_t xs,
+                      weft_dev b, int64_t bj, int64_t bk, double beta, int64_t n, int64_t k,
+                      weft_dtype dt);
+
+/* Chooses BLIS's kernels before its first call; once a process. */
+weft_status weft__cpu_choose_kernels(void);
+/* "BLIS 0.9.0 skx" */
+const char *weft__cpu_kernel_set(weft_device *d);
+
+#define CPU_PROTOTYPE(name, args) weft_status weft__cpu_##name args;
+WEFT_KERNEL_LIST(CPU_PROTOTYPE)
+#undef CPU_PROTOTYPE
+
+static inline void *cpu_ptr(weft_dev p)
+{
+    return (void *)p.addr; /* NOLINT: an address that this device handed out */
+}
+
+/* Label i as a number; -1 for what is not a class anyhow. */
+static inline int64_t cpu_label(const void *label, weft_dtype t, int64_t i)
+{
+    if (t == WEFT_I64)
+        return ((const int64_t *)label)[i];
+    return t == WEFT_I32 ? ((const int32_t *)label)[i] : ((const uint8_t *)label)[i];
+}
+
+static inline bool cpu_is_label(weft_dtype t)
+{
+    return t == WEFT_U8 || t == WEFT_I32 || t == WEFT_I64;
+}
+
+/* Sums in f64 over eight lanes: an order that vectors can keep and that n alone decides. */
+#define CPU_LANES 8
+static inline double cpu_fold(const double s[CPU_LANES])
+{
+    return ((s[0] + s[4]) + (s[1] + s[5])) + ((s[2] + s[6]) + (s[3] + s[7]));
+}
+#endif

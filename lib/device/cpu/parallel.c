@@ -1,0 +1,72 @@
+/* The one place where kernels fork: OpenMP, with the device's number of threads. */
+#include "device/cpu/cpu.h"
+
+#include <omp.h>
+
+#define GRAIN (CPU_SERIAL / 2)
+#define CUT 64 /* elements: pieces end on the same vectors as the whole */
+
+int weft__cpu_team(const weft_device *d, double work)
+{
+    if (d->threads == 1 || work < CPU_SERIAL || omp_in_parallel())
+        return 1;
+    return work / GRAIN < d->threads ? (int)(work / GRAIN) : d->threads;
+}
+
+static void run(weft__cpu_body *body, const void *args, int64_t n, int64_t cut, int team)
+{
+    if (n <= 0)
+        return;
+    if (team == 1) { /* not a region of one: that would allocate */
+        body(args, 0, n);
+        return;
+    }
+#pragma omp parallel num_threads(team)
+    {
+        int64_t pieces = (n + cut - 1) / cut, id = omp_get_thread_num(), of = omp_get_num_threads();
+        int64_t lo = pieces * id / of * cut, hi = pieces * (id + 1) / of * cut;
+        hi = hi < n ? hi : n;
+        if (lo < hi)
+            body(args, lo, hi);
+    }
+}
+
+void weft__cpu_elements(const weft_device *d, weft__cpu_body *body, const void *args, int64_t n,
+                        int64_t cost)
+{
+    run(body, args, n, CUT, weft__cpu_team(d, (double)n * (double)cost));
+}
+
+void weft__cpu_rows(const weft_device *d, weft__cpu_body *body, const void *args, int64_t n,
+                    int64_t cost)
+{
+    int team = weft__cpu_team(d, (double)n * (double)cost);
+    run(body, args, n, 1, team < n ? team : n > 1 ? (int)n : 1);
+}
+
+static weft__cpu_body *pick(weft__cpu_body *f32, weft__cpu_body *f64, weft_dtype dt)
+{
+    return dt == WEFT_F32 ? f32 : dt == WEFT_F64 ? f64 : NULL;
+}
+
+weft_status weft__cpu_each(weft_stream *s, const char *name, weft__cpu_body *f32,
+                           weft__cpu_body *f64, weft_dtype dt, const void *args, int64_t n,
+                           int64_t cost)
+{
+    weft__cpu_body *body = pick(f32, f64, dt);
+    if (!body)
+        return weft__no_kernel(s->device, name, dt);
+    weft__cpu_elements(s->device, body, args, n, cost);
+    return WEFT_OK;
+}
+
+weft_status weft__cpu_each_row(weft_stream *s, const char *name, weft__cpu_body *f32,
+                               weft__cpu_body *f64, weft_dtype dt, const void *args, int64_t n,
+                               int64_t cost)
+{
+    weft__cpu_body *body = pick(f32, f64, dt);
+    if (!body)
+        return weft__no_kernel(s->device, name, dt);
+    weft__cpu_rows(s->device, body, args, n, cost);
+    return WEFT_OK;
+}

@@ -1,0 +1,101 @@
+/* Softmax of rows and its gradient. Rows go to threads whole. */
+#ifdef T
+
+/* Sum of x, or of x z, in eight lanes. */
+static double N(dot)(const T *x, const T *z, int64_t n)
+{
+    double s[CPU_LANES] = {0};
+    int64_t i = 0;
+    for (; i + CPU_LANES <= n; i += CPU_LANES) {
+#pragma omp simd
+        for (int j = 0; j < CPU_LANES; j++)
+            s[j] += (double)x[i + j] * (double)z[i + j];
+    }
+    for (int j = 0; i < n; i++, j++)
+        s[j] += (double)x[i] * (double)z[i];
+    return cpu_fold(s);
+}
+
+/* The maximum, in eight lanes; NaN is passed over. */
+static T N(highest)(const T *x, int64_t n)
+{
+    T m[CPU_LANES], top = -(T)INFINITY;
+    int64_t i = 0;
+    for (int j = 0; j < CPU_LANES; j++)
+        m[j] = top;
+    for (; i + CPU_LANES <= n; i += CPU_LANES)
+        for (int j = 0; j < CPU_LANES; j++)
+            m[j] = x[i + j] > m[j] ? x[i + j] : m[j];
+    for (; i < n; i++)
+        top = x[i] > top ? x[i] : top;
+    for (int j = 0; j < CPU_LANES; j++)
+        top = m[j] > top ? m[j] : top;
+    return top;
+}
+
+double N(weft__cpu_softmax)(T *y, const T *x, int64_t c, T *max)
+{
+    double s[CPU_LANES] = {0};
+    const T m = N(highest)(x, c);
+    for (int64_t j = 0; j < c; j++)
+        s[j % CPU_LANES] += y[j] = N(power)(x[j] - m);
+    *max = m;
+    return cpu_fold(s);
+}
+
+CPU_WIDE static void N(softmax)(const void *args, int64_t lo, int64_t hi)
+{
+    const struct rows *a = args;
+    for (int64_t r = lo; r < hi; r++) {
+        T *y = (T *)a->y + r * a->c, m;
+        const T sum = (T)N(weft__cpu_softmax)(y, (const T *)a->x + r * a->c, a->c, &m);
+#pragma omp simd
+        for (int64_t j = 0; j < a->c; j++)
+            y[j] /= sum;
+    }
+}
+
+CPU_WIDE static void N(softmax_back)(const void *args, int64_t lo, int64_t hi)
+{
+    const struct rows *a = args;
+    for (int64_t r = lo; r < hi; r++) {
+        const T *y = (const T *)a->x + r * a->c, *gy = (const T *)a->z + r * a->c;
+        const T sum = (T)N(dot)(gy, y, a->c);
+        T *gx = (T *)a->y + r * a->c;
+#pragma omp simd
+        for (int64_t j = 0; j < a->c; j++)
+            gx[j] = (gy[j] - sum) * y[j];
+    }
+}
+
+#else
+
+#include "device/cpu/cpu.h"
+
+#include <math.h>
+
+struct rows {
+    void *y;
+    const void *x, *z;
+    int64_t c;
+};
+
+#define power_f32 expf
+#define power_f64 exp
+#define CPU_FAMILY "device/cpu/softmax.c"
+#include "device/cpu/typed.h"
+
+weft_status weft__cpu_softmax(weft_stream *s, weft_dev y, weft_dev x, int64_t rows, int64_t c,
+                              weft_dtype dt)
+{
+    const struct rows a = {.y = cpu_ptr(y), .x = cpu_ptr(x), .c = c};
+    return weft__cpu_each_row(s, CPU_PAIR(softmax), dt, &a, rows, 16 * c);
+}
+
+weft_status weft__cpu_softmax_back(weft_stream *s, weft_dev gx, weft_dev y, weft_dev gy,
+                                   int64_t rows, int64_t c, weft_dtype dt)
+{
+    const struct rows a = {.y = cpu_ptr(gx), .x = cpu_ptr(y), .z = cpu_ptr(gy), .c = c};
+    return weft__cpu_each_row(s, CPU_PAIR(softmax_back), dt, &a, rows, 2 * c);
+}
+#endif

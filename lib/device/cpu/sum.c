@@ -1,0 +1,154 @@
+/* y = alpha * sum of x over the dimensions in which y does not move.
+ *
+ * Sums are formed in f64. The order of additions is a function of the shapes: the reduced elements
+ * are cut into blocks, a block is added up along its runs, and the blocks in their order. */
+#ifdef T
+
+/* Adds a run of n elements with stride s, in eight lanes. */
+static double N(add_run)(const T *x, int64_t s, int64_t n)
+{
+    double lane[CPU_LANES] = {0};
+    int64_t i = 0;
+    if (s == 1)
+        for (; i + CPU_LANES <= n; i += CPU_LANES) {
+#pragma omp simd
+            for (int j = 0; j < CPU_LANES; j++)
+                lane[j] += x[i + j];
+        }
+    for (; i < n; i++)
+        lane[i % CPU_LANES] += x[i * s];
+    return cpu_fold(lane);
+}
+
+/* acc[0..width) += the reduced elements lo..hi-1 of the outputs whose first is at x, `step` apart. */
+static void N(add_block)(const struct sum *a, double *acc, const T *x, int64_t step, int64_t width,
+                         int64_t lo, int64_t hi)
+{
+    const weft__walk *w = &a->reduced;
+    const int64_t s = w->stride[0][w->rank - 1];
+    weft__place p = weft__walk_seek(w, lo);
+    for (int64_t n; lo < hi; lo += n, weft__walk_step(w, &p, n)) {
+        const T *from = x + p.at[0];
+        n = weft__walk_run(w, &p, hi - lo);
+        if (width == 1) {
+            acc[0] += N(add_run)(from, s, n);
+            continue;
+        }
+        for (int64_t i = 0; i < n; i++, from += s) {
+#pragma omp simd
+            for (int64_t j = 0; j < width; j++)
+                acc[j] += from[j * step];
+        }
+    }
+}
+
+/* Units: tiles of outputs times blocks of reduced elements. */
+CPU_WIDE static void N(sum)(const void *args, int64_t lo, int64_t hi)
+{
+    const struct sum *a = args;
+    const weft__walk *w = &a->kept;
+    const int64_t step = w->stride[1][w->rank - 1];
+    for (int64_t u = lo; u < hi; u++) {
+        const int64_t block = u % a->blocks, r = a->reduced.numel;
+        int64_t k = u / a->blocks * a->tile, end = k + a->tile < w->numel ? k + a->tile : w->numel;
+        weft__place p = weft__walk_seek(w, k);
+        for (int64_t n; k < end; k += n, weft__walk_step(w, &p, n)) {
+            double *acc = a->partial + block * w->numel + k, here[TILE] = {0};
+            n = weft__walk_run(w, &p, end - k);
+            CPU_CALL(add_block, a, here, (const T *)a->x + p.at[1], step, n, r * block / a->blocks,
+                     r * (block + 1) / a->blocks);
+            for (int64_t j = 0; j < n && a->blocks > 1; j++)
+                acc[j] = here[j];
+            for (int64_t j = 0; j < n && a->blocks == 1; j++)
+                ((T *)a->y)[p.at[0] + j * w->stride[0][w->rank - 1]] = (T)(a->alpha * here[j]);
+        }
+    }
+}
+
+/* y from the partial sums, block after block. */
+static void N(join)(const struct sum *a)
+{
+    weft__place p = weft__walk_seek(&a->kept, 0);
+    for (int64_t k = 0; k < a->kept.numel; k++, weft__walk_step(&a->kept, &p, 1)) {
+        double total = 0;
+        for (int64_t b = 0; b < a->blocks; b++)
+            total += a->partial[b * a->kept.numel + k];
+        ((T *)a->y)[p.at[0]] = (T)(a->alpha * total);
+    }
+}
+
+#else
+
+#include "device/cpu/cpu.h"
+#include "device/cpu/walk.h"
+
+#define TILE 256     /* outputs that are summed side by side */
+#define PARTIAL 4096 /* partial sums kept at a time */
+#define BLOCKS 64
+#define BLOCK 32768 /* additions that a block is worth */
+
+struct sum {
+    void *y;
+    const void *x;
+    double alpha;
+    weft__walk kept;    /* the outputs: in y and in x */
+    weft__walk reduced; /* what is added to each: in x */
+    int64_t tile, blocks;
+    double *partial; /* [blocks][kept.numel] */
+};
+
+#define CPU_FAMILY "device/cpu/sum.c"
+#include "device/cpu/typed.h"
+
+/* Parts the dimensions into those that y keeps and those that it sums. */
+static void part(struct sum *a, const int64_t *ystride, const int64_t *xstride, int rank,
+                 const int64_t *shape)
+{
+    int64_t shapes[2][WEFT_MAX_RANK], xs[2][WEFT_MAX_RANK], ys[WEFT_MAX_RANK];
+    int n[2] = {0, 0};
+    for (int d = 0; d < rank; d++) {
+        const int sums = ystride[d] == 0;
+        shapes[sums][n[sums]] = shape[d];
+        xs[sums][n[sums]] = xstride[d];
+        if (!sums)
+            ys[n[0]] = ystride[d];
+        n[sums]++;
+    }
+    const int64_t *const kept[] = {ys, xs[0]}, *const reduced[] = {xs[1]};
+    weft__walk_of(&a->kept, 2, n[0], shapes[0], kept);
+    weft__walk_of(&a->reduced, 1, n[1], shapes[1], reduced);
+}
+
+static int64_t least(int64_t a, int64_t b)
+{
+    return a < b ? a : b;
+}
+
+static void plan(struct sum *a)
+{
+    const weft__walk *k = &a->kept, *r = &a->reduced;
+    const int64_t inner = r->numel > 1 ? r->stride[0][r->rank - 1] : INT64_MAX;
+    /* Side by side if neighbouring outputs lie closer than neighbouring summands. */
+    a->tile = k->numel > 1 && k->stride[1][k->rank - 1] < inner ? TILE : 1;
+    a->blocks = least(r->numel * least(k->numel, TILE) / BLOCK, least(PARTIAL / k->numel, BLOCKS));
+    a->blocks = a->blocks > 1 ? a->blocks : 1;
+}
+
+weft_status weft__cpu_sum(weft_stream *s, weft_dev y, const int64_t *ystride, double alpha,
+                          weft_dev x, const int64_t *xstride, int rank, const int64_t *shape,
+                          weft_dtype dt)
+{
+    double partial[PARTIAL];
+    struct sum a = {.y = cpu_ptr(y), .x = cpu_ptr(x), .alpha = alpha, .partial = partial};
+    part(&a, ystride, xstride, rank, shape);
+    if (a.kept.numel == 0)
+        return WEFT_OK;
+    plan(&a);
+    const int64_t units = (a.kept.numel + a.tile - 1) / a.tile * a.blocks;
+    WEFT_TRY(weft__cpu_each_row(s, CPU_PAIR(sum), dt, &a, units,
+                                a.kept.numel * a.reduced.numel / units + 1));
+    if (a.blocks > 1)
+        dt == WEFT_F32 ? join_f32(&a) : join_f64(&a);
+    return WEFT_OK;
+}
+#endif

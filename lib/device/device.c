@@ -1,0 +1,98 @@
+/* Devices by name, and what all of them have in common. */
+#include "device/device.h"
+
+#include "core/alloc.h"
+#include "core/env.h"
+#include "core/error.h"
+
+/* The accelerators by name. Without a table: known, but not in this build. */
+static const struct {
+    const char *name;
+    const weft_device_ops *ops;
+} accelerator[] = {{"auto", &weft__cpu}, {"cpu", &weft__cpu}, {"gpu", NULL},
+                   {"cuda", NULL},       {"mps", NULL},       {"tpu", NULL}};
+#define ACCELERATORS ((int)(sizeof accelerator / sizeof accelerator[0]))
+
+/* The entries that no table may lack. */
+/* clang-format off */
+#define REQUIRED(E) \
+    E(name) E(open) E(close) E(alloc) E(free) E(stream_new) E(stream_free) \
+    E(sync) E(upload) E(download) E(move) E(zero) E(kernels)
+/* clang-format on */
+
+static weft_status complete(const weft_device_ops *ops)
+{
+    const char *lacks = NULL;
+    if (ops->size < sizeof *ops)
+        return weft__fail(WEFT_EARG,
+                          "a device's table has size %zu, this version's is %zu; set .size = "
+                          "sizeof(weft_device_ops) and compile against this version",
+                          ops->size, sizeof *ops);
+#define CHECK(entry) lacks = ops->entry ? lacks : #entry;
+    REQUIRED(CHECK)
+#undef CHECK
+    if (lacks)
+        return weft__fail(WEFT_EARG, "the table of device %s lacks its required entry %s",
+                          ops->name ? ops->name : "(no name)", lacks);
+    return WEFT_OK;
+}
+
+weft_status weft__device_open(weft_device **out, const char *name, int index, int threads)
+{
+    const char *word[ACCELERATORS];
+    int i;
+    for (i = 0; i < ACCELERATORS; i++)
+        word[i] = accelerator[i].name;
+    i = weft__parse_choice("accelerator", name ? name : "auto", word, ACCELERATORS);
+    if (i < 0)
+        return WEFT_EARG;
+    if (!accelerator[i].ops)
+        return weft__fail(WEFT_ENOTSUP,
+                          "accelerator \"%s\" is not in this build, which computes on the cpu "
+                          "alone; use accelerator=cpu or auto",
+                          accelerator[i].name);
+    return weft__device_open_ops(out, accelerator[i].ops, index, threads);
+}
+
+weft_status weft__device_open_ops(weft_device **out, const weft_device_ops *ops, int index,
+                                  int threads)
+{
+    weft_device *d;
+    weft_status s;
+    WEFT_TRY(complete(ops));
+    if (index < 0 || threads < 1)
+        return weft__fail(WEFT_EARG,
+                          "device %s was asked for with index %d and %d threads; an index counts "
+                          "from 0, threads from 1",
+                          ops->name, index, threads);
+    if (!(d = weft__new(1, sizeof *d)))
+        return WEFT_ENOMEM;
+    d->ops = ops;
+    d->index = index;
+    d->threads = threads;
+    if ((s = ops->open(d, index, threads)) < 0) {
+        weft__free(d);
+        return s;
+    }
+    *out = d;
+    return WEFT_OK;
+}
+
+void weft__device_close(weft_device *d)
+{
+    if (!d)
+        return;
+    d->ops->close(d);
+    weft__free(d);
+}
+
+void *weft__device_host(weft_device *d, weft_dev p)
+{
+    return d->ops->host ? d->ops->host(d, p) : NULL;
+}
+
+weft_status weft__no_kernel(weft_device *d, const char *kernel, weft_dtype t)
+{
+    return weft__fail(WEFT_ENOTSUP, "device %s has no kernel %s for %s; cast to f32 or f64 first",
+                      d->ops->name, kernel, weft_dtype_name(t));
+}

@@ -1,0 +1,25 @@
+/* Opening a device by name; memory by device. */
+#ifndef DEVICE_DEVICE_H
+#define DEVICE_DEVICE_H
+#include <weft/sys/device.h>
+
+/* Opens the device that an accelerator name stands for: "auto", "cpu", or a known name that this
+ * build does not have ("gpu", "cuda", "mps", "tpu": WEFT_ENOTSUP says what there is); any other is
+ * WEFT_EARG with the nearest. An ops table with a REQUIRED entry missing is refused. */
+weft_status weft__device_open(weft_device **out, const char *accelerator, int index, int threads);
+/* The same for a table of the caller's own. */
+weft_status weft__device_open_ops(weft_device **out, const weft_device_ops *ops, int index,
+                                  int threads);
+void weft__device_close(weft_device *d);
+/* The host address of device memory, or NULL. */
+void *weft__device_host(weft_device *d, weft_dev p);
+/* WEFT_ENOTSUP, naming op, device and type. */
+weft_status weft__no_kernel(weft_device *d, const char *kernel, weft_dtype t);
+
+extern const weft_device_ops weft__cpu;
+
+static inline weft_dev weft__at(weft_dev p, int64_t bytes)
+{
+    return (weft_dev){p.addr + (uintptr_t)bytes};
+}
+#endif

@@ -1,0 +1,44 @@
+/* What the launcher says, read from the environment before MPI_Init. */
+#ifndef ENVIRON_ENVIRON_H
+#define ENVIRON_ENVIRON_H
+#include <weft/status.h>
+
+typedef enum weft__launcher {
+    WEFT__LAUNCHER_NONE,   /* started alone */
+    WEFT__LAUNCHER_MPIRUN, /* OMPI_COMM_WORLD_* */
+    WEFT__LAUNCHER_SRUN,   /* SLURM_PROCID with a step of this process's own */
+    WEFT__LAUNCHER_PMI     /* PMIX_RANK or PMI_RANK only */
+} weft__launcher;
+
+typedef struct weft__environ {
+    weft__launcher launcher;
+    int rank, size;             /* -1 if the launcher does not say */
+    int local_rank, local_size; /* -1 if it does not say */
+    int nodes;                  /* -1 if it does not say */
+    int cpus;                   /* cores (not hyperthreads) in this process's affinity mask */
+    int node_cpus;              /* cores of this node that the job may use: a guess until
+                                   weft__environ_share */
+    bool relaunched;            /* a child of weft_open's own relaunch */
+} weft__environ;
+
+/* WEFT_EARG if a variable is set to nonsense. */
+weft_status weft__environ_read(weft__environ *e);
+const char *weft__launcher_name(weft__launcher l);
+
+/* Affinity masks as bits. Of this process; and what the ranks of the node have together (the OR of
+ * their masks, see weft__mpi_node_or), which makes node_cpus exact whether ranks are bound or not. */
+#define WEFT__MASK 128 /* bytes */
+void weft__environ_mask(unsigned char mask[WEFT__MASK]);
+void weft__environ_share(weft__environ *e, const unsigned char mask[WEFT__MASK]);
+/* Cores in a mask; hyperthreads of one core count once. */
+int weft__environ_cores(const unsigned char mask[WEFT__MASK]);
+
+/* The communicator's word against the launcher's: WEFT_ECONFIG with cures for singletons under srun
+ * (size 1 where SLURM_NTASKS says more), for sizes that differ, and for a devices or num_nodes that
+ * the user gave (0: did not) and that is not what runs. */
+weft_status weft__environ_check(const weft__environ *e, int world, int nodes, int local_size,
+                                int devices, int num_nodes);
+/* Threads for a rank: asked (0: not), else OMP_NUM_THREADS, else the mask's or the node's cores over
+ * the local ranks; clamped to that with a warning, at least 1. */
+int weft__environ_threads(const weft__environ *e, int local_size, int asked);
+#endif

@@ -1,0 +1,98 @@
+/* The facade's own part of a fabric. */
+#ifndef FABRIC_FACADE_H
+#define FABRIC_FACADE_H
+#include "checkpoint/checkpoint.h"
+#include "core/context.h"
+#include "environ/environ.h"
+#include "strategy/strategy.h"
+
+#include <weft/checkpoint.h>
+#include <weft/fabric.h>
+
+/* Options after the code's, the environment's and the command line's have been laid over each
+ * other. Texts are borrowed from them, or from `owned`. */
+typedef struct weft__settings {
+    weft_open_options o;
+    char *owned; /* the text given to weft_open_text, cut into words */
+} weft__settings;
+
+/* A variable of the user's that is part of every checkpoint. */
+typedef struct weft__tracked {
+    char *name;
+    void *values;
+    int64_t n;
+    weft_dtype dtype;
+} weft__tracked;
+
+typedef struct weft__metrics weft__metrics; /* log.c */
+
+#define WEFT__EVERY 8 /* distinct n of weft_every that are remembered */
+
+typedef enum weft__nonfinite { WEFT__FINITE_OR_ERROR, WEFT__FINITE_OR_SKIP, WEFT__FINITE_OR_GO }
+weft__nonfinite;
+
+typedef struct weft__facade weft__facade;
+struct weft__facade {
+    weft__settings settings;
+    weft__environ environ;
+    weft__nonfinite nonfinite;
+    const char *precision;
+    weft__strategy *strategy;
+    bool whole;      /* all ranks opened: from here on they call collectives alike */
+    bool mpi;        /* weft__mpi_enter succeeded */
+    bool is_world;   /* opened on all ranks of the job */
+    int exit_status; /* of a relaunching parent's children; -1: this is no such parent */
+
+    weft_loader *loader; /* whose weft_next is the edge; the first that was set up */
+    int modules, optimizers, loaders;
+    weft_status agreed;  /* the error that all ranks know of */
+    bool skip;           /* the last backward's gradients are to be skipped */
+    bool differentiated; /* weft_backward was called since the edge */
+    bool pending;        /* gradients wait for weft_step */
+    struct {
+        int64_t n, step;
+    } every[WEFT__EVERY];
+
+    weft__metrics *metrics;
+    double spent[WEFT__PARTS]; /* at the last weft_timing_take */
+    int64_t steps_taken;       /* likewise */
+
+    weft__checkpoint checkpoint;
+    char *run; /* what weft_resume named */
+    int64_t saved_step, loaded_step;
+    weft__tracked *tracked;
+    size_t ntracked, tracked_room;
+    bool said_synchronous;
+    double wall_before; /* seconds of earlier runs, from the checkpoint */
+    double opened;
+};
+
+/* Lays text, environment and command line over the code's options; takes Weft's own words out of
+ * argv. */
+weft_status weft__settings_read(weft__settings *s, const weft_open_options *code, const char *text,
+                                int *argc, char ***argv);
+void weft__settings_free(weft__settings *s);
+
+/* weft_open on the communicator with that Fortran handle. */
+weft_status weft__open_fortran(weft_fabric **f, int fortran_comm, const weft_open_options *o);
+
+/* Makes what sticks on any rank stick on all, alike. @return it, or 0. Collective. */
+weft_status weft__agree_on_errors(weft_fabric *f);
+/* The step's edge. Collective. */
+weft_status weft__edge(weft_fabric *f);
+
+weft_status weft__metrics_open(weft_fabric *f);
+void weft__metrics_close(weft_fabric *f);
+/* Combines what was logged since the last flush over ranks and hands it to the loggers. Collective,
+ * when due or forced. */
+weft_status weft__metrics_flush(weft_fabric *f, bool force);
+/* Shows the loggers where the run stands. */
+void weft__metrics_progress(weft_fabric *f);
+void weft__metrics_resume(weft_fabric *f);
+
+/* Everything that has state, by name. */
+weft_status weft__fabric_state(void *fabric, weft_visitor *v);
+/* The final save of weft_close. Collective. */
+weft_status weft__final_save(weft_fabric *f);
+void weft__tracked_free(weft_fabric *f);
+#endif

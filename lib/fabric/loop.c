@@ -1,0 +1,276 @@
+/* The step and its edge: what a training loop calls. */
+#include "data/loader.h"
+#include "device/device.h"
+#include "fabric/facade.h"
+#include "optim/optimizer.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <weft/autograd.h>
+
+weft_status weft__agree_on_errors(weft_fabric *f)
+{
+    weft__facade *p = f->facade;
+    weft_status mine = weft__stuck(f);
+    weft_status s = weft__agree(f->comm, "errors", mine, mine ? f->error.text : "");
+    if (s < 0) {
+        weft__sticky_clear(&f->error);
+        weft__sticky_set(&f->error, s, weft__why());
+    }
+    p->agreed = s < 0 ? s : WEFT_OK;
+    return p->agreed;
+}
+
+/* Errors that no backward has carried are agreed on here: all ranks called backward, or none. */
+weft_status weft__edge(weft_fabric *f)
+{
+    weft__facade *p = f->facade;
+    if (!p->agreed && !p->differentiated)
+        weft__agree_on_errors(f);
+    if (!p->agreed)
+        weft__metrics_flush(f, false);
+    weft__metrics_progress(f);
+    weft__tape_edge(f);
+    weft_status s = weft__engine_edge(f);
+    if (s)
+        weft__stick(f, s);
+    p->differentiated = f->weigh = false;
+    return p->agreed;
+}
+
+weft_status weft_step_end(weft_fabric *f)
+{
+    weft__part part = weft__enter(f, WEFT__OTHER);
+    weft_status s = weft__edge(f);
+    weft__enter(f, part == WEFT__OTHER ? WEFT__FORWARD : part);
+    return s;
+}
+
+/* A loader that moves no step: inside an evaluation scope, what the last batch made is freed. */
+static bool next_aside(weft_fabric *f, weft_loader *l, weft_batch *b)
+{
+    if (f->tape->eval)
+        weft__engine_rewind(f, f->tape->eval_mark);
+    return !weft__stuck(f) && weft__loader_next(l, b);
+}
+
+bool weft_next(weft_loader *l, weft_batch *b)
+{
+    *b = (weft_batch){0};
+    if (!l)
+        return false;
+    weft_fabric *f = weft__loader_fabric(l);
+    weft__facade *p = f->facade;
+    bool more;
+    if (p->loader != l || f->tape->eval)
+        return next_aside(f, l, b);
+    weft__enter(f, WEFT__OTHER);
+    if (weft__edge(f))
+        return false;
+    weft__enter(f, WEFT__DATA);
+    more = weft__loader_next(l, b);
+    weft__enter(f, more ? WEFT__FORWARD : WEFT__OTHER);
+    if (more || !weft__stuck(f))
+        return more;
+    /* The data failed on this rank only: take part in the step with nothing, so that all learn. */
+    *b = (weft_batch){0};
+    return true;
+}
+
+/* This rank's share of the gradient: gradients are sums over ranks. */
+static weft_status seed_of(weft_fabric *f, weft_tensor *loss, double global, double *seed)
+{
+    const weft__tensor *t = weft__tensor_at(loss, NULL);
+    if (!t)
+        return WEFT_EHANDLE;
+    if (!t->rows.batch)
+        *seed = 1.0 / f->world;
+    else if (t->reduction == WEFT__SUM)
+        *seed = t->rows.local ? 1 : 0;
+    else if (t->rows.global > 0 || global > 0)
+        *seed = (double)t->rows.local / (t->rows.global > 0 ? (double)t->rows.global : global);
+    else
+        *seed = 0;
+    return WEFT_OK;
+}
+
+/* Rows of all ranks, where a batch did not say. */
+static weft_status weigh(weft_fabric *f, weft_tensor *loss, double *global)
+{
+    const weft__tensor *t = weft__stuck(f) ? NULL : weft__tensor_at(loss, NULL);
+    *global = t && t->rows.batch ? (double)t->rows.local : 0;
+    return weft__all_reduce(f->comm, "rows of the batch", global, 1, WEFT_F64, WEFT_REDUCE_SUM);
+}
+
+static weft_status differentiate(weft_fabric *f, weft_tensor *loss)
+{
+    weft__facade *p = f->facade;
+    double global = 0, seed = 0;
+    if (f->weigh)
+        WEFT_TRY(weigh(f, loss, &global));
+    if (!loss && !weft__stuck(f))
+        return weft__fail(WEFT_EARG, "weft_backward: the loss is NULL and no error has stuck");
+    WEFT_TRY(p->strategy->ops->begin(p->strategy));
+    if (weft__stuck(f))
+        return WEFT_OK;
+    WEFT_TRY(seed_of(f, loss, global, &seed));
+    return weft__tape_backward(f, loss, seed);
+}
+
+static weft_status count_nonfinite(weft_fabric *f, int64_t *count)
+{
+    const weft__strategy *s = f->facade->strategy;
+    weft_dev flag;
+    WEFT_TRY(weft__scratch(f, sizeof *count, &flag));
+    WEFT_TRY(f->device->ops->zero(f->stream, flag, sizeof *count));
+    for (size_t i = 0; i < s->flats; i++)
+        WEFT_TRY(f->device->ops->kernels->nonfinite(f->stream, flag, s->flat[i]->plane[WEFT__GRAD],
+                                                    s->flat[i]->elements, s->flat[i]->dtype));
+    return f->device->ops->download(f->stream, count, flag, sizeof *count);
+}
+
+/* All ranks hold the same sums and come to the same decision; who caused it is found together. */
+static weft_status judge_values(weft_fabric *f, weft_tensor *loss)
+{
+    weft__facade *p = f->facade;
+    int64_t bad = 0;
+    p->skip = false;
+    if (p->nonfinite == WEFT__FINITE_OR_GO)
+        return WEFT_OK;
+    WEFT_TRY(count_nonfinite(f, &bad));
+    if (!bad)
+        return WEFT_OK;
+    double value = weft_item(loss);
+    if (p->nonfinite == WEFT__FINITE_OR_SKIP) {
+        p->skip = true;
+        return WEFT_OK;
+    }
+    weft_status mine = isfinite(value) ? WEFT_OK : WEFT_ENONFINITE;
+    char text[WEFT__TEXT];
+    snprintf(text, sizeof text,
+             "rank %d on %s: the loss is %g at step %lld; parameters are as before. Lower the "
+             "learning rate, look at the data, or open with nonfinite=skip",
+             f->rank, f->host, value, (long long)f->step);
+    WEFT_TRY(weft__agree(f->comm, "non-finite", mine, text));
+    return weft__fail(WEFT_ENONFINITE,
+                      "a gradient is not finite at step %lld although the loss is; parameters are "
+                      "as before. Lower the learning rate, or open with nonfinite=skip",
+                      (long long)f->step);
+}
+
+static weft_status backward(weft_fabric *f, weft_tensor *loss)
+{
+    weft__facade *p = f->facade;
+    bool failed = false;
+    weft_status s = differentiate(f, loss);
+    if (s < 0 && !weft__stuck(f))
+        weft__stick(f, s);
+    s = p->strategy->ops->end(p->strategy, weft__stuck(f), &failed);
+    if (s < 0 && !weft__stuck(f))
+        weft__stick(f, s);
+    p->differentiated = p->pending = true;
+    if (f->comm->lost)
+        return p->agreed = weft__stuck(f) ? weft__stuck(f) : WEFT_EPEER;
+    if (failed)
+        return weft__agree_on_errors(f);
+    s = judge_values(f, loss);
+    if (s < 0) {
+        weft__sticky_set(&f->error, s, weft__why());
+        p->agreed = s;
+    }
+    return s;
+}
+
+weft_status weft_backward(weft_fabric *f, weft_tensor *loss)
+{
+    if (f->facade->agreed)
+        return f->facade->agreed;
+    weft__part part = weft__enter(f, WEFT__BACKWARD);
+    weft_status s = backward(f, loss);
+    weft__enter(f, part);
+    return s;
+}
+
+weft_status weft_zero_grad(weft_optimizer *o)
+{
+    if (!o)
+        return WEFT_EARG;
+    for (int i = 0; i < o->module->flats; i++)
+        for (int k = 0; k < o->module->flat[i]->nsegments; k++)
+            o->module->flat[i]->segment[k]->grad = WEFT__GRAD_EMPTY;
+    return WEFT_OK;
+}
+
+static weft_status update(weft_fabric *f, weft_optimizer *o)
+{
+    weft__strategy *s = f->facade->strategy;
+    for (int i = 0; i < o->module->flats; i++) {
+        weft__flat *flat = o->module->flat[i];
+        int64_t first = 0, count = flat->elements;
+        if (!flat->trainable)
+            continue;
+        if (s->ops->range)
+            s->ops->range(s, flat, &first, &count);
+        WEFT_TRY(weft__optim_update(o, flat, first, count));
+        if (s->ops->stepped)
+            WEFT_TRY(s->ops->stepped(s, flat));
+    }
+    o->steps++;
+    return WEFT_OK;
+}
+
+static weft_status step(weft_fabric *f, weft_optimizer *o)
+{
+    weft__facade *p = f->facade;
+    if (p->agreed)
+        return p->agreed;
+    if (!o->setup)
+        return weft__stick(f, weft__fail(WEFT_ESTATE, "weft_step: the optimizer was not set up; "
+                                                      "call weft_setup before the loop"));
+    if (!p->pending)
+        return weft__stick(f, weft__fail(WEFT_ESTATE, "weft_step without weft_backward"));
+    weft_status s = p->skip ? WEFT_SKIPPED : update(f, o);
+    if (s < 0)
+        return weft__stick(f, s);
+    f->step++;
+    return s;
+}
+
+weft_status weft_step(weft_optimizer *o)
+{
+    if (!o)
+        return WEFT_EARG;
+    weft_fabric *f = o->object.fabric;
+    weft__part part = weft__enter(f, WEFT__OPTIMIZER);
+    weft_status s = step(f, o);
+    weft__enter(f, part == WEFT__FORWARD ? WEFT__OTHER : part);
+    return s;
+}
+
+weft_status weft_clear(weft_fabric *f)
+{
+    weft__facade *p = f->facade;
+    if (!f->comm || f->comm->lost)
+        return WEFT_EPEER;
+    weft__sticky_clear(&f->error);
+    f->noted[0] = '\0';
+    p->agreed = WEFT_OK;
+    p->pending = p->skip = false;
+    weft_status s = weft__barrier(f->comm, "clear");
+    return s < 0 ? weft__stick(f, s) : WEFT_OK;
+}
+
+bool weft_every(weft_fabric *f, int64_t n)
+{
+    weft__facade *p = f->facade;
+    int slot = 0;
+    if (n < 1 || f->step == 0 || f->step % n != 0 || f->step == p->loaded_step)
+        return false;
+    while (slot < WEFT__EVERY - 1 && p->every[slot].n && p->every[slot].n != n)
+        slot++;
+    if (p->every[slot].n == n && p->every[slot].step == f->step)
+        return false;
+    p->every[slot].n = n;
+    p->every[slot].step = f->step;
+    return true;
+}

@@ -1,0 +1,291 @@
+/* Opening and closing: one of each part, from the ground up and down again. */
+#include "autograd/tape.h"
+#include "comm/mpi.h"
+#include "core/alloc.h"
+#include "core/env.h"
+#include "core/log.h"
+#include "device/device.h"
+#include "fabric/facade.h"
+#include "launch/launch.h"
+#include "precision/precision.h"
+
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+#include <weft/version.h>
+
+/* Stands for a fabric when there is no memory for one, so that weft_close can say so. */
+static weft_fabric no_memory = {
+    .error = {.state = 2, .code = WEFT_ENOMEM, .text = "no memory for a fabric"},
+    .world = 1, .local_size = 1, .nodes = 1};
+
+static weft_fabric *blank(void)
+{
+    weft_fabric *f = weft__new(1, sizeof *f);
+    if (f && !(f->facade = weft__new(1, sizeof *f->facade))) {
+        weft__free(f);
+        f = NULL;
+    }
+    if (!f)
+        return &no_memory;
+    f->world = f->local_size = f->nodes = f->threads = 1;
+    f->facade->exit_status = -1;
+    f->facade->saved_step = f->facade->loaded_step = -1;
+    f->facade->opened = f->since = weft__now();
+    if (gethostname(f->host, sizeof f->host) || !f->host[0])
+        snprintf(f->host, sizeof f->host, "unknown");
+    f->host[sizeof f->host - 1] = '\0';
+    return f;
+}
+
+static weft_status read_settings(weft_fabric *f, const weft_open_options *code, const char *text,
+                                 int *argc, char ***argv)
+{
+    static const char *const policy[] = {"error", "skip", "ignore"};
+    weft__facade *p = f->facade;
+    weft_open_options *o = &p->settings.o;
+    WEFT_TRY(weft__settings_read(&p->settings, code, text, argc, argv));
+    int i = o->nonfinite ? weft__parse_choice("nonfinite", o->nonfinite, policy, 3) : 0;
+    if (i < 0)
+        return WEFT_EARG;
+    p->nonfinite = (weft__nonfinite)i;
+    f->seed = o->seed;
+    f->bucket_bytes = (int64_t)(o->bucket_mb ? o->bucket_mb : 25) << 20;
+    o->log_every = o->log_every ? o->log_every : 10;
+    o->timeout = o->timeout != 0 ? o->timeout : 1800;
+    o->keep = o->keep ? o->keep : 3;
+    return o->num_nodes >= 0 && o->threads >= 0 && o->log_every > 0 && o->timeout > 0 &&
+                   o->bucket_mb >= 0 && o->keep > 0
+               ? WEFT_OK
+               : weft__fail(WEFT_EARG, "an option of weft_open is below zero");
+}
+
+/* Processes a node that the user asked for, 0 for "auto". */
+static weft_status read_devices(const weft_fabric *f, int *devices)
+{
+    const char *text = f->facade->settings.o.devices;
+    int64_t n = 0;
+    if (text && strcmp(text, "auto") != 0)
+        WEFT_TRY(weft__parse_int("devices", text, 1, 65535, &n));
+    *devices = (int)n;
+    return WEFT_OK;
+}
+
+/* Started alone and asked for several processes: start them. */
+static weft_status relaunch(weft_fabric *f, int devices)
+{
+    const weft__environ *e = &f->facade->environ;
+    if (devices < 2 || e->launcher != WEFT__LAUNCHER_NONE || e->relaunched)
+        return WEFT_OK;
+    if (f->facade->settings.o.num_nodes > 1)
+        return weft__fail(WEFT_ECONFIG, "num_nodes=%d cannot be started from here; use srun or "
+                                        "mpirun with a host list",
+                          f->facade->settings.o.num_nodes);
+    int threads = weft__environ_threads(e, devices, f->facade->settings.o.threads);
+    return weft__relaunch(devices, threads, &f->facade->exit_status);
+}
+
+/* Finds the peers, and whether they are who the launcher and the user said. */
+static weft_status join(weft_fabric *f, const int *fortran_comm, int devices)
+{
+    weft__facade *p = f->facade;
+    int world = 0;
+    if (!fortran_comm && p->environ.launcher == WEFT__LAUNCHER_NONE && !weft__mpi_is_up())
+        return weft__comm_self(&f->comm); /* started alone: MPI has nothing to do */
+    if (fortran_comm) {
+        world = *fortran_comm;
+        WEFT_TRY(weft__mpi_enter(&(int){0}));
+    } else {
+        WEFT_TRY(weft__mpi_enter(&world));
+    }
+    p->mpi = true;
+    WEFT_TRY(weft__comm_mpi(&f->comm, world, p->settings.o.timeout, &p->is_world));
+    f->rank = f->comm->rank;
+    f->world = f->comm->world;
+    WEFT_TRY(weft__mpi_topology(f->comm, &f->local_rank, &f->local_size, &f->node_rank,
+                                &f->nodes));
+    return p->is_world ? weft__environ_check(&p->environ, f->world, f->nodes, f->local_size,
+                                             devices, p->settings.o.num_nodes)
+                       : WEFT_OK;
+}
+
+static weft_status same_settings(weft_fabric *f)
+{
+    const weft__facade *p = f->facade;
+    char text[256];
+    snprintf(text, sizeof text,
+             "version %s strategy %s precision %s seed %llu nonfinite %d log_every %d bucket %lld "
+             "keep %d",
+             weft_version(), p->strategy->ops->name, p->precision, (unsigned long long)f->seed,
+             (int)p->nonfinite, p->settings.o.log_every, (long long)f->bucket_bytes,
+             p->settings.o.keep);
+    return weft__agree_text(f->comm, "settings", "the settings of weft_open", text);
+}
+
+/* The cores of a node are those of all its ranks' masks together. */
+static weft_status share_cores(weft_fabric *f)
+{
+    unsigned char mask[WEFT__MASK];
+    weft__environ_mask(mask);
+    if (f->facade->mpi)
+        WEFT_TRY(weft__mpi_node_or(f->comm, mask, sizeof mask));
+    weft__environ_share(&f->facade->environ, mask);
+    return WEFT_OK;
+}
+
+static weft_status build(weft_fabric *f)
+{
+    weft__facade *p = f->facade;
+    const weft_open_options *o = &p->settings.o;
+    WEFT_TRY(share_cores(f));
+    f->threads = weft__environ_threads(&p->environ, f->local_size, o->threads);
+    WEFT_TRY(weft__device_open(&f->device, o->accelerator, f->local_rank, f->threads));
+    WEFT_TRY(f->device->ops->stream_new(f->device, &f->stream));
+    WEFT_TRY(weft__engine_open(f));
+    WEFT_TRY(weft__tape_open(f));
+    WEFT_TRY(weft__precision_set(f, o->precision, &p->precision));
+    WEFT_TRY(weft__strategy_open(&p->strategy, f, o->strategy));
+    f->tape->hooks = weft__strategy_hooks(p->strategy);
+    WEFT_TRY(weft__metrics_open(f));
+    p->checkpoint = (weft__checkpoint){.comm = f->comm, .device = f->device, .stream = f->stream,
+                                       .state = weft__fabric_state, .self = f, .host = f->host,
+                                       .keep = o->keep};
+    return WEFT_OK;
+}
+
+static void greet(const weft_fabric *f)
+{
+    const weft__facade *p = f->facade;
+    if (f->rank == 0)
+        weft__say(WEFT_LOG_INFO, "%d rank%s on %d node%s, %d thread%s each, %s, %s, %s, %s",
+                  f->world, f->world > 1 ? "s" : "", f->nodes, f->nodes > 1 ? "s" : "", f->threads,
+                  f->threads > 1 ? "s" : "", f->device->ops->name, p->strategy->ops->name,
+                  p->precision, weft_kernel_set(f));
+}
+
+static weft_status together(weft_fabric *f, weft_status mine)
+{
+    if (mine < 0)
+        weft__stick(f, mine);
+    return f->comm ? weft__agree_on_errors(f) : weft__stuck(f);
+}
+
+static weft_status open_all(weft_fabric *f, const int *fortran_comm, const weft_open_options *code,
+                            const char *text, int *argc, char ***argv)
+{
+    int devices = 0;
+    weft_status s = read_settings(f, code, text, argc, argv);
+    if (!s)
+        s = weft__environ_read(&f->facade->environ);
+    if (!s)
+        s = read_devices(f, &devices);
+    if (!s && !fortran_comm)
+        s = relaunch(f, devices);
+    if (s == WEFT_RELAUNCHED)
+        return s;
+    /* A rank that failed alone would leave the others waiting: it joins them, to say so. */
+    if (s < 0)
+        weft__stick(f, s);
+    if (s < 0 && f->facade->environ.launcher == WEFT__LAUNCHER_NONE && !fortran_comm)
+        return s;
+    WEFT_TRY(together(f, join(f, fortran_comm, devices)));
+    WEFT_TRY(together(f, build(f)));
+    WEFT_TRY(together(f, same_settings(f)));
+    f->facade->whole = true;
+    greet(f);
+    return WEFT_OK;
+}
+
+static weft_status opened(weft_fabric **out, const int *fortran_comm,
+                          const weft_open_options *code, const char *text, int *argc,
+                          char ***argv)
+{
+    weft_fabric *f = *out = blank();
+    if (f == &no_memory)
+        return WEFT_ENOMEM;
+    weft_status s = open_all(f, fortran_comm, code, text, argc, argv);
+    return s < 0 ? weft__stick(f, s) : s;
+}
+
+weft_status weft_open(weft_fabric **f, int *argc, char ***argv, const weft_open_options *o)
+{
+    return opened(f, NULL, o, NULL, argc, argv);
+}
+
+weft_status weft_open_text(weft_fabric **f, int *argc, char ***argv, const char *options)
+{
+    return opened(f, NULL, NULL, options ? options : "", argc, argv);
+}
+
+weft_status weft__open_fortran(weft_fabric **f, int fortran_comm, const weft_open_options *o)
+{
+    return opened(f, &fortran_comm, o, NULL, NULL, NULL);
+}
+
+static void destroy_objects(weft_fabric *f)
+{
+    for (weft__kind k = WEFT__LOADER; k <= WEFT__MODULE; k++)
+        for (weft__object *o; (o = weft__object_first(f, k));)
+            weft__object_free(o);
+}
+
+static void take_down(weft_fabric *f)
+{
+    weft__facade *p = f->facade;
+    bool lost = f->comm && f->comm->lost;
+    destroy_objects(f);
+    weft__checkpoint_free(&p->checkpoint);
+    weft__metrics_close(f);
+    weft__strategy_close(p->strategy);
+    weft__tape_close(f);
+    weft__engine_close(f);
+    if (f->stream)
+        f->device->ops->stream_free(f->stream);
+    weft__device_close(f->device);
+    weft__comm_free(f->comm);
+    if (p->mpi)
+        weft__mpi_leave(lost);
+    weft__tracked_free(f);
+    weft__free(p->run);
+    weft__settings_free(&p->settings);
+    weft__free(p);
+    weft__free(f);
+}
+
+/* Once for all ranks where they agree on it, by each rank where it stands alone. */
+static int report(const weft_fabric *f, weft_status code, bool alike)
+{
+    if (code >= 0)
+        return 0;
+    if (!alike || f->rank == 0)
+        weft__say(WEFT_LOG_ERROR, "%s (%s)", weft_message(f), weft_status_name(code));
+    return -code;
+}
+
+int weft_close(weft_fabric **out)
+{
+    weft_fabric *f = out ? *out : NULL;
+    int status;
+    if (!f)
+        return 0;
+    *out = NULL;
+    if (f == &no_memory)
+        return report(f, WEFT_ENOMEM, false);
+    if (f->facade->exit_status >= 0) {
+        status = f->facade->exit_status;
+        take_down(f);
+        return status;
+    }
+    weft_status code = weft__stuck(f);
+    bool alike = f->comm && !f->comm->lost;
+    if (f->facade->whole && alike) {
+        code = weft__agree_on_errors(f);
+        if (!code)
+            weft__final_save(f);
+        if (!f->comm->lost)
+            weft__metrics_flush(f, true);
+    }
+    status = report(f, code, alike);
+    take_down(f);
+    return status;
+}

@@ -1,0 +1,14 @@
+/* Opening on a communicator of the program's own. */
+#include "fabric/facade.h"
+
+#include <weft/mpi.h>
+
+weft_status weft_open_mpi_f(weft_fabric **f, MPI_Fint comm, const weft_open_options *o)
+{
+    return weft__open_fortran(f, (int)comm, o);
+}
+
+weft_status weft_open_mpi(weft_fabric **f, MPI_Comm comm, const weft_open_options *o)
+{
+    return weft__open_fortran(f, (int)MPI_Comm_c2f(comm), o);
+}

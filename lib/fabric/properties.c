@@ -1,0 +1,152 @@
+/* What a fabric tells of itself, and small collectives for the user. */
+#include "core/alloc.h"
+#include "device/device.h"
+#include "fabric/facade.h"
+#include "logger/logger.h"
+
+#include <string.h>
+
+int weft_global_rank(const weft_fabric *f)
+{
+    return f->rank;
+}
+
+int weft_local_rank(const weft_fabric *f)
+{
+    return f->local_rank;
+}
+
+int weft_node_rank(const weft_fabric *f)
+{
+    return f->node_rank;
+}
+
+int weft_world_size(const weft_fabric *f)
+{
+    return f->world;
+}
+
+int weft_num_nodes(const weft_fabric *f)
+{
+    return f->nodes;
+}
+
+bool weft_is_global_zero(const weft_fabric *f)
+{
+    return f->rank == 0;
+}
+
+int weft_threads(const weft_fabric *f)
+{
+    return f->threads;
+}
+
+uint64_t weft_seed(const weft_fabric *f)
+{
+    return f->seed;
+}
+
+const char *weft_accelerator_name(const weft_fabric *f)
+{
+    return f->device ? f->device->ops->name : "";
+}
+
+const char *weft_strategy_name(const weft_fabric *f)
+{
+    return f->facade && f->facade->strategy ? f->facade->strategy->ops->name : "";
+}
+
+const char *weft_precision_name(const weft_fabric *f)
+{
+    return f->facade && f->facade->precision ? f->facade->precision : "";
+}
+
+const char *weft_device_name(const weft_fabric *f)
+{
+    return f->device ? f->device->ops->name : "";
+}
+
+const char *weft_kernel_set(const weft_fabric *f)
+{
+    return f->device && f->device->ops->kernel_set ? f->device->ops->kernel_set(f->device) : "";
+}
+
+const char *weft_hostname(const weft_fabric *f)
+{
+    return f->host;
+}
+
+int64_t weft_step_count(const weft_fabric *f)
+{
+    return f->step;
+}
+
+int weft_logger_count(const weft_fabric *f)
+{
+    int n = 0;
+    for (weft__object *o = weft__object_first(f, WEFT__LOGGER); o; o = weft__object_after(o))
+        n++;
+    return n;
+}
+
+weft_logger *weft_logger_at(const weft_fabric *f, int i)
+{
+    weft__object *o = weft__object_first(f, WEFT__LOGGER);
+    while (o && i-- > 0)
+        o = weft__object_after(o);
+    return (weft_logger *)o;
+}
+
+weft_status weft_sum_over_ranks(weft_fabric *f, double *values, int64_t n)
+{
+    double *sum = weft__new((size_t)(n > 0 ? n : 0), sizeof *sum);
+    weft_status s;
+    if (!sum)
+        weft__stick(f, WEFT_ENOMEM);
+    s = weft__agree_on_errors(f);
+    if (s >= 0) {
+        memcpy(sum, values, (size_t)n * sizeof *sum);
+        s = weft__all_reduce(f->comm, "sum", sum, n, WEFT_F64, WEFT_REDUCE_SUM);
+    }
+    if (s >= 0)
+        memcpy(values, sum, (size_t)n * sizeof *sum);
+    else
+        weft__stick(f, s);
+    weft__free(sum);
+    return s;
+}
+
+weft_status weft_barrier(weft_fabric *f)
+{
+    weft_status s = weft__barrier(f->comm, "barrier");
+    return s < 0 ? weft__stick(f, s) : WEFT_OK;
+}
+
+weft_timing weft_timing_take(weft_fabric *f)
+{
+    weft__facade *p = f->facade;
+    double d[WEFT__PARTS];
+    weft_timing t;
+    weft__enter(f, f->part); /* brings the clock up to now */
+    t.step = 0;
+    for (int i = 0; i < WEFT__PARTS; i++) {
+        d[i] = f->spent[i] - p->spent[i];
+        t.step += d[i];
+    }
+    t.data = d[WEFT__DATA];
+    t.forward = d[WEFT__FORWARD];
+    t.backward = d[WEFT__BACKWARD];
+    t.communication = d[WEFT__COMMUNICATION];
+    t.optimizer = d[WEFT__OPTIMIZER];
+    t.steps = f->step - p->steps_taken;
+    memcpy(p->spent, f->spent, sizeof p->spent);
+    p->steps_taken = f->step;
+    return t;
+}
+
+weft_traffic weft_traffic_count(const weft_fabric *f)
+{
+    weft_traffic t = f->facade->strategy->traffic;
+    t.collectives = (int64_t)f->comm->sequence;
+    return t;
+}

@@ -1,0 +1,86 @@
+/* Putting modules, optimizers and loaders under the strategy. */
+#include "data/loader.h"
+#include "fabric/facade.h"
+#include "optim/optimizer.h"
+
+/* Setup is collective: what fails on one rank fails on all. */
+static weft_status together(weft_fabric *f, weft_status mine)
+{
+    if (mine < 0)
+        weft__stick(f, mine);
+    return weft__agree_on_errors(f);
+}
+
+static weft_status prepare(weft_module *m)
+{
+    if (!m)
+        return weft__fail(WEFT_EARG, "weft_setup: the module is NULL");
+    if (m->parent)
+        return weft__fail(WEFT_EARG, "weft_setup: the module is part of another; set up the whole");
+    if (m->setup)
+        return weft__fail(WEFT_ESTATE, "weft_setup: the module was set up before; once is enough");
+    return weft__module_materialise(m);
+}
+
+static weft_status spread(weft_fabric *f, weft_module *m)
+{
+    for (int i = 0; i < m->flats; i++)
+        WEFT_TRY(weft__strategy_setup(f->facade->strategy, m->flat[i]));
+    m->setup = true;
+    m->number = f->facade->modules++;
+    return WEFT_OK;
+}
+
+weft_status weft_setup_module(weft_fabric *f, weft_module *m)
+{
+    char digest[64] = "";
+    weft_status s = weft__stuck(f) ? weft__stuck(f) : prepare(m);
+    if (!s)
+        s = weft__module_digest(m, digest, sizeof digest);
+    WEFT_TRY(together(f, s));
+    s = weft__agree_text(f->comm, "module", "the module given to weft_setup", digest);
+    if (!s)
+        s = spread(f, m);
+    return together(f, s);
+}
+
+static weft_status moments(weft_fabric *f, weft_optimizer *o)
+{
+    if (!o)
+        return weft__fail(WEFT_EARG, "weft_setup_optimizer: the optimizer is NULL");
+    if (o->setup)
+        return weft__fail(WEFT_ESTATE, "weft_setup: the optimizer was set up before; once is "
+                                       "enough");
+    if (!o->module->setup)
+        return weft__fail(WEFT_ESTATE, "weft_setup: set up the optimizer's module first");
+    WEFT_TRY(weft__optim_setup(o));
+    o->setup = true;
+    o->number = f->facade->optimizers++;
+    return WEFT_OK;
+}
+
+weft_status weft_setup_optimizer(weft_fabric *f, weft_optimizer *o)
+{
+    weft_status s = weft__stuck(f) ? weft__stuck(f) : moments(f, o);
+    return together(f, s);
+}
+
+weft_status weft_setup(weft_fabric *f, weft_module *m, weft_optimizer *o)
+{
+    WEFT_TRY(weft_setup_module(f, m));
+    return o ? weft_setup_optimizer(f, o) : WEFT_OK;
+}
+
+weft_status weft_setup_loader(weft_fabric *f, weft_loader *l)
+{
+    weft_status s = weft__stuck(f);
+    if (!s && !l)
+        s = weft__fail(WEFT_EARG, "weft_setup_loader: the loader is NULL");
+    if (!s)
+        s = weft__loader_setup(l);
+    WEFT_TRY(together(f, s));
+    if (!f->facade->loader)
+        f->facade->loader = l;
+    f->facade->loaders++;
+    return WEFT_OK;
+}

@@ -1,0 +1,151 @@
+/* Layout and planes of a flat space. */
+#include "flat/flat.h"
+
+#include "core/alloc.h"
+#include "core/rng.h"
+#include "device/device.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#define ALIGN 64                         /* bytes; every segment starts on it */
+#define EARLY ((int64_t)1 << 20)         /* bytes of the first bucket */
+
+static int64_t round_up(int64_t n, int64_t to)
+{
+    return (n + to - 1) / to * to;
+}
+
+weft_dev weft__flat_at(const weft__flat *flat, weft__plane plane, int64_t element)
+{
+    return weft__at(flat->plane[plane], element * (int64_t)weft_dtype_size(flat->dtype));
+}
+
+size_t weft__flat_bytes(const weft__flat *flat)
+{
+    return (size_t)flat->elements * weft_dtype_size(flat->dtype);
+}
+
+weft_view weft__segment_view(const weft__segment *s, weft__plane plane)
+{
+    weft_view v = {.data = weft__flat_at(s->flat, plane, s->first), .dtype = s->flat->dtype,
+                   .rank = s->rank};
+    memcpy(v.shape, s->shape, sizeof v.shape);
+    weft__view_pack(&v);
+    return v;
+}
+
+weft_status weft__segment_clear(weft__segment *s)
+{
+    const weft_device_ops *d = s->flat->fabric->device->ops;
+    return d->zero(s->flat->fabric->stream, weft__flat_at(s->flat, WEFT__GRAD, s->first),
+                   (size_t)s->count * weft_dtype_size(s->flat->dtype));
+}
+
+/* A bucket is full when the next segment would take it past its size. */
+static void close_bucket(weft__flat *flat, int64_t *at, int64_t unit)
+{
+    weft__bucket *b = &flat->bucket[flat->nbuckets];
+    b->count = round_up(*at - b->first, unit);
+    *at = b->first + b->count;
+    flat->nbuckets++;
+}
+
+static void lay_out(weft__flat *flat, int number, int64_t bucket_bytes)
+{
+    int64_t size = (int64_t)weft_dtype_size(flat->dtype), align = ALIGN / size;
+    int64_t unit = align * flat->fabric->world, at = 0;
+    for (int i = 0; i < flat->nsegments; i++) {
+        weft__segment *s = flat->segment[i];
+        weft__bucket *b = &flat->bucket[flat->nbuckets];
+        int64_t limit = flat->nbuckets || bucket_bytes < EARLY ? bucket_bytes : EARLY;
+        if (b->segments && (at + s->count - b->first) * size > limit) {
+            close_bucket(flat, &at, unit);
+            b = &flat->bucket[flat->nbuckets];
+        }
+        if (!b->segments) {
+            b->first = at;
+            snprintf(b->name, sizeof b->name, "gradients %d.%d", number, flat->nbuckets);
+        }
+        s->flat = flat;
+        s->first = at;
+        s->bucket = flat->nbuckets;
+        b->segments++;
+        b->payload += s->count;
+        at = round_up(at + s->count, align);
+    }
+    if (flat->nsegments)
+        close_bucket(flat, &at, unit);
+    flat->elements = at;
+}
+
+static weft_status fill(weft__flat *flat)
+{
+    weft_fabric *f = flat->fabric;
+    const weft_kernels *k = f->device->ops->kernels;
+    for (int i = 0; i < flat->nsegments; i++) {
+        weft__segment *s = flat->segment[i];
+        weft_dev p = weft__flat_at(flat, WEFT__PARAM, s->first);
+        weft__tensor *t = weft__tensor_at(s->tensor, NULL);
+        if (!t)
+            return WEFT_EHANDLE;
+        if (s->init.lo == s->init.hi)
+            WEFT_TRY(k->fill(f->stream, p, s->count, s->init.lo, flat->dtype));
+        else
+            WEFT_TRY(k->uniform(f->stream, p, f->seed, weft__stream_of(s->name), 0, 0, s->count,
+                                s->init.lo, s->init.hi, flat->dtype));
+        t->view = weft__segment_view(s, WEFT__PARAM);
+    }
+    return WEFT_OK;
+}
+
+weft_status weft__flat_plane(weft__flat *flat, weft__plane plane)
+{
+    weft_device *d = flat->fabric->device;
+    size_t bytes = weft__flat_bytes(flat);
+    WEFT_TRY(d->ops->alloc(d, bytes ? bytes : 1, &flat->plane[plane]));
+    return d->ops->zero(flat->fabric->stream, flat->plane[plane], bytes);
+}
+
+weft_status weft__flat_new(weft_fabric *f, weft__segment *const *segment, int n, weft_dtype dtype,
+                           bool trainable, int number, int64_t bucket_bytes, weft__flat **out)
+{
+    weft__flat *flat = weft__new(1, sizeof *flat);
+    weft_status s = flat ? WEFT_OK : WEFT_ENOMEM;
+    if (!s) {
+        *flat = (weft__flat){
+            .fabric = f, .dtype = dtype, .trainable = trainable, .nsegments = n};
+        flat->segment = weft__new((size_t)n, sizeof *flat->segment);
+        flat->bucket = weft__new((size_t)n + 1, sizeof *flat->bucket);
+        s = flat->segment && flat->bucket ? WEFT_OK : WEFT_ENOMEM;
+    }
+    if (!s) {
+        memcpy(flat->segment, segment, (size_t)n * sizeof *segment);
+        lay_out(flat, number, bucket_bytes);
+        s = weft__flat_plane(flat, WEFT__PARAM);
+    }
+    if (!s)
+        s = fill(flat);
+    if (s) {
+        weft__flat_free(flat);
+        return s;
+    }
+    *out = flat;
+    return WEFT_OK;
+}
+
+void weft__flat_free(weft__flat *flat)
+{
+    if (!flat)
+        return;
+    weft_device *d = flat->fabric->device;
+    size_t bytes = weft__flat_bytes(flat);
+    if (flat->grad_free && flat->plane[WEFT__GRAD].addr)
+        flat->grad_free(flat);
+    for (int p = 0; p < WEFT__PLANES; p++)
+        if (p != WEFT__GRAD && flat->plane[p].addr)
+            d->ops->free(d, flat->plane[p], bytes ? bytes : 1);
+    weft__free(flat->segment);
+    weft__free(flat->bucket);
+    weft__free(flat);
+}

@@ -1,0 +1,80 @@
+/* Parameters in one offset space. A flat space holds all parameters of a module tree that share
+ * (dtype, trainable), as segments in reverse order of registration, so that gradients become ready
+ * from the front. Planes are arrays over that space: parameters, gradients, moments. Buckets are
+ * runs of segments that are reduced together. Padding and verdict words lie outside every segment:
+ * they never reach a checkpoint. */
+#ifndef FLAT_FLAT_H
+#define FLAT_FLAT_H
+#include "tensor/tensor.h"
+
+#include <weft/sys/module.h>
+
+typedef enum weft__plane {
+    WEFT__PARAM,
+    WEFT__GRAD,
+    WEFT__MOMENT0,
+    WEFT__MOMENT1,
+    WEFT__PLANES
+} weft__plane;
+
+/* What a segment's part of the gradient plane holds. */
+typedef enum weft__grad_state {
+    WEFT__GRAD_EMPTY,   /* nothing: the next contribution overwrites */
+    WEFT__GRAD_LOCAL,   /* this rank's sum */
+    WEFT__GRAD_REDUCED  /* all ranks' sum */
+} weft__grad_state;
+
+typedef struct weft__flat weft__flat;
+typedef struct weft__segment weft__segment;
+struct weft__segment {
+    weft__flat *flat;
+    const char *name; /* full, "0.weight"; borrowed from the module */
+    weft_tensor *tensor;
+    weft_init init;
+    int64_t first, count; /* elements of the space */
+    int rank;
+    int64_t shape[WEFT_MAX_RANK];
+    weft__grad_state grad;
+    int bucket;
+    int64_t uses; /* left in the backward that runs */
+};
+
+/* Elements [first, first + count) of the gradient plane. count is a multiple of the ranks; the last
+ * bucket of a space is followed by WEFT__VERDICT words that are reduced with it. */
+typedef struct weft__bucket {
+    int64_t first, count, payload; /* payload: elements of its segments */
+    int segments, ready;
+    bool reduced;
+    char name[40]; /* of the collective, "gradients 0.3" */
+} weft__bucket;
+
+#define WEFT__VERDICT 16 /* words, so that what follows stays aligned */
+
+struct weft__flat {
+    weft_fabric *fabric;
+    weft_dtype dtype;
+    bool trainable;
+    int64_t elements; /* of the space, padding included */
+    int nsegments;
+    weft__segment **segment; /* ascending first */
+    int nbuckets;
+    weft__bucket *bucket;
+    weft_dev plane[WEFT__PLANES];
+    void (*grad_free)(weft__flat *flat); /* set by who allocated the gradient plane */
+};
+
+/* Lays the segments out in the given order, in buckets of about bucket_bytes (the first is at most
+ * 1 MiB, to start early), padded for `world` ranks, and allocates and fills the parameter plane.
+ * number tells this space from others in names. Takes over nothing: segments are the caller's. */
+weft_status weft__flat_new(weft_fabric *f, weft__segment *const *segment, int n, weft_dtype dtype,
+                           bool trainable, int number, int64_t bucket_bytes, weft__flat **out);
+void weft__flat_free(weft__flat *flat);
+/* A zeroed plane of moments. */
+weft_status weft__flat_plane(weft__flat *flat, weft__plane plane);
+size_t weft__flat_bytes(const weft__flat *flat);
+/* A segment's part of a plane. */
+weft_view weft__segment_view(const weft__segment *s, weft__plane plane);
+weft_dev weft__flat_at(const weft__flat *flat, weft__plane plane, int64_t element);
+/* Zeroes a segment's gradient. */
+weft_status weft__segment_clear(weft__segment *s);
+#endif

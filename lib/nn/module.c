@@ -1,0 +1,185 @@
+/* Making, joining and running modules. */
+#include "nn/module.h"
+
+#include "core/alloc.h"
+
+#include <string.h>
+
+static void destroy(weft__object *o)
+{
+    weft_module *m = (weft_module *)o;
+    if (m->ops->destroy)
+        m->ops->destroy(m->self);
+    for (int i = 0; i < m->flats; i++)
+        weft__flat_free(m->flat[i]);
+    for (size_t i = 0; i < m->params; i++) {
+        weft__free(m->param[i]->name);
+        weft__free(m->param[i]->path);
+        weft__free(m->param[i]);
+    }
+    weft__free(m->param);
+    weft__free(m->child);
+    weft__free(m->all);
+    weft__free(m->name);
+    weft__free(m->self);
+}
+
+static weft_module *stuck(weft_fabric *f, weft_status code)
+{
+    weft__stick(f, code);
+    return NULL;
+}
+
+weft_module *weft_module_new(weft_fabric *f, const weft_module_ops *ops, const void *self,
+                             size_t bytes)
+{
+    if (ops->size != sizeof *ops || !ops->forward)
+        return stuck(f, weft__fail(WEFT_EARG, "the table of module %s is incomplete: forward is "
+                                              "required",
+                                   ops->name ? ops->name : "?"));
+    weft_module *m = weft__object_new(f, WEFT__MODULE, sizeof *m, destroy);
+    if (!m)
+        return NULL;
+    m->ops = ops;
+    m->training = true;
+    if (!(m->self = weft__new(1, bytes ? bytes : 1)))
+        return stuck(f, WEFT_ENOMEM); /* freed with the fabric */
+    if (bytes)
+        memcpy(m->self, self, bytes);
+    return m;
+}
+
+weft_module *weft__module_root(weft_module *m)
+{
+    while (m->parent)
+        m = m->parent;
+    return m;
+}
+
+static weft_status add_param(weft_module *m, const char *name, int rank, const int64_t *shape,
+                             weft_init init, weft_tensor **out)
+{
+    weft_view v = {.dtype = m->object.fabric->dtype, .rank = rank};
+    weft__param *p;
+    weft__tensor *t;
+    if (weft__module_root(m)->nall)
+        return weft__fail(WEFT_ESTATE, "parameter %s comes after the module got its memory", name);
+    memcpy(v.shape, shape, (size_t)(rank > WEFT_MAX_RANK ? 0 : rank) * sizeof *shape);
+    WEFT_TRY(weft__view_pack(&v));
+    WEFT_TRY(weft__grow(&m->param, &m->param_room, m->params + 1, sizeof *m->param));
+    if (!(p = weft__new(1, sizeof *p)))
+        return WEFT_ENOMEM;
+    m->param[m->params++] = p;
+    if (!(p->name = weft__strdup(name)))
+        return WEFT_ENOMEM;
+    p->segment = (weft__segment){.name = p->name, .init = init, .count = v.numel, .rank = rank};
+    memcpy(p->segment.shape, v.shape, sizeof v.shape);
+    if (!(p->segment.tensor = weft__tensor_new(m->object.fabric, &v, false, &t)))
+        return WEFT_ENOMEM;
+    t->segment = &p->segment;
+    t->wants_grad = true;
+    *out = p->segment.tensor;
+    return WEFT_OK;
+}
+
+weft_tensor *weft_module_param(weft_module *m, const char *name, int rank, const int64_t *shape,
+                               weft_init init)
+{
+    weft_tensor *out = NULL;
+    if (!m)
+        return NULL;
+    weft_status s = add_param(m, name, rank, shape, init, &out);
+    if (s)
+        weft__stick(m->object.fabric, s);
+    return s ? NULL : out;
+}
+
+static weft_status adopt(weft_module *m, const char *name, weft_module *child)
+{
+    if (child->parent || child == m)
+        return weft__fail(WEFT_ESTATE, "module %s (%s) already has a parent", name,
+                          child->ops->name);
+    if (weft__module_root(m)->nall || child->nall)
+        return weft__fail(WEFT_ESTATE, "module %s joins after one of the two got its memory", name);
+    WEFT_TRY(weft__grow(&m->child, &m->child_room, m->children + 1, sizeof(weft_module *)));
+    if (!(child->name = weft__strdup(name)))
+        return WEFT_ENOMEM;
+    m->child[m->children++] = child;
+    child->parent = m;
+    return WEFT_OK;
+}
+
+weft_module *weft_module_child(weft_module *m, const char *name, weft_module *child)
+{
+    if (!m || !child)
+        return NULL;
+    weft_status s = adopt(m, name, child);
+    if (s)
+        weft__stick(m->object.fabric, s);
+    return s ? NULL : child;
+}
+
+static weft_tensor *run(weft_module *m, weft_tensor *x)
+{
+    weft_fabric *f = m->object.fabric;
+    weft_status s = weft__module_materialise(weft__module_root(m));
+    if (!s)
+        s = weft__tape_mark(f, m, true);
+    weft_tensor *y = s ? NULL : m->ops->forward(m, m->self, x);
+    if (!s)
+        s = weft__tape_mark(f, m, false);
+    if (s && !weft__stuck(f))
+        weft__stick(f, s);
+    return s ? NULL : y;
+}
+
+weft_tensor *weft_forward(weft_module *m, weft_tensor *x)
+{
+    return m ? run(m, x) : NULL;
+}
+
+void weft_train(weft_module *m, bool training)
+{
+    if (!m)
+        return;
+    m->training = training;
+    for (size_t i = 0; i < m->children; i++)
+        weft_train(m->child[i], training);
+}
+
+bool weft_is_training(const weft_module *m)
+{
+    return m && m->training && !m->object.fabric->tape->eval;
+}
+
+weft_status weft_freeze(weft_module *m, bool frozen)
+{
+    if (!m)
+        return WEFT_EARG;
+    if (weft__module_root(m)->nall)
+        return weft__stick(m->object.fabric,
+                           weft__fail(WEFT_ESTATE, "weft_freeze after the module got its memory; "
+                                                   "call it before weft_setup"));
+    for (size_t i = 0; i < m->params; i++) {
+        m->param[i]->frozen = frozen;
+        weft__tensor_at(m->param[i]->segment.tensor, NULL)->wants_grad = !frozen;
+    }
+    for (size_t i = 0; i < m->children; i++)
+        WEFT_TRY(weft_freeze(m->child[i], frozen));
+    return WEFT_OK;
+}
+
+const weft_module_ops *weft_module_table(const weft_module *m)
+{
+    return m->ops;
+}
+
+void *weft_module_self(weft_module *m)
+{
+    return m->self;
+}
+
+weft_fabric *weft_module_fabric(const weft_module *m)
+{
+    return m->object.fabric;
+}

@@ -1,0 +1,48 @@
+/* The module tree. A root owns the flat spaces of all parameters below it. */
+#ifndef NN_MODULE_H
+#define NN_MODULE_H
+#include "autograd/tape.h"
+
+#include <weft/sys/module.h>
+
+#define WEFT__FLATS 2 /* trainable, frozen */
+
+typedef struct weft__param {
+    weft__segment segment;
+    char *name; /* own, "weight" */
+    char *path; /* full, "0.weight"; made with the memory */
+    weft_module *owner;
+    bool frozen;
+} weft__param;
+
+struct weft_module {
+    weft__object object; /* kind WEFT__MODULE */
+    const weft_module_ops *ops;
+    void *self;
+    char *name; /* under its parent */
+    weft_module *parent, **child;
+    size_t children, child_room;
+    weft__param **param;
+    size_t params, param_room;
+    bool training;
+    /* Of a root: */
+    bool setup, owned_by_optimizer;
+    int number; /* of the set up modules, from 0 */
+    weft__param **all; /* every parameter below, in order of registration */
+    size_t nall;
+    weft__flat *flat[WEFT__FLATS];
+    int flats;
+};
+
+extern const weft_module_ops weft__relu_module;
+
+weft_module *weft__module_root(weft_module *m);
+/* Gives all parameters below a root their memory, once. Fixes the tree. */
+weft_status weft__module_materialise(weft_module *root);
+/* One line that is alike on all ranks only if names, shapes and types are. */
+weft_status weft__module_digest(weft_module *root, char *text, size_t size);
+/* Parameters as tensors, and what the modules themselves have. */
+weft_status weft__module_state(void *root, weft_visitor *v);
+/* Names and tensors of one plane of a module's parameters: how moments are saved too. */
+weft_status weft__module_plane_state(weft_module *root, weft__plane plane, weft_visitor *v);
+#endif

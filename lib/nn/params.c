@@ -1,0 +1,188 @@
+/* The parameters of a tree: memory, names, state. */
+#include "core/alloc.h"
+#include "core/env.h"
+#include "nn/module.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#define PATH 256
+
+static size_t count(const weft_module *m)
+{
+    size_t n = m->params;
+    for (size_t i = 0; i < m->children; i++)
+        n += count(m->child[i]);
+    return n;
+}
+
+/* Own parameters first, then the children's, depth first: the order of registration. */
+static weft_status collect(weft_module *root, weft_module *m, const char *prefix)
+{
+    char path[PATH];
+    for (size_t i = 0; i < m->params; i++) {
+        weft__param *p = m->param[i];
+        snprintf(path, sizeof path, "%s%s", prefix, p->name);
+        if (!(p->path = weft__strdup(path)))
+            return WEFT_ENOMEM;
+        p->segment.name = p->path;
+        p->owner = m;
+        root->all[root->nall++] = p;
+    }
+    for (size_t i = 0; i < m->children; i++) {
+        int n = snprintf(path, sizeof path, "%s%s.", prefix, m->child[i]->name);
+        if (n >= PATH)
+            return weft__fail(WEFT_EARG, "the module path %s is longer than %d bytes", path, PATH);
+        WEFT_TRY(collect(root, m->child[i], path));
+    }
+    return WEFT_OK;
+}
+
+static weft_status lay_out(weft_module *root, bool frozen)
+{
+    weft_fabric *f = root->object.fabric;
+    weft__segment **segment = weft__new(root->nall, sizeof *segment);
+    weft_status s = segment ? WEFT_OK : WEFT_ENOMEM;
+    int n = 0;
+    for (size_t i = root->nall; !s && i-- > 0;)
+        if (root->all[i]->frozen == frozen)
+            segment[n++] = &root->all[i]->segment;
+    if (!s && n) {
+        s = weft__flat_new(f, segment, n, f->dtype, !frozen, root->number, f->bucket_bytes,
+                           &root->flat[root->flats]);
+        root->flats += s == WEFT_OK;
+    }
+    weft__free(segment);
+    return s;
+}
+
+weft_status weft__module_materialise(weft_module *root)
+{
+    if (root->all)
+        return WEFT_OK;
+    if (!(root->all = weft__new(count(root) + 1, sizeof *root->all)))
+        return WEFT_ENOMEM;
+    WEFT_TRY(collect(root, root, ""));
+    WEFT_TRY(lay_out(root, false));
+    return lay_out(root, true);
+}
+
+weft_status weft__module_digest(weft_module *root, char *text, size_t size)
+{
+    uint64_t h = 0xCBF29CE484222325u; /* FNV-1a */
+    char line[PATH + 128];
+    WEFT_TRY(weft__module_materialise(root));
+    for (size_t i = 0; i < root->nall; i++) {
+        const weft__segment *s = &root->all[i]->segment;
+        int n = snprintf(line, sizeof line, "%s %d %lld %d;", s->name, (int)s->flat->dtype,
+                         (long long)s->count, root->all[i]->frozen);
+        for (int d = 0; d < s->rank && n < (int)sizeof line; d++)
+            n += snprintf(line + n, sizeof line - (size_t)n, "%lld,", (long long)s->shape[d]);
+        for (const char *c = line; *c; c++)
+            h = (h ^ (unsigned char)*c) * 0x100000001B3u;
+    }
+    snprintf(text, size, "%zu parameters, digest %016llx", root->nall, (unsigned long long)h);
+    return WEFT_OK;
+}
+
+weft_status weft__module_plane_state(weft_module *root, weft__plane plane, weft_visitor *v)
+{
+    for (size_t i = 0; i < root->nall; i++) {
+        const weft__segment *s = &root->all[i]->segment;
+        if (!s->flat->plane[plane].addr)
+            continue;
+        weft_slab whole = {.count = s->count, .data = weft__flat_at(s->flat, plane, s->first)};
+        weft_state_item item = {.name = s->name, .kind = WEFT_STATE_TENSOR,
+                                .placement = WEFT_REPLICATED, .dtype = s->flat->dtype,
+                                .rank = s->rank, .nslabs = 1, .slabs = &whole};
+        memcpy(item.shape, s->shape, sizeof item.shape);
+        WEFT_TRY(v->item(v, &item));
+    }
+    return WEFT_OK;
+}
+
+static weft_status own_state(weft_module *m, weft_visitor *v)
+{
+    if (m->ops->state)
+        WEFT_TRY(m->ops->state(m->self, v));
+    for (size_t i = 0; i < m->children; i++) {
+        WEFT_TRY(weft_state_enter(v, m->child[i]->name));
+        WEFT_TRY(own_state(m->child[i], v));
+        weft_state_leave(v);
+    }
+    return WEFT_OK;
+}
+
+weft_status weft__module_state(void *root, weft_visitor *v)
+{
+    WEFT_TRY(weft__module_plane_state(root, WEFT__PARAM, v));
+    return own_state(root, v);
+}
+
+static bool below(const weft_module *m, const weft_module *top)
+{
+    while (m && m != top)
+        m = m->parent;
+    return m == top;
+}
+
+static weft__param *nth(weft_module *m, int64_t i)
+{
+    weft_module *root = weft__module_root(m);
+    weft_status s = weft__module_materialise(root);
+    if (s) {
+        weft__stick(m->object.fabric, s);
+        return NULL;
+    }
+    for (size_t k = 0; k < root->nall; k++)
+        if (below(root->all[k]->owner, m) && i-- == 0)
+            return root->all[k];
+    return NULL;
+}
+
+int64_t weft_param_count(weft_module *m)
+{
+    return m ? (int64_t)count(m) : 0;
+}
+
+int64_t weft_param_elements(weft_module *m)
+{
+    int64_t n = 0;
+    for (size_t i = 0; m && i < m->params; i++)
+        n += m->param[i]->segment.count;
+    for (size_t i = 0; m && i < m->children; i++)
+        n += weft_param_elements(m->child[i]);
+    return n;
+}
+
+const char *weft_param_name(weft_module *m, int64_t i)
+{
+    weft__param *p = m ? nth(m, i) : NULL;
+    return p ? p->path : NULL;
+}
+
+weft_tensor *weft_param(weft_module *m, const char *name)
+{
+    weft__param *p;
+    const char *near = NULL;
+    if (!m)
+        return NULL;
+    for (int64_t i = 0; (p = nth(m, i)); i++) {
+        if (strcmp(p->path, name) == 0)
+            return p->segment.tensor;
+        const char *const both[] = {near ? near : p->path, p->path};
+        near = weft__nearest(name, both, 2);
+    }
+    weft__note(m->object.fabric,
+               weft__fail(WEFT_ENOENT, "weft_param: there is no parameter \"%.80s\"%s%s%s", name,
+                          near ? "; did you mean \"" : "", near ? near : "", near ? "\"?" : ""));
+    return NULL;
+}
+
+weft_tensor *weft_module_own(weft_module *m, const char *name)
+{
+    for (size_t i = 0; m && i < m->params; i++)
+        if (strcmp(m->param[i]->name, name) == 0)
+            return m->param[i]->segment.tensor;
+    return NULL;
+}

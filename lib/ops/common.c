@@ -1,0 +1,75 @@
+/* Checks and broadcasting that several ops share. */
+#include "ops/ops.h"
+
+#include <string.h>
+
+weft_status weft__op_float(const weft_op_call *c, int i)
+{
+    weft_dtype t = c->in[i].dtype;
+    if (t == WEFT_F32 || t == WEFT_F64)
+        return WEFT_OK;
+    return weft_op_fail(c, WEFT_EDTYPE,
+                        "input %d is %s; it takes f32 or f64: use weft_cast, or .scale of the "
+                        "loader",
+                        i, weft_dtype_name(t));
+}
+
+weft_status weft__op_like(weft_op_call *c)
+{
+    WEFT_TRY(weft__op_float(c, 0));
+    c->out = c->in[0];
+    return WEFT_OK;
+}
+
+weft_tensor *weft__apply1(const weft_op *op, weft_tensor *x, const void *attr)
+{
+    weft_fabric *f = NULL;
+    return weft__tensor_at(x, &f) ? weft_apply(f, op, 1, &x, attr) : NULL;
+}
+
+weft_tensor *weft__apply2(const weft_op *op, weft_tensor *a, weft_tensor *b)
+{
+    weft_fabric *f = NULL;
+    weft_tensor *const in[] = {a, b};
+    return weft__tensor_at(a, &f) && weft__tensor_at(b, NULL) ? weft_apply(f, op, 2, in, NULL)
+                                                               : NULL;
+}
+
+weft_status weft__op_broadcast(weft_op_call *c)
+{
+    char a[WEFT__SHAPE_TEXT], b[WEFT__SHAPE_TEXT];
+    WEFT_TRY(weft__op_float(c, 0));
+    WEFT_TRY(weft__op_float(c, 1));
+    c->out.dtype = c->in[0].dtype;
+    c->out.rank = weft__broadcast(c->in[0].rank, c->in[0].shape, c->in[1].rank, c->in[1].shape,
+                                  c->out.shape);
+    if (c->out.rank >= 0)
+        return WEFT_OK;
+    return weft_op_fail(c, WEFT_ESHAPE, "%s and %s do not broadcast",
+                        weft__shape_text(c->in[0].rank, c->in[0].shape, a),
+                        weft__shape_text(c->in[1].rank, c->in[1].shape, b));
+}
+
+void weft__op_stretch(const weft_op_call *c, const weft_view *v, int64_t *stride)
+{
+    int lead = c->out.rank - v->rank;
+    for (int d = 0; d < c->out.rank; d++)
+        stride[d] = d < lead || v->shape[d - lead] == 1 ? 0 : v->stride[d - lead];
+}
+
+weft_status weft__op_unbroadcast(weft_op_call *c, int i, const weft_view *g)
+{
+    int64_t stride[WEFT_MAX_RANK];
+    weft__op_stretch(c, &c->gin[i], stride);
+    if (c->gin[i].numel == g->numel)
+        return c->k->copy(c->stream, c->gin[i].data, c->gin[i].dtype, stride, g->data, g->dtype,
+                          g->stride, c->out.rank, c->out.shape);
+    return c->k->sum(c->stream, c->gin[i].data, stride, 1.0, g->data, g->stride, c->out.rank,
+                     c->out.shape, g->dtype);
+}
+
+weft_status weft__op_pass(weft_op_call *c)
+{
+    return c->k->copy(c->stream, c->gin[0].data, c->gin[0].dtype, c->gin[0].stride, c->gout.data,
+                      c->gout.dtype, c->gin[0].stride, c->gin[0].rank, c->gin[0].shape);
+}

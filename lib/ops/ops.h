@@ -1,0 +1,24 @@
+/* Shared by the ops: checks, and elementwise work with broadcasting. */
+#ifndef OPS_OPS_H
+#define OPS_OPS_H
+#include "autograd/tape.h"
+#include "core/shape.h"
+
+#include <weft/ops.h>
+
+/* WEFT_EDTYPE unless input i is f32 or f64. */
+weft_status weft__op_float(const weft_op_call *c, int i);
+/* Output like input 0, contiguous. */
+weft_status weft__op_like(weft_op_call *c);
+/* Applies op to one tensor of its fabric, or to two. */
+weft_tensor *weft__apply1(const weft_op *op, weft_tensor *x, const void *attr);
+weft_tensor *weft__apply2(const weft_op *op, weft_tensor *a, weft_tensor *b);
+/* The shape of elementwise functions of two tensors. */
+weft_status weft__op_broadcast(weft_op_call *c);
+/* Strides that read v as if it had the output's shape: 0 where it stretches. */
+void weft__op_stretch(const weft_op_call *c, const weft_view *v, int64_t *stride);
+/* gin = g summed over the dimensions along which input i was stretched; g has the output's shape. */
+weft_status weft__op_unbroadcast(weft_op_call *c, int i, const weft_view *g);
+/* gin = the elements of c->gout, in gin's shape. */
+weft_status weft__op_pass(weft_op_call *c);
+#endif

@@ -1,0 +1,43 @@
+/* Two dimensions exchanged, by their strides alone. */
+#include "ops/ops.h"
+
+static void swap(int64_t *v, int a, int b)
+{
+    int64_t t = v[a];
+    v[a] = v[b];
+    v[b] = t;
+}
+
+/* Batch rows stand in dimension 0: once moved, what is made of them is no longer rows. */
+static weft_status shape(weft_op_call *c)
+{
+    int *d = c->attr, rank = c->in[0].rank;
+    for (int i = 0; i < 2; i++) {
+        if (d[i] < -rank || d[i] >= rank)
+            return weft_op_fail(c, WEFT_ESHAPE, "dimension %d of a tensor of %d dimensions", d[i],
+                                rank);
+        d[i] += d[i] < 0 ? rank : 0;
+    }
+    c->out = c->in[0];
+    swap(c->out.shape, d[0], d[1]);
+    swap(c->out.stride, d[0], d[1]);
+    return WEFT_OK;
+}
+
+static weft_status backward(weft_op_call *c)
+{
+    const int *d = c->attr;
+    weft_view g = c->gout;
+    swap(g.stride, d[0], d[1]);
+    return c->k->copy(c->stream, c->gin[0].data, c->gin[0].dtype, c->gin[0].stride, g.data,
+                      g.dtype, g.stride, c->gin[0].rank, c->gin[0].shape);
+}
+
+static const weft_op op = {.size = sizeof op, .name = "transpose", .attr_size = 2 * sizeof(int),
+                           .view = 1, .shape = shape, .backward = backward};
+
+weft_tensor *weft_transpose(weft_tensor *x, int a, int b)
+{
+    const int d[2] = {a, b};
+    return weft__apply1(&op, x, d);
+}

@@ -1,0 +1,44 @@
+/* The table of precisions. Those without a type are known, and refused with what there is. */
+#include "precision/precision.h"
+
+#include "core/env.h"
+
+#include <strings.h>
+
+static const struct {
+    const char *word, *name;
+    weft_dtype dtype, low;
+} table[] = {
+    {"32-true", "32-true", WEFT_F32, WEFT_DEFAULT},
+    {"32", "32-true", WEFT_F32, WEFT_DEFAULT},
+    {"64-true", "64-true", WEFT_F64, WEFT_DEFAULT},
+    {"64", "64-true", WEFT_F64, WEFT_DEFAULT},
+    {"16-mixed", "16-mixed", WEFT_DEFAULT, WEFT_F16},
+    {"16", "16-mixed", WEFT_DEFAULT, WEFT_F16},
+    {"bf16-mixed", "bf16-mixed", WEFT_DEFAULT, WEFT_BF16},
+    {"bf16", "bf16-mixed", WEFT_DEFAULT, WEFT_BF16},
+    {"16-true", "16-true", WEFT_DEFAULT, WEFT_F16},
+    {"bf16-true", "bf16-true", WEFT_DEFAULT, WEFT_BF16},
+    {"transformer-engine", "transformer-engine", WEFT_DEFAULT, WEFT_BF16},
+    {"transformer-engine-float16", "transformer-engine-float16", WEFT_DEFAULT, WEFT_F16},
+};
+
+#define ROWS ((int)(sizeof table / sizeof table[0]))
+
+weft_status weft__precision_set(weft_fabric *f, const char *precision, const char **name)
+{
+    const char *word[ROWS];
+    for (int i = 0; i < ROWS; i++)
+        word[i] = table[i].word;
+    int i = weft__parse_choice("precision", precision ? precision : "32-true", word, ROWS);
+    if (i < 0)
+        return WEFT_EARG;
+    if (table[i].dtype == WEFT_DEFAULT)
+        return weft__fail(WEFT_ENOTSUP,
+                          "precision %s is not in this version; there are 32-true and 64-true",
+                          table[i].name);
+    f->dtype = table[i].dtype;
+    f->tape->low = table[i].low;
+    *name = table[i].name;
+    return WEFT_OK;
+}

@@ -1,0 +1,10 @@
+/* Precision by name: which type parameters have, and what the tape's cast policy computes in. */
+#ifndef PRECISION_PRECISION_H
+#define PRECISION_PRECISION_H
+#include "autograd/tape.h"
+
+/* Sets f->dtype and the cast policy by a name of Fabric's: "32-true" (also "32"), "64-true" ("64"),
+ * NULL is "32-true". *name is the full name, borrowed for ever. WEFT_ENOTSUP for names of Fabric's
+ * that this version does not compute in, WEFT_EARG with the nearest for any other. */
+weft_status weft__precision_set(weft_fabric *f, const char *precision, const char **name);
+#endif

@@ -1,0 +1,126 @@
+/* Data parallel: every rank holds all parameters; gradients are summed over ranks bucket by bucket,
+ * in the order of the flat planes, as they become ready. The schedule is every bucket of every space
+ * that was set up, so a rank that failed knows what its peers will call and takes part with zeros.
+ * The verdict rides behind the last bucket: the number of ranks that failed. */
+#include "strategy/strategy.h"
+
+#include "device/device.h"
+
+static weft_status setup(weft__strategy *s, weft__flat *flat)
+{
+    weft_fabric *f = s->fabric;
+    void *p = weft__device_host(f->device, flat->plane[WEFT__PARAM]);
+    if (flat->trainable)
+        WEFT_TRY(weft__grad_plane(flat, true));
+    WEFT_TRY(f->device->ops->sync(f->stream));
+    return p ? weft__comm_broadcast(f->comm, "initial parameters", p, (int64_t)weft__flat_bytes(flat), 0)
+             : weft__fail(WEFT_ENOTSUP, "communicator %s does not reach the memory of device %s",
+                          f->comm->ops->name, f->device->ops->name);
+}
+
+static weft_status begin(weft__strategy *s)
+{
+    for (size_t i = 0; i < s->flats; i++) {
+        weft__flat *flat = s->flat[i];
+        for (int b = 0; b < flat->nbuckets; b++) {
+            flat->bucket[b].ready = 0;
+            flat->bucket[b].reduced = false;
+        }
+        for (int k = 0; k < flat->nsegments; k++)
+            if (flat->segment[k]->grad == WEFT__GRAD_REDUCED)
+                flat->segment[k]->grad =
+                    s->fabric->rank == 0 ? WEFT__GRAD_LOCAL : WEFT__GRAD_EMPTY;
+    }
+    return WEFT_OK;
+}
+
+static bool is_last(const weft__strategy *s, const weft__flat *flat, const weft__bucket *b)
+{
+    return flat == s->flat[s->flats - 1] && b == &flat->bucket[flat->nbuckets - 1];
+}
+
+static weft_status reduce(weft__strategy *s, weft__flat *flat, weft__bucket *b, double verdict)
+{
+    weft_fabric *f = s->fabric;
+    weft_dev at = weft__flat_at(flat, WEFT__GRAD, b->first);
+    int64_t n = b->count;
+    if (is_last(s, flat, b)) {
+        weft_dev word = weft__flat_at(flat, WEFT__GRAD, b->first + b->count);
+        n += WEFT__VERDICT;
+        WEFT_TRY(f->device->ops->kernels->fill(f->stream, word, WEFT__VERDICT, verdict,
+                                               flat->dtype));
+    }
+    WEFT_TRY(f->device->ops->sync(f->stream));
+    weft__part part = weft__enter(f, WEFT__COMMUNICATION);
+    weft_status code = weft__all_reduce(f->comm, b->name, weft__device_host(f->device, at), n,
+                                        flat->dtype, WEFT_REDUCE_SUM);
+    weft__enter(f, part);
+    b->reduced = true;
+    s->traffic.gradient_reduces++;
+    s->traffic.gradient_bytes += b->payload * (int64_t)weft_dtype_size(flat->dtype);
+    return code;
+}
+
+/* Reduces in order all that are complete, but the last one, which waits for the verdict. */
+static weft_status grad_ready(weft__strategy *s, weft__segment *segment)
+{
+    segment->flat->bucket[segment->bucket].ready++;
+    for (size_t i = 0; i < s->flats; i++)
+        for (int k = 0; k < s->flat[i]->nbuckets; k++) {
+            weft__bucket *b = &s->flat[i]->bucket[k];
+            if (b->reduced)
+                continue;
+            if (b->ready < b->segments || is_last(s, s->flat[i], b))
+                return WEFT_OK;
+            WEFT_TRY(reduce(s, s->flat[i], b, 0));
+        }
+    return WEFT_OK;
+}
+
+static weft_status finish(weft__strategy *s, weft__flat *flat, weft__bucket *b, weft_status mine)
+{
+    weft_fabric *f = s->fabric;
+    if (b->reduced)
+        return WEFT_OK;
+    if (mine < 0)
+        WEFT_TRY(f->device->ops->zero(f->stream, weft__flat_at(flat, WEFT__GRAD, b->first),
+                                      (size_t)b->count * weft_dtype_size(flat->dtype)));
+    else
+        WEFT_TRY(weft__fill_empty(flat, b));
+    return reduce(s, flat, b, mine < 0 ? 1 : 0);
+}
+
+static weft_status verdict(weft__strategy *s, bool *failed)
+{
+    weft_fabric *f = s->fabric;
+    const weft__flat *flat = s->flat[s->flats - 1];
+    weft_dev word = weft__flat_at(flat, WEFT__GRAD, flat->elements);
+    float single = 0;
+    double value = 0;
+    if (flat->dtype == WEFT_F64)
+        WEFT_TRY(f->device->ops->download(f->stream, &value, word, sizeof value));
+    else
+        WEFT_TRY(f->device->ops->download(f->stream, &single, word, sizeof single));
+    *failed = value + (double)single != 0;
+    return WEFT_OK;
+}
+
+static weft_status end(weft__strategy *s, weft_status mine, bool *failed)
+{
+    *failed = mine < 0;
+    for (size_t i = 0; i < s->flats; i++)
+        for (int b = 0; b < s->flat[i]->nbuckets; b++)
+            WEFT_TRY(finish(s, s->flat[i], &s->flat[i]->bucket[b], mine));
+    for (size_t i = 0; i < s->flats; i++)
+        for (int k = 0; k < s->flat[i]->nsegments; k++)
+            s->flat[i]->segment[k]->grad = WEFT__GRAD_REDUCED;
+    if (s->flats)
+        return verdict(s, failed);
+    weft_status any = weft__agree(s->fabric->comm, "verdict", mine, "");
+    *failed = any < 0;
+    return s->fabric->comm->lost ? any : WEFT_OK;
+}
+
+const weft__strategy_ops weft__ddp = {.size = sizeof(weft__strategy_ops), .name = "ddp",
+                                      .setup = setup, .begin = begin, .grad_ready = grad_ready,
+                                      .end = end};

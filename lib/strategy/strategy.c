@@ -1,0 +1,136 @@
+/* Strategies by name, and what they share. */
+#include "strategy/strategy.h"
+
+#include "core/alloc.h"
+#include "core/env.h"
+#include "device/device.h"
+
+#include <string.h>
+
+static const struct {
+    const char *name;
+    const weft__strategy_ops *ops; /* NULL: a name of Fabric's that is not here yet */
+} table[] = {{"auto", NULL},
+             {"single", &weft__single},
+             {"ddp", &weft__ddp},
+             {"ddp_find_unused_parameters_true", &weft__ddp}, /* unused parameters cost nothing */
+             {"ddp_spawn", NULL},
+             {"ddp_fork", NULL},
+             {"dp", NULL},
+             {"fsdp", NULL},
+             {"fsdp_cpu_offload", NULL},
+             {"deepspeed", NULL},
+             {"deepspeed_stage_1", NULL},
+             {"deepspeed_stage_2", NULL},
+             {"deepspeed_stage_3", NULL},
+             {"deepspeed_stage_1_offload", NULL},
+             {"deepspeed_stage_2_offload", NULL},
+             {"deepspeed_stage_3_offload", NULL},
+             {"deepspeed_stage_3_offload_nvme", NULL}};
+
+#define ROWS ((int)(sizeof table / sizeof table[0]))
+
+static weft_status look_up(const weft_fabric *f, const char *name, const weft__strategy_ops **out)
+{
+    const char *word[ROWS];
+    for (int i = 0; i < ROWS; i++)
+        word[i] = table[i].name;
+    int i = weft__parse_choice("strategy", name ? name : "auto", word, ROWS);
+    if (i < 0)
+        return WEFT_EARG;
+    *out = i == 0 ? (f->world > 1 ? &weft__ddp : &weft__single) : table[i].ops;
+    if (!*out)
+        return weft__fail(WEFT_ENOTSUP,
+                          "strategy %s is not in this version; there are auto, single and ddp",
+                          table[i].name);
+    if (*out == &weft__single && f->world > 1)
+        return weft__fail(WEFT_ECONFIG,
+                          "strategy single with %d ranks would train %d separate models; use ddp "
+                          "or start one rank",
+                          f->world, f->world);
+    return WEFT_OK;
+}
+
+weft_status weft__strategy_open(weft__strategy **out, weft_fabric *f, const char *name)
+{
+    const weft__strategy_ops *ops = NULL;
+    WEFT_TRY(look_up(f, name, &ops));
+    weft__strategy *s = weft__new(1, sizeof *s);
+    if (!s)
+        return WEFT_ENOMEM;
+    s->ops = ops;
+    s->fabric = f;
+    *out = s;
+    return WEFT_OK;
+}
+
+void weft__strategy_close(weft__strategy *s)
+{
+    if (s)
+        weft__free(s->flat);
+    weft__free(s);
+}
+
+static weft_status grad_ready(void *self, weft__segment *segment)
+{
+    weft__strategy *s = self;
+    return s->ops->grad_ready(s, segment);
+}
+
+weft__hooks weft__strategy_hooks(weft__strategy *s)
+{
+    return (weft__hooks){.self = s, .grad_ready = s->ops->grad_ready ? grad_ready : NULL};
+}
+
+weft_status weft__strategy_setup(weft__strategy *s, weft__flat *flat)
+{
+    WEFT_TRY(weft__grow(&s->flat, &s->room, s->flats + 1, sizeof(weft__flat *)));
+    WEFT_TRY(s->ops->setup(s, flat));
+    if (flat->trainable)
+        s->flat[s->flats++] = flat;
+    return WEFT_OK;
+}
+
+weft_status weft__fill_empty(weft__flat *flat, const weft__bucket *b)
+{
+    for (int i = 0; i < flat->nsegments; i++) {
+        weft__segment *g = flat->segment[i];
+        if (g->grad == WEFT__GRAD_EMPTY && b == &flat->bucket[g->bucket])
+            WEFT_TRY(weft__segment_clear(g));
+    }
+    return WEFT_OK;
+}
+
+static size_t grad_bytes(const weft__flat *flat)
+{
+    return weft__flat_bytes(flat) + WEFT__VERDICT * weft_dtype_size(flat->dtype);
+}
+
+static void free_device(weft__flat *flat)
+{
+    weft_device *d = flat->fabric->device;
+    d->ops->free(d, flat->plane[WEFT__GRAD], grad_bytes(flat));
+}
+
+static void free_comm(weft__flat *flat)
+{
+    weft__comm_release(flat->fabric->comm, (void *)flat->plane[WEFT__GRAD].addr);
+}
+
+weft_status weft__grad_plane(weft__flat *flat, bool reduced_by_comm)
+{
+    weft_device *d = flat->fabric->device;
+    if (reduced_by_comm && !d->ops->host)
+        return weft__fail(WEFT_ENOTSUP, "communicator %s does not reach the memory of device %s",
+                          flat->fabric->comm->ops->name, d->ops->name);
+    if (reduced_by_comm) {
+        void *p = weft__comm_alloc(flat->fabric->comm, grad_bytes(flat));
+        if (!p)
+            return WEFT_ENOMEM;
+        flat->plane[WEFT__GRAD].addr = (uintptr_t)p;
+    } else {
+        WEFT_TRY(d->ops->alloc(d, grad_bytes(flat), &flat->plane[WEFT__GRAD]));
+    }
+    flat->grad_free = reduced_by_comm ? free_comm : free_device;
+    return d->ops->zero(flat->fabric->stream, flat->plane[WEFT__GRAD], grad_bytes(flat));
+}

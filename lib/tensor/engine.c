@@ -1,0 +1,239 @@
+/* Slots and tokens, and the step's arena. A token is (fabric + 1, slot, generation) in 8, 24 and 32
+ * bits; a slot's generation grows whenever its tenant dies, so that old tokens stay stale. */
+#include "tensor/tensor.h"
+
+#include "core/alloc.h"
+#include "core/process.h"
+#include "device/device.h"
+
+#define PAGE 256
+#define ALIGN 64
+#define FIRST_CHUNK ((size_t)1 << 20)
+
+_Static_assert(sizeof(void *) == 8, "tokens need 64-bit pointers");
+
+static weft__tensor *slot_at(const weft__engine *e, size_t i)
+{
+    return &e->page[i / PAGE][i % PAGE];
+}
+
+static weft_tensor *token(const weft__engine *e, uint32_t slot)
+{
+    uint64_t bits = (uint64_t)(e->id + 1) << 56 | (uint64_t)slot << 32 |
+                    slot_at(e, slot)->generation;
+    return (weft_tensor *)(uintptr_t)bits;
+}
+
+weft_status weft__engine_open(weft_fabric *f)
+{
+    weft__engine *e = weft__new(1, sizeof *e);
+    if (!e)
+        return WEFT_ENOMEM;
+    f->engine = e;
+    e->edge = 1;
+    e->id = weft__process_enter(f, &e->first_generation);
+    if (e->id < 0)
+        return weft__fail(WEFT_ENOMEM, "more than %d fabrics are open in this process; close some",
+                          WEFT__FABRICS);
+    return WEFT_OK;
+}
+
+void weft__engine_close(weft_fabric *f)
+{
+    weft__engine *e = f->engine;
+    if (!e)
+        return;
+    uint32_t highest = e->first_generation;
+    for (size_t i = 0; i < e->slots; i++) {
+        weft__tensor *t = slot_at(e, i);
+        if (t->live && t->owned)
+            f->device->ops->free(f->device, t->view.data, t->owned);
+        if (t->generation >= highest)
+            highest = t->generation + 1;
+    }
+    for (size_t i = 0; i < e->chunks; i++)
+        f->device->ops->free(f->device, e->chunk[i].data, e->chunk[i].bytes);
+    weft__process_leave(e->id, highest);
+    for (size_t i = 0; i < e->pages && e->page[i]; i++)
+        weft__free(e->page[i]);
+    weft__free(e->page);
+    weft__free(e->spare);
+    weft__free(e->made);
+    weft__free(e->chunk);
+    weft__free(e);
+    f->engine = NULL;
+}
+
+static weft_status add_chunk(weft_fabric *f, size_t bytes)
+{
+    weft__engine *e = f->engine;
+    WEFT_TRY(weft__grow(&e->chunk, &e->chunk_room, e->chunks + 1, sizeof *e->chunk));
+    WEFT_TRY(f->device->ops->alloc(f->device, bytes, &e->chunk[e->chunks].data));
+    e->chunk[e->chunks].bytes = bytes;
+    e->chunk[e->chunks].used = 0;
+    e->chunks++;
+    return WEFT_OK;
+}
+
+weft_status weft__scratch(weft_fabric *f, size_t bytes, weft_dev *out)
+{
+    weft__engine *e = f->engine;
+    size_t need = (bytes + ALIGN) / ALIGN * ALIGN; /* never 0: addresses are distinct */
+    if (need < bytes)
+        return weft__fail(WEFT_ENOMEM, "a tensor of %zu bytes is too large", bytes);
+    while (e->current < e->chunks &&
+           e->chunk[e->current].bytes - e->chunk[e->current].used < need)
+        e->current++;
+    if (e->current == e->chunks) {
+        size_t last = e->chunks ? e->chunk[e->chunks - 1].bytes : FIRST_CHUNK / 2;
+        WEFT_TRY(add_chunk(f, need > 2 * last ? need : 2 * last));
+    }
+    weft__chunk *c = &e->chunk[e->current];
+    *out = weft__at(c->data, (int64_t)c->used);
+    c->used += need;
+    return WEFT_OK;
+}
+
+/* Several chunks mean that this step outgrew the arena: make one that holds it all. */
+static weft_status merge(weft_fabric *f)
+{
+    weft__engine *e = f->engine;
+    size_t total = 0;
+    WEFT_TRY(f->device->ops->sync(f->stream));
+    for (size_t i = 0; i < e->chunks; i++) {
+        total += e->chunk[i].bytes;
+        f->device->ops->free(f->device, e->chunk[i].data, e->chunk[i].bytes);
+    }
+    e->chunks = 0;
+    return add_chunk(f, total);
+}
+
+weft_status weft__engine_edge(weft_fabric *f)
+{
+    weft__engine_rewind(f, (weft__mark){0});
+    f->engine->edge++;
+    return f->engine->chunks > 1 ? merge(f) : WEFT_OK;
+}
+
+weft__mark weft__engine_mark(const weft_fabric *f)
+{
+    const weft__engine *e = f->engine;
+    size_t used = e->current < e->chunks ? e->chunk[e->current].used : 0;
+    return (weft__mark){.chunk = e->current, .used = used, .made = e->nmade};
+}
+
+static void retire(weft_fabric *f, uint32_t slot)
+{
+    weft__engine *e = f->engine;
+    weft__tensor *t = slot_at(e, slot);
+    if (t->owned)
+        f->device->ops->free(f->device, t->view.data, t->owned);
+    t->live = false;
+    t->generation++;
+    e->spare[e->spares++] = slot; /* room was made when the slot was */
+}
+
+void weft__engine_rewind(weft_fabric *f, weft__mark mark)
+{
+    weft__engine *e = f->engine;
+    while (e->nmade > mark.made) {
+        uint32_t slot = e->made[--e->nmade];
+        if (slot_at(e, slot)->live && slot_at(e, slot)->step)
+            retire(f, slot);
+    }
+    for (size_t i = mark.chunk; i < e->chunks; i++)
+        e->chunk[i].used = i == mark.chunk ? mark.used : 0;
+    e->current = mark.chunk;
+}
+
+static weft_status add_page(weft__engine *e)
+{
+    weft__tensor *page;
+    size_t n = e->slots / PAGE;
+    if (e->slots + PAGE > (size_t)1 << 24)
+        return weft__fail(WEFT_ENOMEM, "more than 16 million tensors are alive; release some");
+    WEFT_TRY(weft__grow(&e->page, &e->pages, n + 1, sizeof *e->page));
+    WEFT_TRY(weft__grow(&e->spare, &e->spare_room, e->slots + PAGE, sizeof *e->spare));
+    if (!(page = weft__new(PAGE, sizeof *page)))
+        return WEFT_ENOMEM;
+    e->page[n] = page;
+    for (uint32_t i = 0; i < PAGE; i++) {
+        page[i].generation = e->first_generation;
+        e->spare[e->spares++] = (uint32_t)(e->slots + PAGE - 1 - i);
+    }
+    e->slots += PAGE;
+    return WEFT_OK;
+}
+
+static weft_status take(weft__engine *e, bool step, uint32_t *slot)
+{
+    if (!e->spares)
+        WEFT_TRY(add_page(e));
+    if (step)
+        WEFT_TRY(weft__grow(&e->made, &e->made_room, e->nmade + 1, sizeof *e->made));
+    *slot = e->spare[--e->spares];
+    if (step)
+        e->made[e->nmade++] = *slot;
+    return WEFT_OK;
+}
+
+weft_tensor *weft__tensor_new(weft_fabric *f, const weft_view *v, bool step, weft__tensor **slot)
+{
+    uint32_t i, generation;
+    weft_status s = take(f->engine, step, &i);
+    if (s) {
+        weft__stick(f, s);
+        return NULL;
+    }
+    weft__tensor *t = slot_at(f->engine, i);
+    generation = t->generation;
+    *t = (weft__tensor){
+        .generation = generation, .live = true, .step = step, .view = *v, .node = -1};
+    if (slot)
+        *slot = t;
+    return token(f->engine, i);
+}
+
+static weft__tensor *find(weft_tensor *t, weft_fabric **home)
+{
+    uint64_t bits = (uint64_t)(uintptr_t)t;
+    size_t slot = bits >> 32 & 0xFFFFFF;
+    *home = weft__process_fabric((int)(bits >> 56) - 1);
+    if (!*home || !(*home)->engine || slot >= (*home)->engine->slots)
+        return NULL;
+    weft__tensor *x = slot_at((*home)->engine, slot);
+    return x->live && x->generation == (uint32_t)bits ? x : NULL;
+}
+
+bool weft_is_valid(weft_tensor *t)
+{
+    weft_fabric *home;
+    return find(t, &home) != NULL;
+}
+
+weft__tensor *weft__tensor_at(weft_tensor *t, weft_fabric **f)
+{
+    weft_fabric *home;
+    weft__tensor *x = find(t, &home);
+    if (f && home)
+        *f = home;
+    if (x || !home)
+        return x;
+    weft__fail(WEFT_EHANDLE, "a tensor handle is stale: tensors made by ops live until the step's "
+                             "edge (weft_next or weft_step_end); weft_retain keeps one");
+    weft__stick(home, WEFT_EHANDLE);
+    return NULL;
+}
+
+void weft__tensor_free(weft_fabric *f, weft_tensor *t)
+{
+    if (weft__tensor_at(t, NULL))
+        retire(f, (uint32_t)((uint64_t)(uintptr_t)t >> 32 & 0xFFFFFF));
+}
+
+void weft__set_rows(weft_tensor *t, const weft__rows *rows)
+{
+    weft__tensor *x = weft__tensor_at(t, NULL);
+    if (x)
+        x->rows = *rows;
+}

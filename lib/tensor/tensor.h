@@ -1,0 +1,86 @@
+/* Tensors: tokens, slots, and the step's arena. */
+#ifndef TENSOR_TENSOR_H
+#define TENSOR_TENSOR_H
+#include "core/context.h"
+
+#include <weft/sys/op.h>
+
+/* The rows of a batch that a tensor was derived from. */
+typedef struct weft__rows {
+    bool batch;         /* derived from a batch, even if local is 0 */
+    int64_t base;       /* global row of the first one, over the whole run */
+    int64_t local;      /* this rank's rows */
+    int64_t global;     /* of all ranks; 0: not known yet */
+    const int64_t *ids; /* data set index of each local row, or NULL; borrowed for the step */
+} weft__rows;
+
+/* How a tensor stands to its batch: rows of it, their mean, or their sum. */
+typedef enum weft__reduction { WEFT__NONE, WEFT__MEAN, WEFT__SUM } weft__reduction;
+
+typedef struct weft__tensor {
+    uint32_t generation;
+    bool live;
+    bool step;           /* dies at the edge */
+    bool wants_grad;     /* a gradient flows to it or through it */
+    weft_view view;
+    weft__rows rows;
+    weft__reduction reduction;
+    int64_t node;        /* of the tape that made it, -1: none */
+    weft_dev leaf_grad;  /* of a leaf with weft_require_grad, */
+    uint64_t leaf_edge;  /* which is good until this edge has passed; 0: none yet */
+    size_t owned;        /* bytes of view.data that die with it, 0: someone else's */
+    struct weft__segment *segment; /* it is this parameter */
+} weft__tensor;
+
+typedef struct weft__chunk {
+    weft_dev data;
+    size_t bytes, used;
+} weft__chunk;
+
+/* A place in the step's history, to go back to. */
+typedef struct weft__mark {
+    size_t chunk, used, made;
+} weft__mark;
+
+typedef struct weft__engine {
+    int id; /* of the process's table, part of every token */
+    uint32_t first_generation;
+    weft__tensor **page; /* slots, in pages that never move */
+    size_t pages, slots;
+    uint32_t *spare; /* free slots, a stack */
+    size_t spares, spare_room;
+    uint32_t *made; /* slots made in this step, a stack */
+    size_t nmade, made_room;
+    weft__chunk *chunk; /* the step's arena on the device */
+    size_t chunks, chunk_room, current;
+    uint64_t edge; /* the next one's number, from 1 */
+} weft__engine;
+
+weft_status weft__engine_open(weft_fabric *f);
+void weft__engine_close(weft_fabric *f);
+/* The step's edge: all step tensors become stale and the arena is one chunk of the step's size. */
+weft_status weft__engine_edge(weft_fabric *f);
+weft__mark weft__engine_mark(const weft_fabric *f);
+void weft__engine_rewind(weft_fabric *f, weft__mark mark);
+
+/* Device memory until the edge, aligned to 64 bytes. */
+weft_status weft__scratch(weft_fabric *f, size_t bytes, weft_dev *out);
+/* The same, shaped: contiguous, uninitialised; dtype, rank and shape of *v are given. */
+weft_status weft__scratch_view(weft_fabric *f, weft_view *v);
+
+/* A new tensor of v; step: it dies at the edge. NULL after ENOMEM has stuck. */
+weft_tensor *weft__tensor_new(weft_fabric *f, const weft_view *v, bool step, weft__tensor **slot);
+/* The slot behind a token, and its fabric. NULL for NULL (silently) and for a stale or foreign
+ * token, which sticks to the fabric it names if that is open. */
+weft__tensor *weft__tensor_at(weft_tensor *t, weft_fabric **f);
+/* Retires a token of f at once. */
+void weft__tensor_free(weft_fabric *f, weft_tensor *t);
+void weft__set_rows(weft_tensor *t, const weft__rows *rows);
+
+/* Fills numel and row-major strides of v from its rank and shape; WEFT_ESHAPE if impossible. */
+weft_status weft__view_pack(weft_view *v);
+bool weft__view_is_packed(const weft_view *v);
+/* *out = v, or a contiguous copy of it in the arena. */
+weft_status weft__view_packed(weft_fabric *f, const weft_view *v, weft_view *out);
+size_t weft__view_bytes(const weft_view *v);
+#endif

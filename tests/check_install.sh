@@ -1,0 +1,38 @@
+#!/bin/sh
+# What a user gets: installs into a temporary place and builds against that alone, through pkg-config, in C and C++.
+# Every public header must also stand alone.
+set -e
+dest=$(mktemp -d)
+trap 'rm -rf "$dest"' EXIT
+prefix=${prefix:-/usr/local}
+unset MAKEFLAGS MFLAGS MAKEOVERRIDES
+${MAKE:-make} -s -C .. install DESTDIR="$dest" >/dev/null
+pc=$(find "$dest" -name weft.pc)
+weft="env PKG_CONFIG_PATH=$(dirname "$pc") pkg-config --define-variable=prefix=$dest$prefix"
+libdir=$($weft --variable=libdir weft)
+warn="-Wall -Wextra -Werror -pedantic"
+
+cat >"$dest/use.c" <<EOF
+#include <weft.h>
+#include <stdio.h>
+int main(void) { return puts(weft_version()) < 0; }
+EOF
+cp "$dest/use.c" "$dest/use.cc"
+for build in "$CC -std=c11:use.c" "$CXX -std=c++20:use.cc"; do
+    case $build in " "*) echo "no C++ compiler, C only"; continue ;; esac
+    # shellcheck disable=SC2046,SC2086  # words on purpose
+    ${build%:*} $warn -o "$dest/use" "$dest/${build#*:}" $($weft --cflags --libs weft)
+    said=$(LD_LIBRARY_PATH="$libdir${LD_LIBRARY_PATH:+:$LD_LIBRARY_PATH}" "$dest/use")
+    [ "$said" = "$($weft --modversion weft)" ] || { echo "weft_version() says $said"; exit 1; }
+done
+
+cd "$($weft --variable=includedir weft)"
+for h in weft.h weft/*.h weft/sys/*.h; do
+    [ -f "$h" ] || continue
+    mpi=
+    case $h in */mpi.h) mpi="$MPI_CFLAGS -DOMPI_SKIP_MPICXX" ;; esac
+    # shellcheck disable=SC2086
+    echo "#include <$h>" | $CC -std=c11 $warn $mpi -I. -fsyntax-only -x c -
+    # shellcheck disable=SC2086
+    [ -z "$CXX" ] || echo "#include <$h>" | $CXX -std=c++20 $warn $mpi -I. -fsyntax-only -x c++ -
+done

@@ -1,0 +1,34 @@
+#!/bin/sh
+# run.sh PROG: how `make check` runs one test program. Names say how: test_* alone, mpi_* on each of $NPS ranks.
+# No forks (a child could not use its parent's MPI), so a hang is ended from here. 77 is "skipped".
+here=$(dirname "$0")
+export CK_FORK=no OMP_NUM_THREADS=1
+# As root, on fewer cores than ranks, unbound (two jobs at once would share core 0), and only what one machine needs.
+export OMPI_ALLOW_RUN_AS_ROOT=1 OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1 OMPI_MCA_rmaps_base_oversubscribe=1
+export OMPI_MCA_hwloc_base_binding_policy=none
+export OMPI_MCA_pml=ob1 OMPI_MCA_btl=self,vader,tcp OMPI_MCA_mtl=^psm,psm2,ofi
+command -v ssh >/dev/null || export OMPI_MCA_plm=isolated
+# For builds with --enable-sanitize: Open MPI and its friends leak, and unload the culprits, so that only whole stacks
+# tell theirs (lsan.supp) from ours.
+export LSAN_OPTIONS="suppressions=$here/lsan.supp:print_suppressions=0:$LSAN_OPTIONS"
+export ASAN_OPTIONS="fast_unwind_on_malloc=0:$ASAN_OPTIONS" UBSAN_OPTIONS="print_stacktrace=1:$UBSAN_OPTIONS"
+limit="timeout -k 5 ${WEFT_TEST_TIMEOUT:-120}"
+
+case $(basename "$1") in
+mpi_*)
+    [ -n "$MPIRUN" ] || { echo "no mpirun"; exit 77; }
+    all=77
+    for np in $NPS; do
+        echo "# $np ranks"
+        # shellcheck disable=SC2086  # words on purpose
+        $limit $MPIRUN -np "$np" "$@" </dev/null
+        rc=$?
+        case $rc in 0) all=0 ;; 77) ;; *) echo "# $np ranks: exit status $rc"; exit "$rc" ;; esac
+    done
+    exit $all ;;
+*)
+    $limit "$@" </dev/null
+    rc=$?
+    [ $rc = 0 ] || echo "# exit status $rc"
+    exit $rc ;;
+esac
