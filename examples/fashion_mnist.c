@@ -12,6 +12,11 @@
 
 #define GOAL 0.88
 
+/* Pixels 0..255 to mean 0 and deviation 1 over the training images. */
+#define MEAN 0.2860
+#define DEVIATION 0.3530
+#define STANDARD .scale = 1 / (255 * DEVIATION), .shift = -MEAN / DEVIATION
+
 typedef struct arguments {
     const char *data, *run, *metrics;
     int64_t epochs;
@@ -75,9 +80,9 @@ int main(int argc, char **argv)
     weft_optimizer *adam = weft_adam(model, WEFT_ADAM(.lr = 1e-3));
     weft_loader *train = weft_loader_hdf5(
         f, path[0],
-        WEFT_LOADER(.global_batch = 128, .epochs = a.epochs, .shuffle = true, .scale = 1 / 255.0));
+        WEFT_LOADER(.global_batch = 128, .epochs = a.epochs, .shuffle = true, STANDARD));
     weft_loader *test = weft_loader_hdf5(
-        f, path[1], WEFT_LOADER(.global_batch = 1000, .evaluation = true, .scale = 1 / 255.0));
+        f, path[1], WEFT_LOADER(.global_batch = 1000, .evaluation = true, STANDARD));
     weft_set_schedule(adam, WEFT_SCHEDULE(.total = a.epochs * weft_loader_batches(train)));
     weft_logger_csv(f, a.metrics);
     weft_logger_console(f);

@@ -86,13 +86,13 @@ static hid_t access_list(weft__image *g, size_t headers, size_t whole)
 static void leave(weft__image *g)
 {
     H5Eset_auto2(H5E_DEFAULT, g->print, g->print_data);
-    weft__process_unlock();
+    weft__process_hdf5_unlock();
 }
 
 weft_status weft__image_open(weft__image *g, size_t headers, size_t whole)
 {
     *g = (weft__image){.file = -1};
-    weft__process_lock();
+    weft__process_hdf5_lock();
     H5open();
     H5Eget_auto2(H5E_DEFAULT, &g->print, &g->print_data);
     H5Eset_auto2(H5E_DEFAULT, NULL, NULL);

@@ -4,6 +4,7 @@
 #include "core/env.h"
 
 static pthread_mutex_t mutex = PTHREAD_MUTEX_INITIALIZER;
+static pthread_mutex_t hdf5 = PTHREAD_MUTEX_INITIALIZER;
 static pthread_once_t once = PTHREAD_ONCE_INIT;
 
 weft__process_facts weft__process = {.log_level = WEFT_LOG_INFO};
@@ -28,6 +29,16 @@ void weft__process_lock(void)
 void weft__process_unlock(void)
 {
     pthread_mutex_unlock(&mutex);
+}
+
+void weft__process_hdf5_lock(void)
+{
+    pthread_mutex_lock(&hdf5);
+}
+
+void weft__process_hdf5_unlock(void)
+{
+    pthread_mutex_unlock(&hdf5);
 }
 
 int weft__process_enter(weft_fabric *f, uint32_t *generation)

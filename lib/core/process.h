@@ -28,6 +28,10 @@ extern weft__process_facts weft__process;
 void weft__process_lock(void);
 void weft__process_unlock(void);
 
+/* libhdf5 is not thread-safe: whoever calls it holds this, with nothing else held. */
+void weft__process_hdf5_lock(void);
+void weft__process_hdf5_unlock(void);
+
 /* A number for f, 0..WEFT__FABRICS-1, and the generation its tokens start from; -1 if all are
  * taken. */
 int weft__process_enter(weft_fabric *f, uint32_t *generation);

@@ -1,6 +1,7 @@
 /* An HDF5 file's structure, read once in the caller's thread: where the rows of each field lie. All
  * that makes rows anything but plain bytes at one place is refused here, with the cure. */
 #include "core/alloc.h"
+#include "core/process.h"
 #include "core/shape.h"
 #include "data/make.h"
 
@@ -224,6 +225,7 @@ static weft_status read_structure(const char *path, const char *const name[WEFT_
 {
     H5E_auto2_t print;
     void *print_data;
+    weft__process_hdf5_lock();
     H5Eget_auto2(H5E_DEFAULT, &print, &print_data);
     H5Eset_auto2(H5E_DEFAULT, NULL, NULL);
     hid_t file = open_file(path);
@@ -234,6 +236,7 @@ static weft_status read_structure(const char *path, const char *const name[WEFT_
         H5Fclose(file);
     H5Eclear2(H5E_DEFAULT);
     H5Eset_auto2(H5E_DEFAULT, print, print_data);
+    weft__process_hdf5_unlock();
     if (s == WEFT_OK && out[1].field.present && out[1].rows != out[0].rows)
         return weft__fail(WEFT_EFORMAT, "%.200s: data set %.80s has %lld rows, %.80s has %lld",
                           path, name[0], (long long)out[0].rows, name[1], (long long)out[1].rows);

@@ -258,11 +258,6 @@ int64_t weft__loader_global_batch(const weft_loader *l)
     return l->plan.batch;
 }
 
-int64_t weft__loader_epoch(const weft_loader *l)
-{
-    return l->plan.batches ? l->ring.taken / l->plan.batches : 0;
-}
-
 weft_fabric *weft__loader_fabric(const weft_loader *l)
 {
     return fabric_of(l);

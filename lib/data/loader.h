@@ -17,6 +17,5 @@ bool weft__loader_is_evaluation(const weft_loader *l);
  * first weft__loader_next. */
 weft_status weft__loader_state(void *loader, weft_visitor *v);
 int64_t weft__loader_global_batch(const weft_loader *l);
-int64_t weft__loader_epoch(const weft_loader *l);
 weft_fabric *weft__loader_fabric(const weft_loader *l);
 #endif

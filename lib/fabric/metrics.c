@@ -31,6 +31,7 @@ struct weft__metrics {
     int names;
     int limit; /* rows before a flush */
     int rows;
+    bool open; /* the last row is not complete */
     row *row;
     weft_dev ring; /* limit x NAMES doubles */
     double *fetched, *sums;
@@ -89,9 +90,12 @@ static weft_status column(weft__metrics *m, const char *name, int *out)
     return WEFT_OK;
 }
 
+/* The epoch of the batch that was handed out last. */
 static int64_t epoch_of(const weft_fabric *f)
 {
-    return f->facade->loader ? weft__loader_epoch(f->facade->loader) : 0;
+    const weft_loader *l = f->facade->loader;
+    int64_t batches = l ? weft_loader_batches(l) : 0, at = l ? weft_loader_position(l) : 0;
+    return batches && at ? (at - 1) / batches : 0;
 }
 
 static double wall_of(const weft_fabric *f)
@@ -99,19 +103,30 @@ static double wall_of(const weft_fabric *f)
     return f->facade->wall_before + weft__now() - f->facade->opened;
 }
 
-/* The row of the current step, begun if need be. Full rows that nobody flushed: the last is lost. */
+/* The row of what is logged between two edges, begun if need be. Where no edge comes to flush full
+ * rows, the last one is reused. */
 static row *current(weft_fabric *f)
 {
     weft__metrics *m = f->facade->metrics;
-    row *r = m->rows ? &m->row[m->rows - 1] : NULL;
-    if (r && (r->step == f->step || m->rows == m->limit))
-        return r;
-    r = &m->row[m->rows++];
-    memset(r, 0, sizeof *r);
+    if (!m->open && m->rows < m->limit) {
+        memset(&m->row[m->rows], 0, sizeof *m->row);
+        m->rows++;
+    }
+    m->open = true;
+    return &m->row[m->rows - 1];
+}
+
+/* The row's step is the number of steps taken when it is complete. */
+static void complete(weft_fabric *f)
+{
+    weft__metrics *m = f->facade->metrics;
+    if (!m->open)
+        return;
+    row *r = &m->row[m->rows - 1];
     r->step = f->step;
     r->epoch = epoch_of(f);
     r->wall = wall_of(f);
-    return r;
+    m->open = false;
 }
 
 static weft_status complain(weft_fabric *f, weft_status s)
@@ -279,6 +294,7 @@ static weft_status combine(weft_fabric *f)
 weft_status weft__metrics_flush(weft_fabric *f, bool force)
 {
     weft__metrics *m = f->facade->metrics;
+    complete(f);
     if (!force && m->rows < m->limit)
         return WEFT_OK;
     weft_status s = combine(f);
@@ -301,6 +317,7 @@ void weft__metrics_progress(weft_fabric *f)
 void weft__metrics_resume(weft_fabric *f)
 {
     f->facade->metrics->rows = 0;
+    f->facade->metrics->open = false;
     f->facade->metrics->timing_step = f->step;
     for (weft__object *o = weft__object_first(f, WEFT__LOGGER); o && f->rank == 0;
          o = weft__object_after(o)) {

@@ -1,0 +1,10 @@
+/* What the arithmetic of this processor can do at most, measured. */
+#ifndef BENCH_PEAK_H
+#define BENCH_PEAK_H
+#include <weft/base.h>
+
+/* Floating point operations a second of `threads` threads that do nothing but multiply and add in
+ * registers, a product and a sum counted as two. *isa names the instructions. 0 and "none" where
+ * there are no vector instructions that we know. */
+double bench_peak(weft_dtype t, int threads, const char **isa);
+#endif

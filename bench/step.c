@@ -1,0 +1,269 @@
+/* What a training step of a small network costs, and what the machine could do: one line of JSON.
+ *
+ *   step [--batch N] [--steps N] [--warmup N] [--hidden N] [options of weft_open]
+ *   mpirun -n 2 step --batch 128
+ *
+ * The network is 784-hidden-10 with Adam; --batch is over all ranks; data are random and in memory.
+ * Times are rank 0's, from one weft_next to the next. Nothing is asserted. */
+#include "heap.h"
+#include "peak.h"
+
+#include "comm/mpi.h"
+#include "core/alloc.h"
+#include "core/context.h"
+#include "device/device.h"
+
+#include <blis.h>
+#include <getopt.h>
+#include <jansson.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <weft.h>
+
+#define INPUTS 784
+#define CLASSES 10
+#define ROWS 4096 /* of the data set, about */
+#define PARTS 7   /* of weft_timing and the rest */
+#define GEMMS 5
+#define GEMM_SECONDS 0.05
+#define GEMM_CALLS 2000
+
+typedef struct arguments {
+    long batch, steps, warmup, hidden;
+} arguments;
+
+static bool parse(int argc, char **argv, arguments *a)
+{
+    static const struct option known[] = {{"batch", required_argument, NULL, 'b'},
+                                          {"steps", required_argument, NULL, 's'},
+                                          {"warmup", required_argument, NULL, 'w'},
+                                          {"hidden", required_argument, NULL, 'h'},
+                                          {NULL, 0, NULL, 0}};
+    for (int c; (c = getopt_long(argc, argv, "", known, NULL)) != -1;) {
+        long *at = c == 'b'   ? &a->batch
+                   : c == 's' ? &a->steps
+                   : c == 'w' ? &a->warmup
+                   : c == 'h' ? &a->hidden
+                              : NULL;
+        if (!at)
+            return false;
+        *at = strtol(optarg, NULL, 10);
+    }
+    return optind == argc && a->batch > 0 && a->steps > 0 && a->warmup >= 0 && a->hidden > 0;
+}
+
+/* The same on all ranks. */
+static weft_loader *make_data(weft_fabric *f, const arguments *a, float **x, unsigned char **y)
+{
+    const int64_t shape[1] = {INPUTS};
+    int64_t batches = ROWS / a->batch ? ROWS / a->batch : 1, rows = batches * a->batch;
+    uint32_t s = 1;
+    *x = weft__new((size_t)rows * INPUTS, sizeof **x);
+    *y = weft__new((size_t)rows, 1);
+    if (!*x || !*y) {
+        weft_fail(f, WEFT_ENOMEM, "no memory for %lld rows", (long long)rows);
+        return NULL;
+    }
+    for (int64_t i = 0; i < rows * INPUTS; i++)
+        (*x)[i] = (float)((s = s * 1664525u + 1013904223u) >> 8) / 16777216.0f;
+    for (int64_t i = 0; i < rows; i++)
+        (*y)[i] = (unsigned char)(((s = s * 1664525u + 1013904223u) >> 8) % CLASSES);
+    return weft_loader_arrays(f, rows, *x, 1, shape, WEFT_F32, *y, WEFT_U8,
+                              WEFT_LOADER(.global_batch = a->batch, .shuffle = true,
+                                          .epochs = (a->warmup + a->steps) / batches + 1));
+}
+
+static int ascending(const void *a, const void *b)
+{
+    const double x = *(const double *)a, y = *(const double *)b;
+    return (x > y) - (x < y);
+}
+
+/* Quartiles of n values, which are sorted by it. */
+static json_t *quartiles(double *value, int64_t n)
+{
+    qsort(value, (size_t)n, sizeof *value, ascending);
+    return json_pack("{s:f, s:f, s:f}", "p25", value[n / 4], "median", value[n / 2], "p75",
+                     value[n * 3 / 4]);
+}
+
+/* Microseconds of each part and step, part by part. */
+static void keep(const weft_timing *t, double *us, int64_t steps, int64_t i)
+{
+    const double known = t->data + t->forward + t->backward + t->communication + t->optimizer;
+    const double part[PARTS] = {t->step,          t->data,      t->forward,     t->backward,
+                                t->communication, t->optimizer, t->step - known};
+    for (int k = 0; k < PARTS; k++)
+        us[k * steps + i] = 1e6 * part[k];
+}
+
+/* Runs warm-up and steps. @return heap calls in the steps, or -1. */
+static int64_t train(weft_fabric *f, const arguments *a, double *us)
+{
+    float *x;
+    unsigned char *y;
+    weft_module *model = weft_nn_sequential(f, weft_nn_linear(f, INPUTS, a->hidden),
+                                            weft_nn_relu(f), weft_nn_linear(f, a->hidden, CLASSES));
+    weft_optimizer *adam = weft_adam(model, WEFT_ADAM(.lr = 1e-3));
+    weft_loader *data = make_data(f, a, &x, &y);
+    int64_t heap = 0, i = 0;
+    weft_setup(f, model, adam);
+    weft_setup_loader(f, data);
+    for (weft_batch b; i <= a->warmup + a->steps && weft_next(data, &b); i++) {
+        weft_timing t = weft_timing_take(f);
+        if (i == a->warmup)
+            heap = bench_heap_calls();
+        if (i > a->warmup)
+            keep(&t, us, a->steps, i - a->warmup - 1);
+        weft_tensor *loss = weft_cross_entropy(weft_forward(model, b.x), b.y);
+        weft_zero_grad(adam);
+        weft_backward(f, loss);
+        weft_step(adam);
+        weft_log(f, "loss", loss);
+    }
+    heap = heap < 0 ? -1 : bench_heap_calls() - heap;
+    weft__object_free((weft__object *)data);
+    weft__free(x);
+    weft__free(y);
+    return heap;
+}
+
+typedef struct gemm {
+    const char *pass;
+    int64_t m, n, k;
+    int ta, tb;
+} gemm;
+
+/* Seconds of one call, the median. */
+static double time_gemm(weft_fabric *f, const gemm *g)
+{
+    static double spent[GEMM_CALLS];
+    const size_t size = weft_dtype_size(f->dtype);
+    weft_dev a = {0}, b = {0}, c = {0};
+    int n = 0;
+    double start;
+    if (f->device->ops->alloc(f->device, (size_t)(g->m * g->k) * size, &a) ||
+        f->device->ops->alloc(f->device, (size_t)(g->k * g->n) * size, &b) ||
+        f->device->ops->alloc(f->device, (size_t)(g->m * g->n) * size, &c))
+        return 0;
+    f->device->ops->kernels->fill(f->stream, a, g->m * g->k, 0.5, f->dtype);
+    f->device->ops->kernels->fill(f->stream, b, g->k * g->n, 0.5, f->dtype);
+    for (start = weft__now(); n < GEMM_CALLS && (n < 5 || weft__now() - start < GEMM_SECONDS);
+         n++) {
+        double begin = weft__now();
+        f->device->ops->kernels->gemm(f->stream, c, g->n, 1, a, g->ta ? g->m : g->k, g->ta, b,
+                                      g->tb ? g->k : g->n, g->tb, 0, g->m, g->n, g->k, f->dtype);
+        f->device->ops->sync(f->stream);
+        spent[n] = weft__now() - begin;
+    }
+    qsort(spent, (size_t)n, sizeof *spent, ascending);
+    f->device->ops->free(f->device, a, (size_t)(g->m * g->k) * size);
+    f->device->ops->free(f->device, b, (size_t)(g->k * g->n) * size);
+    f->device->ops->free(f->device, c, (size_t)(g->m * g->n) * size);
+    return spent[n / 2];
+}
+
+/* The step's matrix products on this rank's rows, and all of them together. */
+static void add_gemms(weft_fabric *f, const arguments *a, json_t *out, double step_us)
+{
+    const int64_t b = (a->batch + f->world - 1) / f->world, h = a->hidden;
+    const gemm all[GEMMS] = {{"forward 1", b, h, INPUTS, 0, 1},
+                             {"forward 2", b, CLASSES, h, 0, 1},
+                             {"input gradient 2", b, h, CLASSES, 0, 0},
+                             {"weight gradient 2", CLASSES, h, b, 1, 0},
+                             {"weight gradient 1", h, INPUTS, b, 1, 0}};
+    const char *isa;
+    double peak = bench_peak(f->dtype, f->threads, &isa), flops = 0, seconds = 0;
+    json_t *list = json_array();
+    for (int i = 0; i < GEMMS; i++) {
+        const gemm *g = &all[i];
+        double s = time_gemm(f, g), work = 2.0 * (double)g->m * (double)g->n * (double)g->k;
+        json_array_append_new(list, json_pack("{s:s, s:I, s:I, s:I, s:f, s:f}", "pass", g->pass,
+                                              "m", (json_int_t)g->m, "n", (json_int_t)g->n, "k",
+                                              (json_int_t)g->k, "us", 1e6 * s, "gflops",
+                                              s > 0 ? 1e-9 * work / s : 0));
+        if (peak > 0 && s > 0)
+            json_object_set_new(json_array_get(list, (size_t)i), "share",
+                                json_real(work / s / peak));
+        flops += work;
+        seconds += s;
+    }
+    json_object_set_new(out, "peak",
+                        peak > 0 ? json_pack("{s:s, s:f}", "isa", isa, "gflops", 1e-9 * peak)
+                                 : json_null());
+    json_object_set_new(out, "gemm", list);
+    json_object_set_new(out, "gemm_all",
+                        json_pack("{s:f, s:f, s:f}", "flops", flops, "us", 1e6 * seconds, "gflops",
+                                  seconds > 0 ? 1e-9 * flops / seconds : 0));
+    if (peak > 0 && seconds > 0) {
+        json_object_set_new(json_object_get(out, "gemm_all"), "share",
+                            json_real(flops / seconds / peak));
+        json_object_set_new(out, "step_share", json_real(flops / (1e-6 * step_us) / peak));
+    }
+}
+
+static void cpu_model(char *out, size_t size)
+{
+    char line[256];
+    FILE *in = fopen("/proc/cpuinfo", "r");
+    snprintf(out, size, "unknown");
+    while (in && fgets(line, sizeof line, in)) {
+        char *colon = strchr(line, ':');
+        if (strncmp(line, "model name", 10) == 0 && colon) {
+            snprintf(out, size, "%.*s", (int)strcspn(colon + 2, "\n"), colon + 2);
+            break;
+        }
+    }
+    if (in)
+        fclose(in);
+}
+
+static json_t *describe(weft_fabric *f, const arguments *a)
+{
+    char cpu[256], network[64];
+    cpu_model(cpu, sizeof cpu);
+    snprintf(network, sizeof network, "%d-%ld-%d", INPUTS, a->hidden, CLASSES);
+    return json_pack("{s:s, s:s, s:s, s:s, s:s, s:s, s:s, s:i, s:i, s:i, s:s, s:s, s:I, s:I, s:I}",
+                     "bench", "step", "weft", weft_version(), "mpi", weft__mpi_version(), "blis",
+                     bli_info_get_version_str(), "kernels", weft_kernel_set(f), "cpu", cpu,
+                     "network", network, "ranks", weft_world_size(f), "nodes", weft_num_nodes(f),
+                     "threads", weft_threads(f), "strategy", weft_strategy_name(f), "precision",
+                     weft_precision_name(f), "batch", (json_int_t)a->batch, "steps",
+                     (json_int_t)a->steps, "warmup", (json_int_t)a->warmup);
+}
+
+static void report(weft_fabric *f, const arguments *a, double *us, int64_t heap)
+{
+    static const char *const name[PARTS] = {"step",          "data",      "forward", "backward",
+                                            "communication", "optimizer", "other"};
+    json_t *out = describe(f, a), *parts = json_object();
+    for (int k = 0; k < PARTS; k++)
+        json_object_set_new(k ? parts : out, k ? name[k] : "step_us",
+                            quartiles(us + k * a->steps, a->steps));
+    json_object_set_new(out, "parts_us", parts);
+    json_object_set_new(out, "allocations_per_step",
+                        heap < 0 ? json_null() : json_real((double)heap / (double)a->steps));
+    add_gemms(f, a, out, us[a->steps / 2]);
+    if (weft_is_global_zero(f)) {
+        json_dumpf(out, stdout, JSON_COMPACT | JSON_REAL_PRECISION(6));
+        putchar('\n');
+    }
+    json_decref(out);
+}
+
+int main(int argc, char **argv)
+{
+    arguments a = {.batch = 64, .steps = 1000, .warmup = 100, .hidden = 256};
+    weft_fabric *f;
+    if (weft_open(&f, &argc, &argv, NULL))
+        return weft_close(&f);
+    if (!parse(argc, argv, &a))
+        weft_fail(f, WEFT_EARG, "usage: step [--batch N] [--steps N] [--warmup N] [--hidden N]");
+    double *us = weft_error(f) ? NULL : weft__new((size_t)(PARTS * a.steps), sizeof *us);
+    int64_t heap = us ? train(f, &a, us) : 0;
+    if (us && !weft_error(f) && !weft_barrier(f))
+        report(f, &a, us, heap);
+    weft__free(us);
+    return weft_close(&f);
+}
