@@ -11,24 +11,25 @@
 #if defined(__x86_64__) && defined(__GNUC__)
 #include <immintrin.h>
 
-/* The value becomes unknown to the compiler, so that the chains are not one. */
-#define HIDE(i) __asm__ volatile("" : "+x"(c[i]))
+/* The values become unknown to the compiler, so that the chains are not one. */
+#define HIDE(p, q, r, s) __asm__ volatile("" : "+x"(p), "+x"(q), "+x"(r), "+x"(s))
 
 #define CHAIN(name, isa, V, set, fma)                                                              \
     __attribute__((target(isa), noinline)) static void name(int64_t n)                             \
     {                                                                                              \
-        V c[CHAINS], a = set(1e-9f), b = set(0.5f);                                                \
-        for (int i = 0; i < CHAINS; i++)                                                           \
-            c[i] = set(0);                                                                         \
-        for (int i = 0; i < CHAINS; i++)                                                           \
-            HIDE(i);                                                                               \
-        for (int64_t i = 0; i < n; i++) {                                                          \
-            c[0] = fma(a, b, c[0]), c[1] = fma(a, b, c[1]), c[2] = fma(a, b, c[2]);                \
-            c[3] = fma(a, b, c[3]), c[4] = fma(a, b, c[4]), c[5] = fma(a, b, c[5]);                \
-            c[6] = fma(a, b, c[6]), c[7] = fma(a, b, c[7]), c[8] = fma(a, b, c[8]);                \
-            c[9] = fma(a, b, c[9]), c[10] = fma(a, b, c[10]), c[11] = fma(a, b, c[11]);            \
+        V x = set(1e-9f), y = set(0.5f), a = set(0), b = a, c = a, d = a;                          \
+        V e = a, f = a, g = a, h = a, i = a, j = a, k = a, l = a;                                  \
+        HIDE(a, b, c, d);                                                                          \
+        HIDE(e, f, g, h);                                                                          \
+        HIDE(i, j, k, l);                                                                          \
+        while (n-- > 0) {                                                                          \
+            a = fma(x, y, a), b = fma(x, y, b), c = fma(x, y, c), d = fma(x, y, d);                \
+            e = fma(x, y, e), f = fma(x, y, f), g = fma(x, y, g), h = fma(x, y, h);                \
+            i = fma(x, y, i), j = fma(x, y, j), k = fma(x, y, k), l = fma(x, y, l);                \
         }                                                                                          \
-        EACH(HIDE);                                                                                \
+        HIDE(a, b, c, d);                                                                          \
+        HIDE(e, f, g, h);                                                                          \
+        HIDE(i, j, k, l);                                                                          \
     }
 
 CHAIN(wide_f32, "avx512f", __m512, _mm512_set1_ps, _mm512_fmadd_ps)

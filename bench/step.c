@@ -53,23 +53,29 @@ static bool parse(int argc, char **argv, arguments *a)
     return optind == argc && a->batch > 0 && a->steps > 0 && a->warmup >= 0 && a->hidden > 0;
 }
 
+/* Borrowed by the loader, which lives as long as the fabric. */
+typedef struct data {
+    float *x;
+    unsigned char *y;
+} data;
+
 /* The same on all ranks. */
-static weft_loader *make_data(weft_fabric *f, const arguments *a, float **x, unsigned char **y)
+static weft_loader *make_data(weft_fabric *f, const arguments *a, data *d)
 {
     const int64_t shape[1] = {INPUTS};
     int64_t batches = ROWS / a->batch ? ROWS / a->batch : 1, rows = batches * a->batch;
     uint32_t s = 1;
-    *x = weft__new((size_t)rows * INPUTS, sizeof **x);
-    *y = weft__new((size_t)rows, 1);
-    if (!*x || !*y) {
+    d->x = weft__new((size_t)rows * INPUTS, sizeof *d->x);
+    d->y = weft__new((size_t)rows, 1);
+    if (!d->x || !d->y) {
         weft_fail(f, WEFT_ENOMEM, "no memory for %lld rows", (long long)rows);
         return NULL;
     }
     for (int64_t i = 0; i < rows * INPUTS; i++)
-        (*x)[i] = (float)((s = s * 1664525u + 1013904223u) >> 8) / 16777216.0f;
+        d->x[i] = (float)((s = s * 1664525u + 1013904223u) >> 8) / 16777216.0f;
     for (int64_t i = 0; i < rows; i++)
-        (*y)[i] = (unsigned char)(((s = s * 1664525u + 1013904223u) >> 8) % CLASSES);
-    return weft_loader_arrays(f, rows, *x, 1, shape, WEFT_F32, *y, WEFT_U8,
+        d->y[i] = (unsigned char)(((s = s * 1664525u + 1013904223u) >> 8) % CLASSES);
+    return weft_loader_arrays(f, rows, d->x, 1, shape, WEFT_F32, d->y, WEFT_U8,
                               WEFT_LOADER(.global_batch = a->batch, .shuffle = true,
                                           .epochs = (a->warmup + a->steps) / batches + 1));
 }
@@ -99,18 +105,16 @@ static void keep(const weft_timing *t, double *us, int64_t steps, int64_t i)
 }
 
 /* Runs warm-up and steps. @return heap calls in the steps, or -1. */
-static int64_t train(weft_fabric *f, const arguments *a, double *us)
+static int64_t train(weft_fabric *f, const arguments *a, data *d, double *us)
 {
-    float *x;
-    unsigned char *y;
     weft_module *model = weft_nn_sequential(f, weft_nn_linear(f, INPUTS, a->hidden),
                                             weft_nn_relu(f), weft_nn_linear(f, a->hidden, CLASSES));
     weft_optimizer *adam = weft_adam(model, WEFT_ADAM(.lr = 1e-3));
-    weft_loader *data = make_data(f, a, &x, &y);
+    weft_loader *train = make_data(f, a, d);
     int64_t heap = 0, i = 0;
     weft_setup(f, model, adam);
-    weft_setup_loader(f, data);
-    for (weft_batch b; i <= a->warmup + a->steps && weft_next(data, &b); i++) {
+    weft_setup_loader(f, train);
+    for (weft_batch b; i <= a->warmup + a->steps && weft_next(train, &b); i++) {
         weft_timing t = weft_timing_take(f);
         if (i == a->warmup)
             heap = bench_heap_calls();
@@ -122,11 +126,7 @@ static int64_t train(weft_fabric *f, const arguments *a, double *us)
         weft_step(adam);
         weft_log(f, "loss", loss);
     }
-    heap = heap < 0 ? -1 : bench_heap_calls() - heap;
-    weft__object_free((weft__object *)data);
-    weft__free(x);
-    weft__free(y);
-    return heap;
+    return heap < 0 ? -1 : bench_heap_calls() - heap;
 }
 
 typedef struct gemm {
@@ -255,15 +255,19 @@ static void report(weft_fabric *f, const arguments *a, double *us, int64_t heap)
 int main(int argc, char **argv)
 {
     arguments a = {.batch = 64, .steps = 1000, .warmup = 100, .hidden = 256};
+    data d = {0};
     weft_fabric *f;
     if (weft_open(&f, &argc, &argv, NULL))
         return weft_close(&f);
     if (!parse(argc, argv, &a))
         weft_fail(f, WEFT_EARG, "usage: step [--batch N] [--steps N] [--warmup N] [--hidden N]");
     double *us = weft_error(f) ? NULL : weft__new((size_t)(PARTS * a.steps), sizeof *us);
-    int64_t heap = us ? train(f, &a, us) : 0;
+    int64_t heap = us ? train(f, &a, &d, us) : 0;
     if (us && !weft_error(f) && !weft_barrier(f))
         report(f, &a, us, heap);
     weft__free(us);
-    return weft_close(&f);
+    int status = weft_close(&f);
+    weft__free(d.x);
+    weft__free(d.y);
+    return status;
 }

@@ -6,11 +6,13 @@
  *   WEFT_FAULT_CALL    k, from 1; 0 or not set: none fails
  *   WEFT_FAULT_ERRNO   what it fails with, a number; default ENOSPC
  *   WEFT_FAULT_STICKY  set: all later ones fail too
+ *   WEFT_FAULT_KILL    set: the k-th does not fail, but the process is killed before it
  * Calls are counted from where WEFT_FAULT_DIR was last set. */
 #include <dlfcn.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
+#include <signal.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -86,6 +88,8 @@ static int fault(const char *call, int fd, const char *path, const char *to)
     errno = keep;
     if (k == 0 || calls < k || (calls > k && !getenv("WEFT_FAULT_STICKY")))
         return 0;
+    if (getenv("WEFT_FAULT_KILL"))
+        kill(getpid(), SIGKILL);
     errno = number("WEFT_FAULT_ERRNO") ? (int)number("WEFT_FAULT_ERRNO") : ENOSPC;
     return 1;
 }

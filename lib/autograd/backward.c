@@ -33,14 +33,15 @@ static weft_status collector(weft_fabric *f, weft__input *in, weft_dev *out, boo
 {
     weft_dev *grad;
     if (in->segment) {
+        if (!in->segment->flat->plane[WEFT__GRAD].addr)
+            return weft__fail(WEFT_ESTATE,
+                              "weft_backward: parameter %s was not set up; call weft_setup before "
+                              "the loop",
+                              in->segment->name);
         *out = weft__flat_at(in->segment->flat, WEFT__GRAD, in->segment->first);
         *fresh = in->segment->grad == WEFT__GRAD_EMPTY;
         in->segment->grad = WEFT__GRAD_LOCAL;
-        return out->addr ? WEFT_OK
-                         : weft__fail(WEFT_ESTATE,
-                                      "weft_backward: parameter %s was not set up; call weft_setup "
-                                      "before the loop",
-                                      in->segment->name);
+        return WEFT_OK;
     }
     if (in->node >= 0) {
         grad = &f->tape->node[in->node].grad;
@@ -117,9 +118,12 @@ static weft_status walk(weft_fabric *f, int64_t from)
 
 weft_status weft__tape_backward(weft_fabric *f, weft_tensor *loss, double seed)
 {
-    weft__tensor *x = weft__tensor_at(loss, NULL);
+    weft_fabric *home = NULL;
+    weft__tensor *x = weft__tensor_for("weft_backward", loss, &home);
     if (!x)
-        return WEFT_EHANDLE;
+        return loss ? WEFT_EHANDLE : weft__fail(WEFT_EARG, "weft_backward: the loss is NULL");
+    if (home != f)
+        return weft__fail(WEFT_EHANDLE, "weft_backward: the loss belongs to another fabric");
     if (x->view.numel != 1)
         return weft__fail(WEFT_ESHAPE,
                           "weft_backward: the loss has %lld elements; it must have one: take "

@@ -98,7 +98,7 @@ static weft_status resolve(weft_fabric *f, const weft_op *op, int n, weft_tensor
     for (int i = 0; i < n; i++) {
         weft_fabric *home = NULL;
         token[i] = in[i];
-        if (!(x[i] = weft__tensor_at(in[i], &home)))
+        if (!(x[i] = weft__tensor_for(op->name, in[i], &home)))
             return WEFT_EHANDLE;
         if (home != f)
             return weft__fail(WEFT_EHANDLE, "%s: input %d belongs to another fabric", op->name, i);
@@ -203,7 +203,8 @@ static weft_status apply(weft_fabric *f, const weft_op *op, int n, weft_tensor *
         n > WEFT_OP_INPUTS || op->attr_size > WEFT__ATTR)
         return weft__fail(WEFT_EARG, "weft_apply: the table of op %s is incomplete or too large",
                           op->name ? op->name : "?");
-    memcpy(copy, attr, attr ? op->attr_size : 0);
+    if (attr)
+        memcpy(copy, attr, op->attr_size);
     WEFT_TRY(resolve(f, op, n, inputs, token, x));
     for (int i = 0; i < n; i++) {
         c.in[i] = x[i]->view;

@@ -60,6 +60,15 @@ static weft_status load_tensor(struct apply *a, const weft__entry *e, const weft
     return WEFT_OK;
 }
 
+void weft__fill(const weft__checkpoint *c, const weft__entry *e, const weft_state_item *item)
+{
+    int owner = e->placement == WEFT_PER_RANK ? c->comm->rank : 0;
+    if (e->kind == WEFT_STATE_TEXT)
+        snprintf(item->text, item->capacity, "%s", e->text[owner]);
+    else if (e->count)
+        memcpy(item->values, e->values + owner * e->count, (size_t)e->count * sizeof *e->values);
+}
+
 static weft_status load_item(weft_visitor *v, const weft_state_item *item)
 {
     struct apply *a = (struct apply *)v;
@@ -68,13 +77,9 @@ static weft_status load_item(weft_visitor *v, const weft_state_item *item)
     const weft__entry *e = weft__manifest_find(&a->r->m, name);
     if (!e)
         return weft__fail(WEFT_ESTATE, "state: \"%s\" appeared between checking and loading", name);
-    int owner = e->placement == WEFT_PER_RANK ? a->c->comm->rank : 0;
     if (e->kind == WEFT_STATE_TENSOR)
         return load_tensor(a, e, item);
-    if (e->kind == WEFT_STATE_TEXT)
-        snprintf(item->text, item->capacity, "%s", e->text[owner]);
-    else if (e->count)
-        memcpy(item->values, e->values + owner * e->count, (size_t)e->count * sizeof *e->values);
+    weft__fill(a->c, e, item);
     return WEFT_OK;
 }
 

@@ -93,6 +93,7 @@ static void fit_values(struct fit *f, const weft__entry *e, const weft_state_ite
 static void fit_entry(struct fit *f, const weft__entry *e, const weft_state_item *item)
 {
     bool own = e->placement == WEFT_PER_RANK;
+    int had = f->problems;
     if (e->kind != item->kind)
         problem(f, "\"%s\" is of kind %s in it, %s in the program", e->name,
                 weft__kind_word[e->kind], weft__kind_word[item->kind]);
@@ -106,6 +107,8 @@ static void fit_entry(struct fit *f, const weft__entry *e, const weft_state_item
         fit_tensor(f, e, item);
     else
         fit_values(f, e, item);
+    if (item->scratch && e->kind != WEFT_STATE_TENSOR && f->problems == had)
+        weft__fill(f->c, e, item);
 }
 
 static weft_status fit_item(weft_visitor *v, const weft_state_item *item)
@@ -130,8 +133,10 @@ static weft_status fit_all(struct fit *f)
     const weft__manifest *m = &f->r->m;
     for (size_t i = 0; i < m->n; i++)
         f->names[i] = m->entry[i].name;
-    WEFT_TRY(f->c->state(f->c->self, &f->v));
-    for (size_t i = 0; i < m->n; i++)
+    weft_status s = f->c->state(f->c->self, &f->v);
+    if (s < 0 && f->problems == 0)
+        return s;
+    for (size_t i = 0; i < m->n && s >= 0; i++)
         if (!f->seen[i])
             problem(f, "its \"%s\" is not in the program", m->entry[i].name);
     if (!f->problems)

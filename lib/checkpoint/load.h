@@ -11,6 +11,8 @@ weft_status weft__fit(const weft__checkpoint *c, weft__reader *r, unsigned char 
 weft_status weft__verify(const weft__checkpoint *c, weft__reader *r, const unsigned char *mark);
 /* Visits the program's items and overwrites them. Not collective. */
 weft_status weft__apply(const weft__checkpoint *c, weft__reader *r);
+/* Overwrites an item that is no tensor and that fits e. */
+void weft__fill(const weft__checkpoint *c, const weft__entry *e, const weft_state_item *item);
 
 /* Verifies path, which is to hold step `expect` (-1: any), with all ranks; if apply, also that it
  * fits the program, and loads it. bad: the failure is the checkpoint's. Collective. */

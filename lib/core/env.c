@@ -57,10 +57,12 @@ static int min3(int a, int b, int c)
     return m < c ? m : c;
 }
 
-/* Levenshtein distance, ignoring case. */
-static int distance(const char *a, const char *b)
+/* Levenshtein's. */
+int weft__distance(const char *a, const char *b)
 {
     int n = (int)strlen(b), row[WORD + 1];
+    if (n > WORD || strlen(a) > WORD)
+        return WORD;
     for (int j = 0; j <= n; j++)
         row[j] = j;
     for (int i = 1; a[i - 1]; i++) {
@@ -80,10 +82,8 @@ const char *weft__nearest(const char *text, const char *const *word, int n)
 {
     const char *best = NULL;
     int least = WORD;
-    if (strlen(text) > WORD)
-        return NULL;
     for (int i = 0; i < n; i++) {
-        int d = strlen(word[i]) <= WORD ? distance(text, word[i]) : WORD;
+        int d = weft__distance(text, word[i]);
         if (d < least) {
             least = d;
             best = word[i];

@@ -12,6 +12,9 @@ weft_status weft__parse_bool(const char *what, const char *text, bool *out);
 /* Index of text among n words, ignoring case; else -1 and a message naming `what`, all words and
  * the nearest. */
 int weft__parse_choice(const char *what, const char *text, const char *const *word, int n);
+/* Insertions, deletions and replacements from one word to the other, ignoring case; words of more
+ * than 64 bytes are far from all. */
+int weft__distance(const char *a, const char *b);
 /* The word nearest to text by edit distance, or NULL if none is near. */
 const char *weft__nearest(const char *text, const char *const *word, int n);
 

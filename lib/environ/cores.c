@@ -1,9 +1,9 @@
-/* Cores that this process may use. From the affinity mask and sysfs: loading an hwloc topology says
- * the same, and costs every start of a program tens of milliseconds on a large node. */
+/* Cores that this process may use: the affinity mask, with hyperthreads of one core counted once. */
 #include "environ/environ.h"
 
+#include <hwloc.h>
+#include <hwloc/glibc-sched.h>
 #include <sched.h>
-#include <stdio.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -20,36 +20,34 @@ void weft__environ_mask(unsigned char mask[WEFT__MASK])
     memcpy(mask, &set, WEFT__MASK);
 }
 
-/* The first CPU that shares a core with cpu and is in the set; cpu itself where sysfs does not say.
- * The list reads "0-1", "0,64", "0-3,64-67". */
-static int first_sibling(int cpu, const cpu_set_t *set)
+/* The machine's cores and hyperthreads, and nothing else of it. */
+static hwloc_topology_t topology(void)
 {
-    char path[96];
-    int first = cpu, lo, hi, n;
-    snprintf(path, sizeof path, "/sys/devices/system/cpu/cpu%d/topology/thread_siblings_list", cpu);
-    FILE *f = fopen(path, "r");
-    if (!f)
-        return cpu;
-    while ((n = fscanf(f, "%d-%d", &lo, &hi)) >= 1) {
-        if (n == 1)
-            hi = lo;
-        for (int i = lo; i <= hi && i < first; i++)
-            if (i >= 0 && CPU_ISSET((size_t)i, set))
-                first = i;
-        if (fgetc(f) != ',')
-            break;
-    }
-    fclose(f);
-    return first;
+    hwloc_topology_t t;
+    if (hwloc_topology_init(&t))
+        return NULL;
+    hwloc_topology_set_all_types_filter(t, HWLOC_TYPE_FILTER_KEEP_NONE);
+    hwloc_topology_set_type_filter(t, HWLOC_OBJ_CORE, HWLOC_TYPE_FILTER_KEEP_ALL);
+    if (hwloc_topology_load(t) == 0)
+        return t;
+    hwloc_topology_destroy(t);
+    return NULL;
 }
 
 int weft__environ_cores(const unsigned char mask[WEFT__MASK])
 {
     cpu_set_t set;
-    int n = 0;
     memcpy(&set, mask, sizeof set);
-    for (int i = 0; i < CPU_SETSIZE; i++)
-        n += CPU_ISSET((size_t)i, &set) && first_sibling(i, &set) == i;
+    int n = CPU_COUNT(&set), cores = 0;
+    hwloc_topology_t t = topology();
+    hwloc_bitmap_t cpus = t ? hwloc_bitmap_alloc() : NULL;
+    if (cpus && !hwloc_cpuset_from_glibc_sched_affinity(t, cpus, &set, sizeof set))
+        for (hwloc_obj_t o = NULL; (o = hwloc_get_next_obj_by_type(t, HWLOC_OBJ_CORE, o));)
+            cores += hwloc_bitmap_intersects(o->cpuset, cpus) != 0;
+    hwloc_bitmap_free(cpus);
+    if (t)
+        hwloc_topology_destroy(t);
+    n = cores > 0 ? cores : n; /* some virtual machines do not say what a core is */
     return n > 0 ? n : 1;
 }
 

@@ -54,6 +54,25 @@ static bool next_aside(weft_fabric *f, weft_loader *l, weft_batch *b)
     return !weft__stuck(f) && weft__loader_next(l, b);
 }
 
+static bool at_end(const weft_loader *l)
+{
+    return weft_loader_position(l) >= weft_loader_batches(l) * weft_loader_epochs(l);
+}
+
+/* A rank where an error has stuck since the last backward hands out nothing, but its loader moves
+ * on: after weft_clear all ranks are at the same batch. */
+static void pass_over(weft_fabric *f, weft_loader *l)
+{
+    weft_batch unused;
+    char text[sizeof f->error.text];
+    weft_status code = weft__stuck(f);
+    snprintf(text, sizeof text, "%s", f->error.text);
+    weft__sticky_clear(&f->error);
+    weft__loader_next(l, &unused);
+    weft__sticky_clear(&f->error);
+    weft__sticky_set(&f->error, code, text);
+}
+
 bool weft_next(weft_loader *l, weft_batch *b)
 {
     *b = (weft_batch){0};
@@ -61,18 +80,23 @@ bool weft_next(weft_loader *l, weft_batch *b)
         return false;
     weft_fabric *f = weft__loader_fabric(l);
     weft__facade *p = f->facade;
-    bool more;
+    bool more = false;
     if (p->loader != l || f->tape->eval)
         return next_aside(f, l, b);
     weft__enter(f, WEFT__OTHER);
-    if (weft__edge(f))
+    if (at_end(l)) /* no backward comes that could carry an error of the last step */
+        p->differentiated = false;
+    if (weft__edge(f) || at_end(l))
         return false;
     weft__enter(f, WEFT__DATA);
-    more = weft__loader_next(l, b);
+    if (weft__stuck(f))
+        pass_over(f, l);
+    else
+        more = weft__loader_next(l, b);
     weft__enter(f, more ? WEFT__FORWARD : WEFT__OTHER);
     if (more || !weft__stuck(f))
         return more;
-    /* The data failed on this rank only: take part in the step with nothing, so that all learn. */
+    /* This rank failed, the others do not know yet: it takes part in their step with nothing. */
     *b = (weft_batch){0};
     return true;
 }
@@ -80,9 +104,11 @@ bool weft_next(weft_loader *l, weft_batch *b)
 /* This rank's share of the gradient: gradients are sums over ranks. */
 static weft_status seed_of(weft_fabric *f, weft_tensor *loss, double global, double *seed)
 {
-    const weft__tensor *t = weft__tensor_at(loss, NULL);
-    if (!t)
-        return WEFT_EHANDLE;
+    weft_fabric *home = NULL;
+    const weft__tensor *t = weft__tensor_at(loss, &home);
+    if (!t || home != f)
+        return t ? weft__fail(WEFT_EHANDLE, "weft_backward: the loss belongs to another fabric")
+                 : WEFT_EHANDLE;
     if (!t->rows.batch)
         *seed = 1.0 / f->world;
     else if (t->reduction == WEFT__SUM)
@@ -106,11 +132,12 @@ static weft_status differentiate(weft_fabric *f, weft_tensor *loss)
 {
     weft__facade *p = f->facade;
     double global = 0, seed = 0;
+    /* First, on every rank: also one that fails below takes part in the schedule from its start. */
+    WEFT_TRY(p->strategy->ops->begin(p->strategy));
     if (f->weigh)
         WEFT_TRY(weigh(f, loss, &global));
     if (!loss && !weft__stuck(f))
         return weft__fail(WEFT_EARG, "weft_backward: the loss is NULL and no error has stuck");
-    WEFT_TRY(p->strategy->ops->begin(p->strategy));
     if (weft__stuck(f))
         return WEFT_OK;
     WEFT_TRY(seed_of(f, loss, global, &seed));
@@ -145,7 +172,9 @@ static weft_status judge_values(weft_fabric *f, weft_tensor *loss)
         p->skip = true;
         return WEFT_OK;
     }
-    weft_status mine = isfinite(value) ? WEFT_OK : WEFT_ENONFINITE;
+    const weft__tensor *t = weft__tensor_at(loss, NULL);
+    bool empty = t && t->rows.batch && !t->rows.local; /* the mean of no rows is NaN */
+    weft_status mine = isfinite(value) || empty ? WEFT_OK : WEFT_ENONFINITE;
     char text[WEFT__TEXT];
     snprintf(text, sizeof text,
              "rank %d on %s: the loss is %g at step %lld; parameters are as before. Lower the "
@@ -174,10 +203,10 @@ static weft_status backward(weft_fabric *f, weft_tensor *loss)
     if (failed)
         return weft__agree_on_errors(f);
     s = judge_values(f, loss);
-    if (s < 0) {
+    if (s < 0)
         weft__sticky_set(&f->error, s, weft__why());
+    if (s == WEFT_ENONFINITE || f->comm->lost) /* else this rank's own: it counts at the edge */
         p->agreed = s;
-    }
     return s;
 }
 
@@ -230,10 +259,8 @@ static weft_status step(weft_fabric *f, weft_optimizer *o)
     if (!p->pending)
         return weft__stick(f, weft__fail(WEFT_ESTATE, "weft_step without weft_backward"));
     weft_status s = p->skip ? WEFT_SKIPPED : update(f, o);
-    if (s < 0)
-        return weft__stick(f, s);
-    f->step++;
-    return s;
+    f->step++; /* also on a rank where it failed: ranks count alike */
+    return s < 0 ? weft__stick(f, s) : s;
 }
 
 weft_status weft_step(weft_optimizer *o)

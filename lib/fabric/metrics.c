@@ -32,6 +32,7 @@ struct weft__metrics {
     int limit; /* rows before a flush */
     int rows;
     bool open; /* the last row is not complete */
+    int edges; /* since the last flush: alike on all ranks, where rows may not be */
     row *row;
     weft_dev ring; /* limit x NAMES doubles */
     double *fetched, *sums;
@@ -281,22 +282,24 @@ static weft_status combine(weft_fabric *f)
                           (long long)m->row[0].step);
     if (!m->rows)
         return WEFT_OK;
-    WEFT_TRY(f->device->ops->download(f->stream, m->fetched, m->ring,
-                                      (size_t)m->rows * NAMES * sizeof(double)));
+    /* A rank that cannot fetch its values takes part in the sum all the same. */
+    weft_status s = f->device->ops->download(f->stream, m->fetched, m->ring,
+                                             (size_t)m->rows * NAMES * sizeof(double));
     gather(m);
     WEFT_TRY(weft__all_reduce(f->comm, "metrics", m->sums, 2 * (int64_t)m->rows * m->names,
                               WEFT_F64, WEFT_REDUCE_SUM));
     if (f->rank == 0)
         hand_over(f);
-    return WEFT_OK;
+    return s;
 }
 
 weft_status weft__metrics_flush(weft_fabric *f, bool force)
 {
     weft__metrics *m = f->facade->metrics;
     complete(f);
-    if (!force && m->rows < m->limit)
+    if (!force && ++m->edges < m->limit)
         return WEFT_OK;
+    m->edges = 0;
     weft_status s = combine(f);
     m->rows = 0;
     return s < 0 ? complain(f, s) : WEFT_OK;
@@ -318,6 +321,7 @@ void weft__metrics_resume(weft_fabric *f)
 {
     f->facade->metrics->rows = 0;
     f->facade->metrics->open = false;
+    f->facade->metrics->edges = 0;
     f->facade->metrics->timing_step = f->step;
     for (weft__object *o = weft__object_first(f, WEFT__LOGGER); o && f->rank == 0;
          o = weft__object_after(o)) {

@@ -14,6 +14,9 @@
 #include <unistd.h>
 #include <weft/version.h>
 
+#define TIMEOUT 1800 /* seconds */
+#define HIGHEST 125  /* exit status; 126 and up mean other things to shells */
+
 /* Stands for a fabric when there is no memory for one, so that weft_close can say so. */
 static weft_fabric no_memory = {
     .error = {.state = 2, .code = WEFT_ENOMEM, .text = "no memory for a fabric"},
@@ -44,7 +47,9 @@ static weft_status read_settings(weft_fabric *f, const weft_open_options *code, 
     static const char *const policy[] = {"error", "skip", "ignore"};
     weft__facade *p = f->facade;
     weft_open_options *o = &p->settings.o;
-    WEFT_TRY(weft__settings_read(&p->settings, code, text, argc, argv));
+    weft_status s = weft__settings_read(&p->settings, code, text, argc, argv);
+    o->timeout = o->timeout != 0 ? o->timeout : TIMEOUT; /* also to tell the others of a failure */
+    WEFT_TRY(s);
     int i = o->nonfinite ? weft__parse_choice("nonfinite", o->nonfinite, policy, 3) : 0;
     if (i < 0)
         return WEFT_EARG;
@@ -52,7 +57,6 @@ static weft_status read_settings(weft_fabric *f, const weft_open_options *code, 
     f->seed = o->seed;
     f->bucket_bytes = (int64_t)(o->bucket_mb ? o->bucket_mb : 25) << 20;
     o->log_every = o->log_every ? o->log_every : 10;
-    o->timeout = o->timeout != 0 ? o->timeout : 1800;
     o->keep = o->keep ? o->keep : 3;
     return o->num_nodes >= 0 && o->threads >= 0 && o->log_every > 0 && o->timeout > 0 &&
                    o->bucket_mb >= 0 && o->keep > 0
@@ -75,7 +79,7 @@ static weft_status read_devices(const weft_fabric *f, int *devices)
 static weft_status relaunch(weft_fabric *f, int devices)
 {
     const weft__environ *e = &f->facade->environ;
-    if (devices < 2 || e->launcher != WEFT__LAUNCHER_NONE || e->relaunched)
+    if (devices < 2 || e->launcher != WEFT__LAUNCHER_NONE || e->relaunched || weft__mpi_is_up())
         return WEFT_OK;
     if (f->facade->settings.o.num_nodes > 1)
         return weft__fail(WEFT_ECONFIG, "num_nodes=%d cannot be started from here; use srun or "
@@ -85,13 +89,21 @@ static weft_status relaunch(weft_fabric *f, int devices)
     return weft__relaunch(devices, threads, &f->facade->exit_status);
 }
 
+/* Started alone: MPI has nothing to do. */
+static weft_status join_self(weft_fabric *f, int devices)
+{
+    weft__facade *p = f->facade;
+    WEFT_TRY(weft__environ_check(&p->environ, 1, 1, 1, devices, p->settings.o.num_nodes));
+    return weft__comm_self(&f->comm);
+}
+
 /* Finds the peers, and whether they are who the launcher and the user said. */
 static weft_status join(weft_fabric *f, const int *fortran_comm, int devices)
 {
     weft__facade *p = f->facade;
     int world = 0;
     if (!fortran_comm && p->environ.launcher == WEFT__LAUNCHER_NONE && !weft__mpi_is_up())
-        return weft__comm_self(&f->comm); /* started alone: MPI has nothing to do */
+        return join_self(f, devices);
     if (fortran_comm) {
         world = *fortran_comm;
         WEFT_TRY(weft__mpi_enter(&(int){0}));
@@ -173,22 +185,22 @@ static weft_status together(weft_fabric *f, weft_status mine)
 static weft_status open_all(weft_fabric *f, const int *fortran_comm, const weft_open_options *code,
                             const char *text, int *argc, char ***argv)
 {
+    char why[WEFT__TEXT];
     int devices = 0;
-    weft_status s = read_settings(f, code, text, argc, argv);
+    weft_status joined, s = weft__environ_read(&f->facade->environ);
     if (!s)
-        s = weft__environ_read(&f->facade->environ);
+        s = read_settings(f, code, text, argc, argv);
     if (!s)
         s = read_devices(f, &devices);
     if (!s && !fortran_comm)
         s = relaunch(f, devices);
-    if (s == WEFT_RELAUNCHED)
+    if (s == WEFT_RELAUNCHED ||
+        (s < 0 && f->facade->environ.launcher == WEFT__LAUNCHER_NONE && !fortran_comm))
         return s;
     /* A rank that failed alone would leave the others waiting: it joins them, to say so. */
-    if (s < 0)
-        weft__stick(f, s);
-    if (s < 0 && f->facade->environ.launcher == WEFT__LAUNCHER_NONE && !fortran_comm)
-        return s;
-    WEFT_TRY(together(f, join(f, fortran_comm, devices)));
+    snprintf(why, sizeof why, "%s", weft__why());
+    joined = join(f, fortran_comm, devices);
+    WEFT_TRY(together(f, s < 0 ? weft__fail(s, "%s", why) : joined));
     WEFT_TRY(together(f, build(f)));
     WEFT_TRY(together(f, same_settings(f)));
     f->facade->whole = true;
@@ -259,7 +271,7 @@ static int report(const weft_fabric *f, weft_status code, bool alike)
         return 0;
     if (!alike || f->rank == 0)
         weft__say(WEFT_LOG_ERROR, "%s (%s)", weft_message(f), weft_status_name(code));
-    return -code;
+    return -code < HIGHEST ? -code : HIGHEST;
 }
 
 int weft_close(weft_fabric **out)

@@ -141,6 +141,19 @@ static weft_status read_environment(weft__settings *s)
     return WEFT_OK;
 }
 
+/* A word that we leave to the program may be a misspelt one of ours. */
+static void warn_of_likeness(const char *word, size_t n)
+{
+    char name[32];
+    if (n < 6 || n >= sizeof name || strncmp(word, "--", 2) != 0)
+        return;
+    snprintf(name, sizeof name, "%.*s", (int)(n - 2), word + 2);
+    for (int i = 0; i < OPTIONS; i++)
+        if (weft__distance(name, option[i].name) <= 1 + (n > 8))
+            weft__say(WEFT_LOG_WARNING, "--%s is left to the program; did you mean --%s?", name,
+                      option[i].name);
+}
+
 /* Takes --option=value and --option value out of argv; "--" ends the search. */
 static weft_status read_arguments(weft__settings *s, int *argc, char **argv)
 {
@@ -150,6 +163,7 @@ static weft_status read_arguments(weft__settings *s, int *argc, char **argv)
         size_t n = equals ? (size_t)(equals - word) : strlen(word);
         int i = n > 2 && strncmp(word, "--", 2) == 0 ? find(word + 2, n - 2) : -1;
         if (i < 0) {
+            warn_of_likeness(word, n);
             argv[kept++] = argv[k++];
             continue;
         }

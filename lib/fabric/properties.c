@@ -103,6 +103,9 @@ weft_status weft_sum_over_ranks(weft_fabric *f, double *values, int64_t n)
     weft_status s;
     if (!sum)
         weft__stick(f, WEFT_ENOMEM);
+    else if (n < 0 || (n > 0 && !values))
+        weft__stick(f, weft__fail(WEFT_EARG, "weft_sum_over_ranks: %lld values at %s", (long long)n,
+                                  values ? "an address" : "NULL"));
     s = weft__agree_on_errors(f);
     if (s >= 0) {
         memcpy(sum, values, (size_t)n * sizeof *sum);

@@ -88,6 +88,8 @@ static weft_status save(weft_fabric *f, const char *dir)
     weft_status s = weft__agree(f->comm, "save", weft__stuck(f), f->error.text);
     if (s < 0)
         return weft__fail(s, "nothing is saved after an error: %.400s", weft__why());
+    s = dir ? WEFT_OK : weft__fail(WEFT_EARG, "weft_save: the directory is NULL");
+    WEFT_TRY(weft__agree(f->comm, "save", s, ""));
     weft__metrics_flush(f, true);
     WEFT_TRY(weft__checkpoint_save(&p->checkpoint, dir, f->step));
     p->saved_step = f->step;
@@ -96,7 +98,7 @@ static weft_status save(weft_fabric *f, const char *dir)
 
 weft_status weft_save(weft_fabric *f, const char *dir)
 {
-    if (!f || !dir || !f->comm || f->comm->lost)
+    if (!f || !f->comm || f->comm->lost)
         return WEFT_EARG;
     weft__part part = weft__enter(f, WEFT__OTHER);
     weft_status s = save(f, dir);
@@ -139,21 +141,35 @@ static weft_status end_load(weft_fabric *f, weft_status s, int64_t step, const c
     return WEFT_OK;
 }
 
+/* Whether all ranks have given a directory, and have kept it. */
+static weft_status named(weft_fabric *f, const char *call, const char *dir, const char *kept)
+{
+    if (!dir)
+        weft__stick(f, weft__fail(WEFT_EARG, "%s: the directory is NULL", call));
+    else if (!kept)
+        weft__stick(f, WEFT_ENOMEM);
+    return weft__agree_on_errors(f);
+}
+
 weft_status weft_resume(weft_fabric *f, const char *dir)
 {
     int64_t step = -1;
-    WEFT_TRY(weft__agree_on_errors(f));
     weft__free(f->facade->run);
-    if (!(f->facade->run = weft__strdup(dir)))
-        return weft__stick(f, WEFT_ENOMEM);
-    weft_status s = weft__checkpoint_resume(&f->facade->checkpoint, dir, &step);
+    f->facade->run = dir ? weft__strdup(dir) : NULL;
+    weft_status s = named(f, "weft_resume", dir, f->facade->run);
+    if (s < 0) { /* not on some ranks alone, whose final save would wait for the others */
+        weft__free(f->facade->run);
+        f->facade->run = NULL;
+        return s;
+    }
+    s = weft__checkpoint_resume(&f->facade->checkpoint, dir, &step);
     return end_load(f, s, step, dir);
 }
 
 weft_status weft_load(weft_fabric *f, const char *checkpoint)
 {
     int64_t step = -1;
-    WEFT_TRY(weft__agree_on_errors(f));
+    WEFT_TRY(named(f, "weft_load", checkpoint, checkpoint));
     weft_status s = weft__checkpoint_load(&f->facade->checkpoint, checkpoint, &step);
     return end_load(f, s, step, checkpoint);
 }

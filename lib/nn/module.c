@@ -62,20 +62,24 @@ static weft_status add_param(weft_module *m, const char *name, int rank, const i
     weft_view v = {.dtype = m->object.fabric->dtype, .rank = rank};
     weft__param *p;
     weft__tensor *t;
-    if (weft__module_root(m)->nall)
+    if (weft__module_root(m)->all)
         return weft__fail(WEFT_ESTATE, "parameter %s comes after the module got its memory", name);
-    memcpy(v.shape, shape, (size_t)(rank > WEFT_MAX_RANK ? 0 : rank) * sizeof *shape);
+    if (weft_module_own(m, name))
+        return weft__fail(WEFT_EARG, "module %s has a parameter %s already", m->ops->name, name);
+    memcpy(v.shape, shape, rank > 0 && rank <= WEFT_MAX_RANK ? (size_t)rank * sizeof *shape : 0);
     WEFT_TRY(weft__view_pack(&v));
     WEFT_TRY(weft__grow(&m->param, &m->param_room, m->params + 1, sizeof *m->param));
     if (!(p = weft__new(1, sizeof *p)))
         return WEFT_ENOMEM;
-    m->param[m->params++] = p;
-    if (!(p->name = weft__strdup(name)))
-        return WEFT_ENOMEM;
+    p->name = weft__strdup(name);
     p->segment = (weft__segment){.name = p->name, .init = init, .count = v.numel, .rank = rank};
     memcpy(p->segment.shape, v.shape, sizeof v.shape);
-    if (!(p->segment.tensor = weft__tensor_new(m->object.fabric, &v, false, &t)))
+    if (!p->name || !(p->segment.tensor = weft__tensor_new(m->object.fabric, &v, false, &t))) {
+        weft__free(p->name);
+        weft__free(p);
         return WEFT_ENOMEM;
+    }
+    m->param[m->params++] = p;
     t->segment = &p->segment;
     t->wants_grad = true;
     *out = p->segment.tensor;
@@ -96,10 +100,19 @@ weft_tensor *weft_module_param(weft_module *m, const char *name, int rank, const
 
 static weft_status adopt(weft_module *m, const char *name, weft_module *child)
 {
-    if (child->parent || child == m)
+    if (child->object.fabric != m->object.fabric)
+        return weft__fail(WEFT_EHANDLE, "module %s (%s) belongs to another fabric", name,
+                          child->ops->name);
+    if (child->parent)
         return weft__fail(WEFT_ESTATE, "module %s (%s) already has a parent", name,
                           child->ops->name);
-    if (weft__module_root(m)->nall || child->nall)
+    if (child == weft__module_root(m))
+        return weft__fail(WEFT_ESTATE, "module %s (%s) would be part of itself", name,
+                          child->ops->name);
+    for (size_t i = 0; i < m->children; i++)
+        if (strcmp(m->child[i]->name, name) == 0)
+            return weft__fail(WEFT_EARG, "module %s has a child %s already", m->ops->name, name);
+    if (weft__module_root(m)->all || child->nall)
         return weft__fail(WEFT_ESTATE, "module %s joins after one of the two got its memory", name);
     WEFT_TRY(weft__grow(&m->child, &m->child_room, m->children + 1, sizeof(weft_module *)));
     if (!(child->name = weft__strdup(name)))
@@ -156,7 +169,7 @@ weft_status weft_freeze(weft_module *m, bool frozen)
 {
     if (!m)
         return WEFT_EARG;
-    if (weft__module_root(m)->nall)
+    if (weft__module_root(m)->all)
         return weft__stick(m->object.fabric,
                            weft__fail(WEFT_ESTATE, "weft_freeze after the module got its memory; "
                                                    "call it before weft_setup"));

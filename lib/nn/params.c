@@ -56,15 +56,40 @@ static weft_status lay_out(weft_module *root, bool frozen)
     return s;
 }
 
+/* As before: a later try starts afresh. */
+static void undo(weft_module *root)
+{
+    for (size_t i = 0; i < root->nall; i++) {
+        weft__param *p = root->all[i];
+        weft__tensor *t = weft__tensor_at(p->segment.tensor, NULL);
+        if (t)
+            t->view.data.addr = 0;
+        p->segment.flat = NULL;
+        p->segment.name = p->name;
+        weft__free(p->path);
+        p->path = NULL;
+    }
+    while (root->flats > 0)
+        weft__flat_free(root->flat[--root->flats]);
+    weft__free(root->all);
+    root->all = NULL;
+    root->nall = 0;
+}
+
 weft_status weft__module_materialise(weft_module *root)
 {
     if (root->all)
         return WEFT_OK;
     if (!(root->all = weft__new(count(root) + 1, sizeof *root->all)))
         return WEFT_ENOMEM;
-    WEFT_TRY(collect(root, root, ""));
-    WEFT_TRY(lay_out(root, false));
-    return lay_out(root, true);
+    weft_status s = collect(root, root, "");
+    if (!s)
+        s = lay_out(root, false);
+    if (!s)
+        s = lay_out(root, true);
+    if (s)
+        undo(root);
+    return s;
 }
 
 weft_status weft__module_digest(weft_module *root, char *text, size_t size)

@@ -8,9 +8,14 @@ static weft_tensor *both(weft_module *m, weft_module *next, weft_tensor *x)
 {
     weft_fabric *f = m->object.fabric;
     weft_tensor *y;
+    size_t nodes = f->tape->nodes;
     if (!m->ops->fused || !next || weft__tape_mark(f, m, true))
         return NULL;
     y = m->ops->fused(m, m->self, x, next);
+    if (!y) { /* it cannot: as if nobody had asked */
+        f->tape->nodes = nodes;
+        return NULL;
+    }
     if (weft__tape_mark(f, m, false) || weft__tape_mark(f, next, true) ||
         weft__tape_mark(f, next, false))
         return NULL;

@@ -4,7 +4,7 @@
 weft_tensor *weft_cast(weft_tensor *x, weft_dtype dtype)
 {
     weft_fabric *f = NULL;
-    weft__tensor *t = weft__tensor_at(x, &f);
+    weft__tensor *t = weft__tensor_for("cast", x, &f);
     if (!t)
         return NULL;
     weft_dtype to = dtype == WEFT_DEFAULT ? f->dtype : dtype;

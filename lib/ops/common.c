@@ -24,15 +24,16 @@ weft_status weft__op_like(weft_op_call *c)
 weft_tensor *weft__apply1(const weft_op *op, weft_tensor *x, const void *attr)
 {
     weft_fabric *f = NULL;
-    return weft__tensor_at(x, &f) ? weft_apply(f, op, 1, &x, attr) : NULL;
+    return weft__tensor_for(op->name, x, &f) ? weft_apply(f, op, 1, &x, attr) : NULL;
 }
 
 weft_tensor *weft__apply2(const weft_op *op, weft_tensor *a, weft_tensor *b)
 {
     weft_fabric *f = NULL;
     weft_tensor *const in[] = {a, b};
-    return weft__tensor_at(a, &f) && weft__tensor_at(b, NULL) ? weft_apply(f, op, 2, in, NULL)
-                                                               : NULL;
+    if (!weft__tensor_for(op->name, a, &f) || !weft__tensor_for(op->name, b, NULL))
+        return NULL;
+    return weft_apply(f, op, 2, in, NULL);
 }
 
 weft_status weft__op_broadcast(weft_op_call *c)

@@ -77,7 +77,7 @@ static weft_tensor *cross_entropy(weft_tensor *logits, weft_tensor *labels, int 
 {
     weft_fabric *f = NULL;
     weft_tensor *const in[] = {logits, labels};
-    if (!weft__tensor_at(logits, &f) || !weft__tensor_at(labels, NULL))
+    if (!weft__tensor_for(op.name, logits, &f) || !weft__tensor_for(op.name, labels, NULL))
         return NULL;
     return weft_apply(f, &op, 2, in, &sum);
 }

@@ -74,7 +74,7 @@ static weft_tensor *linear(weft_tensor *x, weft_tensor *w, weft_tensor *b, int a
 {
     weft_fabric *f = NULL;
     weft_tensor *const in[] = {x, w, b};
-    if (!weft__tensor_at(x, &f) || !weft__tensor_at(w, NULL))
+    if (!weft__tensor_for(op.name, x, &f) || !weft__tensor_for(op.name, w, NULL))
         return NULL;
     return weft_apply(f, &op, b ? 3 : 2, in, &act);
 }

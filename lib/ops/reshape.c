@@ -12,6 +12,7 @@ static weft_status shape(weft_op_call *c)
     const attributes *a = c->attr;
     int64_t known = 1;
     int open = -1, opens = 0;
+    bool fits = true;
     weft_view y = c->in[0];
     y.rank = a->rank;
     for (int d = 0; d < a->rank; d++) {
@@ -20,10 +21,10 @@ static weft_status shape(weft_op_call *c)
             open = d;
             opens++;
         } else {
-            known *= a->shape[d];
+            fits = fits && !__builtin_mul_overflow(known, a->shape[d], &known);
         }
     }
-    if (opens == 1 && known > 0)
+    if (opens == 1 && fits && known > 0)
         y.shape[open] = c->in[0].numel / known;
     if (opens > 1 || weft__numel(y.rank, y.shape) != c->in[0].numel)
         return weft_op_fail(c, WEFT_ESHAPE, "%s does not fit into %s",
@@ -46,7 +47,7 @@ weft_tensor *weft_reshape(weft_tensor *x, int rank, const int64_t *to)
 {
     attributes a = {.rank = rank};
     weft_fabric *f = NULL;
-    if (!weft__tensor_at(x, &f))
+    if (!weft__tensor_for(op.name, x, &f))
         return NULL;
     if (rank < 0 || rank > WEFT_MAX_RANK) {
         weft__stick(f, weft__fail(WEFT_ESHAPE, "reshape: rank %d; tensors have 0 to %d dimensions",

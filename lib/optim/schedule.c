@@ -28,7 +28,7 @@ static weft_status checked(weft_optimizer *o, const weft_schedule_options *s)
     int k = s->kind ? weft__parse_choice("schedule", s->kind, kind, 2) : 0;
     if (k < 0)
         return WEFT_EARG;
-    if (s->warmup < 0 || s->min_lr < 0 || (k == 0 && s->total <= s->warmup))
+    if (s->warmup < 0 || !(s->min_lr >= 0) || (k == 0 && s->total <= s->warmup))
         return weft__fail(WEFT_EARG,
                           "schedule: warmup %lld, total %lld, min_lr %g; a cosine needs total > "
                           "warmup >= 0 and min_lr >= 0",

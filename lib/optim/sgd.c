@@ -28,7 +28,7 @@ weft_optimizer *weft_sgd(weft_module *m, const weft_sgd_options *o)
         self.step.weight_decay = o->weight_decay;
         self.step.nesterov = o->nesterov;
     }
-    if (m && (self.step.momentum < 0 || self.step.weight_decay < 0 ||
+    if (m && (!(self.step.momentum >= 0) || !(self.step.weight_decay >= 0) ||
               (self.step.nesterov && self.step.momentum == 0))) {
         weft_fail(weft_module_fabric(m), WEFT_EARG,
                   "weft_sgd: momentum %g, weight_decay %g, nesterov %d; none may be below 0, and "

@@ -10,8 +10,8 @@ static weft_status setup(weft__strategy *s, weft__flat *flat)
 {
     weft_fabric *f = s->fabric;
     void *p = weft__device_host(f->device, flat->plane[WEFT__PARAM]);
-    if (flat->trainable)
-        WEFT_TRY(weft__grad_plane(flat, true));
+    weft_status made = flat->trainable ? weft__grad_plane(flat, true) : WEFT_OK;
+    WEFT_TRY(weft__agree(f->comm, "memory of gradients", made, ""));
     WEFT_TRY(f->device->ops->sync(f->stream));
     return p ? weft__comm_broadcast(f->comm, "initial parameters", p, (int64_t)weft__flat_bytes(flat), 0)
              : weft__fail(WEFT_ENOTSUP, "communicator %s does not reach the memory of device %s",

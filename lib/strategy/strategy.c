@@ -84,7 +84,8 @@ weft__hooks weft__strategy_hooks(weft__strategy *s)
 
 weft_status weft__strategy_setup(weft__strategy *s, weft__flat *flat)
 {
-    WEFT_TRY(weft__grow(&s->flat, &s->room, s->flats + 1, sizeof(weft__flat *)));
+    weft_status room = weft__grow(&s->flat, &s->room, s->flats + 1, sizeof(weft__flat *));
+    WEFT_TRY(weft__agree(s->fabric->comm, "room for a module", room, ""));
     WEFT_TRY(s->ops->setup(s, flat));
     if (flat->trainable)
         s->flat[s->flats++] = flat;

@@ -211,24 +211,43 @@ bool weft_is_valid(weft_tensor *t)
     return find(t, &home) != NULL;
 }
 
-weft__tensor *weft__tensor_at(weft_tensor *t, weft_fabric **f)
+weft__tensor *weft__tensor_for(const char *who, weft_tensor *t, weft_fabric **f)
 {
     weft_fabric *home;
     weft__tensor *x = find(t, &home);
     if (f && home)
         *f = home;
-    if (x || !home)
+    if (x || !t)
         return x;
-    weft__fail(WEFT_EHANDLE, "a tensor handle is stale: tensors made by ops live until the step's "
-                             "edge (weft_next or weft_step_end); weft_retain keeps one");
-    weft__stick(home, WEFT_EHANDLE);
+    weft__fail(WEFT_EHANDLE,
+               "%s%sa tensor handle is stale: tensors made by ops live until the step's edge "
+               "(weft_next or weft_step_end); weft_retain keeps one",
+               who ? who : "", who ? ": " : "");
+    if (home)
+        weft__stick(home, WEFT_EHANDLE);
     return NULL;
+}
+
+weft__tensor *weft__tensor_at(weft_tensor *t, weft_fabric **f)
+{
+    return weft__tensor_for(NULL, t, f);
 }
 
 void weft__tensor_free(weft_fabric *f, weft_tensor *t)
 {
-    if (weft__tensor_at(t, NULL))
-        retire(f, (uint32_t)((uint64_t)(uintptr_t)t >> 32 & 0xFFFFFF));
+    weft__engine *e = f->engine;
+    uint32_t slot = (uint32_t)((uint64_t)(uintptr_t)t >> 32 & 0xFFFFFF);
+    weft__tensor *x = weft__tensor_at(t, NULL);
+    if (!x)
+        return;
+    if (!x->owned) {
+        retire(f, slot);
+    } else if (!weft__grow(&e->made, &e->made_room, e->nmade + 1, sizeof *e->made)) {
+        /* views and the tape may still need its memory: the handle goes now, the rest at the edge */
+        x->generation++;
+        x->step = true;
+        e->made[e->nmade++] = slot;
+    }
 }
 
 void weft__set_rows(weft_tensor *t, const weft__rows *rows)

@@ -74,6 +74,16 @@ weft_tensor *weft_wrap(weft_fabric *f, void *ptr, int rank, const int64_t *shape
     return made(f, s, &v);
 }
 
+/* A parameter is an address only from setup on. */
+static weft_status has_memory(const weft__tensor *x, const char *who)
+{
+    if (x->view.data.addr || !x->view.numel)
+        return WEFT_OK;
+    return weft__fail(WEFT_ESTATE,
+                      "%s: the parameter has no memory before weft_setup or the first weft_forward",
+                      who);
+}
+
 weft_tensor *weft_retain(weft_tensor *t)
 {
     weft_fabric *f = NULL;
@@ -82,7 +92,9 @@ weft_tensor *weft_retain(weft_tensor *t)
     if (!x)
         return NULL;
     weft_view v = x->view;
-    weft_status s = weft__view_pack(&v);
+    weft_status s = has_memory(x, "weft_retain");
+    if (!s)
+        s = weft__view_pack(&v);
     size_t bytes = weft__view_bytes(&v) ? weft__view_bytes(&v) : 1;
     if (!s)
         s = f->device->ops->alloc(f->device, bytes, &v.data);
@@ -117,9 +129,14 @@ weft_tensor *weft_detach(weft_tensor *t)
     weft_fabric *f = NULL;
     weft__tensor *x = weft__tensor_at(t, &f), *y;
     weft_tensor *out;
-    if (!x || !(out = weft__tensor_new(f, &x->view, true, &y)))
+    if (!x)
         return NULL;
-    x = weft__tensor_at(t, NULL);
+    if (has_memory(x, "weft_detach")) {
+        weft__stick(f, WEFT_ESTATE);
+        return NULL;
+    }
+    if (!(out = weft__tensor_new(f, &x->view, true, &y)))
+        return NULL;
     y->rows = x->rows;
     y->reduction = x->reduction;
     return out;
@@ -171,12 +188,7 @@ static weft_status copyable(weft_fabric *f, const weft__tensor *x, const char *w
     if (bytes != weft__view_bytes(&x->view))
         return weft__stick(f, weft__fail(WEFT_EARG, "%s: %zu bytes given, the tensor has %zu", what,
                                          bytes, weft__view_bytes(&x->view)));
-    if (!x->view.data.addr && bytes)
-        return weft__stick(f, weft__fail(WEFT_ESTATE,
-                                         "%s: the parameter has no memory before weft_setup or the "
-                                         "first weft_forward",
-                                         what));
-    return WEFT_OK;
+    return has_memory(x, what) ? weft__stick(f, WEFT_ESTATE) : WEFT_OK;
 }
 
 weft_status weft_copy_out(weft_tensor *t, void *host, size_t bytes)
@@ -227,6 +239,8 @@ double weft_item(weft_tensor *t)
                                                     "weft_item: the tensor has %lld elements, not "
                                                     "one",
                                                     (long long)x->view.numel);
+    if (!s)
+        s = has_memory(x, "weft_item");
     if (!s)
         s = weft__scratch(f, sizeof out, &value);
     if (!s)

@@ -73,7 +73,9 @@ weft_tensor *weft__tensor_new(weft_fabric *f, const weft_view *v, bool step, wef
 /* The slot behind a token, and its fabric. NULL for NULL (silently) and for a stale or foreign
  * token, which sticks to the fabric it names if that is open. */
 weft__tensor *weft__tensor_at(weft_tensor *t, weft_fabric **f);
-/* Retires a token of f at once. */
+/* The same for `who`, whom the message names. */
+weft__tensor *weft__tensor_for(const char *who, weft_tensor *t, weft_fabric **f);
+/* Makes a token of f stale at once; memory that is its own lasts until the edge. */
 void weft__tensor_free(weft_fabric *f, weft_tensor *t);
 void weft__set_rows(weft_tensor *t, const weft__rows *rows);
 

@@ -9,7 +9,11 @@ weft_status weft__view_pack(weft_view *v)
     if (v->rank < 0 || v->rank > WEFT_MAX_RANK)
         return weft__fail(WEFT_ESHAPE, "rank %d; tensors have 0 to %d dimensions", v->rank,
                           WEFT_MAX_RANK);
-    v->numel = weft__numel(v->rank, v->shape);
+    int64_t bytes = weft_dtype_size(v->dtype) ? (int64_t)weft_dtype_size(v->dtype) : 1;
+    bool fits = true;
+    for (int d = 0; d < v->rank; d++) /* of what the strides span: without extents of 0 */
+        fits = fits && !__builtin_mul_overflow(bytes, v->shape[d] ? v->shape[d] : 1, &bytes);
+    v->numel = fits ? weft__numel(v->rank, v->shape) : -1;
     if (v->numel < 0)
         return weft__fail(WEFT_ESHAPE, "shape %s has a negative extent or too many elements",
                           weft__shape_text(v->rank, v->shape, text));

@@ -1,0 +1,254 @@
+/* The conformance table of ops: a new op gets one row here, and test_ops.c then checks its values
+ * and gradients against the golden file, its gradient against differences, strided, empty and
+ * single inputs, and what it says to wrong ones. */
+#ifndef TESTS_CONFORM_OPS_H
+#define TESTS_CONFORM_OPS_H
+#include <weft.h>
+
+/* What an op takes beside its tensors: attributes of the golden groups and of the cases below. */
+typedef struct conform_attributes {
+    int dim;
+    bool keepdim, has_bias, relu, sum;
+    double alpha;
+    int rank;
+    int64_t shape[WEFT_MAX_RANK];
+} conform_attributes;
+
+typedef struct conform_shape {
+    int rank;
+    int64_t extent[4];
+} conform_shape;
+
+typedef struct conform_case {
+    conform_shape in[3];
+    conform_attributes a;
+} conform_case;
+
+typedef struct conform_row {
+    const char *name;   /* in messages of the tests */
+    const char *says;   /* in messages of the library */
+    const char *golden; /* group of ops.h5, NULL: none */
+    bool (*takes)(const conform_attributes *a); /* which of its cases; NULL: all */
+    weft_tensor *(*apply)(weft_tensor *const *in, const conform_attributes *a);
+    int inputs;         /* at most 3; those from `least` on may be left out */
+    int least;
+    bool labels;        /* the last input is labels 0..C-1, C the last extent of the first */
+    bool any_dtype;     /* u8 is as good as f64 */
+    bool gradient;      /* it has one */
+    double tol[2];      /* f32, f64: of the largest magnitude in the reference */
+    conform_case good[6]; /* tried with random values, until one without inputs */
+    conform_case bad;     /* WEFT_ESHAPE */
+} conform_row;
+
+/* Roundings of a sum grow with its terms: the longest here has 128, and 128 x 2^-24 is 8e-6,
+ * 128 x 2^-53 is 1.4e-14. */
+#define CONFORM_TOL                                                                                \
+    {                                                                                              \
+        1e-5, 1e-13                                                                                \
+    }
+#define S0                                                                                         \
+    {                                                                                              \
+        0, { 0 }                                                                                   \
+    }
+#define S1(a)                                                                                      \
+    {                                                                                              \
+        1, { a }                                                                                   \
+    }
+#define S2(a, b)                                                                                   \
+    {                                                                                              \
+        2, { a, b }                                                                                \
+    }
+#define S3(a, b, c)                                                                                \
+    {                                                                                              \
+        3, { a, b, c }                                                                             \
+    }
+
+static bool conform_plain(const conform_attributes *a)
+{
+    return !a->relu;
+}
+static bool conform_relu(const conform_attributes *a)
+{
+    return a->relu;
+}
+static bool conform_mean(const conform_attributes *a)
+{
+    return !a->sum;
+}
+static bool conform_sum(const conform_attributes *a)
+{
+    return a->sum;
+}
+
+static weft_tensor *conform_add(weft_tensor *const *in, const conform_attributes *a)
+{
+    (void)a;
+    return weft_add(in[0], in[1]);
+}
+static weft_tensor *conform_mul(weft_tensor *const *in, const conform_attributes *a)
+{
+    (void)a;
+    return weft_mul(in[0], in[1]);
+}
+static weft_tensor *conform_scale(weft_tensor *const *in, const conform_attributes *a)
+{
+    return weft_scale(in[0], a->alpha);
+}
+static weft_tensor *conform_matmul(weft_tensor *const *in, const conform_attributes *a)
+{
+    (void)a;
+    return weft_matmul(in[0], in[1]);
+}
+static weft_tensor *conform_linear(weft_tensor *const *in, const conform_attributes *a)
+{
+    (void)a;
+    return weft_linear(in[0], in[1], in[2]);
+}
+static weft_tensor *conform_linear_relu(weft_tensor *const *in, const conform_attributes *a)
+{
+    (void)a;
+    return weft_linear_relu(in[0], in[1], in[2]);
+}
+static weft_tensor *conform_relu_op(weft_tensor *const *in, const conform_attributes *a)
+{
+    (void)a;
+    return weft_relu(in[0]);
+}
+static weft_tensor *conform_reshape(weft_tensor *const *in, const conform_attributes *a)
+{
+    return weft_reshape(in[0], a->rank, a->shape);
+}
+static weft_tensor *conform_transpose(weft_tensor *const *in, const conform_attributes *a)
+{
+    return weft_transpose(in[0], a->dim, a->rank);
+}
+
+/* Weft drops the dimension; where the case keeps it, the result gets it back. */
+static weft_tensor *conform_kept(weft_tensor *x, weft_tensor *y, const conform_attributes *a)
+{
+    int64_t shape[WEFT_MAX_RANK];
+    int rank = weft_rank_of(x);
+    if (!a->keepdim || !y)
+        return y;
+    for (int d = 0; d < rank; d++)
+        shape[d] = d == (a->dim < 0 ? a->dim + rank : a->dim) ? 1 : weft_dim(x, d);
+    return weft_reshape(y, rank, shape);
+}
+static weft_tensor *conform_sum_op(weft_tensor *const *in, const conform_attributes *a)
+{
+    return conform_kept(in[0], weft_sum(in[0], a->dim), a);
+}
+static weft_tensor *conform_mean_op(weft_tensor *const *in, const conform_attributes *a)
+{
+    return conform_kept(in[0], weft_mean(in[0], a->dim), a);
+}
+static weft_tensor *conform_softmax(weft_tensor *const *in, const conform_attributes *a)
+{
+    (void)a;
+    return weft_softmax(in[0]);
+}
+static weft_tensor *conform_cross_entropy(weft_tensor *const *in, const conform_attributes *a)
+{
+    (void)a;
+    return weft_cross_entropy(in[0], in[1]);
+}
+static weft_tensor *conform_cross_entropy_sum(weft_tensor *const *in, const conform_attributes *a)
+{
+    (void)a;
+    return weft_cross_entropy_sum(in[0], in[1]);
+}
+/* There and back, so that the result keeps the type of the table's other rows. */
+static weft_tensor *conform_cast(weft_tensor *const *in, const conform_attributes *a)
+{
+    (void)a;
+    bool single = weft_is_valid(in[0]) && weft_dtype_of(in[0]) == WEFT_F32;
+    weft_tensor *y = weft_cast(in[0], WEFT_F64);
+    return single ? weft_cast(y, WEFT_F32) : y;
+}
+static weft_tensor *conform_count_correct(weft_tensor *const *in, const conform_attributes *a)
+{
+    (void)a;
+    return weft_count_correct(in[0], in[1]);
+}
+
+static const conform_row conform_ops[] = {
+    {.name = "add", .says = "add", .golden = "add", .apply = conform_add, .inputs = 2, .least = 2,
+     .gradient = true, .tol = CONFORM_TOL,
+     .good = {{{S2(5, 3), S2(5, 3)}, {0}}, {{S3(2, 1, 4), S2(3, 1)}, {0}}, {{S1(1), S2(3, 4)}, {0}},
+              {{S2(0, 4), S1(4)}, {0}}, {{S2(1, 1), S1(1)}, {0}}},
+     .bad = {{S2(3, 4), S2(3, 3)}, {0}}},
+    {.name = "mul", .says = "mul", .golden = "mul", .apply = conform_mul, .inputs = 2, .least = 2,
+     .gradient = true, .tol = CONFORM_TOL,
+     .good = {{{S2(5, 3), S2(5, 3)}, {0}}, {{S3(2, 1, 4), S2(3, 1)}, {0}}, {{S1(1), S2(3, 4)}, {0}},
+              {{S2(0, 4), S1(4)}, {0}}, {{S2(1, 1), S1(1)}, {0}}},
+     .bad = {{S2(3, 4), S2(2, 4)}, {0}}},
+    {.name = "scale", .says = "scale", .golden = "scale", .apply = conform_scale, .inputs = 1,
+     .least = 1, .gradient = true, .tol = CONFORM_TOL,
+     .good = {{{S2(5, 3)}, {.alpha = -1.75}}, {{S3(2, 3, 4)}, {.alpha = 0}},
+              {{S2(0, 4)}, {.alpha = 2}}, {{S2(1, 1)}, {.alpha = 3}}}},
+    {.name = "matmul", .says = "matmul", .golden = "matmul", .apply = conform_matmul, .inputs = 2,
+     .least = 2, .gradient = true, .tol = CONFORM_TOL,
+     .good = {{{S2(4, 3), S2(3, 5)}, {0}}, {{S2(1, 1), S2(1, 1)}, {0}}, {{S2(0, 3), S2(3, 5)}, {0}},
+              {{S2(4, 0), S2(0, 5)}, {0}}, {{S2(7, 1), S2(1, 9)}, {0}}},
+     .bad = {{S2(3, 4), S2(3, 4)}, {0}}},
+    {.name = "linear", .says = "linear", .golden = "linear", .takes = conform_plain,
+     .apply = conform_linear, .inputs = 3, .least = 2, .gradient = true, .tol = CONFORM_TOL,
+     .good = {{{S2(4, 3), S2(5, 3), S1(5)}, {0}}, {{S3(2, 3, 4), S2(2, 4), S1(2)}, {0}},
+              {{S2(1, 1), S2(1, 1), S1(1)}, {0}}, {{S2(0, 3), S2(5, 3), S1(5)}, {0}},
+              {{S2(4, 0), S2(5, 0), S1(5)}, {0}}},
+     .bad = {{S2(4, 3), S2(3, 5), S1(5)}, {0}}},
+    {.name = "linear_relu", .says = "linear", .golden = "linear", .takes = conform_relu,
+     .apply = conform_linear_relu, .inputs = 3, .least = 2, .gradient = true, .tol = CONFORM_TOL,
+     .good = {{{S2(4, 3), S2(5, 3), S1(5)}, {0}}, {{S3(2, 3, 4), S2(2, 4), S1(2)}, {0}},
+              {{S2(1, 1), S2(1, 1), S1(1)}, {0}}, {{S2(0, 3), S2(5, 3), S1(5)}, {0}}},
+     .bad = {{S2(4, 3), S2(5, 3), S1(4)}, {0}}},
+    {.name = "relu", .says = "relu", .golden = "relu", .apply = conform_relu_op, .inputs = 1,
+     .least = 1, .gradient = true, .tol = CONFORM_TOL,
+     .good = {{{S2(5, 3)}, {0}}, {{S3(2, 3, 4)}, {0}}, {{S2(0, 4)}, {0}}, {{S2(1, 1)}, {0}}}},
+    {.name = "reshape", .says = "reshape", .golden = "reshape", .apply = conform_reshape,
+     .inputs = 1, .least = 1, .any_dtype = true, .gradient = true, .tol = CONFORM_TOL,
+     .good = {{{S2(4, 3)}, {.rank = 2, .shape = {2, 6}}}, {{S3(2, 3, 4)}, {.rank = 1, .shape = {-1}}},
+              {{S2(0, 4)}, {.rank = 3, .shape = {2, 0, 5}}}, {{S2(1, 1)}, {.rank = 0}}},
+     .bad = {{S2(4, 3)}, {.rank = 2, .shape = {5, -1}}}},
+    {.name = "transpose", .says = "transpose", .apply = conform_transpose, .inputs = 1, .least = 1,
+     .any_dtype = true, .gradient = true, .tol = CONFORM_TOL,
+     .good = {{{S2(4, 3)}, {.dim = 0, .rank = 1}}, {{S3(2, 3, 4)}, {.dim = -1, .rank = 0}},
+              {{S3(2, 3, 4)}, {.dim = 1, .rank = 1}}, {{S2(0, 4)}, {.dim = 0, .rank = -1}},
+              {{S2(1, 1)}, {.dim = 0, .rank = 1}}},
+     .bad = {{S2(4, 3)}, {.dim = 0, .rank = 2}}},
+    {.name = "sum", .says = "sum", .golden = "sum", .apply = conform_sum_op, .inputs = 1,
+     .least = 1, .gradient = true, .tol = CONFORM_TOL,
+     .good = {{{S2(5, 3)}, {.dim = WEFT_ALL}}, {{S3(2, 3, 4)}, {.dim = 1}},
+              {{S3(2, 3, 4)}, {.dim = -1}}, {{S2(0, 4)}, {.dim = 0}}, {{S2(0, 4)}, {.dim = 1}},
+              {{S2(1, 1)}, {.dim = WEFT_ALL}}},
+     .bad = {{S2(4, 3)}, {.dim = 2}}},
+    {.name = "mean", .says = "mean", .golden = "mean", .apply = conform_mean_op, .inputs = 1,
+     .least = 1, .gradient = true, .tol = CONFORM_TOL,
+     .good = {{{S2(5, 3)}, {.dim = WEFT_ALL}}, {{S3(2, 3, 4)}, {.dim = 1}},
+              {{S3(2, 3, 4)}, {.dim = 0}}, {{S2(0, 4)}, {.dim = 1}}, {{S2(1, 1)}, {.dim = -1}}},
+     .bad = {{S2(4, 3)}, {.dim = -3}}},
+    {.name = "softmax", .says = "softmax", .golden = "softmax", .apply = conform_softmax,
+     .inputs = 1, .least = 1, .gradient = true, .tol = CONFORM_TOL,
+     .good = {{{S2(5, 3)}, {0}}, {{S3(2, 3, 4)}, {0}}, {{S2(0, 4)}, {0}}, {{S2(4, 0)}, {0}},
+              {{S2(1, 1)}, {0}}},
+     .bad = {{S0}, {0}}},
+    {.name = "cross_entropy", .says = "cross_entropy", .golden = "cross_entropy",
+     .takes = conform_mean, .apply = conform_cross_entropy, .inputs = 2, .least = 2, .labels = true,
+     .gradient = true, .tol = CONFORM_TOL,
+     .good = {{{S2(5, 3), S1(5)}, {0}}, {{S2(2, 10), S1(2)}, {0}}, {{S2(1, 1), S1(1)}, {0}}},
+     .bad = {{S2(5, 3), S1(3)}, {0}}},
+    {.name = "cross_entropy_sum", .says = "cross_entropy", .golden = "cross_entropy",
+     .takes = conform_sum, .apply = conform_cross_entropy_sum, .inputs = 2, .least = 2,
+     .labels = true, .gradient = true, .tol = CONFORM_TOL,
+     .good = {{{S2(5, 3), S1(5)}, {0}}, {{S2(0, 3), S1(0)}, {0}}, {{S2(1, 1), S1(1)}, {0}}},
+     .bad = {{S1(5), S1(5)}, {0}}},
+    {.name = "cast", .says = "cast", .apply = conform_cast, .inputs = 1, .least = 1,
+     .any_dtype = true, .gradient = true, .tol = CONFORM_TOL,
+     .good = {{{S2(5, 3)}, {0}}, {{S2(0, 4)}, {0}}, {{S2(1, 1)}, {0}}}},
+    {.name = "count_correct", .says = "count_correct", .apply = conform_count_correct, .inputs = 2,
+     .least = 2, .labels = true, .tol = CONFORM_TOL,
+     .good = {{{S2(5, 3), S1(5)}, {0}}, {{S2(0, 3), S1(0)}, {0}}, {{S2(1, 1), S1(1)}, {0}}},
+     .bad = {{S2(5, 3), S1(4)}, {0}}},
+};
+#define CONFORM_OPS ((int)(sizeof conform_ops / sizeof conform_ops[0]))
+#endif
