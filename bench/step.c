@@ -110,11 +110,11 @@ static int64_t train(weft_fabric *f, const arguments *a, data *d, double *us)
     weft_module *model = weft_nn_sequential(f, weft_nn_linear(f, INPUTS, a->hidden),
                                             weft_nn_relu(f), weft_nn_linear(f, a->hidden, CLASSES));
     weft_optimizer *adam = weft_adam(model, WEFT_ADAM(.lr = 1e-3));
-    weft_loader *train = make_data(f, a, d);
+    weft_loader *loader = make_data(f, a, d);
     int64_t heap = 0, i = 0;
     weft_setup(f, model, adam);
-    weft_setup_loader(f, train);
-    for (weft_batch b; i <= a->warmup + a->steps && weft_next(train, &b); i++) {
+    weft_setup_loader(f, loader);
+    for (weft_batch b; i <= a->warmup + a->steps && weft_next(loader, &b); i++) {
         weft_timing t = weft_timing_take(f);
         if (i == a->warmup)
             heap = bench_heap_calls();

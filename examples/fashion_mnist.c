@@ -70,8 +70,9 @@ int main(int argc, char **argv)
     if (weft_open(&f, &argc, &argv, WEFT_OPEN(.strategy = "ddp")))
         return weft_close(&f);
     if (!parse(argc, argv, &a))
-        weft_fail(f, WEFT_EARG, "usage: fashion_mnist [--data DIR] [--run DIR] [--metrics FILE] "
-                                "[--epochs N]");
+        weft_fail(f, WEFT_EARG,
+                  "usage: fashion_mnist [--data DIR] [--run DIR] [--metrics FILE] "
+                  "[--epochs N]");
     snprintf(path[0], sizeof path[0], "%s/train.h5", a.data);
     snprintf(path[1], sizeof path[1], "%s/test.h5", a.data);
 

@@ -25,17 +25,17 @@ typedef struct conform_case {
 } conform_case;
 
 typedef struct conform_row {
-    const char *name;   /* in messages of the tests */
-    const char *says;   /* in messages of the library */
-    const char *golden; /* group of ops.h5, NULL: none */
+    const char *name;                           /* in messages of the tests */
+    const char *says;                           /* in messages of the library */
+    const char *golden;                         /* group of ops.h5, NULL: none */
     bool (*takes)(const conform_attributes *a); /* which of its cases; NULL: all */
     weft_tensor *(*apply)(weft_tensor *const *in, const conform_attributes *a);
-    int inputs;         /* at most 3; those from `least` on may be left out */
+    int inputs; /* at most 3; those from `least` on may be left out */
     int least;
-    bool labels;        /* the last input is labels 0..C-1, C the last extent of the first */
-    bool any_dtype;     /* u8 is as good as f64 */
-    bool gradient;      /* it has one */
-    double tol[2];      /* f32, f64: of the largest magnitude in the reference */
+    bool labels;          /* the last input is labels 0..C-1, C the last extent of the first */
+    bool any_dtype;       /* u8 is as good as f64 */
+    bool gradient;        /* it has one */
+    double tol[2];        /* f32, f64: of the largest magnitude in the reference */
     conform_case good[6]; /* tried with random values, until one without inputs */
     conform_case bad;     /* WEFT_ESHAPE */
 } conform_row;
@@ -48,19 +48,31 @@ typedef struct conform_row {
     }
 #define S0                                                                                         \
     {                                                                                              \
-        0, { 0 }                                                                                   \
+        0,                                                                                         \
+        {                                                                                          \
+            0                                                                                      \
+        }                                                                                          \
     }
 #define S1(a)                                                                                      \
     {                                                                                              \
-        1, { a }                                                                                   \
+        1,                                                                                         \
+        {                                                                                          \
+            a                                                                                      \
+        }                                                                                          \
     }
 #define S2(a, b)                                                                                   \
     {                                                                                              \
-        2, { a, b }                                                                                \
+        2,                                                                                         \
+        {                                                                                          \
+            a, b                                                                                   \
+        }                                                                                          \
     }
 #define S3(a, b, c)                                                                                \
     {                                                                                              \
-        3, { a, b, c }                                                                             \
+        3,                                                                                         \
+        {                                                                                          \
+            a, b, c                                                                                \
+        }                                                                                          \
     }
 
 static bool conform_plain(const conform_attributes *a)
@@ -172,81 +184,209 @@ static weft_tensor *conform_count_correct(weft_tensor *const *in, const conform_
 }
 
 static const conform_row conform_ops[] = {
-    {.name = "add", .says = "add", .golden = "add", .apply = conform_add, .inputs = 2, .least = 2,
-     .gradient = true, .tol = CONFORM_TOL,
-     .good = {{{S2(5, 3), S2(5, 3)}, {0}}, {{S3(2, 1, 4), S2(3, 1)}, {0}}, {{S1(1), S2(3, 4)}, {0}},
-              {{S2(0, 4), S1(4)}, {0}}, {{S2(1, 1), S1(1)}, {0}}},
+    {.name = "add",
+     .says = "add",
+     .golden = "add",
+     .apply = conform_add,
+     .inputs = 2,
+     .least = 2,
+     .gradient = true,
+     .tol = CONFORM_TOL,
+     .good = {{{S2(5, 3), S2(5, 3)}, {0}},
+              {{S3(2, 1, 4), S2(3, 1)}, {0}},
+              {{S1(1), S2(3, 4)}, {0}},
+              {{S2(0, 4), S1(4)}, {0}},
+              {{S2(1, 1), S1(1)}, {0}}},
      .bad = {{S2(3, 4), S2(3, 3)}, {0}}},
-    {.name = "mul", .says = "mul", .golden = "mul", .apply = conform_mul, .inputs = 2, .least = 2,
-     .gradient = true, .tol = CONFORM_TOL,
-     .good = {{{S2(5, 3), S2(5, 3)}, {0}}, {{S3(2, 1, 4), S2(3, 1)}, {0}}, {{S1(1), S2(3, 4)}, {0}},
-              {{S2(0, 4), S1(4)}, {0}}, {{S2(1, 1), S1(1)}, {0}}},
+    {.name = "mul",
+     .says = "mul",
+     .golden = "mul",
+     .apply = conform_mul,
+     .inputs = 2,
+     .least = 2,
+     .gradient = true,
+     .tol = CONFORM_TOL,
+     .good = {{{S2(5, 3), S2(5, 3)}, {0}},
+              {{S3(2, 1, 4), S2(3, 1)}, {0}},
+              {{S1(1), S2(3, 4)}, {0}},
+              {{S2(0, 4), S1(4)}, {0}},
+              {{S2(1, 1), S1(1)}, {0}}},
      .bad = {{S2(3, 4), S2(2, 4)}, {0}}},
-    {.name = "scale", .says = "scale", .golden = "scale", .apply = conform_scale, .inputs = 1,
-     .least = 1, .gradient = true, .tol = CONFORM_TOL,
-     .good = {{{S2(5, 3)}, {.alpha = -1.75}}, {{S3(2, 3, 4)}, {.alpha = 0}},
-              {{S2(0, 4)}, {.alpha = 2}}, {{S2(1, 1)}, {.alpha = 3}}}},
-    {.name = "matmul", .says = "matmul", .golden = "matmul", .apply = conform_matmul, .inputs = 2,
-     .least = 2, .gradient = true, .tol = CONFORM_TOL,
-     .good = {{{S2(4, 3), S2(3, 5)}, {0}}, {{S2(1, 1), S2(1, 1)}, {0}}, {{S2(0, 3), S2(3, 5)}, {0}},
-              {{S2(4, 0), S2(0, 5)}, {0}}, {{S2(7, 1), S2(1, 9)}, {0}}},
+    {.name = "scale",
+     .says = "scale",
+     .golden = "scale",
+     .apply = conform_scale,
+     .inputs = 1,
+     .least = 1,
+     .gradient = true,
+     .tol = CONFORM_TOL,
+     .good = {{{S2(5, 3)}, {.alpha = -1.75}},
+              {{S3(2, 3, 4)}, {.alpha = 0}},
+              {{S2(0, 4)}, {.alpha = 2}},
+              {{S2(1, 1)}, {.alpha = 3}}}},
+    {.name = "matmul",
+     .says = "matmul",
+     .golden = "matmul",
+     .apply = conform_matmul,
+     .inputs = 2,
+     .least = 2,
+     .gradient = true,
+     .tol = CONFORM_TOL,
+     .good = {{{S2(4, 3), S2(3, 5)}, {0}},
+              {{S2(1, 1), S2(1, 1)}, {0}},
+              {{S2(0, 3), S2(3, 5)}, {0}},
+              {{S2(4, 0), S2(0, 5)}, {0}},
+              {{S2(7, 1), S2(1, 9)}, {0}}},
      .bad = {{S2(3, 4), S2(3, 4)}, {0}}},
-    {.name = "linear", .says = "linear", .golden = "linear", .takes = conform_plain,
-     .apply = conform_linear, .inputs = 3, .least = 2, .gradient = true, .tol = CONFORM_TOL,
-     .good = {{{S2(4, 3), S2(5, 3), S1(5)}, {0}}, {{S3(2, 3, 4), S2(2, 4), S1(2)}, {0}},
-              {{S2(1, 1), S2(1, 1), S1(1)}, {0}}, {{S2(0, 3), S2(5, 3), S1(5)}, {0}},
+    {.name = "linear",
+     .says = "linear",
+     .golden = "linear",
+     .takes = conform_plain,
+     .apply = conform_linear,
+     .inputs = 3,
+     .least = 2,
+     .gradient = true,
+     .tol = CONFORM_TOL,
+     .good = {{{S2(4, 3), S2(5, 3), S1(5)}, {0}},
+              {{S3(2, 3, 4), S2(2, 4), S1(2)}, {0}},
+              {{S2(1, 1), S2(1, 1), S1(1)}, {0}},
+              {{S2(0, 3), S2(5, 3), S1(5)}, {0}},
               {{S2(4, 0), S2(5, 0), S1(5)}, {0}}},
      .bad = {{S2(4, 3), S2(3, 5), S1(5)}, {0}}},
-    {.name = "linear_relu", .says = "linear", .golden = "linear", .takes = conform_relu,
-     .apply = conform_linear_relu, .inputs = 3, .least = 2, .gradient = true, .tol = CONFORM_TOL,
-     .good = {{{S2(4, 3), S2(5, 3), S1(5)}, {0}}, {{S3(2, 3, 4), S2(2, 4), S1(2)}, {0}},
-              {{S2(1, 1), S2(1, 1), S1(1)}, {0}}, {{S2(0, 3), S2(5, 3), S1(5)}, {0}}},
+    {.name = "linear_relu",
+     .says = "linear",
+     .golden = "linear",
+     .takes = conform_relu,
+     .apply = conform_linear_relu,
+     .inputs = 3,
+     .least = 2,
+     .gradient = true,
+     .tol = CONFORM_TOL,
+     .good = {{{S2(4, 3), S2(5, 3), S1(5)}, {0}},
+              {{S3(2, 3, 4), S2(2, 4), S1(2)}, {0}},
+              {{S2(1, 1), S2(1, 1), S1(1)}, {0}},
+              {{S2(0, 3), S2(5, 3), S1(5)}, {0}}},
      .bad = {{S2(4, 3), S2(5, 3), S1(4)}, {0}}},
-    {.name = "relu", .says = "relu", .golden = "relu", .apply = conform_relu_op, .inputs = 1,
-     .least = 1, .gradient = true, .tol = CONFORM_TOL,
+    {.name = "relu",
+     .says = "relu",
+     .golden = "relu",
+     .apply = conform_relu_op,
+     .inputs = 1,
+     .least = 1,
+     .gradient = true,
+     .tol = CONFORM_TOL,
      .good = {{{S2(5, 3)}, {0}}, {{S3(2, 3, 4)}, {0}}, {{S2(0, 4)}, {0}}, {{S2(1, 1)}, {0}}}},
-    {.name = "reshape", .says = "reshape", .golden = "reshape", .apply = conform_reshape,
-     .inputs = 1, .least = 1, .any_dtype = true, .gradient = true, .tol = CONFORM_TOL,
-     .good = {{{S2(4, 3)}, {.rank = 2, .shape = {2, 6}}}, {{S3(2, 3, 4)}, {.rank = 1, .shape = {-1}}},
-              {{S2(0, 4)}, {.rank = 3, .shape = {2, 0, 5}}}, {{S2(1, 1)}, {.rank = 0}}},
+    {.name = "reshape",
+     .says = "reshape",
+     .golden = "reshape",
+     .apply = conform_reshape,
+     .inputs = 1,
+     .least = 1,
+     .any_dtype = true,
+     .gradient = true,
+     .tol = CONFORM_TOL,
+     .good = {{{S2(4, 3)}, {.rank = 2, .shape = {2, 6}}},
+              {{S3(2, 3, 4)}, {.rank = 1, .shape = {-1}}},
+              {{S2(0, 4)}, {.rank = 3, .shape = {2, 0, 5}}},
+              {{S2(1, 1)}, {.rank = 0}}},
      .bad = {{S2(4, 3)}, {.rank = 2, .shape = {5, -1}}}},
-    {.name = "transpose", .says = "transpose", .apply = conform_transpose, .inputs = 1, .least = 1,
-     .any_dtype = true, .gradient = true, .tol = CONFORM_TOL,
-     .good = {{{S2(4, 3)}, {.dim = 0, .rank = 1}}, {{S3(2, 3, 4)}, {.dim = -1, .rank = 0}},
-              {{S3(2, 3, 4)}, {.dim = 1, .rank = 1}}, {{S2(0, 4)}, {.dim = 0, .rank = -1}},
+    {.name = "transpose",
+     .says = "transpose",
+     .apply = conform_transpose,
+     .inputs = 1,
+     .least = 1,
+     .any_dtype = true,
+     .gradient = true,
+     .tol = CONFORM_TOL,
+     .good = {{{S2(4, 3)}, {.dim = 0, .rank = 1}},
+              {{S3(2, 3, 4)}, {.dim = -1, .rank = 0}},
+              {{S3(2, 3, 4)}, {.dim = 1, .rank = 1}},
+              {{S2(0, 4)}, {.dim = 0, .rank = -1}},
               {{S2(1, 1)}, {.dim = 0, .rank = 1}}},
      .bad = {{S2(4, 3)}, {.dim = 0, .rank = 2}}},
-    {.name = "sum", .says = "sum", .golden = "sum", .apply = conform_sum_op, .inputs = 1,
-     .least = 1, .gradient = true, .tol = CONFORM_TOL,
-     .good = {{{S2(5, 3)}, {.dim = WEFT_ALL}}, {{S3(2, 3, 4)}, {.dim = 1}},
-              {{S3(2, 3, 4)}, {.dim = -1}}, {{S2(0, 4)}, {.dim = 0}}, {{S2(0, 4)}, {.dim = 1}},
+    {.name = "sum",
+     .says = "sum",
+     .golden = "sum",
+     .apply = conform_sum_op,
+     .inputs = 1,
+     .least = 1,
+     .gradient = true,
+     .tol = CONFORM_TOL,
+     .good = {{{S2(5, 3)}, {.dim = WEFT_ALL}},
+              {{S3(2, 3, 4)}, {.dim = 1}},
+              {{S3(2, 3, 4)}, {.dim = -1}},
+              {{S2(0, 4)}, {.dim = 0}},
+              {{S2(0, 4)}, {.dim = 1}},
               {{S2(1, 1)}, {.dim = WEFT_ALL}}},
      .bad = {{S2(4, 3)}, {.dim = 2}}},
-    {.name = "mean", .says = "mean", .golden = "mean", .apply = conform_mean_op, .inputs = 1,
-     .least = 1, .gradient = true, .tol = CONFORM_TOL,
-     .good = {{{S2(5, 3)}, {.dim = WEFT_ALL}}, {{S3(2, 3, 4)}, {.dim = 1}},
-              {{S3(2, 3, 4)}, {.dim = 0}}, {{S2(0, 4)}, {.dim = 1}}, {{S2(1, 1)}, {.dim = -1}}},
+    {.name = "mean",
+     .says = "mean",
+     .golden = "mean",
+     .apply = conform_mean_op,
+     .inputs = 1,
+     .least = 1,
+     .gradient = true,
+     .tol = CONFORM_TOL,
+     .good = {{{S2(5, 3)}, {.dim = WEFT_ALL}},
+              {{S3(2, 3, 4)}, {.dim = 1}},
+              {{S3(2, 3, 4)}, {.dim = 0}},
+              {{S2(0, 4)}, {.dim = 1}},
+              {{S2(1, 1)}, {.dim = -1}}},
      .bad = {{S2(4, 3)}, {.dim = -3}}},
-    {.name = "softmax", .says = "softmax", .golden = "softmax", .apply = conform_softmax,
-     .inputs = 1, .least = 1, .gradient = true, .tol = CONFORM_TOL,
-     .good = {{{S2(5, 3)}, {0}}, {{S3(2, 3, 4)}, {0}}, {{S2(0, 4)}, {0}}, {{S2(4, 0)}, {0}},
+    {.name = "softmax",
+     .says = "softmax",
+     .golden = "softmax",
+     .apply = conform_softmax,
+     .inputs = 1,
+     .least = 1,
+     .gradient = true,
+     .tol = CONFORM_TOL,
+     .good = {{{S2(5, 3)}, {0}},
+              {{S3(2, 3, 4)}, {0}},
+              {{S2(0, 4)}, {0}},
+              {{S2(4, 0)}, {0}},
               {{S2(1, 1)}, {0}}},
      .bad = {{S0}, {0}}},
-    {.name = "cross_entropy", .says = "cross_entropy", .golden = "cross_entropy",
-     .takes = conform_mean, .apply = conform_cross_entropy, .inputs = 2, .least = 2, .labels = true,
-     .gradient = true, .tol = CONFORM_TOL,
+    {.name = "cross_entropy",
+     .says = "cross_entropy",
+     .golden = "cross_entropy",
+     .takes = conform_mean,
+     .apply = conform_cross_entropy,
+     .inputs = 2,
+     .least = 2,
+     .labels = true,
+     .gradient = true,
+     .tol = CONFORM_TOL,
      .good = {{{S2(5, 3), S1(5)}, {0}}, {{S2(2, 10), S1(2)}, {0}}, {{S2(1, 1), S1(1)}, {0}}},
      .bad = {{S2(5, 3), S1(3)}, {0}}},
-    {.name = "cross_entropy_sum", .says = "cross_entropy", .golden = "cross_entropy",
-     .takes = conform_sum, .apply = conform_cross_entropy_sum, .inputs = 2, .least = 2,
-     .labels = true, .gradient = true, .tol = CONFORM_TOL,
+    {.name = "cross_entropy_sum",
+     .says = "cross_entropy",
+     .golden = "cross_entropy",
+     .takes = conform_sum,
+     .apply = conform_cross_entropy_sum,
+     .inputs = 2,
+     .least = 2,
+     .labels = true,
+     .gradient = true,
+     .tol = CONFORM_TOL,
      .good = {{{S2(5, 3), S1(5)}, {0}}, {{S2(0, 3), S1(0)}, {0}}, {{S2(1, 1), S1(1)}, {0}}},
      .bad = {{S1(5), S1(5)}, {0}}},
-    {.name = "cast", .says = "cast", .apply = conform_cast, .inputs = 1, .least = 1,
-     .any_dtype = true, .gradient = true, .tol = CONFORM_TOL,
+    {.name = "cast",
+     .says = "cast",
+     .apply = conform_cast,
+     .inputs = 1,
+     .least = 1,
+     .any_dtype = true,
+     .gradient = true,
+     .tol = CONFORM_TOL,
      .good = {{{S2(5, 3)}, {0}}, {{S2(0, 4)}, {0}}, {{S2(1, 1)}, {0}}}},
-    {.name = "count_correct", .says = "count_correct", .apply = conform_count_correct, .inputs = 2,
-     .least = 2, .labels = true, .tol = CONFORM_TOL,
+    {.name = "count_correct",
+     .says = "count_correct",
+     .apply = conform_count_correct,
+     .inputs = 2,
+     .least = 2,
+     .labels = true,
+     .tol = CONFORM_TOL,
      .good = {{{S2(5, 3), S1(5)}, {0}}, {{S2(0, 3), S1(0)}, {0}}, {{S2(1, 1), S1(1)}, {0}}},
      .bad = {{S2(5, 3), S1(4)}, {0}}},
 };

@@ -47,10 +47,17 @@ static inline int all_run(Suite *s)
     return failed;
 }
 
+/* Before MPI_Init: ranks that wait leave the core to those that do not, where others use it too. */
+static inline void all_yield(void)
+{
+    setenv("OMPI_MCA_mpi_yield_when_idle", "1", 0);
+}
+
 /* main of a test whose suite is made by `suite` and that finds MPI running. */
 static inline int all_main(int *argc, char ***argv, Suite *(*suite)(void))
 {
     int level, failed;
+    all_yield();
     MPI_Init_thread(argc, argv, MPI_THREAD_MULTIPLE, &level);
     failed = all_run(suite());
     MPI_Finalize();

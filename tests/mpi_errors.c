@@ -2,6 +2,9 @@
  * weft_clear goes on. Each case is tried with the first, the last and a middle rank failing. */
 #include "mpi_train.h"
 
+#include "core/alloc.h"
+
+#include <ftw.h>
 #include <time.h>
 #include <weft/sys/dataset.h>
 #include <weft/sys/op.h>
@@ -238,9 +241,9 @@ typedef enum wrong { SHAPE, STALE, FAIL, NO_LOSS, TWO_ELEMENTS, NO_GRAD, FOREIGN
 static const struct {
     weft_status code;
     const char *words;
-} expected[] = {{WEFT_ESHAPE, "linear"},        {WEFT_EHANDLE, "stale"},
-                {WEFT_EUSER, "mine, 42"},       {WEFT_EARG, "the loss is NULL"},
-                {WEFT_ESHAPE, "must have one"}, {WEFT_ESTATE, "does not depend"},
+} expected[] = {{WEFT_ESHAPE, "linear"},         {WEFT_EHANDLE, "stale"},
+                {WEFT_EUSER, "mine, 42"},        {WEFT_EARG, "the loss is NULL"},
+                {WEFT_ESHAPE, "must have one"},  {WEFT_ESTATE, "does not depend"},
                 {WEFT_EHANDLE, "another fabric"}};
 
 static weft_tensor *do_wrong(const job *j, wrong w, const weft_batch *b, weft_tensor *stale,
@@ -275,24 +278,24 @@ START_TEST(one_rank_does_wrong)
 {
     for (int w = 0; w < WRONGS; w++)
         EACH_RANK(bad)
-        for (int at = 0; at < 3; at += 2) {
-            weft_fabric *other;
-            weft_open_mpi(&other, MPI_COMM_SELF, NULL);
-            weft_tensor *stale = NULL, *foreign = weft_full(other, 1, 0, NULL, WEFT_DEFAULT);
-            job j = ready(1);
-            int step = 0, good = 0;
-            for (weft_batch b; weft_next(j.train, &b); step++) {
-                int here = step == at && all_rank() == bad;
-                j.n = numbers_of(j.model, j.before);
-                stale = stale ? stale : weft_full(j.f, 0, 1, &features, WEFT_DEFAULT);
-                weft_tensor *old = at ? stale : (weft_tensor *)((uintptr_t)b.x + 77);
-                good += !take_step(&j, here ? do_wrong(&j, (wrong)w, &b, old, foreign)
-                                            : loss_of(&j, &b));
-            }
-            ck_all(good == at && step == at + 1);
-            ck_all(all_know(&j, expected[w].code, bad, expected[w].words) && unchanged(&j));
-            ck_all(goes_on(&j, 4 - at) && closes(&j, 0) && weft_close(&other) == 0);
+    for (int at = 0; at < 3; at += 2) {
+        weft_fabric *other;
+        weft_open_mpi(&other, MPI_COMM_SELF, NULL);
+        weft_tensor *stale = NULL, *foreign = weft_full(other, 1, 0, NULL, WEFT_DEFAULT);
+        job j = ready(1);
+        int step = 0, good = 0;
+        for (weft_batch b; weft_next(j.train, &b); step++) {
+            int here = step == at && all_rank() == bad;
+            j.n = numbers_of(j.model, j.before);
+            stale = stale ? stale : weft_full(j.f, 0, 1, &features, WEFT_DEFAULT);
+            weft_tensor *old = at ? stale : (weft_tensor *)((uintptr_t)b.x + 77);
+            good +=
+                !take_step(&j, here ? do_wrong(&j, (wrong)w, &b, old, foreign) : loss_of(&j, &b));
         }
+        ck_all(good == at && step == at + 1);
+        ck_all(all_know(&j, expected[w].code, bad, expected[w].words) && unchanged(&j));
+        ck_all(goes_on(&j, 4 - at) && closes(&j, 0) && weft_close(&other) == 0);
+    }
 }
 END_TEST
 
@@ -329,7 +332,8 @@ START_TEST(errors_in_log)
             weft_tensor *loss = loss_of(&j, &b), *z = weft_forward(j.model, b.x);
             stale = stale ? stale : loss;
             take_step(&j, loss);
-            ck_assert(!(weft_log(j.f, "z", all_rank() == bad && step == 1 ? z : loss) && step != 1));
+            ck_assert(
+                !(weft_log(j.f, "z", all_rank() == bad && step == 1 ? z : loss) && step != 1));
             weft_log(j.f, "loss", all_rank() == bad && step == 3 ? stale : loss);
         }
         ck_all(step == 5 && all_know(&j, WEFT_EHANDLE, bad, "stale"));
@@ -373,7 +377,8 @@ static weft_status read_rows(void *self, int field, const int64_t *row, int64_t 
             return WEFT_EIO;
         }
         if (field == 0)
-            memcpy((double *)out + i * FEATURES, data_x + row[i] * FEATURES, sizeof(double[FEATURES]));
+            memcpy((double *)out + i * FEATURES, data_x + row[i] * FEATURES,
+                   sizeof(double[FEATURES]));
         else
             ((int32_t *)out)[i] = data_y[row[i]];
     }
@@ -393,8 +398,9 @@ START_TEST(read_error)
         broken d = {.row = all_rank() == bad ? row_of(bad, at) : -1};
         job j = OPENED(.strategy = "ddp");
         weft_setup(j.f, j.model, j.adam);
-        j.train = weft_loader_new(j.f, &broken_ops, &d, 60, field,
-                                  WEFT_LOADER(.global_batch = BATCH, .prefetch = at ? 0 : WEFT_OFF));
+        j.train =
+            weft_loader_new(j.f, &broken_ops, &d, 60, field,
+                            WEFT_LOADER(.global_batch = BATCH, .prefetch = at ? 0 : WEFT_OFF));
         ck_all(!weft_setup_loader(j.f, j.train));
         ck_all(loop(&j) == at && all_know(&j, WEFT_EIO, bad, "broken disk") && unchanged(&j));
         ck_all(goes_on(&j, 4 - at) && closes(&j, 0));
@@ -537,8 +543,9 @@ START_TEST(evaluation)
         memcpy(y, data_y, sizeof y);
         if (all_rank() == bad)
             y[row_of(bad, 1)] = 99;
-        weft_loader *test = weft_loader_arrays(j.f, 60, data_x, 1, &features, WEFT_F64, y, WEFT_I32,
-                                               WEFT_LOADER(.global_batch = BATCH, .evaluation = true));
+        weft_loader *test =
+            weft_loader_arrays(j.f, 60, data_x, 1, &features, WEFT_F64, y, WEFT_I32,
+                               WEFT_LOADER(.global_batch = BATCH, .evaluation = true));
         double sum = 0, count = 0;
         weft_eval_begin(j.f);
         for (weft_batch b; weft_next(test, &b); count++)
@@ -607,6 +614,76 @@ START_TEST(update_fails_on_one_rank)
 }
 END_TEST
 
+static int remove_one(const char *path, const struct stat *s, int type, struct FTW *where)
+{
+    (void)s, (void)type, (void)where;
+    return remove(path);
+}
+
+/* A directory of rank 0's making, or its end. */
+static void make_directory(char dir[64])
+{
+    snprintf(dir, 64, "/tmp/weft-errors-XXXXXX");
+    int ok = all_rank() || mkdtemp(dir);
+    ck_all(ok);
+    MPI_Bcast(dir, 64, MPI_CHAR, 0, MPI_COMM_WORLD);
+}
+
+static void remove_directory(const char *dir)
+{
+    MPI_Barrier(MPI_COMM_WORLD);
+    if (all_rank() == 0)
+        nftw(dir, remove_one, 8, FTW_DEPTH | FTW_PHYS);
+}
+
+/* Opens, trains, saves and loads, with the n-th allocation failing on one rank. @return whether nobody had
+ * to wait for a peer that did not come; *left: what was left of n there. */
+static int short_of_memory(int bad, long n, long *left)
+{
+    job j = {.begun = now()};
+    weft_batch b;
+    char dir[64];
+    make_directory(dir);
+    weft__fail_alloc(all_rank() == bad ? n : 0);
+    if (!weft_open_mpi(&j.f, MPI_COMM_WORLD, WEFT_OPEN(.timeout = 5, .log_every = 2))) {
+        j.model = small_net(j.f);
+        j.adam = weft_adam(j.model, NULL);
+        weft_setup(j.f, j.model, j.adam);
+        load(&j, data_x, data_y, 1);
+        for (int k = 0; weft_next(j.train, &b); k++) {
+            weft_tensor *loss = loss_of(&j, &b);
+            take_step(&j, loss);
+            weft_log(j.f, "loss", loss);
+            if (k == 2)
+                weft_save(j.f, dir);
+        }
+        weft_resume(j.f, dir);
+        weft_barrier(j.f);
+    }
+    *left = weft__fail_alloc(0);
+    int lost = weft_error(j.f) == WEFT_ETIMEOUT || weft_error(j.f) == WEFT_EPEER;
+    int status = weft_close(&j.f), least;
+    MPI_Allreduce(&status, &least, 1, MPI_INT, MPI_MIN, MPI_COMM_WORLD);
+    MPI_Bcast(left, 1, MPI_LONG, bad, MPI_COMM_WORLD);
+    remove_directory(dir);
+    return !lost && now() - j.begun < 4 && status == least;
+}
+
+/* From the first allocation after the fabric's own two, without which a rank has nothing to speak
+ * with, to the last: all ranks come to the same end. */
+START_TEST(no_memory_on_one_rank)
+{
+    int bad = all_world() == 3 ? 0 : all_world() - 1;
+    int stride = all_world() < 3 ? 1 : 4; /* more ranks are slower; fewer have tried them all */
+    for (long n = all_world() == 4 ? 5 : 3, left = 0; left <= 0; n += stride) {
+        int ok = short_of_memory(bad, n, &left);
+        if (!ok)
+            fprintf(stderr, "# allocation %ld\n", n);
+        ck_all(ok);
+    }
+}
+END_TEST
+
 /* Codes that are no codes still become something fit for main. */
 START_TEST(exit_status)
 {
@@ -645,6 +722,7 @@ static Suite *suite(void)
     tcase_add_test(t, evaluation);
     tcase_add_test(t, checkpoints);
     tcase_add_test(t, update_fails_on_one_rank);
+    tcase_add_test(t, no_memory_on_one_rank);
     tcase_add_test(t, exit_status);
     suite_add_tcase(s, t);
     return s;

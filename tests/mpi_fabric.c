@@ -208,9 +208,9 @@ END_TEST
 
 START_TEST(bad_words)
 {
-    static const char *const text[] = {"sed=3",      "seed",        "seed=",     "seed=-1",
-                                       "threads=0",  "timeout=nan", "keep=1e3",  "log_every=0",
-                                       "devices=x",  "=3",          "bucket_mb=0"};
+    static const char *const text[] = {"sed=3",     "seed",        "seed=",      "seed=-1",
+                                       "threads=0", "timeout=nan", "keep=1e3",   "log_every=0",
+                                       "devices=x", "=3",          "bucket_mb=0"};
     for (int i = 0; i < 11; i++) {
         weft_fabric *f;
         char word[40], *argv_[] = {"program", word, NULL}, **argv = argv_;
@@ -253,6 +253,7 @@ int main(int argc, char **argv)
     int provided, over = 1, failed;
     weft_log_level(WEFT_LOG_SILENT);
     make_data();
+    all_yield();
     MPI_Init_thread(&argc, &argv, level[ranks ? (atoi(ranks) - 1) % 4 : 0], &provided);
     failed = all_run(suite());
     MPI_Finalized(&over);

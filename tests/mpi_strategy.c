@@ -141,7 +141,8 @@ static int by_loader(const nets *n, const plan *p)
 static weft_batch slice(const nets *n, const plan *p, int64_t first, int64_t rows)
 {
     int64_t r = weft_global_rank(n->f), w = weft_world_size(n->f);
-    int64_t mine = rows / w + (r < rows % w), at = first + r * (rows / w) + (r < rows % w ? r : rows % w);
+    int64_t mine = rows / w + (r < rows % w),
+            at = first + r * (rows / w) + (r < rows % w ? r : rows % w);
     weft_tensor *x = weft_tensor_of(n->f, data_x + at * FEATURES, 2,
                                     (const int64_t[]){mine, FEATURES}, WEFT_F64);
     weft_tensor *y = weft_tensor_of(n->f, data_y + at, 1, &mine, WEFT_I32);
@@ -243,7 +244,9 @@ START_TEST(batches)
     for (int i = 0; i < 4; i++)
         for (int k = 0; k < 3; k++)
             for (int adam = 0; adam < 2; adam++)
-                n_is_one(&(plan){.batch = batch[i], .last = last[k], .adam = adam,
+                n_is_one(&(plan){.batch = batch[i],
+                                 .last = last[k],
+                                 .adam = adam,
                                  .rows = batch[i] == 128 ? ROWS : 25},
                          1e-12);
 }
@@ -253,7 +256,9 @@ START_TEST(losses)
 {
     for (int i = 0; i < 4; i++)
         for (int k = SUM; k <= ELEMENTS; k++)
-            n_is_one(&(plan){.batch = batch[i], .loss = (loss)k, .rows = batch[i] == 128 ? ROWS : 25,
+            n_is_one(&(plan){.batch = batch[i],
+                             .loss = (loss)k,
+                             .rows = batch[i] == 128 ? ROWS : 25,
                              .adam = i % 2},
                      1e-12);
 }
@@ -263,7 +268,8 @@ START_TEST(two_backwards)
 {
     for (int i = 0; i < 4; i++)
         for (int k = MEAN; k <= ELEMENTS; k++)
-            n_is_one(&(plan){.batch = batch[i], .both = true, .loss = (loss)k, .adam = i % 2}, 1e-12);
+            n_is_one(&(plan){.batch = batch[i], .both = true, .loss = (loss)k, .adam = i % 2},
+                     1e-12);
 }
 END_TEST
 
@@ -272,8 +278,11 @@ START_TEST(parts_of_batches)
     for (int i = 0; i < 3; i++)
         for (int parts = 1; parts <= 2; parts++)
             for (int unknown = 0; unknown < 2; unknown++)
-                n_is_one(&(plan){.batch = batch[i], .parts = parts, .unknown = unknown,
-                                 .loss = (loss)(i + unknown) % 3, .adam = unknown},
+                n_is_one(&(plan){.batch = batch[i],
+                                 .parts = parts,
+                                 .unknown = unknown,
+                                 .loss = (loss)(i + unknown) % 3,
+                                 .adam = unknown},
                          1e-12);
 }
 END_TEST

@@ -226,9 +226,9 @@ static void set_up(loop *l, int64_t width, int64_t batch)
     l->model = weft_nn_sequential(f, weft_nn_linear(f, 784, width), weft_nn_relu(f),
                                   weft_nn_linear(f, width, 10));
     l->adam = weft_adam(l->model, WEFT_ADAM(.lr = 1e-3));
-    l->train = weft_loader_hdf5(f, data,
-                                WEFT_LOADER(.global_batch = batch, .epochs = 100, .shuffle = true,
-                                            .scale = 1 / 255.0));
+    l->train = weft_loader_hdf5(
+        f, data,
+        WEFT_LOADER(.global_batch = batch, .epochs = 100, .shuffle = true, .scale = 1 / 255.0));
     weft_set_schedule(l->adam, WEFT_SCHEDULE(.total = 1000));
     weft_logger_csv(f, metrics);
     weft_setup(f, l->model, l->adam);

@@ -1,6 +1,8 @@
 /* Checkpoints on one rank: round trips, what fits, what is kept. */
 #include "checkpoint_fixture.h"
 
+#include <sys/file.h>
+
 START_TEST(everything_comes_back)
 {
     struct program *a = program(1), *b = program(2);
@@ -188,6 +190,25 @@ START_TEST(damaged_ones_do_not_count_as_kept)
 }
 END_TEST
 
+START_TEST(one_save_at_a_time)
+{
+    struct program *a = program(1);
+    char path[200];
+    ck_assert_int_eq(save(a, 1), WEFT_OK);
+    int fd = open(dir, O_RDONLY | O_DIRECTORY);
+    ck_assert_int_eq(flock(fd, LOCK_EX), 0);
+    snprintf(path, sizeof path, "%s/step-000002.tmp-0123456789abcdef", dir);
+    ck_assert_int_eq(mkdir(path, 0700), 0);
+    ck_assert_int_eq(save(a, 3), WEFT_EIO);
+    ck_assert_ptr_nonnull(strstr(weft__why(), "another process is saving there"));
+    ck_assert(exists(path) && named("step-") == 2);
+    close(fd);
+    ck_assert_int_eq(save(a, 3), WEFT_OK);
+    ck_assert(!exists(path) && named("step-") == 2);
+    drop(a);
+}
+END_TEST
+
 static weft_status bad_state(void *self, weft_visitor *v)
 {
     int64_t x = 0;
@@ -219,6 +240,7 @@ int main(void)
                                   a_step_is_saved_once,
                                   old_ones_go_and_foreign_ones_stay,
                                   damaged_ones_do_not_count_as_kept,
+                                  one_save_at_a_time,
                                   bad_names_are_refused};
     return run("checkpoint", tests, COUNT(tests));
 }

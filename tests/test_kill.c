@@ -51,6 +51,13 @@ static bool is_inside(void)
     return false;
 }
 
+static bool has_ended(pid_t pid)
+{
+    siginfo_t info = {0};
+    waitid(P_PID, (id_t)pid, &info, WEXITED | WNOHANG | WNOWAIT);
+    return info.si_pid != 0;
+}
+
 /* Waits for a moment worth a kill. @return false if the run ended before it. */
 static bool await(pid_t pid, int ranks)
 {
@@ -58,27 +65,20 @@ static bool await(pid_t pid, int ranks)
     bool was = false;
     if (mode == 0) {
         usleep(below(250000));
-        return waitid(P_PID, (id_t)pid, &(siginfo_t){0}, WEXITED | WNOHANG | WNOWAIT) == 0;
+        return !has_ended(pid);
     }
-    for (double end = now() + 20; now() < end; usleep(30)) {
-        siginfo_t info = {0};
-        waitid(P_PID, (id_t)pid, &info, WEXITED | WNOHANG | WNOWAIT);
-        if (info.si_pid)
+    for (double end = now() + 20; started("run", ranks, NULL) < 0 && now() < end; usleep(30))
+        if (has_ended(pid))
             return false;
-        if (started("run", ranks, NULL) >= 0)
-            break;
-    }
     if (mode < 4) {
         usleep(below(60000));
         return true;
     }
     for (double end = now() + 20; seen < saves && now() < end; usleep(20)) {
-        siginfo_t info = {0};
         bool is = is_inside();
         seen += is && !was;
         was = is;
-        waitid(P_PID, (id_t)pid, &info, WEXITED | WNOHANG | WNOWAIT);
-        if (info.si_pid)
+        if (has_ended(pid))
             return false;
     }
     usleep(below(mode < 7 ? 100 : 1500));

@@ -70,9 +70,9 @@ END_TEST
 /* Words of Fabric's that this version does not have: never called unknown. */
 START_TEST(known_words)
 {
-    static const char *const word[] = {"accelerator=mps",  "accelerator=tpu",
-                                       "strategy=fsdp",    "strategy=deepspeed_stage_2",
-                                       "strategy=FSDP",    "precision=bf16-mixed",
+    static const char *const word[] = {"accelerator=mps",    "accelerator=tpu",
+                                       "strategy=fsdp",      "strategy=deepspeed_stage_2",
+                                       "strategy=FSDP",      "precision=bf16-mixed",
                                        "precision=16-mixed", "strategy=ddp_spawn"};
     for (int i = 0; i < 8; i++) {
         refused(word[i], WEFT_ENOTSUP, "");
@@ -88,9 +88,9 @@ END_TEST
 
 START_TEST(numbers)
 {
-    static const char *const bad[] = {"devices=0",   "devices=-1", "devices=x",  "devices=2x",
+    static const char *const bad[] = {"devices=0",   "devices=-1", "devices=x",     "devices=2x",
                                       "devices=1.5", "devices=",   "devices=70000", "threads=0",
-                                      "seed=-1",     "timeout=0",  "keep=0",     "log_every=x"};
+                                      "seed=-1",     "timeout=0",  "keep=0",        "log_every=x"};
     for (int i = 0; i < 12; i++)
         refused(bad[i], WEFT_EARG, strlen(bad[i]) == 8 ? "whole number" : "it takes");
     refused("devices=x", WEFT_EARG, "\"x\"");
@@ -101,10 +101,18 @@ END_TEST
 
 START_TEST(accepted)
 {
-    static const char *const good[] = {"strategy=DDP",       "strategy=Single",  "strategy=AUTO",
-                                       "precision=32-TRUE",  "accelerator=CPU",  "nonfinite=Skip",
-                                       "devices=auto",       "devices=1",        "num_nodes=1",
-                                       "num-nodes=1 log-every=3", "precision=32", "precision=64",
+    static const char *const good[] = {"strategy=DDP",
+                                       "strategy=Single",
+                                       "strategy=AUTO",
+                                       "precision=32-TRUE",
+                                       "accelerator=CPU",
+                                       "nonfinite=Skip",
+                                       "devices=auto",
+                                       "devices=1",
+                                       "num_nodes=1",
+                                       "num-nodes=1 log-every=3",
+                                       "precision=32",
+                                       "precision=64",
                                        "strategy=ddp_find_unused_parameters_true"};
     for (int i = 0; i < 13; i++) {
         weft_fabric *f;
@@ -144,7 +152,8 @@ START_TEST(misspelt_variables)
     unsetenv("WEFT_STRATGY");
     unsetenv("WEFT_SEED");
     unsetenv("WEFT_KEEP");
-    ck_assert_ptr_nonnull(strstr(warnings, "WEFT_STRATGY is not known; did you mean WEFT_STRATEGY?"));
+    ck_assert_ptr_nonnull(
+        strstr(warnings, "WEFT_STRATGY is not known; did you mean WEFT_STRATEGY?"));
     ck_assert_ptr_null(strstr(warnings, "WEFT_KEEP"));
     ck_assert_ptr_null(strstr(warnings, "WEFT_SEED"));
     ck_assert_int_eq(weft_close(&f), 0);
@@ -297,8 +306,8 @@ static int trains(weft_fabric *f)
     static const float x[12] = {1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12};
     static const uint8_t y[4] = {0, 1, 1, 0};
     const int64_t three = 3;
-    weft_module *m = weft_nn_sequential(f, weft_nn_linear(f, 3, 4), weft_nn_relu(f),
-                                        weft_nn_linear(f, 4, 2));
+    weft_module *m =
+        weft_nn_sequential(f, weft_nn_linear(f, 3, 4), weft_nn_relu(f), weft_nn_linear(f, 4, 2));
     weft_optimizer *o = weft_adam(m, NULL);
     weft_loader *l = weft_loader_arrays(f, 4, x, 1, &three, WEFT_F32, y, WEFT_U8,
                                         WEFT_LOADER(.global_batch = 3, .epochs = 5));
@@ -342,12 +351,45 @@ static int child(int argc, char **argv)
     return closed ? closed : status;
 }
 
+/* Each of these would reach for a part that is not there. */
+START_TEST(nothing_comes_from_a_fabric_that_did_not_open)
+{
+    const int64_t shape[] = {2, 2};
+    float x[4] = {0};
+    double d = 1;
+    weft_fabric *f;
+    weft_batch b;
+    ck_assert_int_eq(weft_open(&f, NULL, NULL, WEFT_OPEN(.strategy = "nope")), WEFT_EARG);
+    weft_module *m = weft_nn_linear(f, 2, 2);
+    weft_optimizer *o = weft_adam(m, NULL);
+    weft_loader *l = weft_loader_arrays(f, 2, x, 1, shape, WEFT_F32, NULL, WEFT_F32, NULL);
+    weft_tensor *t = weft_tensor_of(f, x, 2, shape, WEFT_F32);
+    ck_assert(!m && !o && !l && !t && !weft_full(f, 1, 2, shape, WEFT_F32));
+    ck_assert(!weft_wrap(f, x, 2, shape, WEFT_F32) && !weft_logger_csv(f, "never.csv"));
+    ck_assert(weft_setup(f, m, o) < 0 && weft_setup_loader(f, l) < 0);
+    ck_assert(weft_resume(f, "never") < 0 && weft_load(f, "never") < 0);
+    ck_assert(!weft_next(l, &b) && weft_backward(f, t) < 0 && weft_step(o) < 0);
+    ck_assert(weft_log(f, "a", t) < 0 && weft_log_value(f, "a", 1) < 0 && weft_log_timing(f) < 0);
+    ck_assert(weft_save(f, "never") < 0 && weft_step_end(f) < 0 && !weft_every(f, 1));
+    ck_assert(weft_sum_over_ranks(f, &d, 1) < 0 && weft_barrier(f) < 0 && weft_clear(f) < 0);
+    ck_assert(weft_track_f64(f, "d", &d, 1) < 0 && weft_set_schedule(o, NULL) < 0);
+    ck_assert(weft_traffic_count(f).collectives == 0 && weft_timing_take(f).steps == 0);
+    weft_eval_begin(f);
+    weft_eval_end(f);
+    weft_batch_of(f, t, t, 0, 0);
+    ck_assert(weft_logger_count(f) == 0 && weft_strategy_name(f) && weft_kernel_set(f));
+    ck_assert_int_eq(weft_error(f), WEFT_EARG);
+    ck_assert_int_eq(weft_close(&f), 1);
+}
+END_TEST
+
 static Suite *suite(void)
 {
     Suite *s = suite_create("open");
     TCase *t = tcase_create("alone");
     tcase_set_timeout(t, 100);
     tcase_add_test(t, unknown_words);
+    tcase_add_test(t, nothing_comes_from_a_fabric_that_did_not_open);
     tcase_add_test(t, known_words);
     tcase_add_test(t, numbers);
     tcase_add_test(t, accepted);

@@ -139,8 +139,7 @@ static answer solve(const conform_row *row, const problem *p, weft_dtype t, layo
     answer a;
     memset(&a, 0, sizeof a);
     for (int i = 0; i < p->n; i++)
-        in[i] = input(&p->in[i], type_of(row, p, i, t), l,
-                      row->gradient && !is_label(row, p, i));
+        in[i] = input(&p->in[i], type_of(row, p, i, t), l, row->gradient && !is_label(row, p, i));
     weft_tensor *out = row->apply(in, &p->a);
     ck_assert_msg(out != NULL, "%s: %s", row->name, weft_message(f));
     a.out = fetch(out);
@@ -398,8 +397,8 @@ START_TEST(gradients_are_those_of_differences)
         weigh(row, &p, 77);
         for (int i = 0; i < p.n; i++)
             x[i] = plain(&p.in[i], WEFT_F64);
-        weft_status s = weft_gradcheck(f, weighted, &(scalar){row, &p}, p.n - row->labels, x, 0, 0,
-                                       &worst);
+        weft_status s =
+            weft_gradcheck(f, weighted, &(scalar){row, &p}, p.n - row->labels, x, 0, 0, &worst);
         ck_assert_msg(s == 0 && worst >= 0, "%s, case %d: %s", row->name, k, weft_message(f));
         free_problem(&p);
         weft_step_end(f);

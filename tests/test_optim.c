@@ -11,8 +11,7 @@ static weft_fabric *f;
 
 static void start_in(const char *precision)
 {
-    ck_assert_int_eq(weft_open(&f, NULL, NULL, WEFT_OPEN(.precision = precision, .threads = 1)),
-                     0);
+    ck_assert_int_eq(weft_open(&f, NULL, NULL, WEFT_OPEN(.precision = precision, .threads = 1)), 0);
 }
 
 static void start(void)
@@ -329,8 +328,8 @@ START_TEST(off_means_zero_and_zero_the_default)
     const double g[1] = {4};
     double v;
     weft_module *m = vector(1), *n = vector(1);
-    weft_optimizer *o = weft_adam(m, WEFT_ADAM(.lr = 0.25, .beta1 = WEFT_OFF, .beta2 = WEFT_OFF,
-                                               .eps = WEFT_OFF));
+    weft_optimizer *o =
+        weft_adam(m, WEFT_ADAM(.lr = 0.25, .beta1 = WEFT_OFF, .beta2 = WEFT_OFF, .eps = WEFT_OFF));
     weft_optimizer *q = weft_sgd(n, NULL);
     weft_setup(f, m, o);
     weft_setup(f, n, q);
@@ -385,9 +384,9 @@ END_TEST
 START_TEST(bad_schedules_are_refused)
 {
     weft_optimizer *o = weft_sgd(vector(1), WEFT_SGD(.lr = 1));
-    const weft_schedule_options bad[] = {{.kind = "cosin", .total = 10}, {.kind = "cosine"},
-                                         {.total = 5, .warmup = 5},      {.total = 5, .warmup = -1},
-                                         {.total = 5, .min_lr = -1},     {.total = 5, .min_lr = NAN}};
+    const weft_schedule_options bad[] = {
+        {.kind = "cosin", .total = 10}, {.kind = "cosine"},         {.total = 5, .warmup = 5},
+        {.total = 5, .warmup = -1},     {.total = 5, .min_lr = -1}, {.total = 5, .min_lr = NAN}};
     for (int i = 0; i < 6; i++) {
         ck_assert_int_eq(weft_set_schedule(o, &bad[i]), WEFT_EARG);
         ck_assert_double_eq(weft_lr(o), 1);
@@ -471,8 +470,11 @@ static weft_status signs_update(weft_stream *s, const weft_kernels *k, void *sel
     return k->axpy(s, run->p, -lr * mine->factor, run->g, run->n, run->dtype);
 }
 
-static const weft_optim_ops whole = {.size = sizeof whole, .name = "mine", .moments = 1,
-                                     .moment_name = {"mine"}, .whole_tensors = true,
+static const weft_optim_ops whole = {.size = sizeof whole,
+                                     .name = "mine",
+                                     .moments = 1,
+                                     .moment_name = {"mine"},
+                                     .whole_tensors = true,
                                      .update = signs_update};
 
 START_TEST(an_optimizer_of_the_users_own)
@@ -499,7 +501,9 @@ START_TEST(incomplete_tables_of_optimizers_are_refused)
 {
     const weft_optim_ops bad[] = {{.size = sizeof *bad, .name = "mine"},
                                   {.name = "mine", .update = signs_update},
-                                  {.size = sizeof *bad, .name = "mine", .update = signs_update,
+                                  {.size = sizeof *bad,
+                                   .name = "mine",
+                                   .update = signs_update,
                                    .moments = WEFT_OPTIM_MOMENTS + 1}};
     for (int i = 0; i < 3; i++) {
         ck_assert_ptr_null(weft_optimizer_new(vector(1), &bad[i], NULL, 0, 1));

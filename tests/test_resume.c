@@ -163,6 +163,7 @@ START_TEST(on_other_data)
               "sort >../after; grep -v '/out$\\|/start$\\|/final$' ../before | cmp - ../after",
               in("run")),
         0);
+    ck_assert_int_eq(symlink("../data.h5", in("run/data.h5")), 0);
     run_ok(2, "whole", "--epochs 2");
     run_ok(2, "run", "--epochs 2");
     same_rows("run", "whole", 126);

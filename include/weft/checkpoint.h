@@ -12,7 +12,9 @@ WEFT_BEGIN
 
 /* Saves the current step under dir, which is made if need be. Collective. A failure is reported,
  * leaves dir's older checkpoints as they were, and does not stick: training may go on.
- * @return WEFT_OK (also if this step is already there), WEFT_EIO, WEFT_ENOMEM. */
+ * Between weft_backward and weft_step gradients are on their way, which no checkpoint holds: the
+ * save then happens at the edge after that weft_step.
+ * @return WEFT_OK (also if this step is already there), WEFT_POSTPONED, WEFT_EIO, WEFT_ENOMEM. */
 WEFT_API weft_status weft_save(weft_fabric *f, const char *dir);
 /* The same in the background where that can be had; today it is weft_save and says so once.
  * @return as weft_save; WEFT_SYNCHRONOUS instead of WEFT_OK. */

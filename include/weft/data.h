@@ -32,10 +32,11 @@ typedef struct weft_loader_options {
      * rows, Fabric's way). Evaluation loaders are always exact: each row once. */
     const char *last WEFT_INIT;
     bool evaluation WEFT_INIT; /* every row once, in order, one epoch; moves no step */
-    int prefetch WEFT_INIT;    /* batches read ahead by the worker; default 2, small ones more; WEFT_OFF: none */
-    const char *x WEFT_INIT;   /* name of field x in the file, default "x" */
-    const char *y WEFT_INIT;   /* default "y"; a file without it gives y = NULL if not named here */
-    double scale WEFT_INIT;    /* not 0: x becomes scale * x + shift in the fabric's dtype */
+    int prefetch
+        WEFT_INIT; /* batches read ahead by the worker; default 2, small ones more; WEFT_OFF: none */
+    const char *x WEFT_INIT; /* name of field x in the file, default "x" */
+    const char *y WEFT_INIT; /* default "y"; a file without it gives y = NULL if not named here */
+    double scale WEFT_INIT;  /* not 0: x becomes scale * x + shift in the fabric's dtype */
     double shift WEFT_INIT;
     WEFT_PTR(weft_loader_options)
 } weft_loader_options;
@@ -60,8 +61,8 @@ WEFT_API bool weft_next(weft_loader *l, weft_batch *b);
 /* Back to the first batch of the first epoch, so that an evaluation loader can be used again. */
 WEFT_API weft_status weft_rewind(weft_loader *l);
 
-WEFT_API int64_t weft_loader_rows(const weft_loader *l);     /* rows of the data set */
-WEFT_API int64_t weft_loader_batches(const weft_loader *l);  /* global batches an epoch */
+WEFT_API int64_t weft_loader_rows(const weft_loader *l);    /* rows of the data set */
+WEFT_API int64_t weft_loader_batches(const weft_loader *l); /* global batches an epoch */
 WEFT_API int64_t weft_loader_epochs(const weft_loader *l);
 WEFT_API int64_t weft_loader_position(const weft_loader *l); /* global batches handed out so far */
 

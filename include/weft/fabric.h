@@ -17,13 +17,13 @@ typedef struct weft_open_options {
     const char *devices WEFT_INIT;     /* "auto" (default) or processes a node, "2"; see launch */
     int num_nodes WEFT_INIT;           /* default: what the launcher says */
     const char *precision WEFT_INIT;   /* "32-true" (default), "64-true" */
-    const char *nonfinite WEFT_INIT;   /* non-finite gradients: "error" (default), "skip", "ignore" */
-    uint64_t seed WEFT_INIT;           /* of parameters and data order; default 0 */
-    int threads WEFT_INIT;             /* a rank; default: cores given to the rank */
-    int log_every WEFT_INIT;           /* steps between fetches of logged values; default 10 */
-    double timeout WEFT_INIT;          /* seconds a collective may wait for a peer; default 1800 */
-    int bucket_mb WEFT_INIT;           /* size of a gradient bucket; default 25 */
-    int keep WEFT_INIT;                /* checkpoints kept, oldest go first; default 3 */
+    const char *nonfinite WEFT_INIT; /* non-finite gradients: "error" (default), "skip", "ignore" */
+    uint64_t seed WEFT_INIT;         /* of parameters and data order; default 0 */
+    int threads WEFT_INIT;           /* a rank; default: cores given to the rank */
+    int log_every WEFT_INIT;         /* steps between fetches of logged values; default 10 */
+    double timeout WEFT_INIT;        /* seconds a collective may wait for a peer; default 1800 */
+    int bucket_mb WEFT_INIT;         /* size of a gradient bucket; default 25 */
+    int keep WEFT_INIT;              /* checkpoints kept, oldest go first; default 3 */
     WEFT_PTR(weft_open_options)
 } weft_open_options;
 #define WEFT_OPEN(...) WEFT__ARGS(weft_open_options, __VA_ARGS__)
@@ -72,8 +72,8 @@ WEFT_API uint64_t weft_seed(const weft_fabric *f);
 WEFT_API const char *weft_accelerator_name(const weft_fabric *f);
 WEFT_API const char *weft_strategy_name(const weft_fabric *f);
 WEFT_API const char *weft_precision_name(const weft_fabric *f);
-WEFT_API const char *weft_device_name(const weft_fabric *f);    /* "cpu" */
-WEFT_API const char *weft_kernel_set(const weft_fabric *f); /* of the GEMM, "BLIS 0.9.0 skx" */
+WEFT_API const char *weft_device_name(const weft_fabric *f); /* "cpu" */
+WEFT_API const char *weft_kernel_set(const weft_fabric *f);  /* of the GEMM, "BLIS 0.9.0 skx" */
 WEFT_API const char *weft_hostname(const weft_fabric *f);
 WEFT_API int weft_logger_count(const weft_fabric *f);
 WEFT_API weft_logger *weft_logger_at(const weft_fabric *f, int i); /* 0 is the primary one */
@@ -93,9 +93,9 @@ WEFT_API weft_timing weft_timing_take(weft_fabric *f);
 
 /* What travelled: counts since weft_open, for tests and benchmarks. */
 typedef struct weft_traffic {
-    int64_t collectives;       /* all collective calls */
-    int64_t gradient_reduces;  /* named gradient collectives */
-    int64_t gradient_bytes;    /* their payload, padding and verdict words not counted */
+    int64_t collectives;      /* all collective calls */
+    int64_t gradient_reduces; /* named gradient collectives */
+    int64_t gradient_bytes;   /* their payload, padding and verdict words not counted */
 } weft_traffic;
 WEFT_API weft_traffic weft_traffic_count(const weft_fabric *f);
 

@@ -1,12 +1,13 @@
 /* Codes. Negative: it failed, and a message says what, where, why and what to do. Positive: a
  * notice, never a failure. The first error of a tensor, op, data set, device, peer or resume sticks
- * to its fabric (weft_error, weft_message, weft_clear); failures of save, log and options do not. */
+ * to its fabric (weft_error, weft_message, weft_clear); failures of save and log do not. */
 #ifndef WEFT_STATUS_H
 #define WEFT_STATUS_H
 #include <weft/base.h>
 WEFT_BEGIN
 
 #define WEFT_STATUS_LIST(E)                                                                        \
+    E(WEFT_POSTPONED, 4, "done later, at the end of the accumulation window")                      \
     E(WEFT_SKIPPED, 3, "the step was skipped")                                                     \
     E(WEFT_SYNCHRONOUS, 2, "done at once, not in the background")                                  \
     E(WEFT_RELAUNCHED, 1, "this process was only the launcher; its children have ended")           \

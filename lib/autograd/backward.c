@@ -64,8 +64,8 @@ static weft_status prepare(weft_fabric *f, weft__node *n, weft_op_call *c, weft_
 {
     for (int j = 0; j < n->nin; j++) {
         bool fresh = true;
-        c->in[j] = n->in[j].segment ? weft__segment_view(n->in[j].segment, WEFT__PARAM)
-                                    : n->in[j].view;
+        c->in[j] =
+            n->in[j].segment ? weft__segment_view(n->in[j].segment, WEFT__PARAM) : n->in[j].view;
         sum[j].addr = 0;
         c->want[j] = n->in[j].wants_grad;
         if (!c->want[j])
@@ -84,9 +84,16 @@ static weft_status prepare(weft_fabric *f, weft__node *n, weft_op_call *c, weft_
 static weft_status differentiate(weft_fabric *f, weft__node *n)
 {
     weft_dev sum[WEFT_OP_INPUTS];
-    weft_op_call c = {.op = n->op, .fabric = f, .device = f->device, .stream = f->stream,
-                      .k = f->device->ops->kernels, .attr = n->attr, .nin = n->nin,
-                      .out = n->out, .gout = n->out, .sample = n->sample};
+    weft_op_call c = {.op = n->op,
+                      .fabric = f,
+                      .device = f->device,
+                      .stream = f->stream,
+                      .k = f->device->ops->kernels,
+                      .attr = n->attr,
+                      .nin = n->nin,
+                      .out = n->out,
+                      .gout = n->out,
+                      .sample = n->sample};
     memcpy(c.saved, n->saved, sizeof c.saved);
     c.gout.data = n->grad;
     WEFT_TRY(weft__view_pack(&c.gout));
@@ -95,8 +102,8 @@ static weft_status differentiate(weft_fabric *f, weft__node *n)
     for (int j = 0; j < n->nin; j++) {
         weft__segment *s = n->in[j].segment;
         if (sum[j].addr)
-            WEFT_TRY(c.k->axpy(f->stream, sum[j], 1.0, c.gin[j].data, c.gin[j].numel,
-                               c.gin[j].dtype));
+            WEFT_TRY(
+                c.k->axpy(f->stream, sum[j], 1.0, c.gin[j].data, c.gin[j].numel, c.gin[j].dtype));
         if (c.want[j] && s && --s->uses == 0 && f->tape->hooks.grad_ready)
             WEFT_TRY(f->tape->hooks.grad_ready(f->tape->hooks.self, s));
     }

@@ -20,6 +20,9 @@ static weft_status backward(weft_op_call *c)
                       c->gout.dtype, c->gout.stride, c->gout.rank, c->gout.shape);
 }
 
-const weft_op weft__op_cast = {.size = sizeof(weft_op), .name = "cast",
-                               .attr_size = sizeof(weft_dtype), .shape = shape, .forward = forward,
+const weft_op weft__op_cast = {.size = sizeof(weft_op),
+                               .name = "cast",
+                               .attr_size = sizeof(weft_dtype),
+                               .shape = shape,
+                               .forward = forward,
                                .backward = backward};

@@ -31,12 +31,16 @@ void weft__tape_edge(weft_fabric *f)
 
 void weft_eval_begin(weft_fabric *f)
 {
+    if (f->shut)
+        return;
     if (f->tape->eval++ == 0)
         f->tape->eval_mark = weft__engine_mark(f);
 }
 
 void weft_eval_end(weft_fabric *f)
 {
+    if (f->shut)
+        return;
     if (f->tape->eval == 0)
         weft__stick(f, weft__fail(WEFT_ESTATE, "weft_eval_end without weft_eval_begin"));
     else
@@ -137,9 +141,9 @@ static weft_status inherit_reduction(const weft_op_call *c, weft__tensor *out, i
         if (x[i]->reduction != WEFT__NONE)
             r = x[i]->reduction;
         sum |= x[i]->reduction == WEFT__SUM;
-        other |= x[i]->reduction == WEFT__MEAN || (n > 1 && x[i]->view.numel == 1 &&
-                                                   x[i]->reduction == WEFT__NONE &&
-                                                   x[i]->wants_grad);
+        other |=
+            x[i]->reduction == WEFT__MEAN ||
+            (n > 1 && x[i]->view.numel == 1 && x[i]->reduction == WEFT__NONE && x[i]->wants_grad);
     }
     if (sum && other)
         return weft_op_fail(c, WEFT_EARG,
@@ -184,8 +188,11 @@ static weft_status record(weft_fabric *f, const weft_op_call *c, weft_tensor *co
     memcpy(n->saved, c->saved, sizeof n->saved);
     memcpy(n->attr, c->attr, c->op->attr_size);
     for (int i = 0; i < c->nin; i++)
-        n->in[i] = (weft__input){.view = c->in[i], .tensor = token[i], .segment = x[i]->segment,
-                                 .node = x[i]->node, .wants_grad = x[i]->wants_grad};
+        n->in[i] = (weft__input){.view = c->in[i],
+                                 .tensor = token[i],
+                                 .segment = x[i]->segment,
+                                 .node = x[i]->node,
+                                 .wants_grad = x[i]->wants_grad};
     out->node = (int64_t)f->tape->nodes - 1;
     out->wants_grad = true;
     return WEFT_OK;
@@ -197,8 +204,14 @@ static weft_status apply(weft_fabric *f, const weft_op *op, int n, weft_tensor *
     _Alignas(16) unsigned char copy[WEFT__ATTR];
     weft_tensor *token[WEFT_OP_INPUTS];
     weft__tensor *x[WEFT_OP_INPUTS] = {NULL}, *y;
-    weft_op_call c = {.op = op, .fabric = f, .device = f->device, .stream = f->stream,
-                      .k = f->device->ops->kernels, .attr = copy, .nin = n, .rows = op->rows};
+    weft_op_call c = {.op = op,
+                      .fabric = f,
+                      .device = f->device,
+                      .stream = f->stream,
+                      .k = f->device->ops->kernels,
+                      .attr = copy,
+                      .nin = n,
+                      .rows = op->rows};
     if (op->size != sizeof *op || !op->shape || (!op->forward && !op->view) || n < 1 ||
         n > WEFT_OP_INPUTS || op->attr_size > WEFT__ATTR)
         return weft__fail(WEFT_EARG, "weft_apply: the table of op %s is incomplete or too large",

@@ -9,7 +9,6 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
-#include <time.h>
 #include <unistd.h>
 
 #define CHUNK ((int64_t)8 << 20) /* the most bytes a pwrite is asked for */
@@ -94,28 +93,6 @@ weft_status weft__write_file(int dir, const char *where, const char *name, const
     weft__out o;
     weft_status s = weft__out_create(&o, dir, where, name, bytes);
     return s ? s : weft__out_close(&o, weft__out_write(&o, p, bytes, 0));
-}
-
-void weft__quiet_begin(weft__quiet *q)
-{
-    sigset_t set;
-    sigpending(&set);
-    q->pending = sigismember(&set, SIGXFSZ) == 1;
-    sigemptyset(&set);
-    sigaddset(&set, SIGXFSZ);
-    pthread_sigmask(SIG_BLOCK, &set, &q->old);
-}
-
-void weft__quiet_end(const weft__quiet *q)
-{
-    const struct timespec now = {0, 0};
-    sigset_t set;
-    sigemptyset(&set);
-    sigaddset(&set, SIGXFSZ);
-    /* One that was pending before is the program's own. */
-    while (!q->pending && (sigtimedwait(&set, NULL, &now) >= 0 || errno == EINTR))
-        ;
-    pthread_sigmask(SIG_SETMASK, &q->old, NULL);
 }
 
 weft_status weft__sync_directory(int dir, const char *where)

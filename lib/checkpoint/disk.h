@@ -1,7 +1,6 @@
 /* Files and directories through descriptors: every call's result counts. */
 #ifndef CHECKPOINT_DISK_H
 #define CHECKPOINT_DISK_H
-#include <signal.h>
 #include <stdbool.h>
 #include <weft/status.h>
 
@@ -21,14 +20,6 @@ weft_status weft__out_close(weft__out *o, weft_status s);
 /* All of it at once. */
 weft_status weft__write_file(int dir, const char *where, const char *name, const void *p,
                              int64_t bytes);
-
-/* SIGXFSZ kills by default; while it is blocked a file size limit is the error EFBIG. */
-typedef struct weft__quiet {
-    sigset_t old;
-    bool pending;
-} weft__quiet;
-void weft__quiet_begin(weft__quiet *q);
-void weft__quiet_end(const weft__quiet *q);
 
 /* Opens a file for reading: a plain file, no link. *size is its length. WEFT_EFORMAT if it is
  * missing or no plain file. */

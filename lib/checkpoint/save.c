@@ -9,10 +9,12 @@
 #include "core/alloc.h"
 #include "core/error.h"
 #include "core/log.h"
+#include "core/quiet.h"
 
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
+#include <sys/file.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -33,6 +35,16 @@ static weft_status open_parent(struct save *s)
     s->parent = open(s->dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     return s->parent < 0 ? weft__fail_errno(WEFT_EIO, "%s: cannot open the directory", s->dir)
                          : WEFT_OK;
+}
+
+/* One save at a time: what another run has not committed yet looks like what a crash left, and is
+ * removed. (A launcher that is killed leaves its ranks alive for a moment, perhaps in a save.) Where
+ * directories cannot be locked it goes on without. */
+static weft_status lock_parent(const struct save *s)
+{
+    if (flock(s->parent, LOCK_EX | LOCK_NB) && errno == EWOULDBLOCK)
+        return weft__fail(WEFT_EIO, "%s: another process is saving there at this moment", s->dir);
+    return WEFT_OK;
 }
 
 static weft_status list_items(struct save *s)
@@ -57,6 +69,8 @@ static weft_status look(struct save *s)
         mine = weft__make_directories(s->dir);
         if (!mine)
             mine = open_parent(s);
+        if (!mine)
+            mine = lock_parent(s);
         if (!mine)
             is_there = fstatat(s->parent, s->name, &st, AT_SYMLINK_NOFOLLOW) == 0;
     }

@@ -71,9 +71,10 @@ weft__part weft__enter(weft_fabric *f, weft__part part)
 void *weft__object_new(weft_fabric *f, weft__kind kind, size_t bytes,
                        void (*destroy)(weft__object *self))
 {
-    weft__object *o = weft__new(1, bytes), **end = &f->objects;
+    weft__object *o = f->shut ? NULL : weft__new(1, bytes), **end = &f->objects;
     if (!o) {
-        weft__stick(f, WEFT_ENOMEM);
+        if (!f->shut) /* else the error of weft_open has stuck */
+            weft__stick(f, WEFT_ENOMEM);
         return NULL;
     }
     while (*end)

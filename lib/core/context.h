@@ -42,11 +42,12 @@ struct weft_fabric {
     char host[64];
     int threads;
     uint64_t seed;
-    weft_dtype dtype; /* what WEFT_DEFAULT means */
-    int64_t step;     /* steps taken */
+    weft_dtype dtype;     /* what WEFT_DEFAULT means */
+    int64_t step;         /* steps taken */
     int64_t bucket_bytes; /* of gradients that are reduced together */
-    bool weigh;       /* a batch whose global rows are not known is in this step */
+    bool weigh;           /* a batch whose global rows are not known is in this step */
 
+    bool shut; /* weft_open failed: nothing can be made from it */
     weft__object *objects;
     struct weft_device *device;
     struct weft_stream *stream;

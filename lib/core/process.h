@@ -17,9 +17,9 @@ typedef struct weft__process_facts {
         weft_fabric *fabric; /* NULL: free */
         uint32_t generation; /* where the next tenant's tokens start */
     } fabric[WEFT__FABRICS];
-    int mpi_users;       /* fabrics open on an MPI that we initialised */
-    int mpi_ours;        /* 1: MPI_Init was ours, so MPI_Finalize is too */
-    int kernels_chosen;  /* 1: BLIS_ARCH_TYPE has been looked at */
+    int mpi_users;      /* fabrics open on an MPI that we initialised */
+    int mpi_ours;       /* 1: MPI_Init was ours, so MPI_Finalize is too */
+    int kernels_chosen; /* 1: BLIS_ARCH_TYPE has been looked at */
 } weft__process_facts;
 
 extern weft__process_facts weft__process;

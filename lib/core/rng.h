@@ -13,8 +13,7 @@ void weft__draw(uint64_t seed, uint64_t stream, uint64_t step, uint64_t block, u
 float weft__uniform_f32(uint64_t seed, uint64_t stream, uint64_t step, uint64_t i);
 double weft__uniform_f64(uint64_t seed, uint64_t stream, uint64_t step, uint64_t i);
 /* Number i of a stream, uniform in 0..n-1 without bias worth naming (n <= 2^32: below 2^-31). */
-uint64_t weft__uniform_below(uint64_t seed, uint64_t stream, uint64_t step, uint64_t i,
-                             uint64_t n);
+uint64_t weft__uniform_below(uint64_t seed, uint64_t stream, uint64_t step, uint64_t i, uint64_t n);
 /* A stream's number from its name. */
 uint64_t weft__stream_of(const char *name);
 #endif

@@ -26,21 +26,32 @@ void weft_state_leave(weft_visitor *v)
 
 weft_status weft_state_i64(weft_visitor *v, const char *name, int64_t *value)
 {
-    const weft_state_item item = {.name = name, .kind = WEFT_STATE_I64, .placement = WEFT_ROOT,
-                            .dtype = WEFT_I64, .values = value, .count = 1};
+    const weft_state_item item = {.name = name,
+                                  .kind = WEFT_STATE_I64,
+                                  .placement = WEFT_ROOT,
+                                  .dtype = WEFT_I64,
+                                  .values = value,
+                                  .count = 1};
     return v->item(v, &item);
 }
 
 weft_status weft_state_f64(weft_visitor *v, const char *name, double *value)
 {
-    const weft_state_item item = {.name = name, .kind = WEFT_STATE_F64, .placement = WEFT_ROOT,
-                            .dtype = WEFT_F64, .values = value, .count = 1};
+    const weft_state_item item = {.name = name,
+                                  .kind = WEFT_STATE_F64,
+                                  .placement = WEFT_ROOT,
+                                  .dtype = WEFT_F64,
+                                  .values = value,
+                                  .count = 1};
     return v->item(v, &item);
 }
 
 weft_status weft_state_text(weft_visitor *v, const char *name, char *text, size_t capacity)
 {
-    const weft_state_item item = {.name = name, .kind = WEFT_STATE_TEXT, .placement = WEFT_ROOT,
-                            .text = text, .capacity = capacity};
+    const weft_state_item item = {.name = name,
+                                  .kind = WEFT_STATE_TEXT,
+                                  .placement = WEFT_ROOT,
+                                  .text = text,
+                                  .capacity = capacity};
     return v->item(v, &item);
 }

@@ -167,6 +167,12 @@ bool weft__loader_next(weft_loader *l, weft_batch *b)
     return more;
 }
 
+void weft__loader_pass(weft_loader *l)
+{
+    weft__slot *unused;
+    weft__ring_take(&l->ring, &unused);
+}
+
 weft_status weft_rewind(weft_loader *l)
 {
     if (!l)

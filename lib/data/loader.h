@@ -9,6 +9,8 @@
 /* Fills *b with this rank's part of the next global batch as step tensors that carry their rows
  * (weft__set_rows). False at the end of the last epoch, or after an error has stuck. No edge. */
 bool weft__loader_next(weft_loader *l, weft_batch *b);
+/* Lets the next batch go by unread, also after an error has stuck. */
+void weft__loader_pass(weft_loader *l);
 /* True once weft_setup_loader has been called; and the call itself (WEFT_ESTATE the second time). */
 bool weft__loader_is_setup(const weft_loader *l);
 weft_status weft__loader_setup(weft_loader *l);

@@ -28,8 +28,11 @@ typedef struct weft__metrics weft__metrics; /* log.c */
 
 #define WEFT__EVERY 8 /* distinct n of weft_every that are remembered */
 
-typedef enum weft__nonfinite { WEFT__FINITE_OR_ERROR, WEFT__FINITE_OR_SKIP, WEFT__FINITE_OR_GO }
-weft__nonfinite;
+typedef enum weft__nonfinite {
+    WEFT__FINITE_OR_ERROR,
+    WEFT__FINITE_OR_SKIP,
+    WEFT__FINITE_OR_GO
+} weft__nonfinite;
 
 typedef struct weft__facade weft__facade;
 struct weft__facade {
@@ -48,7 +51,8 @@ struct weft__facade {
     weft_status agreed;  /* the error that all ranks know of */
     bool skip;           /* the last backward's gradients are to be skipped */
     bool differentiated; /* weft_backward was called since the edge */
-    bool pending;        /* gradients wait for weft_step */
+    bool window;         /* there are gradients that no weft_step has used yet */
+    bool postponed;      /* a save waits for the end of the window */
     struct {
         int64_t n, step;
     } every[WEFT__EVERY];
@@ -58,7 +62,8 @@ struct weft__facade {
     int64_t steps_taken;       /* likewise */
 
     weft__checkpoint checkpoint;
-    char *run; /* what weft_resume named */
+    char *run;        /* what weft_resume named */
+    char later[4096]; /* what the postponed save named; empty: something unfit */
     int64_t saved_step, loaded_step;
     weft__tracked *tracked;
     size_t ntracked, tracked_room;
@@ -76,6 +81,8 @@ void weft__settings_free(weft__settings *s);
 /* weft_open on the communicator with that Fortran handle. */
 weft_status weft__open_fortran(weft_fabric **f, int fortran_comm, const weft_open_options *o);
 
+/* True if weft_open succeeded on all ranks; else an error sticks. */
+bool weft__opened(weft_fabric *f);
 /* Makes what sticks on any rank stick on all, alike. @return it, or 0. Collective. */
 weft_status weft__agree_on_errors(weft_fabric *f);
 /* The step's edge. Collective. */
@@ -92,6 +99,8 @@ void weft__metrics_resume(weft_fabric *f);
 
 /* Everything that has state, by name. */
 weft_status weft__fabric_state(void *fabric, weft_visitor *v);
+/* The save that waited for the end of the accumulation window, if any. Collective. */
+void weft__late_save(weft_fabric *f);
 /* The final save of weft_close. Collective. */
 weft_status weft__final_save(weft_fabric *f);
 void weft__tracked_free(weft_fabric *f);

@@ -1,12 +1,17 @@
-/* The step and its edge: what a training loop calls. */
+/* The step's edge: where ranks agree, the last step's tensors go, and the next batch comes. */
+#include "autograd/tape.h"
 #include "data/loader.h"
-#include "device/device.h"
 #include "fabric/facade.h"
-#include "optim/optimizer.h"
 
-#include <math.h>
-#include <stdio.h>
-#include <weft/autograd.h>
+bool weft__opened(weft_fabric *f)
+{
+    if (f->facade && f->facade->whole)
+        return true;
+    weft__fail(WEFT_ESTATE,
+               "the fabric is not open: weft_open failed, or returned WEFT_RELAUNCHED");
+    weft__stick(f, WEFT_ESTATE); /* after an error of weft_open, that one stays */
+    return false;
+}
 
 weft_status weft__agree_on_errors(weft_fabric *f)
 {
@@ -27,8 +32,10 @@ weft_status weft__edge(weft_fabric *f)
     weft__facade *p = f->facade;
     if (!p->agreed && !p->differentiated)
         weft__agree_on_errors(f);
-    if (!p->agreed)
+    if (!p->agreed) {
         weft__metrics_flush(f, false);
+        weft__late_save(f);
+    }
     weft__metrics_progress(f);
     weft__tape_edge(f);
     weft_status s = weft__engine_edge(f);
@@ -40,6 +47,8 @@ weft_status weft__edge(weft_fabric *f)
 
 weft_status weft_step_end(weft_fabric *f)
 {
+    if (!weft__opened(f))
+        return weft__stuck(f);
     weft__part part = weft__enter(f, WEFT__OTHER);
     weft_status s = weft__edge(f);
     weft__enter(f, part == WEFT__OTHER ? WEFT__FORWARD : part);
@@ -59,20 +68,6 @@ static bool at_end(const weft_loader *l)
     return weft_loader_position(l) >= weft_loader_batches(l) * weft_loader_epochs(l);
 }
 
-/* A rank where an error has stuck since the last backward hands out nothing, but its loader moves
- * on: after weft_clear all ranks are at the same batch. */
-static void pass_over(weft_fabric *f, weft_loader *l)
-{
-    weft_batch unused;
-    char text[sizeof f->error.text];
-    weft_status code = weft__stuck(f);
-    snprintf(text, sizeof text, "%s", f->error.text);
-    weft__sticky_clear(&f->error);
-    weft__loader_next(l, &unused);
-    weft__sticky_clear(&f->error);
-    weft__sticky_set(&f->error, code, text);
-}
-
 bool weft_next(weft_loader *l, weft_batch *b)
 {
     *b = (weft_batch){0};
@@ -90,7 +85,7 @@ bool weft_next(weft_loader *l, weft_batch *b)
         return false;
     weft__enter(f, WEFT__DATA);
     if (weft__stuck(f))
-        pass_over(f, l);
+        weft__loader_pass(l); /* after weft_clear all ranks are at the same batch */
     else
         more = weft__loader_next(l, b);
     weft__enter(f, more ? WEFT__FORWARD : WEFT__OTHER);
@@ -101,188 +96,16 @@ bool weft_next(weft_loader *l, weft_batch *b)
     return true;
 }
 
-/* This rank's share of the gradient: gradients are sums over ranks. */
-static weft_status seed_of(weft_fabric *f, weft_tensor *loss, double global, double *seed)
-{
-    weft_fabric *home = NULL;
-    const weft__tensor *t = weft__tensor_at(loss, &home);
-    if (!t || home != f)
-        return t ? weft__fail(WEFT_EHANDLE, "weft_backward: the loss belongs to another fabric")
-                 : WEFT_EHANDLE;
-    if (!t->rows.batch)
-        *seed = 1.0 / f->world;
-    else if (t->reduction == WEFT__SUM)
-        *seed = t->rows.local ? 1 : 0;
-    else if (t->rows.global > 0 || global > 0)
-        *seed = (double)t->rows.local / (t->rows.global > 0 ? (double)t->rows.global : global);
-    else
-        *seed = 0;
-    return WEFT_OK;
-}
-
-/* Rows of all ranks, where a batch did not say. */
-static weft_status weigh(weft_fabric *f, weft_tensor *loss, double *global)
-{
-    const weft__tensor *t = weft__stuck(f) ? NULL : weft__tensor_at(loss, NULL);
-    *global = t && t->rows.batch ? (double)t->rows.local : 0;
-    return weft__all_reduce(f->comm, "rows of the batch", global, 1, WEFT_F64, WEFT_REDUCE_SUM);
-}
-
-static weft_status differentiate(weft_fabric *f, weft_tensor *loss)
-{
-    weft__facade *p = f->facade;
-    double global = 0, seed = 0;
-    /* First, on every rank: also one that fails below takes part in the schedule from its start. */
-    WEFT_TRY(p->strategy->ops->begin(p->strategy));
-    if (f->weigh)
-        WEFT_TRY(weigh(f, loss, &global));
-    if (!loss && !weft__stuck(f))
-        return weft__fail(WEFT_EARG, "weft_backward: the loss is NULL and no error has stuck");
-    if (weft__stuck(f))
-        return WEFT_OK;
-    WEFT_TRY(seed_of(f, loss, global, &seed));
-    return weft__tape_backward(f, loss, seed);
-}
-
-static weft_status count_nonfinite(weft_fabric *f, int64_t *count)
-{
-    const weft__strategy *s = f->facade->strategy;
-    weft_dev flag;
-    WEFT_TRY(weft__scratch(f, sizeof *count, &flag));
-    WEFT_TRY(f->device->ops->zero(f->stream, flag, sizeof *count));
-    for (size_t i = 0; i < s->flats; i++)
-        WEFT_TRY(f->device->ops->kernels->nonfinite(f->stream, flag, s->flat[i]->plane[WEFT__GRAD],
-                                                    s->flat[i]->elements, s->flat[i]->dtype));
-    return f->device->ops->download(f->stream, count, flag, sizeof *count);
-}
-
-/* All ranks hold the same sums and come to the same decision; who caused it is found together. */
-static weft_status judge_values(weft_fabric *f, weft_tensor *loss)
-{
-    weft__facade *p = f->facade;
-    int64_t bad = 0;
-    p->skip = false;
-    if (p->nonfinite == WEFT__FINITE_OR_GO)
-        return WEFT_OK;
-    WEFT_TRY(count_nonfinite(f, &bad));
-    if (!bad)
-        return WEFT_OK;
-    double value = weft_item(loss);
-    if (p->nonfinite == WEFT__FINITE_OR_SKIP) {
-        p->skip = true;
-        return WEFT_OK;
-    }
-    const weft__tensor *t = weft__tensor_at(loss, NULL);
-    bool empty = t && t->rows.batch && !t->rows.local; /* the mean of no rows is NaN */
-    weft_status mine = isfinite(value) || empty ? WEFT_OK : WEFT_ENONFINITE;
-    char text[WEFT__TEXT];
-    snprintf(text, sizeof text,
-             "rank %d on %s: the loss is %g at step %lld; parameters are as before. Lower the "
-             "learning rate, look at the data, or open with nonfinite=skip",
-             f->rank, f->host, value, (long long)f->step);
-    WEFT_TRY(weft__agree(f->comm, "non-finite", mine, text));
-    return weft__fail(WEFT_ENONFINITE,
-                      "a gradient is not finite at step %lld although the loss is; parameters are "
-                      "as before. Lower the learning rate, or open with nonfinite=skip",
-                      (long long)f->step);
-}
-
-static weft_status backward(weft_fabric *f, weft_tensor *loss)
-{
-    weft__facade *p = f->facade;
-    bool failed = false;
-    weft_status s = differentiate(f, loss);
-    if (s < 0 && !weft__stuck(f))
-        weft__stick(f, s);
-    s = p->strategy->ops->end(p->strategy, weft__stuck(f), &failed);
-    if (s < 0 && !weft__stuck(f))
-        weft__stick(f, s);
-    p->differentiated = p->pending = true;
-    if (f->comm->lost)
-        return p->agreed = weft__stuck(f) ? weft__stuck(f) : WEFT_EPEER;
-    if (failed)
-        return weft__agree_on_errors(f);
-    s = judge_values(f, loss);
-    if (s < 0)
-        weft__sticky_set(&f->error, s, weft__why());
-    if (s == WEFT_ENONFINITE || f->comm->lost) /* else this rank's own: it counts at the edge */
-        p->agreed = s;
-    return s;
-}
-
-weft_status weft_backward(weft_fabric *f, weft_tensor *loss)
-{
-    if (f->facade->agreed)
-        return f->facade->agreed;
-    weft__part part = weft__enter(f, WEFT__BACKWARD);
-    weft_status s = backward(f, loss);
-    weft__enter(f, part);
-    return s;
-}
-
-weft_status weft_zero_grad(weft_optimizer *o)
-{
-    if (!o)
-        return WEFT_EARG;
-    for (int i = 0; i < o->module->flats; i++)
-        for (int k = 0; k < o->module->flat[i]->nsegments; k++)
-            o->module->flat[i]->segment[k]->grad = WEFT__GRAD_EMPTY;
-    return WEFT_OK;
-}
-
-static weft_status update(weft_fabric *f, weft_optimizer *o)
-{
-    weft__strategy *s = f->facade->strategy;
-    for (int i = 0; i < o->module->flats; i++) {
-        weft__flat *flat = o->module->flat[i];
-        int64_t first = 0, count = flat->elements;
-        if (!flat->trainable)
-            continue;
-        if (s->ops->range)
-            s->ops->range(s, flat, &first, &count);
-        WEFT_TRY(weft__optim_update(o, flat, first, count));
-        if (s->ops->stepped)
-            WEFT_TRY(s->ops->stepped(s, flat));
-    }
-    o->steps++;
-    return WEFT_OK;
-}
-
-static weft_status step(weft_fabric *f, weft_optimizer *o)
-{
-    weft__facade *p = f->facade;
-    if (p->agreed)
-        return p->agreed;
-    if (!o->setup)
-        return weft__stick(f, weft__fail(WEFT_ESTATE, "weft_step: the optimizer was not set up; "
-                                                      "call weft_setup before the loop"));
-    if (!p->pending)
-        return weft__stick(f, weft__fail(WEFT_ESTATE, "weft_step without weft_backward"));
-    weft_status s = p->skip ? WEFT_SKIPPED : update(f, o);
-    f->step++; /* also on a rank where it failed: ranks count alike */
-    return s < 0 ? weft__stick(f, s) : s;
-}
-
-weft_status weft_step(weft_optimizer *o)
-{
-    if (!o)
-        return WEFT_EARG;
-    weft_fabric *f = o->object.fabric;
-    weft__part part = weft__enter(f, WEFT__OPTIMIZER);
-    weft_status s = step(f, o);
-    weft__enter(f, part == WEFT__FORWARD ? WEFT__OTHER : part);
-    return s;
-}
-
 weft_status weft_clear(weft_fabric *f)
 {
     weft__facade *p = f->facade;
-    if (!f->comm || f->comm->lost)
+    if (!weft__opened(f) || f->comm->lost)
         return WEFT_EPEER;
     weft__sticky_clear(&f->error);
     f->noted[0] = '\0';
     p->agreed = WEFT_OK;
-    p->pending = p->skip = false;
+    p->window = p->skip = false;
+    weft__strategy_forget(p->strategy);
     weft_status s = weft__barrier(f->comm, "clear");
     return s < 0 ? weft__stick(f, s) : WEFT_OK;
 }
@@ -291,7 +114,7 @@ bool weft_every(weft_fabric *f, int64_t n)
 {
     weft__facade *p = f->facade;
     int slot = 0;
-    if (n < 1 || f->step == 0 || f->step % n != 0 || f->step == p->loaded_step)
+    if (!p || n < 1 || f->step == 0 || f->step % n != 0 || f->step == p->loaded_step)
         return false;
     while (slot < WEFT__EVERY - 1 && p->every[slot].n && p->every[slot].n != n)
         slot++;

@@ -156,8 +156,11 @@ static weft_status keep(weft_fabric *f, int c, const weft__tensor *t, row *r)
 
 weft_status weft_log(weft_fabric *f, const char *name, weft_tensor *value)
 {
-    weft__metrics *m = f->facade->metrics;
+    weft__metrics *m;
     int c;
+    if (!weft__opened(f))
+        return weft__stuck(f);
+    m = f->facade->metrics;
     weft_status s = column(m, name, &c);
     row *r = s ? NULL : current(f);
     if (s)
@@ -174,6 +177,8 @@ weft_status weft_log(weft_fabric *f, const char *name, weft_tensor *value)
 weft_status weft_log_value(weft_fabric *f, const char *name, double value)
 {
     int c;
+    if (!weft__opened(f))
+        return weft__stuck(f);
     weft_status s = column(f->facade->metrics, name, &c);
     if (s)
         return complain(f, s);
@@ -196,6 +201,8 @@ weft_status weft_log_timing(weft_fabric *f)
                 {WEFT__BACKWARD, "time/backward"},
                 {WEFT__COMMUNICATION, "time/communication"},
                 {WEFT__OPTIMIZER, "time/optimizer"}};
+    if (!weft__opened(f))
+        return weft__stuck(f);
     weft__metrics *m = f->facade->metrics;
     int64_t steps = f->step - m->timing_step;
     weft__enter(f, f->part); /* brings the clock up to now */
@@ -277,8 +284,9 @@ static weft_status combine(weft_fabric *f)
     bool same = true;
     WEFT_TRY(alike(f, &same));
     if (!same)
-        return weft__fail(WEFT_ECONFIG, "weft_log: ranks logged different metrics; call it on all "
-                                        "ranks alike. The values since step %lld are left out",
+        return weft__fail(WEFT_ECONFIG,
+                          "weft_log: ranks logged different metrics; call it on all "
+                          "ranks alike. The values since step %lld are left out",
                           (long long)m->row[0].step);
     if (!m->rows)
         return WEFT_OK;

@@ -20,7 +20,10 @@
 /* Stands for a fabric when there is no memory for one, so that weft_close can say so. */
 static weft_fabric no_memory = {
     .error = {.state = 2, .code = WEFT_ENOMEM, .text = "no memory for a fabric"},
-    .world = 1, .local_size = 1, .nodes = 1};
+    .world = 1,
+    .local_size = 1,
+    .nodes = 1,
+    .shut = true};
 
 static weft_fabric *blank(void)
 {
@@ -55,7 +58,7 @@ static weft_status read_settings(weft_fabric *f, const weft_open_options *code, 
         return WEFT_EARG;
     p->nonfinite = (weft__nonfinite)i;
     f->seed = o->seed;
-    f->bucket_bytes = (int64_t)(o->bucket_mb ? o->bucket_mb : 25) << 20;
+    f->bucket_bytes = (int64_t)(o->bucket_mb ? o->bucket_mb : 25) * (1 << 20);
     o->log_every = o->log_every ? o->log_every : 10;
     o->keep = o->keep ? o->keep : 3;
     return o->num_nodes >= 0 && o->threads >= 0 && o->log_every > 0 && o->timeout > 0 &&
@@ -82,8 +85,9 @@ static weft_status relaunch(weft_fabric *f, int devices)
     if (devices < 2 || e->launcher != WEFT__LAUNCHER_NONE || e->relaunched || weft__mpi_is_up())
         return WEFT_OK;
     if (f->facade->settings.o.num_nodes > 1)
-        return weft__fail(WEFT_ECONFIG, "num_nodes=%d cannot be started from here; use srun or "
-                                        "mpirun with a host list",
+        return weft__fail(WEFT_ECONFIG,
+                          "num_nodes=%d cannot be started from here; use srun or "
+                          "mpirun with a host list",
                           f->facade->settings.o.num_nodes);
     int threads = weft__environ_threads(e, devices, f->facade->settings.o.threads);
     return weft__relaunch(devices, threads, &f->facade->exit_status);
@@ -114,8 +118,7 @@ static weft_status join(weft_fabric *f, const int *fortran_comm, int devices)
     WEFT_TRY(weft__comm_mpi(&f->comm, world, p->settings.o.timeout, &p->is_world));
     f->rank = f->comm->rank;
     f->world = f->comm->world;
-    WEFT_TRY(weft__mpi_topology(f->comm, &f->local_rank, &f->local_size, &f->node_rank,
-                                &f->nodes));
+    WEFT_TRY(weft__mpi_topology(f->comm, &f->local_rank, &f->local_size, &f->node_rank, &f->nodes));
     return p->is_world ? weft__environ_check(&p->environ, f->world, f->nodes, f->local_size,
                                              devices, p->settings.o.num_nodes)
                        : WEFT_OK;
@@ -159,8 +162,12 @@ static weft_status build(weft_fabric *f)
     WEFT_TRY(weft__strategy_open(&p->strategy, f, o->strategy));
     f->tape->hooks = weft__strategy_hooks(p->strategy);
     WEFT_TRY(weft__metrics_open(f));
-    p->checkpoint = (weft__checkpoint){.comm = f->comm, .device = f->device, .stream = f->stream,
-                                       .state = weft__fabric_state, .self = f, .host = f->host,
+    p->checkpoint = (weft__checkpoint){.comm = f->comm,
+                                       .device = f->device,
+                                       .stream = f->stream,
+                                       .state = weft__fabric_state,
+                                       .self = f,
+                                       .host = f->host,
                                        .keep = o->keep};
     return WEFT_OK;
 }
@@ -208,14 +215,14 @@ static weft_status open_all(weft_fabric *f, const int *fortran_comm, const weft_
     return WEFT_OK;
 }
 
-static weft_status opened(weft_fabric **out, const int *fortran_comm,
-                          const weft_open_options *code, const char *text, int *argc,
-                          char ***argv)
+static weft_status opened(weft_fabric **out, const int *fortran_comm, const weft_open_options *code,
+                          const char *text, int *argc, char ***argv)
 {
     weft_fabric *f = *out = blank();
     if (f == &no_memory)
         return WEFT_ENOMEM;
     weft_status s = open_all(f, fortran_comm, code, text, argc, argv);
+    f->shut = s != WEFT_OK;
     return s < 0 ? weft__stick(f, s) : s;
 }
 

@@ -19,12 +19,10 @@ static const struct {
     double lo, hi;
 } option[] = {
 #define AT(member) #member, offsetof(weft_open_options, member)
-    {AT(accelerator), TEXT, 0, 0},     {AT(strategy), TEXT, 0, 0},
-    {AT(devices), TEXT, 0, 0},         {AT(num_nodes), INT, 1, 1e6},
-    {AT(precision), TEXT, 0, 0},       {AT(nonfinite), TEXT, 0, 0},
-    {AT(seed), SEED, 0, 0},            {AT(threads), INT, 1, 4096},
-    {AT(log_every), INT, 1, 1e9},      {AT(timeout), REAL, 0.001, 1e9},
-    {AT(bucket_mb), INT, 1, 65536},    {AT(keep), INT, 1, 1e6},
+    {AT(accelerator), TEXT, 0, 0},   {AT(strategy), TEXT, 0, 0},     {AT(devices), TEXT, 0, 0},
+    {AT(num_nodes), INT, 1, 1e6},    {AT(precision), TEXT, 0, 0},    {AT(nonfinite), TEXT, 0, 0},
+    {AT(seed), SEED, 0, 0},          {AT(threads), INT, 1, 4096},    {AT(log_every), INT, 1, 1e9},
+    {AT(timeout), REAL, 0.001, 1e9}, {AT(bucket_mb), INT, 1, 65536}, {AT(keep), INT, 1, 1e6},
 #undef AT
 };
 
@@ -61,8 +59,8 @@ static weft_status set(weft_open_options *o, int i, const char *what, const char
         WEFT_TRY(weft__parse_int(what, value, 0, INT64_MAX, &whole));
         *(uint64_t *)(void *)at = (uint64_t)whole;
     } else {
-        WEFT_TRY(weft__parse_int(what, value, (int64_t)option[i].lo, (int64_t)option[i].hi,
-                                 &whole));
+        WEFT_TRY(
+            weft__parse_int(what, value, (int64_t)option[i].lo, (int64_t)option[i].hi, &whole));
         *(int *)(void *)at = (int)whole;
     }
     return WEFT_OK;
@@ -121,10 +119,10 @@ static void warn_of_strangers(void)
         snprintf(name, sizeof name, "%.*s", (int)(n < sizeof name ? n : 0), *e);
         for (int i = 0; i < OPTIONS + OTHERS; i++)
             ours |= strcmp(name, known[i]) == 0;
-        const char *near = ours ? NULL : weft__nearest(name, known, OPTIONS + OTHERS);
-        if (near)
-            weft__say(WEFT_LOG_WARNING, "the variable %s is not known; did you mean %s?", name,
-                      near);
+        for (int i = 0; i < OPTIONS + OTHERS && !ours; i++)
+            if (weft__distance(name, known[i]) <= 2)
+                weft__say(WEFT_LOG_WARNING, "the variable %s is not known; did you mean %s?", name,
+                          known[i]);
     }
 }
 

@@ -99,6 +99,8 @@ weft_logger *weft_logger_at(const weft_fabric *f, int i)
 
 weft_status weft_sum_over_ranks(weft_fabric *f, double *values, int64_t n)
 {
+    if (!weft__opened(f))
+        return weft__stuck(f);
     double *sum = weft__new((size_t)(n > 0 ? n : 0), sizeof *sum);
     weft_status s;
     if (!sum)
@@ -108,12 +110,13 @@ weft_status weft_sum_over_ranks(weft_fabric *f, double *values, int64_t n)
                                   values ? "an address" : "NULL"));
     s = weft__agree_on_errors(f);
     if (s >= 0) {
-        memcpy(sum, values, (size_t)n * sizeof *sum);
+        for (int64_t i = 0; i < n; i++)
+            sum[i] = values[i];
         s = weft__all_reduce(f->comm, "sum", sum, n, WEFT_F64, WEFT_REDUCE_SUM);
     }
-    if (s >= 0)
-        memcpy(values, sum, (size_t)n * sizeof *sum);
-    else
+    for (int64_t i = 0; s >= 0 && i < n; i++)
+        values[i] = sum[i];
+    if (s < 0)
         weft__stick(f, s);
     weft__free(sum);
     return s;
@@ -121,6 +124,8 @@ weft_status weft_sum_over_ranks(weft_fabric *f, double *values, int64_t n)
 
 weft_status weft_barrier(weft_fabric *f)
 {
+    if (!weft__opened(f))
+        return weft__stuck(f);
     weft_status s = weft__barrier(f->comm, "barrier");
     return s < 0 ? weft__stick(f, s) : WEFT_OK;
 }
@@ -129,7 +134,9 @@ weft_timing weft_timing_take(weft_fabric *f)
 {
     weft__facade *p = f->facade;
     double d[WEFT__PARTS];
-    weft_timing t;
+    weft_timing t = {0};
+    if (!weft__opened(f))
+        return t;
     weft__enter(f, f->part); /* brings the clock up to now */
     t.step = 0;
     for (int i = 0; i < WEFT__PARTS; i++) {
@@ -149,7 +156,10 @@ weft_timing weft_timing_take(weft_fabric *f)
 
 weft_traffic weft_traffic_count(const weft_fabric *f)
 {
-    weft_traffic t = f->facade->strategy->traffic;
+    weft_traffic t = {0};
+    if (f->shut)
+        return t;
+    t = f->facade->strategy->traffic;
     t.collectives = (int64_t)f->comm->sequence;
     return t;
 }

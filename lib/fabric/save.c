@@ -40,9 +40,12 @@ static weft_status tracked_state(void *fabric, weft_visitor *v)
     weft_fabric *f = fabric;
     for (size_t i = 0; i < f->facade->ntracked; i++) {
         const weft__tracked *t = &f->facade->tracked[i];
-        weft_state_item item = {.name = t->name, .placement = WEFT_ROOT, .dtype = t->dtype,
+        weft_state_item item = {.name = t->name,
+                                .placement = WEFT_ROOT,
+                                .dtype = t->dtype,
                                 .kind = t->dtype == WEFT_F64 ? WEFT_STATE_F64 : WEFT_STATE_I64,
-                                .values = t->values, .count = t->n};
+                                .values = t->values,
+                                .count = t->n};
         WEFT_TRY(v->item(v, &item));
     }
     return WEFT_OK;
@@ -73,12 +76,12 @@ weft_status weft__fabric_state(void *fabric, weft_visitor *v)
     return scoped(v, "tracked", 0, tracked_state, f);
 }
 
-/* A failure that all ranks share is said by one. */
+/* A failure that all ranks share is said by one; whose it was stands in the message. */
 static weft_status shared_note(weft_fabric *f, weft_status s)
 {
-    if (f->rank == 0)
-        return weft__note(f, s);
     snprintf(f->noted, sizeof f->noted, "%s", weft__why());
+    if (f->rank == 0)
+        weft__say(WEFT_LOG_WARNING, "%s", f->noted);
     return s;
 }
 
@@ -88,7 +91,7 @@ static weft_status save(weft_fabric *f, const char *dir)
     weft_status s = weft__agree(f->comm, "save", weft__stuck(f), f->error.text);
     if (s < 0)
         return weft__fail(s, "nothing is saved after an error: %.400s", weft__why());
-    s = dir ? WEFT_OK : weft__fail(WEFT_EARG, "weft_save: the directory is NULL");
+    s = dir ? WEFT_OK : weft__fail(WEFT_EARG, "weft_save: the directory is NULL or too long");
     WEFT_TRY(weft__agree(f->comm, "save", s, ""));
     weft__metrics_flush(f, true);
     WEFT_TRY(weft__checkpoint_save(&p->checkpoint, dir, f->step));
@@ -96,20 +99,41 @@ static weft_status save(weft_fabric *f, const char *dir)
     return WEFT_OK;
 }
 
+static weft_status postpone(weft_fabric *f, const char *dir)
+{
+    weft__facade *p = f->facade;
+    p->postponed = true; /* also with an unfit name: the save itself is collective, and says so */
+    p->later[0] = '\0';
+    if (dir && strlen(dir) < sizeof p->later)
+        snprintf(p->later, sizeof p->later, "%s", dir);
+    return WEFT_POSTPONED;
+}
+
 weft_status weft_save(weft_fabric *f, const char *dir)
 {
-    if (!f || !f->comm || f->comm->lost)
-        return WEFT_EARG;
+    if (!weft__opened(f) || f->comm->lost)
+        return weft__stuck(f);
+    if (f->facade->window && !f->facade->agreed)
+        return postpone(f, dir);
     weft__part part = weft__enter(f, WEFT__OTHER);
     weft_status s = save(f, dir);
     weft__enter(f, part);
     return s < 0 ? shared_note(f, s) : WEFT_OK;
 }
 
+void weft__late_save(weft_fabric *f)
+{
+    weft__facade *p = f->facade;
+    if (!p->postponed || p->window)
+        return;
+    p->postponed = false;
+    weft_save(f, p->later[0] ? p->later : NULL);
+}
+
 weft_status weft_save_async(weft_fabric *f, const char *dir)
 {
     weft_status s = weft_save(f, dir);
-    if (s < 0)
+    if (s != WEFT_OK)
         return s;
     if (!f->facade->said_synchronous && f->rank == 0)
         weft__say(WEFT_LOG_INFO, "weft_save_async saves at once in this version");
@@ -119,7 +143,8 @@ weft_status weft_save_async(weft_fabric *f, const char *dir)
 
 weft_status weft__final_save(weft_fabric *f)
 {
-    const weft__facade *p = f->facade;
+    weft__facade *p = f->facade;
+    p->window = false; /* no step comes that could end it */
     return p->run && f->step > p->saved_step && f->step > 0 ? weft_save(f, p->run) : WEFT_OK;
 }
 
@@ -154,6 +179,8 @@ static weft_status named(weft_fabric *f, const char *call, const char *dir, cons
 weft_status weft_resume(weft_fabric *f, const char *dir)
 {
     int64_t step = -1;
+    if (!weft__opened(f))
+        return weft__stuck(f);
     weft__free(f->facade->run);
     f->facade->run = dir ? weft__strdup(dir) : NULL;
     weft_status s = named(f, "weft_resume", dir, f->facade->run);
@@ -169,6 +196,8 @@ weft_status weft_resume(weft_fabric *f, const char *dir)
 weft_status weft_load(weft_fabric *f, const char *checkpoint)
 {
     int64_t step = -1;
+    if (!weft__opened(f))
+        return weft__stuck(f);
     WEFT_TRY(named(f, "weft_load", checkpoint, checkpoint));
     weft_status s = weft__checkpoint_load(&f->facade->checkpoint, checkpoint, &step);
     return end_load(f, s, step, checkpoint);
@@ -177,6 +206,8 @@ weft_status weft_load(weft_fabric *f, const char *checkpoint)
 static weft_status track(weft_fabric *f, const char *name, void *values, int64_t n, weft_dtype t)
 {
     weft__facade *p = f->facade;
+    if (!weft__opened(f))
+        return WEFT_ESTATE;
     if (!name || !*name || strchr(name, '/') || !values || n < 1)
         return weft__fail(WEFT_EARG, "weft_track: a name without '/', an address and at least one "
                                      "value are needed");
@@ -187,8 +218,7 @@ static weft_status track(weft_fabric *f, const char *name, void *values, int64_t
     char *copy = weft__strdup(name);
     if (!copy)
         return WEFT_ENOMEM;
-    p->tracked[p->ntracked++] =
-        (weft__tracked){.name = copy, .values = values, .n = n, .dtype = t};
+    p->tracked[p->ntracked++] = (weft__tracked){.name = copy, .values = values, .n = n, .dtype = t};
     return WEFT_OK;
 }
 

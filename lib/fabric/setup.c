@@ -35,6 +35,8 @@ static weft_status spread(weft_fabric *f, weft_module *m)
 
 weft_status weft_setup_module(weft_fabric *f, weft_module *m)
 {
+    if (!weft__opened(f))
+        return weft__stuck(f);
     char digest[64] = "";
     weft_status s = weft__stuck(f) ? weft__stuck(f) : prepare(m);
     if (!s)
@@ -63,6 +65,8 @@ static weft_status moments(weft_fabric *f, weft_optimizer *o)
 
 weft_status weft_setup_optimizer(weft_fabric *f, weft_optimizer *o)
 {
+    if (!weft__opened(f))
+        return weft__stuck(f);
     weft_status s = weft__stuck(f) ? weft__stuck(f) : moments(f, o);
     return together(f, s);
 }
@@ -75,6 +79,8 @@ weft_status weft_setup(weft_fabric *f, weft_module *m, weft_optimizer *o)
 
 weft_status weft_setup_loader(weft_fabric *f, weft_loader *l)
 {
+    if (!weft__opened(f))
+        return weft__stuck(f);
     char text[128] = "";
     weft_status s = weft__stuck(f);
     if (!s && !l)

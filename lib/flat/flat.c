@@ -8,8 +8,8 @@
 #include <stdio.h>
 #include <string.h>
 
-#define ALIGN 64                         /* bytes; every segment starts on it */
-#define EARLY ((int64_t)1 << 20)         /* bytes of the first bucket */
+#define ALIGN 64                 /* bytes; every segment starts on it */
+#define EARLY ((int64_t)1 << 20) /* bytes of the first bucket */
 
 static int64_t round_up(int64_t n, int64_t to)
 {
@@ -28,8 +28,8 @@ size_t weft__flat_bytes(const weft__flat *flat)
 
 weft_view weft__segment_view(const weft__segment *s, weft__plane plane)
 {
-    weft_view v = {.data = weft__flat_at(s->flat, plane, s->first), .dtype = s->flat->dtype,
-                   .rank = s->rank};
+    weft_view v = {
+        .data = weft__flat_at(s->flat, plane, s->first), .dtype = s->flat->dtype, .rank = s->rank};
     memcpy(v.shape, s->shape, sizeof v.shape);
     weft__view_pack(&v);
     return v;
@@ -113,8 +113,7 @@ weft_status weft__flat_new(weft_fabric *f, weft__segment *const *segment, int n,
     weft__flat *flat = weft__new(1, sizeof *flat);
     weft_status s = flat ? WEFT_OK : WEFT_ENOMEM;
     if (!s) {
-        *flat = (weft__flat){
-            .fabric = f, .dtype = dtype, .trainable = trainable, .nsegments = n};
+        *flat = (weft__flat){.fabric = f, .dtype = dtype, .trainable = trainable, .nsegments = n};
         flat->segment = weft__new((size_t)n, sizeof *flat->segment);
         flat->bucket = weft__new((size_t)n + 1, sizeof *flat->bucket);
         s = flat->segment && flat->bucket ? WEFT_OK : WEFT_ENOMEM;

@@ -19,9 +19,9 @@ typedef enum weft__plane {
 
 /* What a segment's part of the gradient plane holds. */
 typedef enum weft__grad_state {
-    WEFT__GRAD_EMPTY,   /* nothing: the next contribution overwrites */
-    WEFT__GRAD_LOCAL,   /* this rank's sum */
-    WEFT__GRAD_REDUCED  /* all ranks' sum */
+    WEFT__GRAD_EMPTY,  /* nothing: the next contribution overwrites */
+    WEFT__GRAD_LOCAL,  /* this rank's sum */
+    WEFT__GRAD_REDUCED /* all ranks' sum */
 } weft__grad_state;
 
 typedef struct weft__flat weft__flat;

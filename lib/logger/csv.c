@@ -7,6 +7,7 @@
  * renames, so that at any moment there is a file with whole rows under the name. */
 #include "core/alloc.h"
 #include "core/log.h"
+#include "core/quiet.h"
 #include "logger/logger.h"
 
 #include <errno.h>
@@ -312,9 +313,8 @@ static weft_status append(struct csv *c, const char *text, size_t n)
     return WEFT_OK;
 }
 
-static weft_status record(void *self, const weft_record *r)
+static weft_status write_row(struct csv *c, const weft_record *r)
 {
-    struct csv *c = self;
     if (!c->begun)
         WEFT_TRY(begin(c));
     WEFT_TRY(place(c, r));
@@ -330,6 +330,15 @@ static weft_status record(void *self, const weft_record *r)
     }
     c->row[n++] = '\n';
     return append(c, c->row, n);
+}
+
+static weft_status record(void *self, const weft_record *r)
+{
+    weft__quiet quiet;
+    weft__quiet_begin(&quiet);
+    weft_status s = write_row(self, r);
+    weft__quiet_end(&quiet);
+    return s;
 }
 
 /* Touches nothing yet: only a new row makes the old ones beyond the step wrong. */

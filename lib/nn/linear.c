@@ -25,8 +25,8 @@ static weft_tensor *fused(weft_module *m, void *self, weft_tensor *x, weft_modul
     return next->ops == &weft__relu_module ? weft_linear_relu(x, l->weight, l->bias) : NULL;
 }
 
-static const weft_module_ops ops = {.size = sizeof ops, .name = "linear", .forward = forward,
-                                    .fused = fused};
+static const weft_module_ops ops = {
+    .size = sizeof ops, .name = "linear", .forward = forward, .fused = fused};
 
 static weft_module *make(weft_fabric *f, int64_t in, int64_t out, bool bias)
 {

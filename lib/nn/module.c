@@ -34,8 +34,9 @@ weft_module *weft_module_new(weft_fabric *f, const weft_module_ops *ops, const v
                              size_t bytes)
 {
     if (ops->size != sizeof *ops || !ops->forward)
-        return stuck(f, weft__fail(WEFT_EARG, "the table of module %s is incomplete: forward is "
-                                              "required",
+        return stuck(f, weft__fail(WEFT_EARG,
+                                   "the table of module %s is incomplete: forward is "
+                                   "required",
                                    ops->name ? ops->name : "?"));
     weft_module *m = weft__object_new(f, WEFT__MODULE, sizeof *m, destroy);
     if (!m)
@@ -66,7 +67,8 @@ static weft_status add_param(weft_module *m, const char *name, int rank, const i
         return weft__fail(WEFT_ESTATE, "parameter %s comes after the module got its memory", name);
     if (weft_module_own(m, name))
         return weft__fail(WEFT_EARG, "module %s has a parameter %s already", m->ops->name, name);
-    memcpy(v.shape, shape, rank > 0 && rank <= WEFT_MAX_RANK ? (size_t)rank * sizeof *shape : 0);
+    if (rank > 0 && rank <= WEFT_MAX_RANK)
+        memcpy(v.shape, shape, (size_t)rank * sizeof *shape);
     WEFT_TRY(weft__view_pack(&v));
     WEFT_TRY(weft__grow(&m->param, &m->param_room, m->params + 1, sizeof *m->param));
     if (!(p = weft__new(1, sizeof *p)))

@@ -27,7 +27,7 @@ struct weft_module {
     bool training;
     /* Of a root: */
     bool setup, owned_by_optimizer;
-    int number; /* of the set up modules, from 0 */
+    int number;        /* of the set up modules, from 0 */
     weft__param **all; /* every parameter below, in order of registration */
     size_t nall;
     weft__flat *flat[WEFT__FLATS];

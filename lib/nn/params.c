@@ -117,9 +117,13 @@ weft_status weft__module_plane_state(weft_module *root, weft__plane plane, weft_
         if (!s->flat->plane[plane].addr)
             continue;
         weft_slab whole = {.count = s->count, .data = weft__flat_at(s->flat, plane, s->first)};
-        weft_state_item item = {.name = s->name, .kind = WEFT_STATE_TENSOR,
-                                .placement = WEFT_REPLICATED, .dtype = s->flat->dtype,
-                                .rank = s->rank, .nslabs = 1, .slabs = &whole};
+        weft_state_item item = {.name = s->name,
+                                .kind = WEFT_STATE_TENSOR,
+                                .placement = WEFT_REPLICATED,
+                                .dtype = s->flat->dtype,
+                                .rank = s->rank,
+                                .nslabs = 1,
+                                .slabs = &whole};
         memcpy(item.shape, s->shape, sizeof item.shape);
         WEFT_TRY(v->item(v, &item));
     }

@@ -9,7 +9,7 @@ weft_tensor *weft_cast(weft_tensor *x, weft_dtype dtype)
         return NULL;
     weft_dtype to = dtype == WEFT_DEFAULT ? f->dtype : dtype;
     if (to == t->view.dtype)
-        return x;
+        return weft__stuck(f) ? NULL : x;
     if (weft_dtype_size(to) < 2 || to == WEFT_I32 || to == WEFT_I64) {
         weft__stick(f, weft__fail(WEFT_EDTYPE, "weft_cast to %s; it takes a floating point type",
                                   weft_dtype_name(to)));

@@ -42,8 +42,8 @@ weft_status weft__op_broadcast(weft_op_call *c)
     WEFT_TRY(weft__op_float(c, 0));
     WEFT_TRY(weft__op_float(c, 1));
     c->out.dtype = c->in[0].dtype;
-    c->out.rank = weft__broadcast(c->in[0].rank, c->in[0].shape, c->in[1].rank, c->in[1].shape,
-                                  c->out.shape);
+    c->out.rank =
+        weft__broadcast(c->in[0].rank, c->in[0].shape, c->in[1].rank, c->in[1].shape, c->out.shape);
     if (c->out.rank >= 0)
         return WEFT_OK;
     return weft_op_fail(c, WEFT_ESHAPE, "%s and %s do not broadcast",

@@ -20,8 +20,12 @@ static weft_status forward(weft_op_call *c)
                          c->in[0].shape[0], c->in[0].shape[1], c->in[0].dtype);
 }
 
-static const weft_op op = {.size = sizeof op, .name = "count_correct", .cast = WEFT_CAST_F32,
-                           .contiguous = 1, .shape = shape, .forward = forward};
+static const weft_op op = {.size = sizeof op,
+                           .name = "count_correct",
+                           .cast = WEFT_CAST_F32,
+                           .contiguous = 1,
+                           .shape = shape,
+                           .forward = forward};
 
 weft_tensor *weft_count_correct(weft_tensor *logits, weft_tensor *labels)
 {

@@ -69,9 +69,14 @@ static weft_status backward(weft_op_call *c)
                            c->in[1].data, c->in[1].dtype, b, c->in[0].shape[1], c->in[0].dtype);
 }
 
-static const weft_op op = {.size = sizeof op, .name = "cross_entropy", .cast = WEFT_CAST_F32,
-                           .attr_size = sizeof(int), .contiguous = 1, .shape = shape,
-                           .forward = forward, .backward = backward};
+static const weft_op op = {.size = sizeof op,
+                           .name = "cross_entropy",
+                           .cast = WEFT_CAST_F32,
+                           .attr_size = sizeof(int),
+                           .contiguous = 1,
+                           .shape = shape,
+                           .forward = forward,
+                           .backward = backward};
 
 static weft_tensor *cross_entropy(weft_tensor *logits, weft_tensor *labels, int sum)
 {

@@ -54,8 +54,8 @@ static weft_status backward(weft_op_call *c)
     }
     if (c->nin == 3 && c->want[2]) {
         const int64_t ystride[2] = {0, 1}, zstride[2] = {o, 1}, rows[2] = {r, o};
-        WEFT_TRY(c->k->sum(c->stream, c->gin[2].data, ystride, 1.0, z.data, zstride, 2, rows,
-                           z.dtype));
+        WEFT_TRY(
+            c->k->sum(c->stream, c->gin[2].data, ystride, 1.0, z.data, zstride, 2, rows, z.dtype));
     }
     if (c->want[1])
         WEFT_TRY(c->k->gemm(c->stream, c->gin[1].data, i, 1.0, z.data, o, 1, c->in[0].data, i, 0,
@@ -66,9 +66,14 @@ static weft_status backward(weft_op_call *c)
     return WEFT_OK;
 }
 
-static const weft_op op = {.size = sizeof op, .name = "linear", .cast = WEFT_CAST_LOW,
-                           .attr_size = sizeof(int), .contiguous = 1, .shape = shape,
-                           .forward = forward, .backward = backward};
+static const weft_op op = {.size = sizeof op,
+                           .name = "linear",
+                           .cast = WEFT_CAST_LOW,
+                           .attr_size = sizeof(int),
+                           .contiguous = 1,
+                           .shape = shape,
+                           .forward = forward,
+                           .backward = backward};
 
 static weft_tensor *linear(weft_tensor *x, weft_tensor *w, weft_tensor *b, int act)
 {

@@ -21,24 +21,28 @@ static weft_status shape(weft_op_call *c)
 static weft_status forward(weft_op_call *c)
 {
     int64_t m = c->out.shape[0], n = c->out.shape[1], k = c->in[0].shape[1];
-    return c->k->gemm(c->stream, c->out.data, n, 1.0, c->in[0].data, k, 0, c->in[1].data, n, 0,
-                      0.0, m, n, k, c->out.dtype);
+    return c->k->gemm(c->stream, c->out.data, n, 1.0, c->in[0].data, k, 0, c->in[1].data, n, 0, 0.0,
+                      m, n, k, c->out.dtype);
 }
 
 static weft_status backward(weft_op_call *c)
 {
     int64_t m = c->out.shape[0], n = c->out.shape[1], k = c->in[0].shape[1];
     if (c->want[0])
-        WEFT_TRY(c->k->gemm(c->stream, c->gin[0].data, k, 1.0, c->gout.data, n, 0, c->in[1].data,
-                            n, 1, 0.0, m, k, n, c->out.dtype));
+        WEFT_TRY(c->k->gemm(c->stream, c->gin[0].data, k, 1.0, c->gout.data, n, 0, c->in[1].data, n,
+                            1, 0.0, m, k, n, c->out.dtype));
     if (c->want[1])
-        WEFT_TRY(c->k->gemm(c->stream, c->gin[1].data, n, 1.0, c->in[0].data, k, 1, c->gout.data,
-                            n, 0, 0.0, k, n, m, c->out.dtype));
+        WEFT_TRY(c->k->gemm(c->stream, c->gin[1].data, n, 1.0, c->in[0].data, k, 1, c->gout.data, n,
+                            0, 0.0, k, n, m, c->out.dtype));
     return WEFT_OK;
 }
 
-static const weft_op op = {.size = sizeof op, .name = "matmul", .cast = WEFT_CAST_LOW,
-                           .contiguous = 1, .shape = shape, .forward = forward,
+static const weft_op op = {.size = sizeof op,
+                           .name = "matmul",
+                           .cast = WEFT_CAST_LOW,
+                           .contiguous = 1,
+                           .shape = shape,
+                           .forward = forward,
                            .backward = backward};
 
 weft_tensor *weft_matmul(weft_tensor *a, weft_tensor *b)

@@ -28,8 +28,12 @@ static weft_status backward(weft_op_call *c)
     return WEFT_OK;
 }
 
-static const weft_op op = {.size = sizeof op, .name = "mul", .cast = WEFT_CAST_PROMOTE,
-                           .shape = weft__op_broadcast, .forward = forward, .backward = backward};
+static const weft_op op = {.size = sizeof op,
+                           .name = "mul",
+                           .cast = WEFT_CAST_PROMOTE,
+                           .shape = weft__op_broadcast,
+                           .forward = forward,
+                           .backward = backward};
 
 weft_tensor *weft_mul(weft_tensor *a, weft_tensor *b)
 {

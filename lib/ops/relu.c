@@ -12,8 +12,12 @@ static weft_status backward(weft_op_call *c)
                            c->gout.dtype);
 }
 
-static const weft_op op = {.size = sizeof op, .name = "relu", .cast = WEFT_CAST_PROMOTE,
-                           .contiguous = 1, .shape = weft__op_like, .forward = forward,
+static const weft_op op = {.size = sizeof op,
+                           .name = "relu",
+                           .cast = WEFT_CAST_PROMOTE,
+                           .contiguous = 1,
+                           .shape = weft__op_like,
+                           .forward = forward,
                            .backward = backward};
 
 weft_tensor *weft_relu(weft_tensor *x)

@@ -40,8 +40,13 @@ static weft_status backward(weft_op_call *c)
     return weft__op_pass(c);
 }
 
-static const weft_op op = {.size = sizeof op, .name = "reshape", .attr_size = sizeof(attributes),
-                           .contiguous = 1, .view = 1, .shape = shape, .backward = backward};
+static const weft_op op = {.size = sizeof op,
+                           .name = "reshape",
+                           .attr_size = sizeof(attributes),
+                           .contiguous = 1,
+                           .view = 1,
+                           .shape = shape,
+                           .backward = backward};
 
 weft_tensor *weft_reshape(weft_tensor *x, int rank, const int64_t *to)
 {

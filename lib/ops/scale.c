@@ -13,9 +13,14 @@ static weft_status backward(weft_op_call *c)
                        c->gout.dtype);
 }
 
-static const weft_op op = {.size = sizeof op, .name = "scale", .cast = WEFT_CAST_PROMOTE,
-                           .attr_size = sizeof(double), .contiguous = 1, .shape = weft__op_like,
-                           .forward = forward, .backward = backward};
+static const weft_op op = {.size = sizeof op,
+                           .name = "scale",
+                           .cast = WEFT_CAST_PROMOTE,
+                           .attr_size = sizeof(double),
+                           .contiguous = 1,
+                           .shape = weft__op_like,
+                           .forward = forward,
+                           .backward = backward};
 
 weft_tensor *weft_scale(weft_tensor *x, double alpha)
 {

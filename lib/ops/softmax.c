@@ -30,8 +30,12 @@ static weft_status backward(weft_op_call *c)
                               columns(c), c->out.dtype);
 }
 
-static const weft_op op = {.size = sizeof op, .name = "softmax", .cast = WEFT_CAST_F32,
-                           .contiguous = 1, .shape = shape, .forward = forward,
+static const weft_op op = {.size = sizeof op,
+                           .name = "softmax",
+                           .cast = WEFT_CAST_F32,
+                           .contiguous = 1,
+                           .shape = shape,
+                           .forward = forward,
                            .backward = backward};
 
 weft_tensor *weft_softmax(weft_tensor *x)

@@ -56,15 +56,23 @@ static weft_status backward(weft_op_call *c)
         WEFT_TRY(weft__scratch_view(c->fabric, &g));
         WEFT_TRY(c->k->scale(c->stream, g.data, a->alpha, c->gout.data, g.numel, g.dtype));
     }
-    return c->k->copy(c->stream, c->gin[0].data, c->gin[0].dtype, c->gin[0].stride, g.data,
-                      g.dtype, stride, c->gin[0].rank, c->gin[0].shape);
+    return c->k->copy(c->stream, c->gin[0].data, c->gin[0].dtype, c->gin[0].stride, g.data, g.dtype,
+                      stride, c->gin[0].rank, c->gin[0].shape);
 }
 
-static const weft_op sum = {.size = sizeof sum, .name = "sum", .cast = WEFT_CAST_F32,
-                            .attr_size = sizeof(attributes), .shape = shape, .forward = forward,
+static const weft_op sum = {.size = sizeof sum,
+                            .name = "sum",
+                            .cast = WEFT_CAST_F32,
+                            .attr_size = sizeof(attributes),
+                            .shape = shape,
+                            .forward = forward,
                             .backward = backward};
-static const weft_op mean = {.size = sizeof mean, .name = "mean", .cast = WEFT_CAST_F32,
-                             .attr_size = sizeof(attributes), .shape = shape, .forward = forward,
+static const weft_op mean = {.size = sizeof mean,
+                             .name = "mean",
+                             .cast = WEFT_CAST_F32,
+                             .attr_size = sizeof(attributes),
+                             .shape = shape,
+                             .forward = forward,
                              .backward = backward};
 
 weft_tensor *weft_sum(weft_tensor *x, int dim)

@@ -29,12 +29,16 @@ static weft_status backward(weft_op_call *c)
     const int *d = c->attr;
     weft_view g = c->gout;
     swap(g.stride, d[0], d[1]);
-    return c->k->copy(c->stream, c->gin[0].data, c->gin[0].dtype, c->gin[0].stride, g.data,
-                      g.dtype, g.stride, c->gin[0].rank, c->gin[0].shape);
+    return c->k->copy(c->stream, c->gin[0].data, c->gin[0].dtype, c->gin[0].stride, g.data, g.dtype,
+                      g.stride, c->gin[0].rank, c->gin[0].shape);
 }
 
-static const weft_op op = {.size = sizeof op, .name = "transpose", .attr_size = 2 * sizeof(int),
-                           .view = 1, .shape = shape, .backward = backward};
+static const weft_op op = {.size = sizeof op,
+                           .name = "transpose",
+                           .attr_size = 2 * sizeof(int),
+                           .view = 1,
+                           .shape = shape,
+                           .backward = backward};
 
 weft_tensor *weft_transpose(weft_tensor *x, int a, int b)
 {

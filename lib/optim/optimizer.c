@@ -34,11 +34,11 @@ weft_optimizer *weft_optimizer_new(weft_module *m, const weft_optim_ops *ops, co
                                    "freeze what is not trained",
                                    ops->name));
     if (root->owned_by_optimizer)
-        return stuck(f, weft__fail(WEFT_ESTATE, "%s: the module already has an optimizer",
-                                   ops->name));
+        return stuck(f,
+                     weft__fail(WEFT_ESTATE, "%s: the module already has an optimizer", ops->name));
     if (!(lr > 0) || !isfinite(lr))
-        return stuck(f, weft__fail(WEFT_EARG, "%s: the learning rate %g is not above 0", ops->name,
-                                   lr));
+        return stuck(
+            f, weft__fail(WEFT_EARG, "%s: the learning rate %g is not above 0", ops->name, lr));
     weft_optimizer *o = weft__object_new(f, WEFT__OPTIM, sizeof *o, destroy);
     if (!o)
         return NULL;
@@ -110,8 +110,9 @@ weft_status weft_set_lr(weft_optimizer *o, double lr)
         return WEFT_EARG;
     if (!(lr >= 0) || !isfinite(lr))
         return weft__note(o->object.fabric,
-                          weft__fail(WEFT_EARG, "weft_set_lr: the learning rate %g is not a number "
-                                                "from 0 up",
+                          weft__fail(WEFT_EARG,
+                                     "weft_set_lr: the learning rate %g is not a number "
+                                     "from 0 up",
                                      lr));
     o->lr = lr;
     return WEFT_OK;

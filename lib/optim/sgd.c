@@ -16,8 +16,8 @@ static weft_status update(weft_stream *s, const weft_kernels *k, void *self,
     return k->sgd(s, r->p, r->moment[0], r->g, r->n, &step, r->dtype);
 }
 
-static const weft_optim_ops ops = {.size = sizeof ops, .name = "sgd", .moments = 1,
-                                   .moment_name = {"momentum"}, .update = update};
+static const weft_optim_ops ops = {
+    .size = sizeof ops, .name = "sgd", .moments = 1, .moment_name = {"momentum"}, .update = update};
 static const weft_optim_ops plain = {.size = sizeof plain, .name = "sgd", .update = update};
 
 weft_optimizer *weft_sgd(weft_module *m, const weft_sgd_options *o)

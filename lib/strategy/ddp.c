@@ -13,7 +13,8 @@ static weft_status setup(weft__strategy *s, weft__flat *flat)
     weft_status made = flat->trainable ? weft__grad_plane(flat, true) : WEFT_OK;
     WEFT_TRY(weft__agree(f->comm, "memory of gradients", made, ""));
     WEFT_TRY(f->device->ops->sync(f->stream));
-    return p ? weft__comm_broadcast(f->comm, "initial parameters", p, (int64_t)weft__flat_bytes(flat), 0)
+    return p ? weft__comm_broadcast(f->comm, "initial parameters", p,
+                                    (int64_t)weft__flat_bytes(flat), 0)
              : weft__fail(WEFT_ENOTSUP, "communicator %s does not reach the memory of device %s",
                           f->comm->ops->name, f->device->ops->name);
 }
@@ -28,8 +29,7 @@ static weft_status begin(weft__strategy *s)
         }
         for (int k = 0; k < flat->nsegments; k++)
             if (flat->segment[k]->grad == WEFT__GRAD_REDUCED)
-                flat->segment[k]->grad =
-                    s->fabric->rank == 0 ? WEFT__GRAD_LOCAL : WEFT__GRAD_EMPTY;
+                flat->segment[k]->grad = s->fabric->rank == 0 ? WEFT__GRAD_LOCAL : WEFT__GRAD_EMPTY;
     }
     return WEFT_OK;
 }
@@ -47,8 +47,8 @@ static weft_status reduce(weft__strategy *s, weft__flat *flat, weft__bucket *b, 
     if (is_last(s, flat, b)) {
         weft_dev word = weft__flat_at(flat, WEFT__GRAD, b->first + b->count);
         n += WEFT__VERDICT;
-        WEFT_TRY(f->device->ops->kernels->fill(f->stream, word, WEFT__VERDICT, verdict,
-                                               flat->dtype));
+        WEFT_TRY(
+            f->device->ops->kernels->fill(f->stream, word, WEFT__VERDICT, verdict, flat->dtype));
     }
     WEFT_TRY(f->device->ops->sync(f->stream));
     weft__part part = weft__enter(f, WEFT__COMMUNICATION);
@@ -121,6 +121,9 @@ static weft_status end(weft__strategy *s, weft_status mine, bool *failed)
     return s->fabric->comm->lost ? any : WEFT_OK;
 }
 
-const weft__strategy_ops weft__ddp = {.size = sizeof(weft__strategy_ops), .name = "ddp",
-                                      .setup = setup, .begin = begin, .grad_ready = grad_ready,
+const weft__strategy_ops weft__ddp = {.size = sizeof(weft__strategy_ops),
+                                      .name = "ddp",
+                                      .setup = setup,
+                                      .begin = begin,
+                                      .grad_ready = grad_ready,
                                       .end = end};

@@ -25,5 +25,8 @@ static weft_status end(weft__strategy *s, weft_status mine, bool *failed)
     return WEFT_OK;
 }
 
-const weft__strategy_ops weft__single = {.size = sizeof(weft__strategy_ops), .name = "single",
-                                         .setup = setup, .begin = begin, .end = end};
+const weft__strategy_ops weft__single = {.size = sizeof(weft__strategy_ops),
+                                         .name = "single",
+                                         .setup = setup,
+                                         .begin = begin,
+                                         .end = end};

@@ -92,6 +92,13 @@ weft_status weft__strategy_setup(weft__strategy *s, weft__flat *flat)
     return WEFT_OK;
 }
 
+void weft__strategy_forget(weft__strategy *s)
+{
+    for (size_t i = 0; i < s->flats; i++)
+        for (int k = 0; k < s->flat[i]->nsegments; k++)
+            s->flat[i]->segment[k]->grad = WEFT__GRAD_EMPTY;
+}
+
 weft_status weft__fill_empty(weft__flat *flat, const weft__bucket *b)
 {
     for (int i = 0; i < flat->nsegments; i++) {

@@ -50,6 +50,8 @@ weft__hooks weft__strategy_hooks(weft__strategy *s);
 weft_status weft__strategy_setup(weft__strategy *s, weft__flat *flat);
 /* Prepares what every strategy must before summing: empty segments become zeros. */
 weft_status weft__fill_empty(weft__flat *flat, const weft__bucket *b);
+/* Gradients are worth nothing any more: the next backward overwrites. */
+void weft__strategy_forget(weft__strategy *s);
 /* A gradient plane, verdict words included, in memory of the device or of the communicator. */
 weft_status weft__grad_plane(weft__flat *flat, bool reduced_by_comm);
 #endif

@@ -19,8 +19,8 @@ static weft__tensor *slot_at(const weft__engine *e, size_t i)
 
 static weft_tensor *token(const weft__engine *e, uint32_t slot)
 {
-    uint64_t bits = (uint64_t)(e->id + 1) << 56 | (uint64_t)slot << 32 |
-                    slot_at(e, slot)->generation;
+    uint64_t bits =
+        (uint64_t)(e->id + 1) << 56 | (uint64_t)slot << 32 | slot_at(e, slot)->generation;
     return (weft_tensor *)(uintptr_t)bits;
 }
 
@@ -81,8 +81,7 @@ weft_status weft__scratch(weft_fabric *f, size_t bytes, weft_dev *out)
     size_t need = (bytes + ALIGN) / ALIGN * ALIGN; /* never 0: addresses are distinct */
     if (need < bytes)
         return weft__fail(WEFT_ENOMEM, "a tensor of %zu bytes is too large", bytes);
-    while (e->current < e->chunks &&
-           e->chunk[e->current].bytes - e->chunk[e->current].used < need)
+    while (e->current < e->chunks && e->chunk[e->current].bytes - e->chunk[e->current].used < need)
         e->current++;
     if (e->current == e->chunks) {
         size_t last = e->chunks ? e->chunk[e->chunks - 1].bytes : FIRST_CHUNK / 2;

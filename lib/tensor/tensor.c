@@ -16,6 +16,8 @@ static weft_status shaped(weft_fabric *f, weft_view *v, int rank, const int64_t 
                           weft_dtype dtype)
 {
     *v = (weft_view){.dtype = chosen(f, dtype), .rank = rank};
+    if (f->shut)
+        return weft__fail(WEFT_ESTATE, "the fabric is not open");
     if (!weft_dtype_size(v->dtype))
         return weft__fail(WEFT_EDTYPE, "%d is no element type", (int)dtype);
     if (rank > 0 && rank <= WEFT_MAX_RANK)

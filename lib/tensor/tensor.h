@@ -20,15 +20,15 @@ typedef enum weft__reduction { WEFT__NONE, WEFT__MEAN, WEFT__SUM } weft__reducti
 typedef struct weft__tensor {
     uint32_t generation;
     bool live;
-    bool step;           /* dies at the edge */
-    bool wants_grad;     /* a gradient flows to it or through it */
+    bool step;       /* dies at the edge */
+    bool wants_grad; /* a gradient flows to it or through it */
     weft_view view;
     weft__rows rows;
     weft__reduction reduction;
-    int64_t node;        /* of the tape that made it, -1: none */
-    weft_dev leaf_grad;  /* of a leaf with weft_require_grad, */
-    uint64_t leaf_edge;  /* which is good until this edge has passed; 0: none yet */
-    size_t owned;        /* bytes of view.data that die with it, 0: someone else's */
+    int64_t node;                  /* of the tape that made it, -1: none */
+    weft_dev leaf_grad;            /* of a leaf with weft_require_grad, */
+    uint64_t leaf_edge;            /* which is good until this edge has passed; 0: none yet */
+    size_t owned;                  /* bytes of view.data that die with it, 0: someone else's */
     struct weft__segment *segment; /* it is this parameter */
 } weft__tensor;
 

@@ -54,8 +54,8 @@ typedef struct weft_adam_step {
     K(axpy, (weft_stream * s, weft_dev y, double alpha, weft_dev x, int64_t n, weft_dtype dt))     \
     K(scale, (weft_stream * s, weft_dev y, double alpha, weft_dev x, int64_t n, weft_dtype dt))    \
     K(relu, (weft_stream * s, weft_dev y, weft_dev x, int64_t n, weft_dtype dt))                   \
-    K(relu_back, (weft_stream * s, weft_dev gx, weft_dev y, weft_dev gy, int64_t n,                \
-                  weft_dtype dt))                                                                  \
+    K(relu_back,                                                                                   \
+      (weft_stream * s, weft_dev gx, weft_dev y, weft_dev gy, int64_t n, weft_dtype dt))           \
     K(sum, (weft_stream * s, weft_dev y, const int64_t *ystride, double alpha, weft_dev x,         \
             const int64_t *xstride, int rank, const int64_t *shape, weft_dtype dt))                \
     K(softmax, (weft_stream * s, weft_dev y, weft_dev x, int64_t rows, int64_t c, weft_dtype dt))  \
@@ -70,8 +70,8 @@ typedef struct weft_adam_step {
     K(gemm, (weft_stream * s, weft_dev c, int64_t ldc, double alpha, weft_dev a, int64_t lda,      \
              int ta, weft_dev b, int64_t ldb, int tb, double beta, int64_t m, int64_t n,           \
              int64_t k, weft_dtype dt))                                                            \
-    K(bias, (weft_stream * s, weft_dev y, weft_dev b, int act, int64_t rows, int64_t c,            \
-             weft_dtype dt))                                                                       \
+    K(bias,                                                                                        \
+      (weft_stream * s, weft_dev y, weft_dev b, int act, int64_t rows, int64_t c, weft_dtype dt))  \
     K(uniform, (weft_stream * s, weft_dev y, uint64_t seed, uint64_t stream, uint64_t step,        \
                 int64_t first, int64_t n, double lo, double hi, weft_dtype dt))                    \
     K(nonfinite, (weft_stream * s, weft_dev flag, weft_dev x, int64_t n, weft_dtype dt))           \

@@ -10,7 +10,7 @@ WEFT_BEGIN
 typedef struct weft_record {
     int64_t step;
     int64_t epoch;
-    double wall_s;      /* since weft_open, continued over resumes */
+    double wall_s; /* since weft_open, continued over resumes */
     int64_t n;
     const char *const *name;
     const double *value;
@@ -22,12 +22,12 @@ typedef struct weft_record {
 typedef struct weft_logger_ops {
     size_t size;
     const char *name;
-    weft_status (*record)(void *self, const weft_record *r);          /* REQUIRED */
-    weft_status (*progress)(void *self, const weft_record *r);        /* OPTIONAL: each edge, n = 0 */
-    weft_status (*resume)(void *self, int64_t step);                  /* OPTIONAL: cut beyond step */
-    weft_status (*state)(void *self, weft_visitor *v);                /* OPTIONAL */
-    void (*finish)(void *self);                                       /* OPTIONAL: at weft_close */
-    void (*destroy)(void *self);                                      /* OPTIONAL */
+    weft_status (*record)(void *self, const weft_record *r);   /* REQUIRED */
+    weft_status (*progress)(void *self, const weft_record *r); /* OPTIONAL: each edge, n = 0 */
+    weft_status (*resume)(void *self, int64_t step);           /* OPTIONAL: cut beyond step */
+    weft_status (*state)(void *self, weft_visitor *v);         /* OPTIONAL */
+    void (*finish)(void *self);                                /* OPTIONAL: at weft_close */
+    void (*destroy)(void *self);                               /* OPTIONAL */
 } weft_logger_ops;
 
 /* Adds a logger to f; self is copied. */

@@ -11,10 +11,10 @@ WEFT_BEGIN
 
 /* What an op computes in under mixed precision: its row of the cast policy. */
 typedef enum weft_cast_policy {
-    WEFT_CAST_NONE,    /* inputs as they are */
-    WEFT_CAST_LOW,     /* the low type: matrix products */
-    WEFT_CAST_F32,     /* f32 at least: losses, sums, softmax */
-    WEFT_CAST_PROMOTE  /* the widest of the inputs */
+    WEFT_CAST_NONE,   /* inputs as they are */
+    WEFT_CAST_LOW,    /* the low type: matrix products */
+    WEFT_CAST_F32,    /* f32 at least: losses, sums, softmax */
+    WEFT_CAST_PROMOTE /* the widest of the inputs */
 } weft_cast_policy;
 
 /* Elements in memory: how an op sees a tensor. Plain data, valid for the call. */
@@ -33,8 +33,8 @@ typedef struct weft_op {
     size_t size; /* sizeof(weft_op) */
     const char *name;
     weft_cast_policy cast;
-    size_t attr_size;  /* bytes of attributes, copied at weft_apply; at most 128 */
-    int contiguous;    /* 1: inputs are made contiguous first */
+    size_t attr_size; /* bytes of attributes, copied at weft_apply; at most 128 */
+    int contiguous;   /* 1: inputs are made contiguous first */
     /* REQUIRED. Checks inputs and attributes, fills c->out's dtype, rank and shape, and numel and
      * dtype of each c->saved it wants. Message through weft_op_fail. */
     weft_status (*shape)(weft_op_call *c);

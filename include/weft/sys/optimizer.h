@@ -19,9 +19,9 @@ typedef struct weft_optim_run {
 typedef struct weft_optim_ops {
     size_t size;
     const char *name;
-    int moments;                                  /* planes beside the parameters, zero at first */
-    const char *moment_name[WEFT_OPTIM_MOMENTS];  /* in checkpoints, "exp_avg" */
-    bool whole_tensors;                           /* runs must be whole parameters */
+    int moments;                                 /* planes beside the parameters, zero at first */
+    const char *moment_name[WEFT_OPTIM_MOMENTS]; /* in checkpoints, "exp_avg" */
+    bool whole_tensors;                          /* runs must be whole parameters */
     /* REQUIRED. Step t = 1, 2, ... with the scheduled rate lr on one run; called once a run. */
     weft_status (*update)(weft_stream *s, const weft_kernels *k, void *self,
                           const weft_optim_run *run, int64_t t, double lr);

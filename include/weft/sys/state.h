@@ -36,7 +36,12 @@ typedef struct weft_slab {
     void *host;    /* in host memory, if not NULL */
 } weft_slab;
 
-typedef enum weft_state_kind { WEFT_STATE_TENSOR, WEFT_STATE_I64, WEFT_STATE_F64, WEFT_STATE_TEXT } weft_state_kind;
+typedef enum weft_state_kind {
+    WEFT_STATE_TENSOR,
+    WEFT_STATE_I64,
+    WEFT_STATE_F64,
+    WEFT_STATE_TEXT
+} weft_state_kind;
 
 /* One item. Tensors: dtype, global shape, and this rank's slabs, ascending. I64 and F64: `count`
  * host values at `values` (placement ROOT or PER_RANK). TEXT: `text` of `capacity` bytes. */
@@ -75,7 +80,8 @@ WEFT_API void weft_state_leave(weft_visitor *v);
 /* The common items, placement ROOT. */
 WEFT_API weft_status weft_state_i64(weft_visitor *v, const char *name, int64_t *value);
 WEFT_API weft_status weft_state_f64(weft_visitor *v, const char *name, double *value);
-WEFT_API weft_status weft_state_text(weft_visitor *v, const char *name, char *text, size_t capacity);
+WEFT_API weft_status weft_state_text(weft_visitor *v, const char *name, char *text,
+                                     size_t capacity);
 
 WEFT_END
 #endif

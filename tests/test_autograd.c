@@ -1,0 +1,636 @@
+/* The tape: what a gradient is, when it is complete, and what is refused. */
+#include "autograd/tape.h"
+
+#include <check.h>
+#include <stdio.h>
+#include <string.h>
+#include <weft.h>
+#include <weft/sys/module.h>
+#include <weft/sys/op.h>
+
+static weft_fabric *f;
+static weft__hooks kept;
+
+static void start(void)
+{
+    ck_assert_int_eq(weft_open(&f, NULL, NULL, WEFT_OPEN(.precision = "64-true", .threads = 1)), 0);
+    kept = f->tape->hooks;
+}
+
+static void stop(void)
+{
+    f->tape->hooks = kept;
+    weft_clear(f);
+    ck_assert_int_eq(weft_close(&f), 0);
+}
+
+/* A leaf that wants its gradient. */
+static weft_tensor *leaf(double v)
+{
+    weft_tensor *x = weft_full(f, v, 0, NULL, WEFT_F64);
+    weft_require_grad(x);
+    return x;
+}
+
+static double gradient(weft_tensor *x)
+{
+    return weft_item(weft_gradient(x));
+}
+
+/* p holds two parameters a = 2 and b = 3; its function is theirs to use. */
+static weft_tensor *pair_forward(weft_module *m, void *self, weft_tensor *x)
+{
+    (void)m, (void)self;
+    return x;
+}
+
+static const weft_module_ops pair_ops = {
+    .size = sizeof pair_ops, .name = "pair", .forward = pair_forward};
+
+static weft_module *pair(weft_tensor **a, weft_tensor **b)
+{
+    weft_module *m = weft_module_new(f, &pair_ops, NULL, 0);
+    *a = weft_module_param(m, "a", 0, NULL, WEFT_CONSTANT(2));
+    *b = weft_module_param(m, "b", 0, NULL, WEFT_CONSTANT(3));
+    return m;
+}
+
+static weft_module *ready_pair(weft_tensor **a, weft_tensor **b, weft_optimizer **o)
+{
+    weft_module *m = pair(a, b);
+    *o = weft_sgd(m, WEFT_SGD(.lr = 1));
+    ck_assert_int_eq(weft_setup(f, m, *o), 0);
+    return m;
+}
+
+/* --- sums of paths --- */
+
+START_TEST(a_tensor_used_twice_sums_both)
+{
+    weft_tensor *x = leaf(3);
+    ck_assert_int_eq(weft_backward(f, weft_mul(x, x)), 0);
+    ck_assert_double_eq(gradient(x), 6);
+}
+END_TEST
+
+START_TEST(a_diamond)
+{
+    weft_tensor *x = leaf(3), *l = weft_scale(x, 2), *r = weft_mul(x, x);
+    ck_assert_int_eq(weft_backward(f, weft_mul(weft_add(l, r), r)), 0); /* 2x^3 + x^4 */
+    ck_assert_double_eq(gradient(x), 6 * 9 + 4 * 27);
+}
+END_TEST
+
+START_TEST(an_inner_tensor_has_its_gradient_too)
+{
+    weft_tensor *x = leaf(3), *y = weft_scale(x, 2);
+    weft_require_grad(y);
+    ck_assert_int_eq(weft_backward(f, weft_mul(y, y)), 0);
+    ck_assert_double_eq(gradient(y), 12);
+    ck_assert_double_eq(gradient(x), 24);
+}
+END_TEST
+
+START_TEST(what_the_loss_does_not_depend_on_has_none)
+{
+    weft_tensor *x = leaf(3), *y = leaf(4);
+    weft_mul(y, y);
+    ck_assert_int_eq(weft_backward(f, weft_mul(x, x)), 0);
+    ck_assert_ptr_null(weft_gradient(y));
+    ck_assert_ptr_nonnull(strstr(weft_message(f), "no gradient"));
+    ck_assert_int_eq(weft_error(f), 0);
+}
+END_TEST
+
+START_TEST(nothing_flows_through_detach)
+{
+    weft_tensor *x = leaf(3);
+    ck_assert_int_eq(weft_backward(f, weft_mul(x, weft_detach(x))), 0);
+    ck_assert_double_eq(gradient(x), 3);
+}
+END_TEST
+
+START_TEST(a_leafs_gradient_ends_with_the_step)
+{
+    weft_tensor *x = weft_retain(weft_full(f, 3, 0, NULL, WEFT_F64));
+    weft_require_grad(x);
+    ck_assert_int_eq(weft_backward(f, weft_mul(x, x)), 0);
+    ck_assert_double_eq(gradient(x), 6);
+    weft_step_end(f);
+    ck_assert_ptr_null(weft_gradient(x));
+    ck_assert_int_eq(weft_backward(f, weft_scale(x, 5)), 0);
+    ck_assert_double_eq(gradient(x), 5);
+    weft_release(x);
+}
+END_TEST
+
+START_TEST(integers_have_no_gradient)
+{
+    ck_assert_int_eq(weft_require_grad(weft_full(f, 3, 0, NULL, WEFT_I64)), WEFT_EDTYPE);
+    ck_assert_int_eq(weft_error(f), WEFT_EDTYPE);
+}
+END_TEST
+
+/* --- parameters --- */
+
+START_TEST(two_backwards_in_a_step_add_up)
+{
+    weft_tensor *a, *b;
+    weft_optimizer *o;
+    ready_pair(&a, &b, &o);
+    weft_zero_grad(o);
+    ck_assert_int_eq(weft_backward(f, weft_mul(a, b)), 0);
+    ck_assert_int_eq(weft_backward(f, weft_mul(a, a)), 0);
+    ck_assert_double_eq(gradient(a), 3 + 4);
+    ck_assert_double_eq(gradient(b), 2);
+}
+END_TEST
+
+START_TEST(zero_grad_starts_afresh)
+{
+    weft_tensor *a, *b;
+    weft_optimizer *o;
+    ready_pair(&a, &b, &o);
+    weft_backward(f, weft_mul(a, b));
+    weft_zero_grad(o);
+    ck_assert_int_eq(weft_backward(f, weft_mul(a, a)), 0);
+    ck_assert_double_eq(gradient(a), 4);
+    ck_assert_double_eq(gradient(b), 0);
+}
+END_TEST
+
+START_TEST(gradients_outlive_the_step_until_zero_grad)
+{
+    weft_tensor *a, *b;
+    weft_optimizer *o;
+    ready_pair(&a, &b, &o);
+    weft_backward(f, weft_mul(a, b));
+    weft_step_end(f);
+    ck_assert_double_eq(gradient(a), 3);
+    weft_backward(f, weft_mul(a, b));
+    ck_assert_double_eq(gradient(a), 6);
+    weft_zero_grad(o);
+    ck_assert_ptr_null(weft_gradient(a));
+}
+END_TEST
+
+START_TEST(a_step_follows_the_gradient)
+{
+    weft_tensor *a, *b;
+    weft_optimizer *o;
+    ready_pair(&a, &b, &o);
+    weft_backward(f, weft_mul(a, b));
+    ck_assert_int_eq(weft_step(o), 0);
+    ck_assert_double_eq(weft_item(a), 2 - 3);
+    ck_assert_double_eq(weft_item(b), 3 - 2);
+}
+END_TEST
+
+START_TEST(parameters_without_setup_are_refused)
+{
+    weft_tensor *a, *b;
+    weft_module *m = pair(&a, &b);
+    ck_assert_ptr_null(weft_mul(a, b));
+    ck_assert_int_eq(weft_error(f), WEFT_ESTATE);
+    weft_clear(f);
+    weft_forward(m, weft_full(f, 1, 0, NULL, WEFT_F64)); /* gives them memory, but no gradients */
+    weft_tensor *x = weft_mul(a, b);
+    ck_assert_ptr_nonnull(x);
+    ck_assert_int_eq(weft_backward(f, x), WEFT_ESTATE);
+    ck_assert_ptr_nonnull(strstr(weft_message(f), "was not set up"));
+    weft_clear(f);
+    ck_assert_ptr_null(weft_gradient(a));
+    ck_assert_ptr_null(weft_gradient(b));
+}
+END_TEST
+
+/* --- the evaluation scope --- */
+
+START_TEST(nothing_is_recorded_in_an_evaluation)
+{
+    weft_tensor *x = leaf(3);
+    size_t nodes = f->tape->nodes;
+    weft_eval_begin(f);
+    weft_eval_begin(f);
+    weft_eval_end(f);
+    weft_tensor *y = weft_mul(x, x);
+    weft_eval_end(f);
+    ck_assert_int_eq(f->tape->nodes, nodes);
+    ck_assert_double_eq(weft_item(y), 9);
+    ck_assert_int_eq(weft_backward(f, y), WEFT_ESTATE);
+    ck_assert_ptr_nonnull(strstr(weft_message(f), "does not depend on any trainable"));
+}
+END_TEST
+
+START_TEST(an_evaluation_that_was_not_begun_cannot_end)
+{
+    weft_eval_end(f);
+    ck_assert_int_eq(weft_error(f), WEFT_ESTATE);
+}
+END_TEST
+
+/* --- losses that are none --- */
+
+START_TEST(a_loss_has_one_element)
+{
+    weft_tensor *x = weft_full(f, 1, 1, (int64_t[]){3}, WEFT_F64);
+    weft_require_grad(x);
+    ck_assert_int_eq(weft_backward(f, weft_scale(x, 2)), WEFT_ESHAPE);
+    ck_assert_ptr_nonnull(strstr(weft_message(f), "3 elements"));
+}
+END_TEST
+
+START_TEST(a_loss_depends_on_something)
+{
+    ck_assert_int_eq(weft_backward(f, weft_full(f, 1, 0, NULL, WEFT_F64)), WEFT_ESTATE);
+}
+END_TEST
+
+START_TEST(a_null_loss_with_nothing_stuck_is_a_mistake)
+{
+    ck_assert_int_eq(weft_backward(f, NULL), WEFT_EARG);
+    ck_assert_int_eq(weft_error(f), WEFT_EARG);
+}
+END_TEST
+
+START_TEST(a_stuck_error_is_what_backward_returns)
+{
+    weft_fail(f, WEFT_EDATA, "bad row");
+    ck_assert_int_eq(weft_backward(f, NULL), WEFT_EDATA);
+    ck_assert_ptr_nonnull(strstr(weft_message(f), "bad row"));
+}
+END_TEST
+
+START_TEST(a_stale_loss_is_refused)
+{
+    weft_tensor *x = leaf(2), *y = weft_mul(x, x);
+    weft_step_end(f);
+    ck_assert_int_eq(weft_backward(f, y), WEFT_EHANDLE);
+}
+END_TEST
+
+START_TEST(another_fabrics_loss_is_refused)
+{
+    weft_fabric *g;
+    ck_assert_int_eq(weft_open(&g, NULL, NULL, WEFT_OPEN(.threads = 1)), 0);
+    weft_tensor *x = weft_full(g, 2, 0, NULL, WEFT_F32);
+    weft_require_grad(x);
+    ck_assert_int_eq(weft_backward(f, weft_mul(x, x)), WEFT_EHANDLE);
+    ck_assert_int_eq(weft_error(f), WEFT_EHANDLE);
+    ck_assert_int_eq(weft_error(g), 0);
+    ck_assert_int_eq(weft_close(&g), 0);
+}
+END_TEST
+
+/* Gradients are sums over ranks: a mean is weighed by rows, a sum is not, and both at once cannot
+ * be. */
+START_TEST(a_sum_and_a_mean_over_the_batch_do_not_mix)
+{
+    weft_tensor *x = weft_full(f, 1, 2, (int64_t[]){4, 2}, WEFT_F64);
+    weft_require_grad(x);
+    weft_batch b = weft_batch_of(f, x, NULL, 0, 4);
+    weft_tensor *mean = weft_mean(b.x, WEFT_ALL), *sum = weft_sum(b.x, WEFT_ALL);
+    ck_assert_ptr_nonnull(weft_add(mean, weft_scale(mean, 2)));
+    ck_assert_ptr_nonnull(weft_add(sum, weft_scale(sum, 2)));
+    ck_assert_ptr_null(weft_add(mean, sum));
+    ck_assert_int_eq(weft_error(f), WEFT_EARG);
+    ck_assert_ptr_nonnull(strstr(weft_message(f), "use the mean"));
+}
+END_TEST
+
+START_TEST(a_sum_over_the_batch_does_not_mix_with_a_penalty)
+{
+    weft_tensor *x = weft_full(f, 1, 1, (int64_t[]){4}, WEFT_F64), *penalty = leaf(1);
+    weft_batch b = weft_batch_of(f, x, NULL, 0, 4);
+    ck_assert_ptr_nonnull(weft_add(weft_mean(b.x, 0), penalty));
+    ck_assert_ptr_null(weft_add(weft_sum(b.x, 0), penalty));
+    ck_assert_int_eq(weft_error(f), WEFT_EARG);
+}
+END_TEST
+
+/* --- hooks --- */
+
+typedef struct seen {
+    char order[32][8];
+    int n;
+    weft_module *module[32];
+    bool enter[32];
+    int marks;
+    weft__tape *tape;
+} seen;
+
+static weft_status on_ready(void *self, weft__segment *s)
+{
+    seen *t = self;
+    snprintf(t->order[t->n++], 8, "%s", s->name);
+    return WEFT_OK;
+}
+
+static weft_status on_module(void *self, weft_module *m, bool enter)
+{
+    seen *t = self;
+    t->module[t->marks] = m;
+    t->enter[t->marks++] = enter;
+    return WEFT_OK;
+}
+
+START_TEST(a_gradient_is_ready_once_after_its_last_use)
+{
+    weft_tensor *a, *b;
+    weft_optimizer *o;
+    seen t = {.n = 0};
+    ready_pair(&a, &b, &o);
+    f->tape->hooks = (weft__hooks){.self = &t, .grad_ready = on_ready};
+    weft_tensor *y = weft_mul(a, b); /* b's only use, a's first */
+    ck_assert_int_eq(weft_backward(f, weft_mul(weft_mul(y, a), a)), 0);
+    ck_assert_int_eq(t.n, 2);
+    ck_assert_str_ne(t.order[0], t.order[1]);
+    ck_assert_double_eq(gradient(a), 3 * 4 * 3); /* b a^3 */
+    ck_assert_double_eq(gradient(b), 8);
+    t.n = 0;
+    weft_tensor *aa = weft_mul(a, a), *later = weft_scale(b, 1);
+    weft_backward(f, weft_mul(aa, later));
+    ck_assert_int_eq(t.n, 2);
+    ck_assert_str_eq(t.order[0], "b");
+    ck_assert_str_eq(t.order[1], "a");
+}
+END_TEST
+
+/* Uses that the loss does not depend on are not waited for. */
+START_TEST(a_gradient_does_not_wait_for_what_is_not_in_the_loss)
+{
+    weft_tensor *a, *b;
+    weft_optimizer *o;
+    seen t = {.n = 0};
+    ready_pair(&a, &b, &o);
+    f->tape->hooks = (weft__hooks){.self = &t, .grad_ready = on_ready};
+    weft_mul(a, b);
+    ck_assert_int_eq(weft_backward(f, weft_mul(a, a)), 0);
+    ck_assert_int_eq(t.n, 1);
+    ck_assert_str_eq(t.order[0], "a");
+}
+END_TEST
+
+static void marks_of(weft_module *m, weft_module *const *part, int parts)
+{
+    seen t = {.n = 0};
+    ck_assert_int_eq(weft_setup(f, m, NULL), 0);
+    f->tape->hooks = (weft__hooks){.self = &t, .module = on_module};
+    weft_tensor *x = weft_full(f, 1, 2, (int64_t[]){2, 3}, WEFT_F64);
+    ck_assert_int_eq(weft_backward(f, weft_sum(weft_forward(m, x), WEFT_ALL)), 0);
+    ck_assert_int_eq(t.marks, 2 * (parts + 1));
+    for (int i = 0; i < t.marks; i++) { /* backwards: what was left last comes first */
+        weft_module *want = i == 0 || i == t.marks - 1 ? m : part[parts - 1 - (i - 1) / 2];
+        ck_assert_msg(t.module[i] == want, "mark %d", i);
+        ck_assert_msg(t.enter[i] == (i == t.marks - 1 || (i > 0 && i % 2 == 0)), "mark %d", i);
+    }
+}
+
+START_TEST(modules_are_marked)
+{
+    weft_module *part[] = {weft_nn_linear(f, 3, 4), weft_nn_softmax(f), weft_nn_linear(f, 4, 2)};
+    marks_of(weft_nn_sequential_n(f, 3, part), part, 3);
+}
+END_TEST
+
+START_TEST(fused_modules_are_marked_as_two)
+{
+    weft_module *part[] = {weft_nn_linear(f, 3, 4), weft_nn_relu(f), weft_nn_linear(f, 4, 2)};
+    marks_of(weft_nn_sequential_n(f, 3, part), part, 3);
+}
+END_TEST
+
+/* --- ops of the user's own --- */
+
+static weft_status like(weft_op_call *c)
+{
+    c->out = c->in[0];
+    return WEFT_OK;
+}
+
+static weft_status cube(weft_op_call *c)
+{
+    const double *x = weft_op_host(c, &c->in[0]);
+    double *y = weft_op_host(c, &c->out);
+    for (int64_t i = 0; i < c->out.numel; i++)
+        y[i] = x[i] * x[i] * x[i];
+    return WEFT_OK;
+}
+
+static weft_status cube_back(weft_op_call *c)
+{
+    const double *x = weft_op_host(c, &c->in[0]), *g = weft_op_host(c, &c->gout);
+    double *gx = weft_op_host(c, &c->gin[0]), factor = *(double *)c->attr;
+    for (int64_t i = 0; i < c->out.numel; i++)
+        gx[i] = factor * x[i] * x[i] * g[i];
+    return WEFT_OK;
+}
+
+static weft_status fails(weft_op_call *c)
+{
+    return weft_op_fail(c, WEFT_EUSER, "no convergence after %d iterations", 7);
+}
+
+static const weft_op cube_op = {.size = sizeof cube_op,
+                                .name = "cube",
+                                .attr_size = sizeof(double),
+                                .contiguous = 1,
+                                .shape = like,
+                                .forward = cube,
+                                .backward = cube_back};
+
+static weft_tensor *cubes(void *factor, weft_tensor *const *x)
+{
+    return weft_sum(weft_apply(f, &cube_op, 1, x, factor), WEFT_ALL);
+}
+
+START_TEST(an_op_of_the_users_own_has_its_gradient)
+{
+    double three = 3;
+    weft_tensor *x = leaf(2);
+    ck_assert_int_eq(weft_backward(f, cubes(&three, &x)), 0);
+    ck_assert_double_eq(gradient(x), 12);
+}
+END_TEST
+
+START_TEST(gradcheck_passes_what_is_right)
+{
+    const double v[4] = {1, -2, 0.5, 3};
+    double three = 3, worst = -1;
+    weft_tensor *x = weft_tensor_of(f, v, 2, (int64_t[]){2, 2}, WEFT_F64);
+    ck_assert_int_eq(weft_gradcheck(f, cubes, &three, 1, &x, 0, 0, &worst), 0);
+    ck_assert_double_ge(worst, 0);
+    ck_assert_double_lt(worst, 1e-7);
+}
+END_TEST
+
+START_TEST(gradcheck_finds_a_planted_mistake)
+{
+    const double v[4] = {0, 0, 3, 0};
+    double wrong = 3.001, worst = -1;
+    weft_tensor *x = weft_tensor_of(f, v, 2, (int64_t[]){2, 2}, WEFT_F64);
+    ck_assert_int_eq(weft_gradcheck(f, cubes, &wrong, 1, &x, 0, 0, &worst), WEFT_EDATA);
+    ck_assert_double_eq_tol(worst, 0.009 / 27, 1e-6);
+    ck_assert_ptr_nonnull(strstr(weft_message(f), "input 0, element 2"));
+    ck_assert_int_eq(weft_error(f), 0);
+}
+END_TEST
+
+START_TEST(gradcheck_refuses_what_it_cannot_judge)
+{
+    double three = 3;
+    weft_tensor *single = weft_full(f, 1, 0, NULL, WEFT_F32), *x = leaf(1);
+    ck_assert_int_eq(weft_gradcheck(f, cubes, &three, 1, &single, 0, 0, NULL), WEFT_EDTYPE);
+    weft_clear(f);
+    ck_assert_int_eq(weft_gradcheck(f, cubes, &three, 0, &x, 0, 0, NULL), WEFT_EARG);
+    weft_clear(f);
+    weft_step_end(f);
+    ck_assert_int_eq(weft_gradcheck(f, cubes, &three, 1, &x, 0, 0, NULL), WEFT_EHANDLE);
+}
+END_TEST
+
+START_TEST(gradcheck_leaves_no_trace)
+{
+    double three = 3;
+    weft_tensor *x = leaf(2), *y = weft_mul(x, x);
+    ck_assert_int_eq(weft_gradcheck(f, cubes, &three, 1, &x, 0, 0, NULL), 0);
+    ck_assert_int_eq(weft_backward(f, y), 0);
+    ck_assert_double_eq(gradient(x), 4);
+}
+END_TEST
+
+START_TEST(an_op_without_backward_has_no_gradient)
+{
+    weft_op op = cube_op;
+    double factor = 3;
+    op.backward = NULL;
+    weft_tensor *x = leaf(2), *y = weft_apply(f, &op, 1, &x, &factor);
+    ck_assert_double_eq(weft_item(y), 8);
+    ck_assert_int_eq(weft_backward(f, weft_mul(x, y)), 0); /* y is a constant to it */
+    ck_assert_double_eq(gradient(x), 8);
+    ck_assert_int_eq(weft_backward(f, y), WEFT_ESTATE);
+}
+END_TEST
+
+START_TEST(a_failing_op_is_named)
+{
+    weft_op op = cube_op;
+    double factor = 3;
+    op.forward = fails;
+    weft_tensor *x = leaf(2);
+    ck_assert_ptr_null(weft_apply(f, &op, 1, &x, &factor));
+    ck_assert_int_eq(weft_error(f), WEFT_EUSER);
+    ck_assert_ptr_nonnull(strstr(weft_message(f), "cube: no convergence after 7 iterations"));
+    weft_clear(f);
+    op = cube_op;
+    op.backward = fails;
+    ck_assert_int_eq(weft_backward(f, weft_apply(f, &op, 1, &x, &factor)), WEFT_EUSER);
+}
+END_TEST
+
+START_TEST(incomplete_tables_of_ops_are_refused)
+{
+    weft_op bad[5] = {cube_op, cube_op, cube_op, cube_op, cube_op};
+    double factor = 3;
+    weft_tensor *x[5] = {leaf(1), leaf(2), leaf(3), leaf(4), leaf(5)};
+    bad[0].size = 0;
+    bad[1].shape = NULL;
+    bad[2].forward = NULL;
+    bad[3].attr_size = 129;
+    for (int i = 0; i < 5; i++) {
+        ck_assert_ptr_null(weft_apply(f, &bad[i], i == 4 ? 5 : 1, x, &factor));
+        ck_assert_int_eq(weft_error(f), WEFT_EARG);
+        ck_assert_ptr_nonnull(strstr(weft_message(f), "cube"));
+        weft_clear(f);
+    }
+}
+END_TEST
+
+/* --- lifetimes --- */
+
+/* What the tape still needs outlives a release: the handle is stale at once, the memory is not. */
+START_TEST(a_released_tensor_stays_readable_for_backward)
+{
+    weft_tensor *x = leaf(2), *c = weft_retain(weft_full(f, 5, 0, NULL, WEFT_F64));
+    weft_tensor *y = weft_mul(x, c);
+    weft_release(c);
+    ck_assert(!weft_is_valid(c));
+    ck_assert_int_eq(weft_backward(f, y), 0);
+    ck_assert_double_eq(gradient(x), 5);
+}
+END_TEST
+
+START_TEST(the_tape_is_empty_after_the_edge)
+{
+    weft_tensor *x = leaf(2);
+    weft_mul(x, x);
+    ck_assert_int_gt(f->tape->nodes, 0);
+    weft_step_end(f);
+    ck_assert_int_eq(f->tape->nodes, 0);
+}
+END_TEST
+
+static void add_sums(TCase *t)
+{
+    tcase_add_test(t, a_tensor_used_twice_sums_both);
+    tcase_add_test(t, a_diamond);
+    tcase_add_test(t, an_inner_tensor_has_its_gradient_too);
+    tcase_add_test(t, what_the_loss_does_not_depend_on_has_none);
+    tcase_add_test(t, nothing_flows_through_detach);
+    tcase_add_test(t, a_leafs_gradient_ends_with_the_step);
+    tcase_add_test(t, integers_have_no_gradient);
+    tcase_add_test(t, two_backwards_in_a_step_add_up);
+    tcase_add_test(t, zero_grad_starts_afresh);
+    tcase_add_test(t, gradients_outlive_the_step_until_zero_grad);
+    tcase_add_test(t, a_step_follows_the_gradient);
+    tcase_add_test(t, parameters_without_setup_are_refused);
+    tcase_add_test(t, nothing_is_recorded_in_an_evaluation);
+    tcase_add_test(t, an_evaluation_that_was_not_begun_cannot_end);
+    tcase_add_test(t, a_released_tensor_stays_readable_for_backward);
+    tcase_add_test(t, the_tape_is_empty_after_the_edge);
+}
+
+static void add_losses(TCase *t)
+{
+    tcase_add_test(t, a_loss_has_one_element);
+    tcase_add_test(t, a_loss_depends_on_something);
+    tcase_add_test(t, a_null_loss_with_nothing_stuck_is_a_mistake);
+    tcase_add_test(t, a_stuck_error_is_what_backward_returns);
+    tcase_add_test(t, a_stale_loss_is_refused);
+    tcase_add_test(t, another_fabrics_loss_is_refused);
+    tcase_add_test(t, a_sum_and_a_mean_over_the_batch_do_not_mix);
+    tcase_add_test(t, a_sum_over_the_batch_does_not_mix_with_a_penalty);
+    tcase_add_test(t, a_gradient_is_ready_once_after_its_last_use);
+    tcase_add_test(t, a_gradient_does_not_wait_for_what_is_not_in_the_loss);
+    tcase_add_test(t, modules_are_marked);
+    tcase_add_test(t, fused_modules_are_marked_as_two);
+}
+
+static void add_user_ops(TCase *t)
+{
+    tcase_add_test(t, an_op_of_the_users_own_has_its_gradient);
+    tcase_add_test(t, gradcheck_passes_what_is_right);
+    tcase_add_test(t, gradcheck_finds_a_planted_mistake);
+    tcase_add_test(t, gradcheck_refuses_what_it_cannot_judge);
+    tcase_add_test(t, gradcheck_leaves_no_trace);
+    tcase_add_test(t, an_op_without_backward_has_no_gradient);
+    tcase_add_test(t, a_failing_op_is_named);
+    tcase_add_test(t, incomplete_tables_of_ops_are_refused);
+}
+
+int main(void)
+{
+    Suite *s = suite_create("autograd");
+    TCase *t = tcase_create("tape");
+    weft_log_level(WEFT_LOG_SILENT);
+    tcase_add_checked_fixture(t, start, stop);
+    suite_add_tcase(s, t);
+    add_sums(t);
+    add_losses(t);
+    add_user_ops(t);
+    SRunner *r = srunner_create(s);
+    srunner_run_all(r, CK_NORMAL);
+    int failed = srunner_ntests_failed(r);
+    srunner_free(r);
+    return failed != 0;
+}
