@@ -31,8 +31,8 @@ run() {
 }
 # steps N: metrics.csv has the rows 1 to N
 steps() {
-    awk -F , -v n="$1" 'NR > 1 && $1 != NR - 1 { bad = 1 } END { exit bad || NR != n + 1 }' demo/run.csv ||
-        fail "demo/run.csv does not have the steps 1 to $1"
+    awk -F , -v n="$1" 'NR > 1 && $1 != NR - 1 { bad = 1 } END { exit bad || NR != n + 1 }' demo/metrics.csv ||
+        fail "demo/metrics.csv does not have the steps 1 to $1"
     [ -f "demo/run/$(printf 'step-%06d' "$1")/MANIFEST" ] || fail "no checkpoint of step $1"
 }
 
@@ -52,3 +52,7 @@ for name, d in tensors:
     assert values and all(math.isfinite(v) for v in values), name
 print("# h5py reads %d tensors" % len(tensors))
 END
+# Labels that say nothing about the images teach nothing: chance is 0.1, and the exit status says so.
+sh "$demo" --shuffle-labels --epochs 1 >said 2>out && fail "it succeeded on shuffled labels"
+awk '/^test accuracy/ { seen = 1; bad = $3 > 0.25 } END { exit !seen || bad }' said || fail "on shuffled labels: $(cat said)"
+echo "# shuffled labels: $(cat said)"

@@ -406,12 +406,10 @@ static weft_status save_with_fault(int rank, int k, int *calls)
 
 START_TEST(every_failing_call_of_a_rank)
 {
-    int calls, saved = 0;
-    if (!getenv("WEFT_FAULTSHIM"))
-        return;
+    int calls, saved = 0, last = world->world - 1;
     fill(&mine, world, 1);
     ck_all(save(world, dir, 1) == WEFT_OK);
-    for (int rank = 0; rank<world->world; rank += world->world> 1 ? world->world - 1 : 1)
+    for (int rank = 0; rank <= last; rank += last ? last : 1)
         for (int k = 1, more = 1; more; k++) {
             fill(&mine, world, 2);
             weft_status s = save_with_fault(rank, k, &calls);
@@ -444,7 +442,8 @@ static Suite *suite(void)
     tcase_add_test(t, ranks_on_other_file_systems);
     tcase_add_test(t, damage_that_one_rank_finds);
     tcase_add_test(t, the_index_shows_whole_tensors);
-    tcase_add_test(t, every_failing_call_of_a_rank);
+    if (getenv("LD_PRELOAD"))
+        tcase_add_test(t, every_failing_call_of_a_rank);
     return s;
 }
 
@@ -452,10 +451,13 @@ int main(int argc, char **argv)
 {
     bool is_world;
     int handle, failed;
+#ifndef __SANITIZE_ADDRESS__ /* whose runtime must come first */
     if (argc && getenv("WEFT_FAULTSHIM") && !getenv("LD_PRELOAD")) {
         setenv("LD_PRELOAD", getenv("WEFT_FAULTSHIM"), 1);
         execv("/proc/self/exe", argv);
     }
+#endif
+    (void)argc, (void)argv;
     if (weft__mpi_enter(&handle) || weft__comm_mpi(&world, handle, 60, &is_world)) {
         fprintf(stderr, "cannot begin: %s\n", weft__why());
         return EXIT_FAILURE;

@@ -7,6 +7,7 @@
 #include <ftw.h>
 #include <time.h>
 #include <weft/sys/dataset.h>
+#include <weft/sys/logger.h>
 #include <weft/sys/op.h>
 #include <weft/sys/optimizer.h>
 
@@ -362,6 +363,73 @@ START_TEST(log_on_one_rank)
 }
 END_TEST
 
+typedef struct heard {
+    double value[4];
+    int n;
+} heard;
+
+static heard ears;
+
+static weft_status hear(void *self, const weft_record *r)
+{
+    (void)self;
+    for (int64_t i = 0; i < r->n && ears.n < 4; i++)
+        ears.value[ears.n++] = r->value[i];
+    return WEFT_OK;
+}
+
+/* Two metrics in another order on one rank: they are left out, not mixed. */
+START_TEST(log_in_another_order)
+{
+    static const weft_logger_ops ops = {.size = sizeof ops, .name = "hear", .record = hear};
+    EACH_RANK(bad)
+    {
+        job j = OPENED(.log_every = 1);
+        int here = all_rank() == bad;
+        ears.n = 0;
+        weft_logger_new(j.f, &ops, NULL, 0);
+        weft_log(j.f, here ? "b" : "a", weft_full(j.f, here ? 2 : 1, 0, NULL, 0));
+        weft_log(j.f, here ? "a" : "b", weft_full(j.f, here ? 1 : 2, 0, NULL, 0));
+        ck_all(!weft_step_end(j.f));
+        ck_all(all_world() == 1 ? ears.n == 2 : ears.n == 0);
+        ck_all(closes(&j, 0));
+    }
+}
+END_TEST
+
+static int said;
+
+static void count_errors(void *user, weft_level level, const char *text)
+{
+    (void)user, (void)text;
+    said += level == WEFT_LOG_ERROR;
+}
+
+/* A peer that does not come is said by each rank that waited, and what is collective fails from
+ * then on. */
+START_TEST(saving_and_closing_without_a_peer)
+{
+    for (int closing = 0; closing < 2 && all_world() > 1; closing++) {
+        job j = opened(WEFT_OPEN(.timeout = 0.5));
+        int waits = all_rank() != 0, ok = 1;
+        said = 0;
+        weft_log_level(WEFT_LOG_ERROR);
+        weft_log_to(count_errors, NULL);
+        if (waits && !closing)
+            ok = weft_save(j.f, "never") == WEFT_ETIMEOUT && weft_save(j.f, "never") < 0 &&
+                 weft_error(j.f) == WEFT_ETIMEOUT;
+        if (waits)
+            ok = weft_close(&j.f) == -WEFT_ETIMEOUT && said == 1 && ok;
+        ck_all(ok);
+        if (!waits)
+            weft_close(&j.f);
+        weft_log_to(NULL, NULL);
+        weft_log_level(WEFT_LOG_SILENT);
+        ck_all(1);
+    }
+}
+END_TEST
+
 /* A data set whose read of one row fails on one rank. */
 typedef struct broken {
     int64_t row;
@@ -558,6 +626,25 @@ START_TEST(evaluation)
 }
 END_TEST
 
+/* An evaluation of one rank alone leaves nothing for the others to take part in. */
+START_TEST(evaluation_of_data_in_place)
+{
+    EACH_RANK(alone)
+    {
+        job j = ready(1);
+        int steps = 0;
+        for (weft_batch b; weft_next(j.train, &b); steps++) {
+            weft_eval_begin(j.f);
+            if (all_rank() == alone)
+                weft_batch_of(j.f, weft_full(j.f, 1, 1, &features, 0), NULL, 0, 0);
+            weft_eval_end(j.f);
+            take_step(&j, loss_of(&j, &b));
+        }
+        ck_all(steps == 5 && !weft_error(j.f) && alike(&j) && closes(&j, 0));
+    }
+}
+END_TEST
+
 /* Failures of saving do not stick; those of loading do. */
 START_TEST(checkpoints)
 {
@@ -711,6 +798,7 @@ static Suite *suite(void)
     tcase_add_test(t, error_after_backward);
     tcase_add_test(t, errors_in_log);
     tcase_add_test(t, log_on_one_rank);
+    tcase_add_test(t, log_in_another_order);
     tcase_add_test(t, read_error);
     tcase_add_test(t, setup_twice);
     tcase_add_test(t, setup_fails_on_one_rank);
@@ -720,10 +808,12 @@ static Suite *suite(void)
     tcase_add_test(t, out_of_order);
     tcase_add_test(t, out_of_order_on_one_rank);
     tcase_add_test(t, evaluation);
+    tcase_add_test(t, evaluation_of_data_in_place);
     tcase_add_test(t, checkpoints);
     tcase_add_test(t, update_fails_on_one_rank);
     tcase_add_test(t, no_memory_on_one_rank);
     tcase_add_test(t, exit_status);
+    tcase_add_test(t, saving_and_closing_without_a_peer);
     suite_add_tcase(s, t);
     return s;
 }

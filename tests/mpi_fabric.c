@@ -36,7 +36,7 @@ START_TEST(subset)
 {
     MPI_Comm part;
     int alone = all_rank() == 0, ok = 1;
-    double sum, same;
+    double sum = 0, same;
     weft_fabric *f = NULL;
     MPI_Comm_split(MPI_COMM_WORLD, alone ? MPI_UNDEFINED : 1, 0, &part);
     if (!alone) { /* rank 0 does something else meanwhile */

@@ -322,6 +322,51 @@ START_TEST(two_modules)
 }
 END_TEST
 
+START_TEST(spaces_have_names_of_their_own)
+{
+    weft_fabric *f;
+    weft_open_mpi(&f, MPI_COMM_WORLD, NULL);
+    weft_module *m[2] = {small_net(f), small_net(f)};
+    ck_all(!weft_setup_module(f, m[0]) && !weft_setup_module(f, m[1]));
+    ck_all(strcmp(m[0]->flat[0]->bucket[0].name, m[1]->flat[0]->bucket[0].name) != 0);
+    ck_all(weft_close(&f) == 0);
+}
+END_TEST
+
+/* sum_b mean_c y and mean of x^T y, whose gradients for the bias c are B / C and sum_b,i x / (I C). */
+static weft_tensor *turned(weft_tensor *x, weft_tensor *y, int i)
+{
+    if (i == 0)
+        return weft_sum(weft_mean(weft_transpose(y, 0, 1), 0), WEFT_ALL);
+    return weft_mean(weft_matmul(weft_transpose(x, 0, 1), y), WEFT_ALL);
+}
+
+/* The rows of a batch are known where weft_transpose has put them. */
+START_TEST(transposed_batches)
+{
+    enum { B = 12 };
+    double all = 0, bias[CLASSES];
+    for (int i = 0; i < B * FEATURES; i++)
+        all += data_x[i];
+    for (int i = 0; i < 2; i++) {
+        weft_fabric *f;
+        weft_open_mpi(&f, MPI_COMM_WORLD, WEFT_OPEN(.precision = "64-true"));
+        weft_module *m = weft_nn_linear(f, FEATURES, CLASSES);
+        weft_setup_module(f, m);
+        int64_t n = B / all_world(), base = n * all_rank();
+        weft_tensor *mine =
+            weft_tensor_of(f, data_x + base * FEATURES, 2, (int64_t[]){n, FEATURES}, WEFT_F64);
+        weft_batch b = weft_batch_of(f, mine, NULL, base, B);
+        ck_all(!weft_backward(f, turned(b.x, weft_forward(m, b.x), i)));
+        ck_all(!weft_copy_out(weft_gradient(weft_param(m, "bias")), bias, sizeof bias));
+        double want = i == 0 ? (double)B / CLASSES : all / (FEATURES * CLASSES);
+        for (int c = 0; c < CLASSES; c++)
+            ck_all(fabs(bias[c] - want) < 1e-12);
+        ck_all(weft_close(&f) == 0);
+    }
+}
+END_TEST
+
 /* Weights of 2 MiB in buckets of 1 MiB, biases between them. */
 START_TEST(many_buckets)
 {
@@ -384,6 +429,8 @@ static Suite *suite(void)
     tcase_add_test(t, parts_are_the_whole);
     tcase_add_test(t, frozen_part);
     tcase_add_test(t, two_modules);
+    tcase_add_test(t, spaces_have_names_of_their_own);
+    tcase_add_test(t, transposed_batches);
     tcase_add_test(t, many_buckets);
     tcase_add_test(t, single_precision);
     tcase_add_test(t, parameters_are_made_alike);

@@ -267,7 +267,7 @@ static long lines(const char *path)
 
 static void steady(int threads)
 {
-    loop l = {NULL};
+    loop l = {0};
     unlink(metrics);
     ck_assert_int_eq(weft_open(&l.f, NULL, NULL, WEFT_OPEN(.threads = threads)), 0);
     set_up(&l, 256, BATCH);
@@ -303,7 +303,7 @@ END_TEST
 /* Sets up and takes three steps while the k-th allocation fails. @return whether it was reached. */
 static bool tortured(long k)
 {
-    loop l = {NULL};
+    loop l = {0};
     unlink(metrics);
     weft__fail_alloc(k);
     weft_status opened = weft_open(&l.f, NULL, NULL, WEFT_OPEN(.threads = 1, .log_every = 2));
@@ -340,7 +340,7 @@ END_TEST
 START_TEST(a_step_that_ran_out_of_memory_can_be_repeated)
 {
     for (long k = 1; k < 60; k++) {
-        loop l = {NULL};
+        loop l = {0};
         ck_assert_int_eq(weft_open(&l.f, NULL, NULL, WEFT_OPEN(.threads = 1)), 0);
         set_up(&l, 8, 16);
         weft__fail_alloc(k);

@@ -560,6 +560,24 @@ START_TEST(a_released_tensor_stays_readable_for_backward)
 }
 END_TEST
 
+/* Not even an evaluation in between, which frees what it made itself, takes its memory. */
+START_TEST(a_tensor_released_in_an_evaluation_stays_readable_too)
+{
+    weft_batch b;
+    weft_tensor *x = leaf(2), *c = weft_retain(weft_full(f, 5, 0, NULL, WEFT_F64));
+    weft_tensor *y = weft_mul(x, c);
+    weft_loader *l = weft_loader_arrays(f, 2, "ab", 0, NULL, WEFT_U8, NULL, WEFT_U8,
+                                        WEFT_LOADER(.global_batch = 1, .evaluation = true));
+    weft_eval_begin(f);
+    weft_release(c);
+    while (weft_next(l, &b))
+        ;
+    weft_eval_end(f);
+    ck_assert_int_eq(weft_backward(f, y), 0);
+    ck_assert_double_eq(gradient(x), 5);
+}
+END_TEST
+
 START_TEST(the_tape_is_empty_after_the_edge)
 {
     weft_tensor *x = leaf(2);
@@ -587,6 +605,7 @@ static void add_sums(TCase *t)
     tcase_add_test(t, nothing_is_recorded_in_an_evaluation);
     tcase_add_test(t, an_evaluation_that_was_not_begun_cannot_end);
     tcase_add_test(t, a_released_tensor_stays_readable_for_backward);
+    tcase_add_test(t, a_tensor_released_in_an_evaluation_stays_readable_too);
     tcase_add_test(t, the_tape_is_empty_after_the_edge);
 }
 

@@ -1,5 +1,6 @@
 /* Loaders, beneath the tensor floor: tensors here are plain memory, made by the four functions of
  * that floor that loaders call. */
+#include "autograd/tape.h"
 #include "core/alloc.h"
 #include "data/loader.h"
 #include "tensor/tensor.h"
@@ -82,7 +83,9 @@ static double value(const weft_tensor *t, int64_t i)
 
 static weft_fabric *fabric(int rank, int world, weft_dtype dtype)
 {
+    static weft__tape tape;
     weft_fabric *f = calloc(1, sizeof *f);
+    f->tape = &tape;
     f->rank = rank;
     f->world = world;
     f->dtype = dtype;

@@ -203,6 +203,12 @@ START_TEST(three_ranks)
 }
 END_TEST
 
+START_TEST(four_ranks)
+{
+    campaign(4, kills_wanted() / 10, kills_wanted() / 25);
+}
+END_TEST
+
 /* Not at random: before each call that changes the file system, through a save and what follows. */
 START_TEST(before_every_call)
 {
@@ -234,6 +240,6 @@ int main(void)
     random_state =
         seed ? (unsigned)strtoul(seed, NULL, 10) : (unsigned)time(NULL) ^ (unsigned)getpid();
     printf("# KILL_SEED=%u\n", random_state);
-    const TTest *const tests[] = {two_ranks, alone, three_ranks, before_every_call};
-    return job_tests("kill and resume", tests, 4);
+    const TTest *const tests[] = {two_ranks, alone, three_ranks, four_ranks, before_every_call};
+    return job_tests("kill and resume", tests, 5);
 }

@@ -327,6 +327,16 @@ START_TEST(another_fabrics_module_is_refused)
     ck_assert_ptr_null(
         weft_module_child(weft_nn_sequential(f, weft_nn_relu(f)), "x", weft_nn_linear(g, 2, 2)));
     stuck_with(WEFT_EHANDLE, "another fabric");
+    weft_module *theirs = weft_nn_linear(g, 2, 2);
+    weft_optimizer *o = weft_sgd(theirs, NULL);
+    weft_loader *l = weft_loader_arrays(g, 2, "ab", 0, NULL, WEFT_U8, NULL, WEFT_U8, NULL);
+    ck_assert_int_eq(weft_setup(f, theirs, NULL), WEFT_EHANDLE);
+    stuck_with(WEFT_EHANDLE, "another fabric");
+    ck_assert_int_eq(weft_setup(g, theirs, NULL), 0);
+    ck_assert_int_eq(weft_setup_optimizer(f, o), WEFT_EHANDLE);
+    stuck_with(WEFT_EHANDLE, "another fabric");
+    ck_assert_int_eq(weft_setup_loader(f, l), WEFT_EHANDLE);
+    stuck_with(WEFT_EHANDLE, "another fabric");
     ck_assert_int_eq(weft_close(&g), 0);
 }
 END_TEST
@@ -353,6 +363,13 @@ START_TEST(impossible_parameters_are_refused)
     stuck_with(WEFT_EARG, "weft_nn_linear");
     ck_assert_ptr_null(weft_nn_linear(f, INT64_MAX / 2, 3));
     stuck_with(WEFT_ESHAPE, "too many");
+    char name[300];
+    memset(name, 'n', sizeof name - 1);
+    name[sizeof name - 1] = '\0';
+    weft_module *named = weft_nn_relu(f);
+    weft_module_param(named, name, 0, NULL, WEFT_CONSTANT(0));
+    ck_assert(weft_setup_module(f, named) < 0);
+    stuck_with(WEFT_EARG, "256 bytes");
     ck_assert_int_eq(weft_param_count(m), 0);
 }
 END_TEST

@@ -10,6 +10,8 @@
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
+#include <weft/mpi.h>
+#include <weft/sys/logger.h>
 #include <weft.h>
 
 static char warnings[4000];
@@ -383,6 +385,69 @@ START_TEST(nothing_comes_from_a_fabric_that_did_not_open)
 }
 END_TEST
 
+START_TEST(nothing_comes_from_a_fabric_without_a_device)
+{
+    const float x = 0;
+    weft_fabric *f;
+    ck_assert_int_eq(weft_open(&f, NULL, NULL, WEFT_OPEN(.accelerator = "cuda")), WEFT_ENOTSUP);
+    ck_assert_ptr_null(weft_tensor_of(f, &x, 0, NULL, WEFT_F32));
+    ck_assert_int_eq(weft_close(&f), -WEFT_ENOTSUP);
+}
+END_TEST
+
+START_TEST(a_communicator_needs_mpi)
+{
+    weft_fabric *f;
+    ck_assert_int_eq(weft_open_mpi(&f, MPI_COMM_WORLD, NULL), WEFT_ESTATE);
+    ck_assert_ptr_nonnull(strstr(weft_message(f), "MPI_Init"));
+    ck_assert_int_eq(weft_close(&f), -WEFT_ESTATE);
+}
+END_TEST
+
+static int ends;
+
+static weft_status record(void *self, const weft_record *r)
+{
+    (void)self, (void)r;
+    return ends ? WEFT_ESTATE : WEFT_OK;
+}
+
+static void finish(void *self)
+{
+    (void)self;
+    ends++;
+}
+
+START_TEST(loggers_are_told_of_the_end)
+{
+    static const weft_logger_ops ops = {
+        .size = sizeof ops, .name = "mine", .record = record, .finish = finish};
+    weft_fabric *f;
+    ck_assert_int_eq(weft_open(&f, NULL, NULL, NULL), 0);
+    weft_logger_new(f, &ops, NULL, 0);
+    weft_log_value(f, "last", 1);
+    ck_assert_int_eq(weft_close(&f), 0);
+    ck_assert_int_eq(ends, 1);
+}
+END_TEST
+
+/* Whichever was set up first, the edge is the training loader's. */
+START_TEST(an_evaluation_loader_is_no_edge)
+{
+    weft_fabric *f;
+    weft_batch b;
+    ck_assert_int_eq(weft_open(&f, NULL, NULL, NULL), 0);
+    weft_loader *test = weft_loader_arrays(f, 2, "ab", 0, NULL, WEFT_U8, NULL, WEFT_U8,
+                                           WEFT_LOADER(.evaluation = true));
+    weft_loader *train = weft_loader_arrays(f, 2, "ab", 0, NULL, WEFT_U8, NULL, WEFT_U8, NULL);
+    ck_assert(!weft_setup_loader(f, test) && !weft_setup_loader(f, train));
+    weft_tensor *t = weft_full(f, 1, 0, NULL, WEFT_F32);
+    ck_assert(weft_next(test, &b) && weft_is_valid(t));
+    ck_assert(weft_next(train, &b) && !weft_is_valid(t));
+    ck_assert_int_eq(weft_close(&f), 0);
+}
+END_TEST
+
 static Suite *suite(void)
 {
     Suite *s = suite_create("open");
@@ -390,6 +455,10 @@ static Suite *suite(void)
     tcase_set_timeout(t, 100);
     tcase_add_test(t, unknown_words);
     tcase_add_test(t, nothing_comes_from_a_fabric_that_did_not_open);
+    tcase_add_test(t, nothing_comes_from_a_fabric_without_a_device);
+    tcase_add_test(t, a_communicator_needs_mpi);
+    tcase_add_test(t, loggers_are_told_of_the_end);
+    tcase_add_test(t, an_evaluation_loader_is_no_edge);
     tcase_add_test(t, known_words);
     tcase_add_test(t, numbers);
     tcase_add_test(t, accepted);

@@ -581,6 +581,21 @@ START_TEST(labels_outside_the_classes_are_named)
 }
 END_TEST
 
+/* The batch has two rows, the tensor six: its rows are no samples. */
+START_TEST(rows_of_a_reshape_are_no_samples)
+{
+    const float v[12] = {0};
+    const int64_t y[6] = {0, 1, 0, 1, 0, 9};
+    weft_batch b;
+    weft_loader *l = weft_loader_arrays(f, 2, v, 1, (int64_t[]){6}, WEFT_F32, NULL, WEFT_F32,
+                                        WEFT_LOADER(.global_batch = 2));
+    ck_assert(weft_next(l, &b));
+    ck_assert_ptr_null(weft_cross_entropy(weft_reshape(b.x, 2, (int64_t[]){6, 2}),
+                                          weft_tensor_of(f, y, 1, (int64_t[]){6}, WEFT_I64)));
+    ck_assert_ptr_nonnull(strstr(weft_message(f), "label 9 at row 5"));
+}
+END_TEST
+
 START_TEST(labels_of_a_wrong_type_are_refused)
 {
     weft_tensor *x = weft_full(f, 1, 2, (int64_t[]){3, 5}, WEFT_F64);
@@ -645,6 +660,7 @@ int main(void)
     tcase_add_test(u, mixed_types_are_promoted);
     tcase_add_test(u, correct_rows_are_counted_at_the_first_maximum);
     tcase_add_test(u, labels_outside_the_classes_are_named);
+    tcase_add_test(u, rows_of_a_reshape_are_no_samples);
     tcase_add_test(u, labels_of_a_wrong_type_are_refused);
     tcase_add_test(u, the_mean_of_nothing_is_nan);
     tcase_add_test(u, impossible_shapes_are_refused);

@@ -504,8 +504,13 @@ START_TEST(incomplete_tables_of_optimizers_are_refused)
                                   {.size = sizeof *bad,
                                    .name = "mine",
                                    .update = signs_update,
-                                   .moments = WEFT_OPTIM_MOMENTS + 1}};
-    for (int i = 0; i < 3; i++) {
+                                   .moments = WEFT_OPTIM_MOMENTS + 1},
+                                  {.size = sizeof *bad,
+                                   .name = "mine",
+                                   .update = signs_update,
+                                   .moments = 2,
+                                   .moment_name = {"one"}}};
+    for (int i = 0; i < 4; i++) {
         ck_assert_ptr_null(weft_optimizer_new(vector(1), &bad[i], NULL, 0, 1));
         ck_assert_int_eq(weft_error(f), WEFT_EARG);
         ck_assert_ptr_nonnull(strstr(weft_message(f), "mine"));

@@ -91,6 +91,52 @@ START_TEST(at_the_end_of_a_run_that_resumes)
 }
 END_TEST
 
+/* A save in another directory does not stand for it. */
+START_TEST(at_the_end_also_after_a_save_elsewhere)
+{
+    job j = begin(), other = begin();
+    ck_assert_int_eq(weft_resume(j.f, j.dir), 0);
+    weft_zero_grad(j.sgd);
+    backward(&j);
+    ck_assert_int_eq(weft_step(j.sgd), 0);
+    ck_assert_int_eq(weft_save(j.f, other.dir), 0);
+    ck_assert_int_eq(weft_close(&j.f), 0);
+    ck_assert(committed(&j, 1) && committed(&other, 1));
+    end(&j);
+    end(&other);
+}
+END_TEST
+
+START_TEST(at_the_end_where_no_edge_comes)
+{
+    job j = begin();
+    weft_zero_grad(j.sgd);
+    backward(&j);
+    ck_assert_int_eq(weft_save(j.f, j.dir), WEFT_POSTPONED);
+    ck_assert_int_eq(weft_step(j.sgd), 0);
+    ck_assert_int_eq(weft_close(&j.f), 0);
+    ck_assert(committed(&j, 1));
+    end(&j);
+}
+END_TEST
+
+START_TEST(every_counts_anew_after_a_load)
+{
+    char path[96];
+    job j = begin();
+    ck_assert_int_eq(weft_save(j.f, j.dir), 0);
+    snprintf(path, sizeof path, "%s/step-000000", j.dir);
+    for (int i = 0; i < 2; i++) {
+        weft_zero_grad(j.sgd);
+        backward(&j);
+        ck_assert_int_eq(weft_step(j.sgd), 0);
+        ck_assert(weft_every(j.f, 1) && !weft_every(j.f, 1));
+        ck_assert_int_eq(weft_load(j.f, path), 0);
+    }
+    end(&j);
+}
+END_TEST
+
 START_TEST(not_after_an_error)
 {
     job j = begin();
@@ -109,6 +155,9 @@ int main(void)
     tcase_add_test(t, at_once_after_a_step);
     tcase_add_test(t, at_the_end_of_an_accumulation_window);
     tcase_add_test(t, at_the_end_of_a_run_that_resumes);
+    tcase_add_test(t, at_the_end_also_after_a_save_elsewhere);
+    tcase_add_test(t, at_the_end_where_no_edge_comes);
+    tcase_add_test(t, every_counts_anew_after_a_load);
     tcase_add_test(t, not_after_an_error);
     suite_add_tcase(s, t);
     SRunner *r = srunner_create(s);

@@ -51,7 +51,6 @@ typedef struct weft_fabric weft_fabric;
 typedef struct weft_tensor weft_tensor;
 typedef struct weft_module weft_module;
 typedef struct weft_optimizer weft_optimizer;
-typedef struct weft_schedule weft_schedule;
 typedef struct weft_loader weft_loader;
 typedef struct weft_logger weft_logger;
 

@@ -13,8 +13,9 @@ WEFT_BEGIN
 /* Saves the current step under dir, which is made if need be. Collective. A failure is reported,
  * leaves dir's older checkpoints as they were, and does not stick: training may go on.
  * Between weft_backward and weft_step gradients are on their way, which no checkpoint holds: the
- * save then happens at the edge after that weft_step.
- * @return WEFT_OK (also if this step is already there), WEFT_POSTPONED, WEFT_EIO, WEFT_ENOMEM. */
+ * save then happens at the edge after that weft_step, at the latest in weft_close.
+ * @return WEFT_OK (also if this step is already there), WEFT_POSTPONED, WEFT_EARG, WEFT_EIO,
+ * WEFT_ENOMEM, or the error that sticks. A lost peer does stick (WEFT_ETIMEOUT, WEFT_EPEER). */
 WEFT_API weft_status weft_save(weft_fabric *f, const char *dir);
 /* The same in the background where that can be had; today it is weft_save and says so once.
  * @return as weft_save; WEFT_SYNCHRONOUS instead of WEFT_OK. */
@@ -30,7 +31,9 @@ WEFT_API weft_status weft_resume(weft_fabric *f, const char *dir);
 WEFT_API weft_status weft_load(weft_fabric *f, const char *checkpoint);
 
 /* Makes the caller's variables part of every checkpoint, under name ("best_loss"). They must live
- * until weft_close; rank 0's values are saved and all ranks get them. */
+ * until weft_close; rank 0's values are saved and all ranks get them. Call it on all ranks alike,
+ * before weft_resume. Errors stick: WEFT_EARG (a name with '/', no values), WEFT_ESTATE (a name that
+ * is tracked already), WEFT_ENOMEM. */
 WEFT_API weft_status weft_track_f64(weft_fabric *f, const char *name, double *values, int64_t n);
 WEFT_API weft_status weft_track_i64(weft_fabric *f, const char *name, int64_t *values, int64_t n);
 

@@ -12,9 +12,9 @@ WEFT_BEGIN
  * --option=value on the command line (these are removed from argv), as WEFT_OPTION=value in the
  * environment, and as text. The command line wins over the environment, which wins over the code. */
 typedef struct weft_open_options {
-    const char *accelerator WEFT_INIT; /* "auto" (default), "cpu", "gpu", "cuda" */
+    const char *accelerator WEFT_INIT; /* "auto" (default), "cpu" */
     const char *strategy WEFT_INIT;    /* "auto" (default), "single", "ddp" */
-    const char *devices WEFT_INIT;     /* "auto" (default) or processes a node, "2"; see launch */
+    const char *devices WEFT_INIT;     /* "auto" (default) or processes a node, "2" */
     int num_nodes WEFT_INIT;           /* default: what the launcher says */
     const char *precision WEFT_INIT;   /* "32-true" (default), "64-true" */
     const char *nonfinite WEFT_INIT; /* non-finite gradients: "error" (default), "skip", "ignore" */
@@ -30,8 +30,9 @@ typedef struct weft_open_options {
 
 /* Opens a fabric. argc and argv may be NULL; with them, Weft's own options are taken out of them.
  * MPI is initialised unless the program has done so or runs alone, without a launcher, where it has
- * nothing to do; what we initialised, the last weft_close finalises. A program started alone with devices=N starts itself again under mpirun as N ranks: in the
- * parent weft_open then returns WEFT_RELAUNCHED after they ended, and weft_close their exit status.
+ * nothing to do; what we initialised, the last weft_close finalises. A program started alone with
+ * devices=N starts itself again under mpirun as N ranks: in the parent weft_open then returns
+ * WEFT_RELAUNCHED after they ended, and weft_close their exit status.
  * Collective over MPI_COMM_WORLD (<weft/mpi.h> takes any other communicator).
  * @param[out] f  set even on failure, so that it can carry the message to weft_close.
  * @return 0, WEFT_RELAUNCHED, or WEFT_EARG, WEFT_ECONFIG, WEFT_ENOTSUP, WEFT_EMPI, WEFT_ENOMEM. */
@@ -50,7 +51,8 @@ WEFT_API int weft_close(weft_fabric **f);
 WEFT_API weft_status weft_setup(weft_fabric *f, weft_module *m, weft_optimizer *o);
 WEFT_API weft_status weft_setup_module(weft_fabric *f, weft_module *m);
 WEFT_API weft_status weft_setup_optimizer(weft_fabric *f, weft_optimizer *o);
-/* Makes l a training loader: weft_next on it is the step's edge and its position is saved. */
+/* Makes l part of every checkpoint. weft_next of the first training loader that is set up is the
+ * step's edge. Once each (WEFT_ESTATE). Collective. */
 WEFT_API weft_status weft_setup_loader(weft_fabric *f, weft_loader *l);
 
 /* The step's edge for loops without a loader. Collective. @return the agreed error, or 0. */

@@ -11,7 +11,7 @@ WEFT_BEGIN
  * (ranks weighted by their rows), fetched and combined once every `log_every` steps (an option of
  * weft_open). Call it on all ranks alike. A failure to log is reported once and does not stick. */
 WEFT_API weft_status weft_log(weft_fabric *f, const char *name, weft_tensor *value);
-/* Logs a number that rank 0 has. */
+/* Logs rank 0's number. Call it on all ranks alike, with whatever the others have. */
 WEFT_API weft_status weft_log_value(weft_fabric *f, const char *name, double value);
 /* Logs the step's breakdown as time/data, time/forward, time/backward, time/communication,
  * time/optimizer (seconds, mean since the last call's interval). */

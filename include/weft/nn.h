@@ -49,7 +49,8 @@ WEFT_API int64_t weft_param_count(weft_module *m);    /* how many parameters */
 WEFT_API int64_t weft_param_elements(weft_module *m); /* how many numbers in all of them */
 WEFT_API const char *weft_param_name(weft_module *m, int64_t i); /* borrowed from m */
 WEFT_API weft_tensor *weft_param(weft_module *m, const char *name);
-/* A frozen parameter gets no gradient and no update; true means all below m. Call before setup. */
+/* A frozen parameter gets no gradient and no update; true means all below m. Call before
+ * setup: WEFT_ESTATE once there is memory. */
 WEFT_API weft_status weft_freeze(weft_module *m, bool frozen);
 
 WEFT_END

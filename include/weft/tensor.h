@@ -18,6 +18,7 @@ WEFT_API weft_tensor *weft_tensor_of(weft_fabric *f, const void *data, int rank,
  * the tensor lives. Only devices that compute in host memory can do it (WEFT_ENOTSUP else). */
 WEFT_API weft_tensor *weft_wrap(weft_fabric *f, void *ptr, int rank, const int64_t *shape,
                                 weft_dtype dtype);
+/* A new tensor whose elements all have one value. */
 WEFT_API weft_tensor *weft_full(weft_fabric *f, double value, int rank, const int64_t *shape,
                                 weft_dtype dtype);
 

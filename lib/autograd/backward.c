@@ -32,6 +32,7 @@ static void reach(weft__tape *tape, int64_t from)
 static weft_status collector(weft_fabric *f, weft__input *in, weft_dev *out, bool *fresh)
 {
     weft_dev *grad;
+    weft__tensor *leaf = NULL;
     if (in->segment) {
         if (!in->segment->flat->plane[WEFT__GRAD].addr)
             return weft__fail(WEFT_ESTATE,
@@ -47,15 +48,15 @@ static weft_status collector(weft_fabric *f, weft__input *in, weft_dev *out, boo
         grad = &f->tape->node[in->node].grad;
         *fresh = grad->addr == 0;
     } else {
-        weft__tensor *leaf = weft__tensor_at(in->tensor, NULL);
-        if (!leaf)
+        if (!(leaf = weft__tensor_at(in->tensor, NULL)))
             return WEFT_EHANDLE;
         grad = &leaf->leaf_grad;
         *fresh = leaf->leaf_edge != f->engine->edge;
-        leaf->leaf_edge = f->engine->edge;
     }
     if (*fresh)
         WEFT_TRY(weft__scratch(f, weft__view_bytes(&in->view), grad));
+    if (leaf)
+        leaf->leaf_edge = f->engine->edge;
     *out = *grad;
     return WEFT_OK;
 }

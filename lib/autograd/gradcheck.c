@@ -3,7 +3,6 @@
 #include "core/alloc.h"
 
 #include <math.h>
-#include <string.h>
 
 typedef struct check {
     weft_fabric *f;

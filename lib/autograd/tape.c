@@ -2,7 +2,6 @@
 #include "autograd/tape.h"
 
 #include "core/alloc.h"
-#include "core/log.h"
 #include "device/device.h"
 
 #include <stdarg.h>
@@ -122,13 +121,12 @@ static weft_status resolve(weft_fabric *f, const weft_op *op, int n, weft_tensor
     return WEFT_OK;
 }
 
-static void inherit_rows(weft__tensor *out, int n, weft__tensor *const *x)
+static void inherit_rows(const weft_op_call *c, weft__tensor *out, weft__tensor *const *x)
 {
-    for (int i = 0; i < n; i++)
-        if (x[i]->rows.batch) {
-            out->rows = x[i]->rows;
-            return;
-        }
+    if (c->lead < 0)
+        return;
+    out->rows = x[c->lead]->rows;
+    out->rows.dim = c->batch;
 }
 
 /* Gradients are sums: a loss must be one kind of reduction of the batch throughout. */
@@ -198,6 +196,23 @@ static weft_status record(weft_fabric *f, const weft_op_call *c, weft_tensor *co
     return WEFT_OK;
 }
 
+/* Whether dimension 0 is the batch's rows still, and not those of a reshape. */
+static bool has_rows(const weft__tensor *x)
+{
+    return x->rows.dim == 0 && x->view.rank > 0 && x->view.shape[0] == x->rows.local;
+}
+
+static void find_batch(weft_op_call *c, int n, weft__tensor *const *x)
+{
+    c->lead = -1;
+    for (int i = n - 1; i >= 0; i--)
+        if (x[i]->rows.batch) {
+            c->lead = i;
+            c->batch = x[i]->rows.dim;
+            c->sample = has_rows(x[i]) ? x[i]->rows.ids : c->sample;
+        }
+}
+
 static weft_status apply(weft_fabric *f, const weft_op *op, int n, weft_tensor *const *inputs,
                          const void *attr, weft_tensor **out)
 {
@@ -219,15 +234,13 @@ static weft_status apply(weft_fabric *f, const weft_op *op, int n, weft_tensor *
     if (attr)
         memcpy(copy, attr, op->attr_size);
     WEFT_TRY(resolve(f, op, n, inputs, token, x));
-    for (int i = 0; i < n; i++) {
+    for (int i = 0; i < n; i++)
         c.in[i] = x[i]->view;
-        if (x[i]->rows.batch && !c.sample)
-            c.sample = x[i]->rows.ids;
-    }
+    find_batch(&c, n, x);
     WEFT_TRY(compute(f, op, &c));
     if (!(*out = weft__tensor_new(f, &c.out, true, &y)))
         return WEFT_ENOMEM;
-    inherit_rows(y, n, x);
+    inherit_rows(&c, y, x);
     WEFT_TRY(inherit_reduction(&c, y, n, x));
     return record(f, &c, token, x, y);
 }

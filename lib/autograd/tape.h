@@ -56,5 +56,4 @@ weft_status weft__tape_mark(weft_fabric *f, weft_module *m, bool enter);
 /* Differentiates loss, seeded with `seed`. With seed 0 contributes zeros. No communication but what
  * the hooks do. */
 weft_status weft__tape_backward(weft_fabric *f, weft_tensor *loss, double seed);
-/* A gradient of `shape of v` for accumulation: *direct says that the op may write it in place. */
 #endif

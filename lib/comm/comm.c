@@ -1,6 +1,6 @@
 /* Dispatch: every collective gets a number and a name, nothing is begun after a lost peer, and a
  * failure becomes
- *     all_reduce "gradients bucket 0" (collective 17) failed on rank 1 of 4: why and what to do */
+ *     all_reduce "gradients 0.2" (collective 17) failed on rank 1 of 4: why and what to do */
 #include "comm/comm.h"
 
 #include "core/alloc.h"

@@ -8,6 +8,8 @@
 weft_status weft__mpi_enter(int *world);
 /* MPI was initialised, by anyone, and is not finalised. */
 bool weft__mpi_is_up(void);
+/* WEFT_ESTATE unless it is up. */
+weft_status weft__mpi_running(void);
 /* The last one out finalises MPI if we initialised it and no peer was lost. */
 void weft__mpi_leave(bool lost);
 /* A communicator of ours over the ranks of the given one: duplicated, stripped of topology (by

@@ -21,8 +21,6 @@ weft_status weft__mpi_split(weft_comm *c, int color, int key, weft_comm **out);
 weft_status weft__mpi_wait(MPI_Request *r, int spins, double timeout, MPI_Status *status);
 /* WEFT_EMPI with MPI's own text for rc. */
 weft_status weft__mpi_failed(const char *call, int rc);
-/* WEFT_ESTATE unless MPI can be called. */
-weft_status weft__mpi_running(void);
 /* From now on MPI is never finalised. */
 void weft__mpi_lost(void);
 #endif

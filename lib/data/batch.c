@@ -1,5 +1,5 @@
 /* Batches of data made in place. */
-#include "tensor/tensor.h"
+#include "autograd/tape.h"
 
 #include <weft/data.h>
 
@@ -7,9 +7,10 @@ weft_batch weft_batch_of(weft_fabric *f, weft_tensor *x, weft_tensor *y, int64_t
                          int64_t global_rows)
 {
     weft_batch none = {0};
-    if (!f)
+    if (!f || f->shut)
         return none;
-    f->weigh |= global_rows == 0; /* on ranks without an x too: they take part in the sum */
+    /* On ranks without an x too: they take part in the sum. An evaluation may be one rank's alone. */
+    f->weigh |= global_rows == 0 && !f->tape->eval;
     if (!x)
         return none;
     int64_t n = weft_rank_of(x) > 0 ? weft_dim(x, 0) : -1;

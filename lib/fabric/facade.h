@@ -24,7 +24,7 @@ typedef struct weft__tracked {
     weft_dtype dtype;
 } weft__tracked;
 
-typedef struct weft__metrics weft__metrics; /* log.c */
+typedef struct weft__metrics weft__metrics; /* metrics.c */
 
 #define WEFT__EVERY 8 /* distinct n of weft_every that are remembered */
 
@@ -46,13 +46,13 @@ struct weft__facade {
     bool is_world;   /* opened on all ranks of the job */
     int exit_status; /* of a relaunching parent's children; -1: this is no such parent */
 
-    weft_loader *loader; /* whose weft_next is the edge; the first that was set up */
-    int modules, optimizers, loaders;
-    weft_status agreed;  /* the error that all ranks know of */
-    bool skip;           /* the last backward's gradients are to be skipped */
-    bool differentiated; /* weft_backward was called since the edge */
-    bool window;         /* there are gradients that no weft_step has used yet */
-    bool postponed;      /* a save waits for the end of the window */
+    weft_loader *loader;     /* whose weft_next is the edge; the first for training */
+    int modules, optimizers; /* that were set up */
+    weft_status agreed;      /* the error that all ranks know of */
+    bool skip;               /* the last backward's gradients are to be skipped */
+    bool differentiated;     /* weft_backward was called since the edge */
+    bool window;             /* there are gradients that no weft_step has used yet */
+    bool postponed;          /* a save waits for the end of the window */
     struct {
         int64_t n, step;
     } every[WEFT__EVERY];
@@ -62,9 +62,10 @@ struct weft__facade {
     int64_t steps_taken;       /* likewise */
 
     weft__checkpoint checkpoint;
-    char *run;        /* what weft_resume named */
-    char later[4096]; /* what the postponed save named; empty: something unfit */
-    int64_t saved_step, loaded_step;
+    char *run;          /* what weft_resume named */
+    char later[4096];   /* what the postponed save named; empty: something unfit */
+    int64_t saved_step; /* the newest under run, or loaded */
+    int64_t loaded_step;
     weft__tracked *tracked;
     size_t ntracked, tracked_room;
     bool said_synchronous;
@@ -96,12 +97,14 @@ weft_status weft__metrics_flush(weft_fabric *f, bool force);
 /* Shows the loggers where the run stands. */
 void weft__metrics_progress(weft_fabric *f);
 void weft__metrics_resume(weft_fabric *f);
+/* Tells the loggers that nothing more comes. */
+void weft__metrics_finish(weft_fabric *f);
 
 /* Everything that has state, by name. */
 weft_status weft__fabric_state(void *fabric, weft_visitor *v);
 /* The save that waited for the end of the accumulation window, if any. Collective. */
 void weft__late_save(weft_fabric *f);
-/* The final save of weft_close. Collective. */
+/* What weft_close saves: a save that still waits, and the final one. Collective. */
 weft_status weft__final_save(weft_fabric *f);
 void weft__tracked_free(weft_fabric *f);
 #endif

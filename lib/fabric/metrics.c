@@ -1,7 +1,7 @@
 /* Logged values: copied where they are on the device, fetched and combined over ranks once an
  * interval, then handed to the loggers of rank 0. */
 #include "core/alloc.h"
-#include "core/log.h"
+#include "core/rng.h"
 #include "data/loader.h"
 #include "device/device.h"
 #include "fabric/facade.h"
@@ -219,7 +219,10 @@ weft_status weft_log_timing(weft_fabric *f)
 static weft_status alike(weft_fabric *f, bool *same)
 {
     const weft__metrics *m = f->facade->metrics;
-    int64_t v[4] = {m->rows, m->names, -m->rows, -m->names};
+    uint64_t hash = 0;
+    for (int i = 0; i < m->names; i++)
+        hash = (hash ^ weft__stream_of(m->name[i])) * 0x100000001B3u;
+    int64_t names = (int64_t)(hash >> 1), v[4] = {m->rows, names, -m->rows, -names};
     WEFT_TRY(weft__all_reduce(f->comm, "shape of the metrics", v, 4, WEFT_I64, WEFT_REDUCE_MIN));
     *same = v[0] == -v[2] && v[1] == -v[3];
     return WEFT_OK;
@@ -323,6 +326,13 @@ void weft__metrics_progress(weft_fabric *f)
         if (s < 0)
             complain(f, s);
     }
+}
+
+void weft__metrics_finish(weft_fabric *f)
+{
+    for (weft__object *o = weft__object_first(f, WEFT__LOGGER); o && f->rank == 0;
+         o = weft__object_after(o))
+        weft__logger_finish((weft_logger *)o);
 }
 
 void weft__metrics_resume(weft_fabric *f)

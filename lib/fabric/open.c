@@ -108,14 +108,12 @@ static weft_status join(weft_fabric *f, const int *fortran_comm, int devices)
     int world = 0;
     if (!fortran_comm && p->environ.launcher == WEFT__LAUNCHER_NONE && !weft__mpi_is_up())
         return join_self(f, devices);
-    if (fortran_comm) {
-        world = *fortran_comm;
-        WEFT_TRY(weft__mpi_enter(&(int){0}));
-    } else {
-        WEFT_TRY(weft__mpi_enter(&world));
-    }
+    if (fortran_comm) /* else it would be started here */
+        WEFT_TRY(weft__mpi_running());
+    WEFT_TRY(weft__mpi_enter(&world));
     p->mpi = true;
-    WEFT_TRY(weft__comm_mpi(&f->comm, world, p->settings.o.timeout, &p->is_world));
+    WEFT_TRY(weft__comm_mpi(&f->comm, fortran_comm ? *fortran_comm : world, p->settings.o.timeout,
+                            &p->is_world));
     f->rank = f->comm->rank;
     f->world = f->comm->world;
     WEFT_TRY(weft__mpi_topology(f->comm, &f->local_rank, &f->local_size, &f->node_rank, &f->nodes));
@@ -304,7 +302,8 @@ int weft_close(weft_fabric **out)
         if (!f->comm->lost)
             weft__metrics_flush(f, true);
     }
-    status = report(f, code, alike);
+    weft__metrics_finish(f);
+    status = report(f, code, alike && !f->comm->lost);
     take_down(f);
     return status;
 }

@@ -2,7 +2,6 @@
 #include "core/alloc.h"
 #include "device/device.h"
 #include "fabric/facade.h"
-#include "logger/logger.h"
 
 #include <string.h>
 

@@ -95,7 +95,8 @@ static weft_status save(weft_fabric *f, const char *dir)
     WEFT_TRY(weft__agree(f->comm, "save", s, ""));
     weft__metrics_flush(f, true);
     WEFT_TRY(weft__checkpoint_save(&p->checkpoint, dir, f->step));
-    p->saved_step = f->step;
+    if (p->run && strcmp(dir, p->run) == 0)
+        p->saved_step = f->step;
     return WEFT_OK;
 }
 
@@ -111,13 +112,17 @@ static weft_status postpone(weft_fabric *f, const char *dir)
 
 weft_status weft_save(weft_fabric *f, const char *dir)
 {
-    if (!weft__opened(f) || f->comm->lost)
+    if (!weft__opened(f))
         return weft__stuck(f);
+    if (f->comm->lost)
+        return weft__stuck(f) ? weft__stuck(f) : WEFT_EPEER;
     if (f->facade->window && !f->facade->agreed)
         return postpone(f, dir);
     weft__part part = weft__enter(f, WEFT__OTHER);
     weft_status s = save(f, dir);
     weft__enter(f, part);
+    if (f->comm->lost) /* not the save's failure: nothing that is collective can go on */
+        return weft__stick(f, s < 0 ? s : WEFT_EPEER);
     return s < 0 ? shared_note(f, s) : WEFT_OK;
 }
 
@@ -145,6 +150,7 @@ weft_status weft__final_save(weft_fabric *f)
 {
     weft__facade *p = f->facade;
     p->window = false; /* no step comes that could end it */
+    weft__late_save(f);
     return p->run && f->step > p->saved_step && f->step > 0 ? weft_save(f, p->run) : WEFT_OK;
 }
 
@@ -160,6 +166,7 @@ static weft_status end_load(weft_fabric *f, weft_status s, int64_t step, const c
         return WEFT_OK;
     f->step = step;
     p->saved_step = p->loaded_step = step;
+    memset(p->every, 0, sizeof p->every);
     weft__metrics_resume(f);
     if (f->rank == 0)
         weft__say(WEFT_LOG_INFO, "goes on from step %lld of %s", (long long)step, from);

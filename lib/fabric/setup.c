@@ -13,10 +13,18 @@ static weft_status together(weft_fabric *f, weft_status mine)
     return weft__agree_on_errors(f);
 }
 
-static weft_status prepare(weft_module *m)
+static weft_status same_home(const weft_fabric *f, const weft_fabric *home, const char *what)
+{
+    return f == home
+               ? WEFT_OK
+               : weft__fail(WEFT_EHANDLE, "weft_setup: the %s belongs to another fabric", what);
+}
+
+static weft_status prepare(weft_fabric *f, weft_module *m)
 {
     if (!m)
         return weft__fail(WEFT_EARG, "weft_setup: the module is NULL");
+    WEFT_TRY(same_home(f, m->object.fabric, "module"));
     if (m->parent)
         return weft__fail(WEFT_EARG, "weft_setup: the module is part of another; set up the whole");
     if (m->setup)
@@ -38,7 +46,7 @@ weft_status weft_setup_module(weft_fabric *f, weft_module *m)
     if (!weft__opened(f))
         return weft__stuck(f);
     char digest[64] = "";
-    weft_status s = weft__stuck(f) ? weft__stuck(f) : prepare(m);
+    weft_status s = weft__stuck(f) ? weft__stuck(f) : prepare(f, m);
     if (!s)
         s = weft__module_digest(m, digest, sizeof digest);
     WEFT_TRY(together(f, s));
@@ -52,6 +60,7 @@ static weft_status moments(weft_fabric *f, weft_optimizer *o)
 {
     if (!o)
         return weft__fail(WEFT_EARG, "weft_setup_optimizer: the optimizer is NULL");
+    WEFT_TRY(same_home(f, o->object.fabric, "optimizer"));
     if (o->setup)
         return weft__fail(WEFT_ESTATE, "weft_setup: the optimizer was set up before; once is "
                                        "enough");
@@ -86,6 +95,8 @@ weft_status weft_setup_loader(weft_fabric *f, weft_loader *l)
     if (!s && !l)
         s = weft__fail(WEFT_EARG, "weft_setup_loader: the loader is NULL");
     if (!s)
+        s = same_home(f, weft__loader_fabric(l), "loader");
+    if (!s)
         s = weft__loader_setup(l);
     WEFT_TRY(together(f, s));
     snprintf(text, sizeof text, "%lld rows, %lld epochs of %lld batches of %lld",
@@ -93,8 +104,7 @@ weft_status weft_setup_loader(weft_fabric *f, weft_loader *l)
              (long long)weft_loader_batches(l), (long long)weft__loader_global_batch(l));
     s = weft__agree_text(f->comm, "loader", "the loader given to weft_setup_loader", text);
     WEFT_TRY(together(f, s));
-    if (!f->facade->loader)
+    if (!f->facade->loader && !weft__loader_is_evaluation(l))
         f->facade->loader = l;
-    f->facade->loaders++;
     return WEFT_OK;
 }

@@ -5,7 +5,6 @@
 #include "core/rng.h"
 #include "device/device.h"
 
-#include <stdio.h>
 #include <string.h>
 
 #define ALIGN 64                 /* bytes; every segment starts on it */
@@ -51,7 +50,7 @@ static void close_bucket(weft__flat *flat, int64_t *at, int64_t unit)
     flat->nbuckets++;
 }
 
-static void lay_out(weft__flat *flat, int number, int64_t bucket_bytes)
+static void lay_out(weft__flat *flat, int64_t bucket_bytes)
 {
     int64_t size = (int64_t)weft_dtype_size(flat->dtype), align = ALIGN / size;
     int64_t unit = align * flat->fabric->world, at = 0;
@@ -63,10 +62,8 @@ static void lay_out(weft__flat *flat, int number, int64_t bucket_bytes)
             close_bucket(flat, &at, unit);
             b = &flat->bucket[flat->nbuckets];
         }
-        if (!b->segments) {
+        if (!b->segments)
             b->first = at;
-            snprintf(b->name, sizeof b->name, "gradients %d.%d", number, flat->nbuckets);
-        }
         s->flat = flat;
         s->first = at;
         s->bucket = flat->nbuckets;
@@ -108,7 +105,7 @@ weft_status weft__flat_plane(weft__flat *flat, weft__plane plane)
 }
 
 weft_status weft__flat_new(weft_fabric *f, weft__segment *const *segment, int n, weft_dtype dtype,
-                           bool trainable, int number, int64_t bucket_bytes, weft__flat **out)
+                           bool trainable, int64_t bucket_bytes, weft__flat **out)
 {
     weft__flat *flat = weft__new(1, sizeof *flat);
     weft_status s = flat ? WEFT_OK : WEFT_ENOMEM;
@@ -120,7 +117,7 @@ weft_status weft__flat_new(weft_fabric *f, weft__segment *const *segment, int n,
     }
     if (!s) {
         memcpy(flat->segment, segment, (size_t)n * sizeof *segment);
-        lay_out(flat, number, bucket_bytes);
+        lay_out(flat, bucket_bytes);
         s = weft__flat_plane(flat, WEFT__PARAM);
     }
     if (!s)

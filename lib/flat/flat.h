@@ -45,7 +45,7 @@ typedef struct weft__bucket {
     int64_t first, count, payload; /* payload: elements of its segments */
     int segments, ready;
     bool reduced;
-    char name[40]; /* of the collective, "gradients 0.3" */
+    char name[40]; /* of the collective, "gradients 0.3"; set by the strategy */
 } weft__bucket;
 
 #define WEFT__VERDICT 16 /* words, so that what follows stays aligned */
@@ -64,10 +64,10 @@ struct weft__flat {
 };
 
 /* Lays the segments out in the given order, in buckets of about bucket_bytes (the first is at most
- * 1 MiB, to start early), padded for `world` ranks, and allocates and fills the parameter plane.
- * number tells this space from others in names. Takes over nothing: segments are the caller's. */
+ * 1 MiB, to start early), padded for the fabric's ranks, and allocates and fills the parameter
+ * plane. Takes over nothing: segments are the caller's. */
 weft_status weft__flat_new(weft_fabric *f, weft__segment *const *segment, int n, weft_dtype dtype,
-                           bool trainable, int number, int64_t bucket_bytes, weft__flat **out);
+                           bool trainable, int64_t bucket_bytes, weft__flat **out);
 void weft__flat_free(weft__flat *flat);
 /* A zeroed plane of moments. */
 weft_status weft__flat_plane(weft__flat *flat, weft__plane plane);

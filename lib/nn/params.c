@@ -16,13 +16,19 @@ static size_t count(const weft_module *m)
     return n;
 }
 
+static weft_status too_long(const char *path)
+{
+    return weft__fail(WEFT_EARG, "the name %s... has %d bytes or more", path, PATH);
+}
+
 /* Own parameters first, then the children's, depth first: the order of registration. */
 static weft_status collect(weft_module *root, weft_module *m, const char *prefix)
 {
     char path[PATH];
     for (size_t i = 0; i < m->params; i++) {
         weft__param *p = m->param[i];
-        snprintf(path, sizeof path, "%s%s", prefix, p->name);
+        if (snprintf(path, sizeof path, "%s%s", prefix, p->name) >= PATH)
+            return too_long(path);
         if (!(p->path = weft__strdup(path)))
             return WEFT_ENOMEM;
         p->segment.name = p->path;
@@ -30,9 +36,8 @@ static weft_status collect(weft_module *root, weft_module *m, const char *prefix
         root->all[root->nall++] = p;
     }
     for (size_t i = 0; i < m->children; i++) {
-        int n = snprintf(path, sizeof path, "%s%s.", prefix, m->child[i]->name);
-        if (n >= PATH)
-            return weft__fail(WEFT_EARG, "the module path %s is longer than %d bytes", path, PATH);
+        if (snprintf(path, sizeof path, "%s%s.", prefix, m->child[i]->name) >= PATH)
+            return too_long(path);
         WEFT_TRY(collect(root, m->child[i], path));
     }
     return WEFT_OK;
@@ -48,7 +53,7 @@ static weft_status lay_out(weft_module *root, bool frozen)
         if (root->all[i]->frozen == frozen)
             segment[n++] = &root->all[i]->segment;
     if (!s && n) {
-        s = weft__flat_new(f, segment, n, f->dtype, !frozen, root->number, f->bucket_bytes,
+        s = weft__flat_new(f, segment, n, f->dtype, !frozen, f->bucket_bytes,
                            &root->flat[root->flats]);
         root->flats += s == WEFT_OK;
     }

@@ -1,8 +1,6 @@
 /* Checks and broadcasting that several ops share. */
 #include "ops/ops.h"
 
-#include <string.h>
-
 weft_status weft__op_float(const weft_op_call *c, int i)
 {
     weft_dtype t = c->in[i].dtype;
@@ -44,8 +42,10 @@ weft_status weft__op_broadcast(weft_op_call *c)
     c->out.dtype = c->in[0].dtype;
     c->out.rank =
         weft__broadcast(c->in[0].rank, c->in[0].shape, c->in[1].rank, c->in[1].shape, c->out.shape);
-    if (c->out.rank >= 0)
+    if (c->out.rank >= 0) {
+        c->batch += c->lead < 0 ? 0 : c->out.rank - c->in[c->lead].rank;
         return WEFT_OK;
+    }
     return weft_op_fail(c, WEFT_ESHAPE, "%s and %s do not broadcast",
                         weft__shape_text(c->in[0].rank, c->in[0].shape, a),
                         weft__shape_text(c->in[1].rank, c->in[1].shape, b));

@@ -11,6 +11,8 @@ static weft_status shape(weft_op_call *c)
         return weft_op_fail(c, WEFT_ESHAPE, "%s by %s; it takes (M,K) by (K,N)",
                             weft__shape_text(x->rank, x->shape, a),
                             weft__shape_text(y->rank, y->shape, b));
+    if (c->lead >= 0 && c->lead != c->batch) /* the dimension that is summed over */
+        c->rows = WEFT_ROWS_SUM;
     c->out.dtype = x->dtype;
     c->out.rank = 2;
     c->out.shape[0] = x->shape[0];

@@ -2,8 +2,6 @@
  * stretched back. */
 #include "ops/ops.h"
 
-#include <string.h>
-
 typedef struct attributes {
     int dim;
     int mean;
@@ -24,8 +22,9 @@ static weft_status shape(weft_op_call *c)
     for (int d = 0; d < x->rank && a->dim != WEFT_ALL; d++)
         if (d != a->dim)
             c->out.shape[c->out.rank++] = x->shape[d];
-    if (a->dim == WEFT_ALL || a->dim == 0)
+    if (a->dim == WEFT_ALL || a->dim == c->batch)
         c->rows = a->mean ? WEFT_ROWS_MEAN : WEFT_ROWS_SUM;
+    c->batch -= a->dim < c->batch;
     return WEFT_OK;
 }
 

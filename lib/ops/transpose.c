@@ -8,7 +8,6 @@ static void swap(int64_t *v, int a, int b)
     v[b] = t;
 }
 
-/* Batch rows stand in dimension 0: once moved, what is made of them is no longer rows. */
 static weft_status shape(weft_op_call *c)
 {
     int *d = c->attr, rank = c->in[0].rank;
@@ -21,6 +20,7 @@ static weft_status shape(weft_op_call *c)
     c->out = c->in[0];
     swap(c->out.shape, d[0], d[1]);
     swap(c->out.stride, d[0], d[1]);
+    c->batch = c->batch == d[0] ? d[1] : c->batch == d[1] ? d[0] : c->batch;
     return WEFT_OK;
 }
 

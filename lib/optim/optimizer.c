@@ -18,6 +18,15 @@ static weft_optimizer *stuck(weft_fabric *f, weft_status code)
     return NULL;
 }
 
+static bool complete(const weft_optim_ops *ops)
+{
+    bool named =
+        ops->size == sizeof *ops && ops->moments >= 0 && ops->moments <= WEFT_OPTIM_MOMENTS;
+    for (int k = 0; named && k < ops->moments; k++)
+        named = ops->moment_name[k] != NULL;
+    return named && ops->update;
+}
+
 weft_optimizer *weft_optimizer_new(weft_module *m, const weft_optim_ops *ops, const void *self,
                                    size_t bytes, double lr)
 {
@@ -25,7 +34,7 @@ weft_optimizer *weft_optimizer_new(weft_module *m, const weft_optim_ops *ops, co
         return NULL;
     weft_fabric *f = m->object.fabric;
     weft_module *root = weft__module_root(m);
-    if (ops->size != sizeof *ops || !ops->update || ops->moments > WEFT_OPTIM_MOMENTS)
+    if (!complete(ops))
         return stuck(f, weft__fail(WEFT_EARG, "the table of optimizer %s is incomplete",
                                    ops->name ? ops->name : "?"));
     if (root != m)

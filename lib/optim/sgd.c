@@ -1,6 +1,4 @@
 /* Stochastic gradient descent with momentum; <weft/optim.h> has the formula. */
-#include "core/error.h"
-
 #include <weft/sys/optimizer.h>
 
 typedef struct sgd {

@@ -5,7 +5,7 @@
 #include "core/env.h"
 #include "device/device.h"
 
-#include <string.h>
+#include <stdio.h>
 
 static const struct {
     const char *name;
@@ -87,6 +87,9 @@ weft_status weft__strategy_setup(weft__strategy *s, weft__flat *flat)
     weft_status room = weft__grow(&s->flat, &s->room, s->flats + 1, sizeof(weft__flat *));
     WEFT_TRY(weft__agree(s->fabric->comm, "room for a module", room, ""));
     WEFT_TRY(s->ops->setup(s, flat));
+    for (int b = 0; b < flat->nbuckets; b++)
+        snprintf(flat->bucket[b].name, sizeof flat->bucket[b].name, "gradients %zu.%d", s->flats,
+                 b);
     if (flat->trainable)
         s->flat[s->flats++] = flat;
     return WEFT_OK;

@@ -135,11 +135,15 @@ static void retire(weft_fabric *f, uint32_t slot)
 void weft__engine_rewind(weft_fabric *f, weft__mark mark)
 {
     weft__engine *e = f->engine;
-    while (e->nmade > mark.made) {
-        uint32_t slot = e->made[--e->nmade];
-        if (slot_at(e, slot)->live && slot_at(e, slot)->step)
-            retire(f, slot);
+    size_t kept = mark.made;
+    for (size_t i = mark.made; i < e->nmade; i++) {
+        const weft__tensor *t = slot_at(e, e->made[i]);
+        if (t->live && t->step && t->owned && mark.made) /* the tape before the mark may need it */
+            e->made[kept++] = e->made[i];
+        else if (t->live && t->step)
+            retire(f, e->made[i]);
     }
+    e->nmade = kept;
     for (size_t i = mark.chunk; i < e->chunks; i++)
         e->chunk[i].used = i == mark.chunk ? mark.used : 0;
     e->current = mark.chunk;

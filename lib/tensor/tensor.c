@@ -1,7 +1,6 @@
 /* The public face of tensors. */
 #include "tensor/tensor.h"
 
-#include "core/alloc.h"
 #include "device/device.h"
 
 #include <math.h>
@@ -39,13 +38,12 @@ weft_tensor *weft_tensor_of(weft_fabric *f, const void *data, int rank, const in
                             weft_dtype dtype)
 {
     weft_view v;
-    const weft_device_ops *d = f->device->ops;
     weft_status s = shaped(f, &v, rank, shape, dtype);
     if (!s)
         s = weft__scratch(f, weft__view_bytes(&v), &v.data);
     if (!s)
-        s = data ? d->upload(f->stream, v.data, data, weft__view_bytes(&v))
-                 : d->zero(f->stream, v.data, weft__view_bytes(&v));
+        s = data ? f->device->ops->upload(f->stream, v.data, data, weft__view_bytes(&v))
+                 : f->device->ops->zero(f->stream, v.data, weft__view_bytes(&v));
     return made(f, s, &v);
 }
 

@@ -8,6 +8,7 @@
 /* The rows of a batch that a tensor was derived from. */
 typedef struct weft__rows {
     bool batch;         /* derived from a batch, even if local is 0 */
+    int dim;            /* along which its rows lie */
     int64_t base;       /* global row of the first one, over the whole run */
     int64_t local;      /* this rank's rows */
     int64_t global;     /* of all ranks; 0: not known yet */

@@ -35,10 +35,10 @@ typedef struct weft_op {
     weft_cast_policy cast;
     size_t attr_size; /* bytes of attributes, copied at weft_apply; at most 128 */
     int contiguous;   /* 1: inputs are made contiguous first */
-    /* REQUIRED. Checks inputs and attributes, fills c->out's dtype, rank and shape, and numel and
-     * dtype of each c->saved it wants. Message through weft_op_fail. */
+    /* REQUIRED. Checks inputs and attributes, fills dtype, rank and shape of c->out and of each
+     * c->saved that it wants. Message through weft_op_fail. */
     weft_status (*shape)(weft_op_call *c);
-    /* REQUIRED. Computes c->out (contiguous, uninitialised) and c->saved from c->in. */
+    /* REQUIRED, but of a view. Computes c->out (contiguous, uninitialised) and c->saved from c->in. */
     weft_status (*forward)(weft_op_call *c);
     /* OPTIONAL: without it the op has no gradient, and its result needs none. Overwrites c->gin[i]
      * (contiguous, in the shape of input i) where c->want[i], from c->gout (contiguous), c->in,
@@ -46,7 +46,7 @@ typedef struct weft_op {
     weft_status (*backward)(weft_op_call *c);
     /* OPTIONAL. The result is a view of input 0: fill c->out's data and stride too; no forward. */
     int view;
-    /* How the result relates to the batch in dimension 0 of its inputs (gradients are sums). */
+    /* How the result relates to the rows of the batch in its inputs (gradients are sums). */
     enum { WEFT_ROWS_KEEP, WEFT_ROWS_MEAN, WEFT_ROWS_SUM } rows;
 } weft_op;
 
@@ -65,7 +65,9 @@ struct weft_op_call {
     weft_view gin[WEFT_OP_INPUTS];
     bool want[WEFT_OP_INPUTS];
     int rows;              /* shape and forward may set it; starts as op->rows */
-    const int64_t *sample; /* data set index of each row of the batch, or NULL */
+    const int64_t *sample; /* data set index of each row in dimension 0, or NULL */
+    int lead;              /* the input whose batch the result is of; -1: none */
+    int batch; /* the dimension of its rows there; shape sets what it is in the result */
 };
 
 /* Applies op to n inputs and records it. attr: attr_size bytes, copied. NULL after an error. */

@@ -29,7 +29,9 @@ typedef struct weft_optim_ops {
     weft_status (*state)(void *self, weft_visitor *v);
 } weft_optim_ops;
 
-/* An optimizer of m's trainable parameters with base rate lr; self is copied. */
+/* An optimizer of m's trainable parameters with base rate lr; self is copied. @return NULL after an
+ * error: WEFT_EARG (an incomplete table, a rate not above 0), WEFT_ENOTSUP (m is part of another),
+ * WEFT_ESTATE (m has one already). */
 WEFT_API weft_optimizer *weft_optimizer_new(weft_module *m, const weft_optim_ops *ops,
                                             const void *self, size_t bytes, double lr);
 WEFT_END
