@@ -117,7 +117,7 @@ static long examine(long newest_before)
     return step;
 }
 
-static void compare_with_unbroken(void)
+static void compare_with_unbroken(int ranks)
 {
     long rows, all;
     char *broken = csv_rows("run", &rows), *unbroken = csv_rows("whole", &all);
@@ -127,7 +127,9 @@ static void compare_with_unbroken(void)
     free(unbroken);
     ck_assert_msg(same_text(in("run/final"), in("whole/final")), "%s and %s differ",
                   in("run/final"), in("whole/final"));
-    ck_assert_int_eq(named("run", ".tmp-"), 0);
+    /* What a killed save left goes with the next one, so not if the last run only resumed at the end. */
+    if (started("run", ranks, NULL) < newest("run"))
+        ck_assert_int_eq(named("run", ".tmp-"), 0);
     ck_assert_int_eq(named("run", ".bad-"), 0);
     ck_assert_int_eq(named("run", "step-"), 3);
     count.finished++;
@@ -168,12 +170,12 @@ static void campaign(int ranks, int kills, int inside)
     ck_assert_int_eq(job_run(ranks, "whole", "", options), 0);
     while (count.kills < kills || count.inside < inside)
         if (survive(ranks, &expected, false)) {
-            compare_with_unbroken();
+            compare_with_unbroken(ranks);
             ck_assert_int_eq(shell("rm -rf '%s'", in("run")), 0);
             expected = -1;
         }
     ck_assert(survive(ranks, &expected, true));
-    compare_with_unbroken();
+    compare_with_unbroken(ranks);
     printf("# %d rank%s: %d kills (%d inside a save; %d of all at once, %d of one rank, %d of the "
            "launcher), %d runs ended like the unbroken one, %.1f s\n",
            ranks, ranks > 1 ? "s" : "", count.kills, count.inside, count.whole, count.one,
@@ -225,7 +227,7 @@ START_TEST(before_every_call)
         ck_assert(rc == 0 || rc == 128);
         long expected = examine(rc ? 8 : 24);
         ck_assert(survive(1, &expected, true));
-        compare_with_unbroken();
+        compare_with_unbroken(1);
     }
     printf("# 1 rank: killed before each of the %d calls of a save\n", k - 2);
     ck_assert_int_gt(k, 20);

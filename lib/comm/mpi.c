@@ -4,6 +4,7 @@
 
 #include "core/alloc.h"
 #include "core/error.h"
+#include "core/process.h"
 
 #include <string.h>
 
@@ -208,8 +209,10 @@ static void destroy(weft_comm *c)
 {
     weft__mpi *m = c->self;
     int over = 0;
-    if (c->lost) /* not freed: MPI may still write to what the last call gave it */
+    if (c->lost) { /* MPI may still write to what the last call gave it */
+        weft__process_abandon(m);
         return;
+    }
     MPI_Finalized(&over);
     if (!over)
         MPI_Comm_free(&m->comm);

@@ -4,6 +4,7 @@
 
 #include "core/alloc.h"
 #include "core/error.h"
+#include "core/process.h"
 
 #include <sched.h>
 
@@ -47,8 +48,10 @@ static weft_status make(weft_comm **out, MPI_Comm from, int color, int key, int 
     MPI_Comm_size(from, &world);
     m = weft__new(1, sizeof *m + 2 * (size_t)world * sizeof m->ints[0]);
     weft_status s = all_ready(m, from, spins, timeout);
-    if (s == WEFT_ETIMEOUT)
-        return s; /* m stays: a late peer's answer goes there */
+    if (s == WEFT_ETIMEOUT) { /* a late peer's answer still goes there */
+        weft__process_abandon(m);
+        return s;
+    }
     if (!s) {
         rc = MPI_Comm_split(from, color < 0 ? MPI_UNDEFINED : color, key, &m->comm);
         s = rc ? weft__mpi_failed("MPI_Comm_split", rc) : WEFT_OK;

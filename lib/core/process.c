@@ -1,6 +1,7 @@
 /* The one room of process-wide facts. */
 #include "core/process.h"
 
+#include "core/alloc.h"
 #include "core/env.h"
 
 static pthread_mutex_t mutex = PTHREAD_MUTEX_INITIALIZER;
@@ -39,6 +40,15 @@ void weft__process_hdf5_lock(void)
 void weft__process_hdf5_unlock(void)
 {
     pthread_mutex_unlock(&hdf5);
+}
+
+void weft__process_abandon(void *p)
+{
+    weft__process_facts *facts = &weft__process;
+    weft__process_lock();
+    if (!weft__grow(&facts->abandoned, &facts->abandoned_room, facts->nabandoned + 1, sizeof p))
+        facts->abandoned[facts->nabandoned++] = p;
+    weft__process_unlock();
 }
 
 int weft__process_enter(weft_fabric *f, uint32_t *generation)

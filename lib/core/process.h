@@ -17,8 +17,10 @@ typedef struct weft__process_facts {
         weft_fabric *fabric; /* NULL: free */
         uint32_t generation; /* where the next tenant's tokens start */
     } fabric[WEFT__FABRICS];
-    int mpi_users;      /* fabrics open on an MPI that we initialised */
-    int mpi_ours;       /* 1: MPI_Init was ours, so MPI_Finalize is too */
+    int mpi_users;    /* fabrics open on an MPI that we initialised */
+    int mpi_ours;     /* 1: MPI_Init was ours, so MPI_Finalize is too */
+    void **abandoned; /* see weft__process_abandon */
+    size_t nabandoned, abandoned_room;
     int kernels_chosen; /* 1: BLIS_ARCH_TYPE has been looked at */
 } weft__process_facts;
 
@@ -31,6 +33,9 @@ void weft__process_unlock(void);
 /* libhdf5 is not thread-safe: whoever calls it holds this, with nothing else held. */
 void weft__process_hdf5_lock(void);
 void weft__process_hdf5_unlock(void);
+
+/* Memory that can never be freed, because a call that did not end may still write to it. */
+void weft__process_abandon(void *p);
 
 /* A number for f, 0..WEFT__FABRICS-1, and the generation its tokens start from; -1 if all are
  * taken. */

@@ -4,6 +4,7 @@
 #include "core/alloc.h"
 #include "core/env.h"
 #include "core/log.h"
+#include "core/process.h"
 #include "device/device.h"
 #include "fabric/facade.h"
 #include "launch/launch.h"
@@ -239,9 +240,9 @@ weft_status weft__open_fortran(weft_fabric **f, int fortran_comm, const weft_ope
     return opened(f, &fortran_comm, o, NULL, NULL, NULL);
 }
 
-static void destroy_objects(weft_fabric *f)
+static void destroy_objects(weft_fabric *f, weft__kind first, weft__kind last)
 {
-    for (weft__kind k = WEFT__LOADER; k <= WEFT__MODULE; k++)
+    for (weft__kind k = first; k <= last; k++)
         for (weft__object *o; (o = weft__object_first(f, k));)
             weft__object_free(o);
 }
@@ -249,8 +250,14 @@ static void destroy_objects(weft_fabric *f)
 static void take_down(weft_fabric *f)
 {
     weft__facade *p = f->facade;
-    bool lost = f->comm && f->comm->lost;
-    destroy_objects(f);
+    destroy_objects(f, WEFT__LOADER, WEFT__LOGGER);
+    if (f->comm &&
+        f->comm->lost) { /* the call that did not end may still write to any of the rest */
+        weft__mpi_leave(true);
+        weft__process_abandon(f);
+        return;
+    }
+    destroy_objects(f, WEFT__OPTIM, WEFT__MODULE);
     weft__checkpoint_free(&p->checkpoint);
     weft__metrics_close(f);
     weft__strategy_close(p->strategy);
@@ -261,7 +268,7 @@ static void take_down(weft_fabric *f)
     weft__device_close(f->device);
     weft__comm_free(f->comm);
     if (p->mpi)
-        weft__mpi_leave(lost);
+        weft__mpi_leave(false);
     weft__tracked_free(f);
     weft__free(p->run);
     weft__settings_free(&p->settings);
