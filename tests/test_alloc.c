@@ -207,9 +207,10 @@ static bool make_data(void)
 
 static void remove_data(void)
 {
-    unlink(data);
-    unlink(metrics);
-    rmdir(folder);
+    char command[64];
+    snprintf(command, sizeof command, "rm -rf '%s'", folder); /* old metrics are kept aside there */
+    if (system(command))
+        fprintf(stderr, "%s failed\n", command);
 }
 
 typedef struct loop {
