@@ -36,11 +36,6 @@ WEFT_API weft_tensor *weft_sum(weft_tensor *x, int dim);
 WEFT_API weft_tensor *weft_mean(weft_tensor *x, int dim);
 /* exp(x) / sum exp(x) over the last dimension, computed after subtracting the row's maximum. */
 WEFT_API weft_tensor *weft_softmax(weft_tensor *x);
-/* The mean over the batch of -log softmax(logits)[label]: logits (B,C), labels (B) of type u8, i32
- * or i64 -> rank 0. A label outside 0..C-1 is WEFT_EDATA and names rank and sample. */
-WEFT_API weft_tensor *weft_cross_entropy(weft_tensor *logits, weft_tensor *labels);
-/* The same, summed instead of averaged. */
-WEFT_API weft_tensor *weft_cross_entropy_sum(weft_tensor *logits, weft_tensor *labels);
 /* x in another floating point type; integers become numbers. */
 WEFT_API weft_tensor *weft_cast(weft_tensor *x, weft_dtype dtype);
 /* How many rows of logits (B,C) have their maximum at the label (the first maximum counts), as an

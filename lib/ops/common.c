@@ -1,6 +1,10 @@
 /* Checks and broadcasting that several ops share. */
 #include "ops/ops.h"
 
+#include "core/env.h"
+
+#include <stdio.h>
+
 weft_status weft__op_float(const weft_op_call *c, int i)
 {
     weft_dtype t = c->in[i].dtype;
@@ -73,4 +77,30 @@ weft_status weft__op_pass(weft_op_call *c)
 {
     return c->k->copy(c->stream, c->gin[0].data, c->gin[0].dtype, c->gin[0].stride, c->gout.data,
                       c->gout.dtype, c->gin[0].stride, c->gin[0].rank, c->gin[0].shape);
+}
+
+weft_status weft__reduce_parse(const char *who, const char *name, bool batchmean, weft__reduce *out)
+{
+    static const char *const word[] = {"mean", "sum", "none", "batchmean"};
+    char what[64];
+    snprintf(what, sizeof what, "%s: reduction", who);
+    int i = weft__parse_choice(what, name ? name : "mean", word, batchmean ? 4 : 3);
+    if (i < 0)
+        return WEFT_EARG;
+    *out = (weft__reduce)i;
+    return WEFT_OK;
+}
+
+int weft__reduce_rows(weft__reduce r)
+{
+    return r == WEFT__EACH ? WEFT_ROWS_KEEP : r == WEFT__SUM_OF ? WEFT_ROWS_SUM : WEFT_ROWS_MEAN;
+}
+
+weft_status weft__reduce_forward(const weft_op_call *c, weft__reduce r, double factor,
+                                 const weft_view *losses)
+{
+    const int64_t zero = 0, one = 1;
+    return r == WEFT__EACH ? WEFT_OK
+                           : c->k->sum(c->stream, c->out.data, &zero, factor, losses->data, &one, 1,
+                                       &losses->numel, losses->dtype);
 }

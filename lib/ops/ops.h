@@ -4,6 +4,7 @@
 #include "autograd/tape.h"
 #include "core/shape.h"
 
+#include <weft/loss.h>
 #include <weft/ops.h>
 
 /* WEFT_EDTYPE unless input i is f32 or f64. */
@@ -19,6 +20,21 @@ weft_status weft__op_broadcast(weft_op_call *c);
 void weft__op_stretch(const weft_op_call *c, const weft_view *v, int64_t *stride);
 /* gin = g summed over the dimensions along which input i was stretched; g has the output's shape. */
 weft_status weft__op_unbroadcast(weft_op_call *c, int i, const weft_view *g);
+/* What a loss does with its elements. */
+typedef enum weft__reduce {
+    WEFT__MEAN_OF,
+    WEFT__SUM_OF,
+    WEFT__EACH,
+    WEFT__BATCHMEAN /* their sum over the rows */
+} weft__reduce;
+/* From its name, NULL: the mean; WEFT_EARG with a message for `who`. */
+weft_status weft__reduce_parse(const char *who, const char *name, bool batchmean,
+                               weft__reduce *out);
+/* WEFT_ROWS_KEEP and so on. */
+int weft__reduce_rows(weft__reduce r);
+/* out = factor times the sum of the losses, unless they are the result. */
+weft_status weft__reduce_forward(const weft_op_call *c, weft__reduce r, double factor,
+                                 const weft_view *losses);
 /* gin = the elements of c->gout, in gin's shape. */
 weft_status weft__op_pass(weft_op_call *c);
 #endif

@@ -14,10 +14,12 @@
  *   softmax  rows of c                   softmax_back gx = (gy - sum(gy y)) y
  *   xent     loss[i] = log sum exp(x[i]) - x[i][label[i]], p = softmax(x); lt is u8, i32 or i64.
  *            A label outside 0..c-1 makes loss[i] NaN, and flag[0] = 1 + the first such row and
- *            flag[1] = its label (int64; flag[0] is 0 before)
+ *            flag[1] = its label (int64; flag[0] is 0 before). With o: weft_xent_terms
  *   xent_back gx = g[0] * alpha * (p - onehot(label)); g is a device scalar; rows with bad labels
  *            become NaN
  *   correct  y[0] = rows whose first maximum is at the label    y f64
+ *   loss     y[i] = the loss of x[i] with target t[i]: <weft/loss.h> has the formulas
+ *   loss_back gx[i] = g[i or 0] * alpha * its derivative to x, or to t
  *   gemm     C = alpha op(A) op(B) + beta C, row-major, C m x n, op(A) m x k, op(B) k x n; ta, tb:
  *            transposed in memory; lda, ldb, ldc row lengths in memory
  *   bias     y[r][c] += b[c]; then relu if act is 1; b may be 0
@@ -45,6 +47,37 @@ typedef struct weft_adam_step {
     double correct1, correct2; /* 1 - beta1^t, 1 - beta2^t */
 } weft_adam_step;
 
+/* What cross entropy does beyond that, e the smoothing, w the weights, u[i] = w[label[i]]:
+ *   loss[i] = ((1-e) u[i] (-log p[label]) + e/c sum_j w[j] (-log p[j])) / divisor
+ * All zero: nothing of it. */
+typedef struct weft_xent_terms {
+    int log_probs;    /* x is log p already: p is not written, and no part of the gradient */
+    int ignores;      /* a row with the label `ignore` counts for nothing: u = 0, loss 0 */
+    int64_t ignore;   /* it need not be a class */
+    double smoothing; /* not with log_probs */
+    weft_dev weight;  /* (c) of type dt; none: all 1 */
+    weft_dev divisor; /* f64: the sum of u, which xent writes and xent_back reads; none: 1 */
+    int each;         /* of xent_back: g has a value for each row */
+} weft_xent_terms;
+
+typedef enum weft_loss_kind {
+    WEFT_LOSS_MSE,
+    WEFT_LOSS_HUBER, /* l1 is smooth_l1 with the parameter 0 */
+    WEFT_LOSS_SMOOTH_L1,
+    WEFT_LOSS_BCE,
+    WEFT_LOSS_KL,
+    WEFT_LOSS_KL_LOG
+} weft_loss_kind;
+
+typedef struct weft_loss_terms {
+    weft_loss_kind kind;
+    double parameter; /* delta, beta */
+    weft_dev weight;  /* of bce: (c) of type dt, element i takes number i % c; none: 1 */
+    int64_t c;
+    int each;      /* of loss_back: g has a value for each element */
+    int to_target; /* of loss_back: the derivative is that to t */
+} weft_loss_terms;
+
 #define WEFT_KERNEL_LIST(K)                                                                        \
     K(fill, (weft_stream * s, weft_dev y, int64_t n, double value, weft_dtype t))                  \
     K(copy, (weft_stream * s, weft_dev y, weft_dtype yt, const int64_t *ystride, weft_dev x,       \
@@ -61,12 +94,18 @@ typedef struct weft_adam_step {
     K(softmax, (weft_stream * s, weft_dev y, weft_dev x, int64_t rows, int64_t c, weft_dtype dt))  \
     K(softmax_back, (weft_stream * s, weft_dev gx, weft_dev y, weft_dev gy, int64_t rows,          \
                      int64_t c, weft_dtype dt))                                                    \
-    K(xent, (weft_stream * s, weft_dev loss, weft_dev p, weft_dev flag, weft_dev x,                \
-             weft_dev label, weft_dtype lt, int64_t rows, int64_t c, weft_dtype dt))               \
-    K(xent_back, (weft_stream * s, weft_dev gx, weft_dev g, double alpha, weft_dev p,              \
-                  weft_dev label, weft_dtype lt, int64_t rows, int64_t c, weft_dtype dt))          \
+    K(xent,                                                                                        \
+      (weft_stream * s, weft_dev loss, weft_dev p, weft_dev flag, weft_dev x, weft_dev label,      \
+       weft_dtype lt, int64_t rows, int64_t c, const weft_xent_terms *o, weft_dtype dt))           \
+    K(xent_back,                                                                                   \
+      (weft_stream * s, weft_dev gx, weft_dev g, double alpha, weft_dev p, weft_dev label,         \
+       weft_dtype lt, int64_t rows, int64_t c, const weft_xent_terms *o, weft_dtype dt))           \
     K(correct, (weft_stream * s, weft_dev y, weft_dev x, weft_dev label, weft_dtype lt,            \
                 int64_t rows, int64_t c, weft_dtype dt))                                           \
+    K(loss, (weft_stream * s, weft_dev y, weft_dev x, weft_dev t, int64_t n,                       \
+             const weft_loss_terms *o, weft_dtype dt))                                             \
+    K(loss_back, (weft_stream * s, weft_dev gx, weft_dev g, double alpha, weft_dev x, weft_dev t,  \
+                  int64_t n, const weft_loss_terms *o, weft_dtype dt))                             \
     K(gemm, (weft_stream * s, weft_dev c, int64_t ldc, double alpha, weft_dev a, int64_t lda,      \
              int ta, weft_dev b, int64_t ldb, int tb, double beta, int64_t m, int64_t n,           \
              int64_t k, weft_dtype dt))                                                            \
