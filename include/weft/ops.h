@@ -36,6 +36,19 @@ WEFT_API weft_tensor *weft_sum(weft_tensor *x, int dim);
 WEFT_API weft_tensor *weft_mean(weft_tensor *x, int dim);
 /* exp(x) / sum exp(x) over the last dimension, computed after subtracting the row's maximum. */
 WEFT_API weft_tensor *weft_softmax(weft_tensor *x);
+/* (x - mean) / sqrt(var + eps) * weight + bias, mean and variance (over n, not n - 1) of the last
+ * `dims` dimensions. weight and bias have their shape, or are NULL. eps 0 is 1e-5, WEFT_OFF is 0. */
+WEFT_API weft_tensor *weft_layernorm(weft_tensor *x, int dims, weft_tensor *weight,
+                                     weft_tensor *bias, double eps);
+/* The rows of weight (N,C) that indices (...) of type u8, i32 or i64 name -> (...,C). The row
+ * padding_idx gets no gradient; WEFT_OFF: all do. An index outside 0..N-1 is WEFT_EDATA and names
+ * rank and sample. The gradient is a sum in the order of the indices. */
+WEFT_API weft_tensor *weft_embedding(weft_tensor *indices, weft_tensor *weight,
+                                     int64_t padding_idx);
+/* In training, elements are 0 with probability p in [0, 1], the others are divided by 1 - p; else x
+ * itself. What is dropped is a function of (seed, number of the call in the step, step, global row
+ * of the batch, element): the same on any number of ranks and threads, and after a resume. */
+WEFT_API weft_tensor *weft_dropout(weft_tensor *x, double p, bool training);
 /* x in another floating point type; integers become numbers. */
 WEFT_API weft_tensor *weft_cast(weft_tensor *x, weft_dtype dtype);
 /* How many rows of logits (B,C) have their maximum at the label (the first maximum counts), as an

@@ -26,6 +26,7 @@ void weft__tape_close(weft_fabric *f)
 void weft__tape_edge(weft_fabric *f)
 {
     f->tape->nodes = 0;
+    f->tape->draws = 0;
 }
 
 void weft_eval_begin(weft_fabric *f)

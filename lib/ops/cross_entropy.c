@@ -4,7 +4,6 @@
 #include "ops/ops.h"
 
 #include <math.h>
-#include <stdio.h>
 
 enum { PROBABILITIES, DIVISOR };
 
@@ -20,9 +19,7 @@ static weft_status shape(weft_op_call *c)
     const attributes *t = c->attr;
     const weft_view *x = &c->in[0], *y = &c->in[1];
     WEFT_TRY(weft__op_float(c, 0));
-    if (y->dtype != WEFT_I64 && y->dtype != WEFT_I32 && y->dtype != WEFT_U8)
-        return weft_op_fail(c, WEFT_EDTYPE, "labels are %s; they are u8, i32 or i64",
-                            weft_dtype_name(y->dtype));
+    WEFT_TRY(weft__op_integer(c, 1, "labels"));
     if (x->rank < 2 || !weft__same_shape(x->rank - 1, x->shape, y->rank, y->shape))
         return weft_op_fail(c, WEFT_ESHAPE,
                             "logits %s with the classes last, labels %s; it takes (B,C) and (B), "
@@ -42,26 +39,6 @@ static weft_status shape(weft_op_call *c)
         c->saved[DIVISOR].dtype = WEFT_F64;
     c->rows = weft__reduce_rows(t->reduce);
     return WEFT_OK;
-}
-
-/* The kernel leaves the first bad label in flag; devices that queue show it as NaN instead. */
-static weft_status judge(const weft_op_call *c, weft_dev flag)
-{
-    int64_t bad[2], inner = c->in[1].shape[0] ? c->in[1].numel / c->in[1].shape[0] : 1;
-    char sample[48] = "";
-    if (!c->device->ops->immediate)
-        return WEFT_OK;
-    WEFT_TRY(c->device->ops->download(c->stream, bad, flag, sizeof bad));
-    if (bad[0] == 0)
-        return WEFT_OK;
-    int64_t row = (bad[0] - 1) / inner;
-    if (c->sample)
-        snprintf(sample, sizeof sample, "sample %lld of the data set, ", (long long)c->sample[row]);
-    return weft_op_fail(c, WEFT_EDATA,
-                        "label %lld at %srow %lld of this rank's batch, at step %lld, is outside "
-                        "0..%lld; mend the data",
-                        (long long)bad[1], sample, (long long)row, (long long)c->fabric->step,
-                        (long long)c->in[0].shape[c->in[0].rank - 1] - 1);
 }
 
 static weft_xent_terms terms(const weft_op_call *c)
@@ -95,12 +72,11 @@ static weft_status forward(weft_op_call *c)
         loss = c->out;
     else
         WEFT_TRY(weft__scratch_view(c->fabric, &loss));
-    WEFT_TRY(weft__scratch(c->fabric, 2 * sizeof(int64_t), &flag));
-    WEFT_TRY(c->device->ops->zero(c->stream, flag, 2 * sizeof(int64_t)));
+    WEFT_TRY(weft__op_flag(c, &flag));
     WEFT_TRY(c->k->xent(c->stream, loss.data, c->saved[PROBABILITIES].data, flag, x->data,
                         c->in[1].data, c->in[1].dtype, loss.numel, x->shape[x->rank - 1], &t,
                         x->dtype));
-    WEFT_TRY(judge(c, flag));
+    WEFT_TRY(weft__op_judge(c, flag, "label", &c->in[1], x->shape[x->rank - 1]));
     c->weight = t.divisor;
     return weft__reduce_forward(c, a->reduce, factor(c), &loss);
 }

@@ -9,6 +9,8 @@
 
 /* WEFT_EDTYPE unless input i is f32 or f64. */
 weft_status weft__op_float(const weft_op_call *c, int i);
+/* WEFT_EDTYPE unless input i, whose numbers are called `what`, is u8, i32 or i64. */
+weft_status weft__op_integer(const weft_op_call *c, int i, const char *what);
 /* Output like input 0, contiguous. */
 weft_status weft__op_like(weft_op_call *c);
 /* Applies op to one tensor of its fabric, or to two. */
@@ -20,6 +22,13 @@ weft_status weft__op_broadcast(weft_op_call *c);
 void weft__op_stretch(const weft_op_call *c, const weft_view *v, int64_t *stride);
 /* gin = g summed over the dimensions along which input i was stretched; g has the output's shape. */
 weft_status weft__op_unbroadcast(weft_op_call *c, int i, const weft_view *g);
+/* Two int64 on the device, 0, where a kernel leaves 1 + the place of the first bad number of an
+ * integer input, and that number. */
+weft_status weft__op_flag(const weft_op_call *c, weft_dev *flag);
+/* WEFT_EDATA if it did, naming the number as `what`, its row and its sample; numbers: the input,
+ * (rows, ...); they are in 0..limit-1. */
+weft_status weft__op_judge(const weft_op_call *c, weft_dev flag, const char *what,
+                           const weft_view *numbers, int64_t limit);
 /* What a loss does with its elements. */
 typedef enum weft__reduce {
     WEFT__MEAN_OF,

@@ -20,6 +20,15 @@
  *   correct  y[0] = rows whose first maximum is at the label    y f64
  *   loss     y[i] = the loss of x[i] with target t[i]: <weft/loss.h> has the formulas
  *   loss_back gx[i] = g[i or 0] * alpha * its derivative to x, or to t
+ *   layernorm y = (x - m) r w + b of rows of c, m their mean, r = 1/sqrt(variance + eps); stats[2 i]
+ *            = m, stats[2 i + 1] = r (f64); w, b may be 0
+ *   layernorm_back from gy, x, stats and w: what is wanted of gx, gw and gb, the others are 0
+ *   embedding y[i] = row index[i] of w, (rows,c); it is u8, i32 or i64. A bad index gives NaN and
+ *            flag as of xent
+ *   embedding_back gw = for each row the sum of gy[i] with that index, in order, but 0 for row skip
+ *   dropout  y = x / (1-p), or 0 where the 32-bit word of the element is below 2^32 p
+ *   normal   y[i] = mean + std z(u(i)), z the inverse of the normal distribution's function, u(i) in
+ *            f64 as of uniform, scaled into [lo, hi]
  *   gemm     C = alpha op(A) op(B) + beta C, row-major, C m x n, op(A) m x k, op(B) k x n; ta, tb:
  *            transposed in memory; lda, ldb, ldc row lengths in memory
  *   bias     y[r][c] += b[c]; then relu if act is 1; b may be 0
@@ -78,6 +87,19 @@ typedef struct weft_loss_terms {
     int to_target; /* of loss_back: the derivative is that to t */
 } weft_loss_terms;
 
+/* Elements (outer, rows, inner). Element (o, r, i) has the number ((base + r) outer + o) inner + i of
+ * the stream: four to a block of the key (seed, stream) and the counter (block, step). */
+typedef struct weft_dropout_terms {
+    uint64_t seed, stream, step;
+    int64_t base, outer, rows, inner;
+    double p;
+} weft_dropout_terms;
+
+typedef struct weft_normal_terms {
+    double mean, std;
+    double lo, hi; /* probabilities: 0 and 1 are the whole distribution */
+} weft_normal_terms;
+
 #define WEFT_KERNEL_LIST(K)                                                                        \
     K(fill, (weft_stream * s, weft_dev y, int64_t n, double value, weft_dtype t))                  \
     K(copy, (weft_stream * s, weft_dev y, weft_dtype yt, const int64_t *ystride, weft_dev x,       \
@@ -106,6 +128,19 @@ typedef struct weft_loss_terms {
              const weft_loss_terms *o, weft_dtype dt))                                             \
     K(loss_back, (weft_stream * s, weft_dev gx, weft_dev g, double alpha, weft_dev x, weft_dev t,  \
                   int64_t n, const weft_loss_terms *o, weft_dtype dt))                             \
+    K(layernorm, (weft_stream * s, weft_dev y, weft_dev stats, weft_dev x, weft_dev w, weft_dev b, \
+                  int64_t rows, int64_t c, double eps, weft_dtype dt))                             \
+    K(layernorm_back,                                                                              \
+      (weft_stream * s, weft_dev gx, weft_dev gw, weft_dev gb, weft_dev gy, weft_dev x,            \
+       weft_dev stats, weft_dev w, int64_t rows, int64_t c, weft_dtype dt))                        \
+    K(embedding, (weft_stream * s, weft_dev y, weft_dev flag, weft_dev w, weft_dev index,          \
+                  weft_dtype it, int64_t n, int64_t rows, int64_t c, weft_dtype dt))               \
+    K(embedding_back, (weft_stream * s, weft_dev gw, weft_dev gy, weft_dev index, weft_dtype it,   \
+                       int64_t n, int64_t rows, int64_t c, int64_t skip, weft_dtype dt))           \
+    K(dropout,                                                                                     \
+      (weft_stream * s, weft_dev y, weft_dev x, const weft_dropout_terms *o, weft_dtype dt))       \
+    K(normal, (weft_stream * s, weft_dev y, uint64_t seed, uint64_t stream, int64_t n,             \
+               const weft_normal_terms *o, weft_dtype dt))                                         \
     K(gemm, (weft_stream * s, weft_dev c, int64_t ldc, double alpha, weft_dev a, int64_t lda,      \
              int ta, weft_dev b, int64_t ldb, int tb, double beta, int64_t m, int64_t n,           \
              int64_t k, weft_dtype dt))                                                            \
