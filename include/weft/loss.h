@@ -35,8 +35,8 @@ typedef struct weft_cross_entropy_options {
  * and the mean is their sum over the sum of w[y]. Labels that do not count give 0. */
 WEFT_API weft_tensor *weft_cross_entropy_with(weft_tensor *logits, weft_tensor *labels,
                                               const weft_cross_entropy_options *o);
-/* The same on log-probabilities (weft_log of probabilities, log_softmax): -w[y] x[y]. No
- * label_smoothing (WEFT_EARG). */
+/* The same on log-probabilities, as weft_log_softmax gives them: -w[y] x[y]. No label_smoothing
+ * (WEFT_EARG). */
 WEFT_API weft_tensor *weft_nll_loss(weft_tensor *log_probs, weft_tensor *labels,
                                     const weft_cross_entropy_options *o);
 

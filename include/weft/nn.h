@@ -16,6 +16,12 @@ WEFT_API weft_module *weft_nn_linear(weft_fabric *f, int64_t in, int64_t out);
 WEFT_API weft_module *weft_nn_linear_nobias(weft_fabric *f, int64_t in, int64_t out);
 WEFT_API weft_module *weft_nn_relu(weft_fabric *f);
 WEFT_API weft_module *weft_nn_softmax(weft_fabric *f);
+WEFT_API weft_module *weft_nn_log_softmax(weft_fabric *f);
+WEFT_API weft_module *weft_nn_gelu(weft_fabric *f);
+WEFT_API weft_module *weft_nn_gelu_tanh(weft_fabric *f);
+WEFT_API weft_module *weft_nn_silu(weft_fabric *f);
+WEFT_API weft_module *weft_nn_sigmoid(weft_fabric *f);
+WEFT_API weft_module *weft_nn_tanh(weft_fabric *f);
 /* One module after the other; it becomes the parent of all n, whose names are "0", "1", ... A NULL
  * among them (an error stuck) gives NULL. */
 WEFT_API weft_module *weft_nn_sequential_n(weft_fabric *f, size_t n, weft_module *const *modules);

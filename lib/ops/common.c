@@ -47,21 +47,47 @@ weft_tensor *weft__apply2(const weft_op *op, weft_tensor *a, weft_tensor *b)
     return weft_apply(f, op, 2, in, NULL);
 }
 
-weft_status weft__op_broadcast(weft_op_call *c)
+weft_status weft__op_shapes(weft_op_call *c)
 {
     char a[WEFT__SHAPE_TEXT], b[WEFT__SHAPE_TEXT];
+    weft_view *y = &c->out;
+    for (int i = 0; i < c->nin; i++) {
+        const weft_view *x = &c->in[i];
+        const weft_view before = *y;
+        y->rank = weft__broadcast(before.rank, before.shape, x->rank, x->shape, y->shape);
+        if (y->rank < 0)
+            return weft_op_fail(c, WEFT_ESHAPE, "%s and %s do not broadcast",
+                                weft__shape_text(before.rank, before.shape, a),
+                                weft__shape_text(x->rank, x->shape, b));
+    }
+    c->batch += c->lead < 0 ? 0 : y->rank - c->in[c->lead].rank;
+    return WEFT_OK;
+}
+
+weft_status weft__op_broadcast(weft_op_call *c)
+{
     WEFT_TRY(weft__op_float(c, 0));
     WEFT_TRY(weft__op_float(c, 1));
     c->out.dtype = c->in[0].dtype;
-    c->out.rank =
-        weft__broadcast(c->in[0].rank, c->in[0].shape, c->in[1].rank, c->in[1].shape, c->out.shape);
-    if (c->out.rank >= 0) {
-        c->batch += c->lead < 0 ? 0 : c->out.rank - c->in[c->lead].rank;
+    return weft__op_shapes(c);
+}
+
+bool weft__op_is_integer(const weft_op_call *c, int i)
+{
+    const weft_dtype t = c->in[i].dtype;
+    return t == WEFT_U8 || t == WEFT_I32 || t == WEFT_I64;
+}
+
+weft_status weft__op_as(weft_op_call *c, int i, weft_dtype t)
+{
+    const weft_view from = c->in[i];
+    weft_view *to = &c->in[i];
+    if (from.dtype == t)
         return WEFT_OK;
-    }
-    return weft_op_fail(c, WEFT_ESHAPE, "%s and %s do not broadcast",
-                        weft__shape_text(c->in[0].rank, c->in[0].shape, a),
-                        weft__shape_text(c->in[1].rank, c->in[1].shape, b));
+    to->dtype = t;
+    WEFT_TRY(weft__scratch_view(c->fabric, to));
+    return c->k->copy(c->stream, to->data, t, to->stride, from.data, from.dtype, from.stride,
+                      from.rank, from.shape);
 }
 
 void weft__op_stretch(const weft_op_call *c, const weft_view *v, int64_t *stride)

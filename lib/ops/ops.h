@@ -16,8 +16,14 @@ weft_status weft__op_like(weft_op_call *c);
 /* Applies op to one tensor of its fabric, or to two. */
 weft_tensor *weft__apply1(const weft_op *op, weft_tensor *x, const void *attr);
 weft_tensor *weft__apply2(const weft_op *op, weft_tensor *a, weft_tensor *b);
-/* The shape of elementwise functions of two tensors. */
+/* The shape of elementwise functions of all inputs, and where the batch's rows lie in it. */
+weft_status weft__op_shapes(weft_op_call *c);
+/* The same and the type, for two tensors of floating point. */
 weft_status weft__op_broadcast(weft_op_call *c);
+/* True of u8, i32 and i64. */
+bool weft__op_is_integer(const weft_op_call *c, int i);
+/* Input i becomes a copy of another type, if need be. */
+weft_status weft__op_as(weft_op_call *c, int i, weft_dtype t);
 /* Strides that read v as if it had the output's shape: 0 where it stretches. */
 void weft__op_stretch(const weft_op_call *c, const weft_view *v, int64_t *stride);
 /* gin = g summed over the dimensions along which input i was stretched; g has the output's shape. */

@@ -1,7 +1,8 @@
 #!/usr/bin/env python3
-"""Makes the golden value files ops.h5, optim.h5 and train.h5 with PyTorch.
+"""Makes the golden value files with PyTorch.
 
-    python make_golden.py [folder]      (default: the folder of this script)
+    python make_golden.py [folder [file...]]
+                    (default: the folder of this script, all files)
 
 Any environment with torch, numpy and h5py will do; the CPU build of torch is
 enough. Building and testing Weft needs none of them: the files are checked in.
@@ -201,6 +202,74 @@ def losses(f):
                          labels=(suffix, y.astype(t)), reduction=reduction)
 
 
+# ---- ops-unary.h5, ops-binary.h5 ----
+
+def functions(f):
+    """Functions of one tensor; positive: of numbers above 0 alone."""
+    def clamp(lo, hi):
+        return lambda x: torch.clamp(x, lo, hi)
+
+    cases = {"neg": (torch.neg, "free"), "abs": (torch.abs, "free"),
+             "exp": (torch.exp, "free"), "ln": (torch.log, "positive"),
+             "sqrt": (torch.sqrt, "positive"), "sin": (torch.sin, "free"),
+             "cos": (torch.cos, "free"), "sigmoid": (torch.sigmoid, "free"),
+             "tanh": (torch.tanh, "free"), "silu": (F.silu, "free"),
+             "gelu": (F.gelu, "free"),
+             "gelu_tanh": (lambda x: F.gelu(x, approximate="tanh"), "free"),
+             "log_softmax": (lambda x: torch.log_softmax(x, -1), "free")}
+    for op, (fn, domain) in cases.items():
+        for case, shape in (("2d", (3, 4)), ("1d", (67,)), ("empty", (0, 4))):
+            x = draw(rng_of(f"{op}/{case}"), *shape)
+            if domain == "positive":
+                x = np.abs(x) + 0.125
+            elif case == "2d":
+                x.reshape(-1)[::5] = 0.0
+            elif case == "1d":                   # also where they saturate
+                x = round32(x * 4)
+            add_case(f, op, case, fn, [x])
+
+    for e in (2.0, 3.0, 0.5, -1.0, 0.0, 1.75):
+        x = draw(rng_of(f"pow_scalar/{e}"), 3, 4)
+        if e != round(e):
+            x = np.abs(x) + 0.125
+        add_case(f, "pow_scalar", f"{e}", lambda x: torch.pow(x, e), [x],
+                 alpha=e)
+    for case, lo, hi in (("both", -0.5, 0.25), ("low", 0.0, math.inf),
+                         ("high", -math.inf, 0.5), ("crossed", 1.0, -1.0)):
+        x = draw(rng_of(f"clamp/{case}"), 5, 4)
+        x.reshape(-1)[:2] = [0.5, -0.5]          # on a bound
+        add_case(f, "clamp", case, clamp(lo, hi), [x], alpha=lo, beta=hi)
+
+
+def pairs(f):
+    """Functions of two tensors, and where."""
+    shapes = {
+        "2d": ((3, 4), (3, 4)), "one": ((1,), (1,)), "empty": ((0, 4), (4,)),
+        "bcast_row": ((3, 4), (4,)), "bcast_col": ((3, 4), (3, 1)),
+        "bcast_both": ((2, 1, 4), (3, 1)), "bcast_one": ((1,), (3, 4)),
+    }
+    for op, fn in (("sub", torch.sub), ("div", torch.div), ("pow", torch.pow),
+                   ("maximum", torch.maximum), ("minimum", torch.minimum)):
+        for case, (s, t) in shapes.items():
+            rng = rng_of(f"{op}/{case}")
+            a, b = draw(rng, *s), draw(rng, *t)
+            if op == "div":                      # away from 0
+                b += np.copysign(0.5, b)
+            elif op == "pow":
+                a = np.abs(a) + 0.125
+            elif case == "2d":                   # equal ones share
+                a[1] = b[1]
+            add_case(f, op, case, fn, [a, b])
+
+    for case, (s, t) in shapes.items():
+        rng = rng_of(f"where/{case}")
+        a, b = draw(rng, *s), draw(rng, *t)
+        c = rng.integers(0, 2, a.shape if a.size > b.size else b.shape)
+        add_case(f, "where", case,
+                 lambda a, b: torch.where(torch.tensor(c != 0), a, b), [a, b],
+                 labels=("", c.astype(np.uint8)))
+
+
 # ---- optim.h5 ----
 
 def lr_at(t, kind, lr, lr_min, total, warmup):
@@ -317,12 +386,17 @@ def training(f):
 def main():
     folder = (sys.argv[1] if len(sys.argv) > 1
               else os.path.dirname(os.path.abspath(__file__)))
+    chosen = sys.argv[2:]
     torch.set_num_threads(1)
     torch.use_deterministic_algorithms(True)
     torch.backends.mkldnn.enabled = False
     for name, parts in (("ops.h5", (elementwise, products, shapes, losses)),
+                        ("ops-unary.h5", (functions,)),
+                        ("ops-binary.h5", (pairs,)),
                         ("optim.h5", (traces, schedules)),
                         ("train.h5", (training,))):
+        if chosen and name not in chosen:
+            continue
         with create(os.path.join(folder, name)) as f:
             for part in parts:
                 part(f)

@@ -5,10 +5,17 @@
  *
  *   fill     y[i] = value                                       any dtype
  *   copy     y = x, strided, cast from xt to yt                 any dtypes
- *   binary   y = a op b; y contiguous with `shape`
+ *   binary   y = a op b; y contiguous with `shape`. WEFT_MAXIMUM and WEFT_MINIMUM hand NaN on
  *   axpy     y += alpha x
  *   scale    y = alpha x
  *   relu     y = max(x, 0)               relu_back   gx = gy where y > 0, else 0
+ *   unary    y = f(x; p[0], p[1])         unary_back  gx = gy f'(x); y = f(x)
+ *   binary_back  gx = gy times the derivative of a op b by a (input 0) or b (input 1), in `shape`;
+ *            gx and gy contiguous. Equal elements share the gradient of a maximum or minimum
+ *   compare  y = a op b, 1 or 0, y u8, contiguous with `shape`; dt may be WEFT_I64 too
+ *   where    y = a where c is not 0, b elsewhere; c u8, y contiguous with `shape`;
+ *            dt may be WEFT_I64 too
+ *   log_softmax  rows of c               log_softmax_back gx = gy - exp(y) sum(gy)
  *   sum      y = alpha * sum over the dimensions whose ystride is 0; the order of additions depends
  *            on the shapes alone, never on threads
  *   softmax  rows of c                   softmax_back gx = (gy - sum(gy y)) y
@@ -44,7 +51,45 @@ WEFT_BEGIN
 
 typedef struct weft_stream weft_stream;
 
-typedef enum weft_binary { WEFT_ADD, WEFT_MUL } weft_binary;
+typedef enum weft_binary {
+    WEFT_ADD,
+    WEFT_MUL,
+    WEFT_SUB,
+    WEFT_DIV,
+    WEFT_POW,
+    WEFT_MAXIMUM,
+    WEFT_MINIMUM,
+    WEFT_BINARIES
+} weft_binary;
+
+/* p[0] and p[1] are bounds (WEFT_CLAMP) or p[0] the exponent (WEFT_POWER). */
+typedef enum weft_unary {
+    WEFT_NEG,
+    WEFT_ABS,
+    WEFT_EXP,
+    WEFT_LOG,
+    WEFT_SQRT,
+    WEFT_SIN,
+    WEFT_COS,
+    WEFT_POWER,
+    WEFT_CLAMP,
+    WEFT_SIGMOID,
+    WEFT_TANH,
+    WEFT_SILU,
+    WEFT_GELU,      /* by the error function */
+    WEFT_GELU_TANH, /* its approximation */
+    WEFT_UNARIES
+} weft_unary;
+
+typedef enum weft_compare {
+    WEFT_EQ,
+    WEFT_NE,
+    WEFT_LT,
+    WEFT_LE,
+    WEFT_GT,
+    WEFT_GE,
+    WEFT_COMPARES
+} weft_compare;
 
 typedef struct weft_sgd_step {
     double lr, momentum, weight_decay;
@@ -111,6 +156,23 @@ typedef struct weft_normal_terms {
     K(relu, (weft_stream * s, weft_dev y, weft_dev x, int64_t n, weft_dtype dt))                   \
     K(relu_back,                                                                                   \
       (weft_stream * s, weft_dev gx, weft_dev y, weft_dev gy, int64_t n, weft_dtype dt))           \
+    K(unary, (weft_stream * s, weft_unary f, weft_dev y, weft_dev x, const double *p, int64_t n,   \
+              weft_dtype dt))                                                                      \
+    K(unary_back, (weft_stream * s, weft_unary f, weft_dev gx, weft_dev gy, weft_dev x,            \
+                   weft_dev y, const double *p, int64_t n, weft_dtype dt))                         \
+    K(binary_back, (weft_stream * s, weft_binary op, int input, weft_dev gx, weft_dev gy,          \
+                    weft_dev a, const int64_t *astride, weft_dev b, const int64_t *bstride,        \
+                    int rank, const int64_t *shape, weft_dtype dt))                                \
+    K(compare,                                                                                     \
+      (weft_stream * s, weft_compare op, weft_dev y, weft_dev a, const int64_t *astride,           \
+       weft_dev b, const int64_t *bstride, int rank, const int64_t *shape, weft_dtype dt))         \
+    K(where, (weft_stream * s, weft_dev y, weft_dev c, const int64_t *cstride, weft_dev a,         \
+              const int64_t *astride, weft_dev b, const int64_t *bstride, int rank,                \
+              const int64_t *shape, weft_dtype dt))                                                \
+    K(log_softmax,                                                                                 \
+      (weft_stream * s, weft_dev y, weft_dev x, int64_t rows, int64_t c, weft_dtype dt))           \
+    K(log_softmax_back, (weft_stream * s, weft_dev gx, weft_dev y, weft_dev gy, int64_t rows,      \
+                         int64_t c, weft_dtype dt))                                                \
     K(sum, (weft_stream * s, weft_dev y, const int64_t *ystride, double alpha, weft_dev x,         \
             const int64_t *xstride, int rank, const int64_t *shape, weft_dtype dt))                \
     K(softmax, (weft_stream * s, weft_dev y, weft_dev x, int64_t rows, int64_t c, weft_dtype dt))  \
