@@ -22,18 +22,19 @@ static bool unweighed(const weft__tensor *t)
            (t->weight.addr || (t->rows.batch && t->rows.global == 0));
 }
 
-/* This rank's share of the gradient: gradients are sums over ranks. */
-static weft_status seed_of(weft_fabric *f, const weft__tensor *t, double all, double *seed)
+/* This rank's share of the gradient: gradients are sums over ranks. *all: what the losses of all
+ * ranks weigh; the ranks' sum of it, if they formed one, comes in. */
+static weft_status seed_of(weft_fabric *f, const weft__tensor *t, double *all, double *seed)
 {
     double mine;
     WEFT_TRY(weight_of(f, t, &mine));
     if (!unweighed(t))
-        all = (double)t->rows.global;
+        *all = (double)t->rows.global;
     else if (f->world == 1)
-        all = mine;
-    if (isnan(all))
+        *all = mine;
+    if (isnan(*all))
         return weft__fail(WEFT_EDATA, "weft_backward: the weights of the loss add up to NaN");
-    *seed = all != 0 ? mine / all : 0;
+    *seed = *all != 0 ? mine / *all : 0;
     if (t->reduction == WEFT__SUM)
         *seed = t->rows.local ? 1 : 0;
     else if (!t->rows.batch && !t->weight.addr)
@@ -76,7 +77,7 @@ static weft_status differentiate(weft_fabric *f, weft_tensor *loss)
     WEFT_TRY(check(f, loss, &t));
     /* The others may not know: this pass adds zeros, and its verdict tells them. */
     p->strategy->weigh = f->world > 1 && !f->weigh && unweighed(t);
-    WEFT_TRY(seed_of(f, t, all, &seed));
+    WEFT_TRY(seed_of(f, t, &all, &seed));
     return weft__tape_backward(f, loss, p->strategy->weigh ? 0 : seed);
 }
 

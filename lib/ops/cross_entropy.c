@@ -18,7 +18,8 @@ static weft_status shape(weft_op_call *c)
     char a[WEFT__SHAPE_TEXT], b[WEFT__SHAPE_TEXT];
     const attributes *t = c->attr;
     const weft_view *x = &c->in[0], *y = &c->in[1];
-    WEFT_TRY(weft__op_float(c, 0));
+    for (int i = 0; i < c->nin; i += 2)
+        WEFT_TRY(weft__op_float(c, i));
     WEFT_TRY(weft__op_integer(c, 1, "labels"));
     if (x->rank < 2 || !weft__same_shape(x->rank - 1, x->shape, y->rank, y->shape))
         return weft_op_fail(c, WEFT_ESHAPE,

@@ -12,8 +12,8 @@ static weft_status shape(weft_op_call *c)
     char a[WEFT__SHAPE_TEXT], b[WEFT__SHAPE_TEXT];
     const attributes *t = c->attr;
     const weft_view *x = &c->in[0], *y = &c->in[1], *w = &c->in[2];
-    WEFT_TRY(weft__op_float(c, 0));
-    WEFT_TRY(weft__op_float(c, 1));
+    for (int i = 0; i < c->nin; i++)
+        WEFT_TRY(weft__op_float(c, i));
     if (!weft__same_shape(x->rank, x->shape, y->rank, y->shape))
         return weft_op_fail(c, WEFT_ESHAPE, "%s with a target %s; they have one shape",
                             weft__shape_text(x->rank, x->shape, a),

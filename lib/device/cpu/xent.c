@@ -55,7 +55,8 @@ CPU_WIDE static void N(xent)(const void *args, int64_t lo, int64_t hi)
         const double sum = a->log_probs ? 1 : N(weft__cpu_softmax)(p, x, a->c, &m);
         const double smooth = spread > 0 ? spread * (a->all * (log(sum) + (double)m) - mean) : 0;
         const double hit = good && u == 0 ? 0 : log(sum) + ((double)m - (double)at);
-        *loss = counts ? (T)(((good ? u * hit : hit) + smooth) / a->divisor) : 0;
+        const double whole = counts ? (good ? u * hit : hit) + smooth : 0;
+        *loss = (T)(whole / a->divisor); /* NaN where nothing counts */
 #pragma omp simd
         for (int64_t j = 0; j < (a->log_probs ? 0 : a->c); j++)
             p[j] /= (T)sum;
