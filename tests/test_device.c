@@ -503,9 +503,10 @@ START_TEST(cross_entropy)
         ON_ALL
         {
             CALL(t, xent, dev(loss[t] = none(dt, rows)), dev(p[t] = none(dt, n)),
-                 (weft_dev){(uintptr_t)flag}, dev(x), dev(l), lt, rows, c, dt);
+                 (weft_dev){(uintptr_t)flag}, dev(x), dev(l), lt, rows, c,
+                 NULL, dt);
             CALL(t, xent_back, dev(gx[t] = none(dt, n)), dev(g), 0.25, dev(p[t]), dev(l), lt, rows,
-                 c, dt);
+                 c, NULL, dt);
             CALL(t, correct, dev(hits[t] = none(WEFT_F64, 1)), dev(x), dev(l), lt, rows, c, dt);
         }
         agree(loss), agree(p), agree(gx), agree(hits);
@@ -543,17 +544,18 @@ START_TEST(bad_labels)
     {
         int64_t flag[2] = {0, 0};
         CALL(t, xent, dev(loss[t] = none(dt, R)), dev(p[t] = none(dt, R * C)),
-             (weft_dev){(uintptr_t)flag}, dev(x), dev(l), WEFT_I64, R, C, dt);
+             (weft_dev){(uintptr_t)flag}, dev(x), dev(l), WEFT_I64, R, C, NULL,
+             dt);
         ck_assert_int_eq(flag[0], 4322);
         ck_assert_int_eq(flag[1], C);
         CALL(t, xent, dev(loss[t]), dev(p[t]), (weft_dev){(uintptr_t)flag},
              (weft_dev){dev(x).addr + 8000 * C * weft_dtype_size(dt)},
-             (weft_dev){dev(l).addr + 8000 * 8}, WEFT_I64, 1, C, dt);
+             (weft_dev){dev(l).addr + 8000 * 8}, WEFT_I64, 1, C, NULL, dt);
         ck_assert_int_eq(flag[0], 4322); /* the first one stays */
         CALL(t, xent, dev(loss[t]), dev(p[t]), (weft_dev){(uintptr_t)flag}, dev(x), dev(l),
-             WEFT_I64, R, C, dt);
+             WEFT_I64, R, C, NULL, dt);
         CALL(t, xent_back, dev(gx[t] = none(dt, R * C)), dev(g), 1, dev(p[t]), dev(l), WEFT_I64, R,
-             C, dt);
+             C, NULL, dt);
     }
     for (int64_t r = 0; r < R; r++) {
         const int bad = r == 4321 || r == 8000;

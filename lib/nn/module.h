@@ -7,13 +7,14 @@
 
 #define WEFT__FLATS 2 /* trainable, frozen */
 
-typedef struct weft__param {
+typedef struct weft__param weft__param;
+struct weft__param {
     weft__segment segment;
     char *name; /* own, "weight" */
     char *path; /* full, "0.weight"; made with the memory */
     weft_module *owner;
-    bool frozen;
-} weft__param;
+    weft__param *tied; /* it is only another name of this one */
+};
 
 struct weft_module {
     weft__object object; /* kind WEFT__MODULE */
@@ -37,6 +38,10 @@ struct weft_module {
 extern const weft_module_ops weft__relu_module;
 
 weft_module *weft__module_root(weft_module *m);
+/* The parameter of that full name below root, NULL if there is none. It need not have memory. */
+weft__param *weft__param_at(weft_module *root, const char *path);
+/* What p is another name of, or p. */
+weft__param *weft__param_itself(weft__param *p);
 /* Gives all parameters below a root their memory, once. Fixes the tree. */
 weft_status weft__module_materialise(weft_module *root);
 /* One line that is alike on all ranks only if names, shapes and types are. */

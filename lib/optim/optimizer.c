@@ -83,14 +83,28 @@ static weft_status run(weft_optimizer *o, weft__flat *flat, int64_t first, int64
                           weft_lr(o));
 }
 
-/* Elementwise optimizers take the range in one run; the padding in it is zero and stays zero. */
+/* Elementwise optimizers take what lies between frozen parameters in one run; the padding in it is
+ * zero and stays zero. */
+static weft_status between(weft_optimizer *o, weft__flat *flat, int64_t first, int64_t end)
+{
+    for (int i = 0; i < flat->nsegments && first < end; i++) {
+        const weft__segment *s = flat->segment[i];
+        if (!s->frozen || s->first + s->count <= first || s->first >= end)
+            continue;
+        if (s->first > first)
+            WEFT_TRY(run(o, flat, first, s->first - first));
+        first = s->first + s->count;
+    }
+    return first < end ? run(o, flat, first, end - first) : WEFT_OK;
+}
+
 weft_status weft__optim_update(weft_optimizer *o, weft__flat *flat, int64_t first, int64_t count)
 {
     if (!o->ops->whole_tensors)
-        return count ? run(o, flat, first, count) : WEFT_OK;
+        return between(o, flat, first, first + count);
     for (int i = 0; i < flat->nsegments; i++) {
         const weft__segment *s = flat->segment[i];
-        if (s->first >= first && s->first + s->count <= first + count)
+        if (!s->frozen && s->first >= first && s->first + s->count <= first + count)
             WEFT_TRY(run(o, flat, s->first, s->count));
     }
     return WEFT_OK;

@@ -1,7 +1,8 @@
 #!/usr/bin/env python3
-"""Makes the golden value files ops.h5, optim.h5 and train.h5 with PyTorch.
+"""Makes the golden value files with PyTorch.
 
-    python make_golden.py [folder]      (default: the folder of this script)
+    python make_golden.py [folder [file...]]
+                    (default: the folder of this script, all files)
 
 Any environment with torch, numpy and h5py will do; the CPU build of torch is
 enough. Building and testing Weft needs none of them: the files are checked in.
@@ -64,7 +65,7 @@ def put(group, name, value):
 def put_attrs(group, **attrs):
     """Integers as int64, real numbers as float64, lists as int64 arrays."""
     for name, v in attrs.items():
-        real = isinstance(v, float)
+        real = isinstance(np.ravel(v)[0], float)
         group.attrs[name] = np.asarray(v, np.float64 if real else np.int64)[()]
 
 
@@ -201,6 +202,192 @@ def losses(f):
                          labels=(suffix, y.astype(t)), reduction=reduction)
 
 
+# ---- losses.h5 ----
+
+def log_probs(x):
+    """Logarithms of probabilities that float32 can hold."""
+    return round32(np.log(np.exp(x) / np.exp(x).sum(-1, keepdims=True)))
+
+
+def label_losses(f):
+    """Cross entropy and nll with their options."""
+    weight = [0.5, 2.0, 0.0, 1.25, 0.75]
+    options = {
+        "plain": {}, "ignore": dict(ignore_index=-100),
+        "weight": dict(weight=weight), "smooth": dict(smoothing=0.1),
+        "all": dict(ignore_index=-100, weight=weight, smoothing=0.25),
+        "zero": dict(ignore_zero=1),
+    }
+    for op, fn in (("cross_entropy", F.cross_entropy), ("nll_loss", F.nll_loss)):
+        for case, o in options.items():
+            if op == "nll_loss" and case not in ("all", "zero"):
+                continue
+            o = {k: v for k, v in o.items() if op != "nll_loss" or k != "smoothing"}
+            for shape in ((6, 5), (2, 5, 3)) if case == "all" else ((6, 5),):
+                rng = rng_of(f"{op}/{case}{len(shape)}")
+                x = draw(rng, *shape)
+                if op == "nll_loss":
+                    x = log_probs(x)
+                y = rng.integers(0, 5, (shape[0], *shape[2:]))
+                if "ignore_index" in o:
+                    y.reshape(-1)[::3] = -100
+                for r, word in enumerate(("mean", "sum", "none")):
+                    if word == "sum" and (len(shape) == 3 or case == "zero"):
+                        continue
+
+                    def loss(x):
+                        k = dict(reduction=word)
+                        if "weight" in o:
+                            k["weight"] = tensor(o["weight"], x.dtype)
+                        if "smoothing" in o:
+                            k["label_smoothing"] = o["smoothing"]
+                        k["ignore_index"] = 0 if "ignore_zero" in o else -100
+                        return fn(x, torch.tensor(y), **k)
+
+                    add_case(f, op, f"{case}_{len(shape)}d_{word}", loss, [x],
+                             labels=("", y), reduction=r, **o)
+
+    x = draw(rng_of("cross_entropy/u8"), 6, 5)   # a byte that is no class
+    y = np.array([255, 1, 4, 255, 0, 2])
+    for t, suffix in ((np.uint8, "_u8"), (np.int32, "_i32")):
+        add_case(f, "cross_entropy", "byte", lambda x: F.cross_entropy(
+                     x, torch.tensor(y), ignore_index=255), [x],
+                 labels=(suffix, y.astype(t)), ignore_index=255)
+
+
+def target_losses(f):
+    """Losses between two tensors."""
+    def pair(name, domain):
+        rng = rng_of(name)
+        x, y = draw(rng, 4, 3), draw(rng, 4, 3)
+        if domain == "half":                     # targets in [0, 1]
+            y = rng.integers(0, 9, (4, 3)) / 8.0
+        elif domain == "p":
+            x, y = log_probs(x), np.exp(log_probs(y))
+        elif domain == "log":
+            x, y = log_probs(x), log_probs(y)
+        return [x, round32(y)]
+
+    cases = {
+        "mse_loss": ("", F.mse_loss, {}), "l1_loss": ("", F.l1_loss, {}),
+        "huber_loss": ("", F.huber_loss, dict(delta=0.5)),
+        "smooth_l1_loss": ("", F.smooth_l1_loss, dict(delta=0.5)),
+        "bce_with_logits": ("half", F.binary_cross_entropy_with_logits, {}),
+        "kl_div": ("p", F.kl_div, {}),
+    }
+    words = ("mean", "sum", "none", "batchmean")
+    for op, (domain, fn, o) in cases.items():
+        for r, word in enumerate(words if op == "kl_div" else words[:3]):
+            k = {"beta" if op == "smooth_l1_loss" else n: v for n, v in o.items()}
+            add_case(f, op, word, lambda x, y: fn(x, y, reduction=word, **k),
+                     pair(f"{op}/{word}", domain), reduction=r, **o)
+    for case, w in (("weight", [0.5, 3.0, 1.25]), ("one_weight", [2.5])):
+        add_case(f, "bce_with_logits", case,
+                 lambda x, y: F.binary_cross_entropy_with_logits(
+                     x, y, pos_weight=tensor(w, x.dtype)),
+                 pair(f"bce_with_logits/{case}", "half"), weight=w)
+    for r in (2, 3):
+        add_case(f, "kl_div", f"log_{words[r]}",
+                 lambda x, y: F.kl_div(x, y, reduction=words[r], log_target=True),
+                 pair(f"kl_div/log_{words[r]}", "log"), reduction=r, log_target=1)
+
+
+def normal_and_rows(f):
+    """Layer normalisation and embedding."""
+    for case, shape, dims, inputs in (
+            ("both", (5, 6), 1, "wb"), ("weight", (5, 6), 1, "w"),
+            ("bias", (5, 6), 1, "b"), ("none", (2, 3, 19), 1, ""),
+            ("two", (2, 3, 4), 2, "wb"), ("far", (3, 16), 1, "wb")):
+        rng = rng_of(f"layernorm/{case}")
+        x = [draw(rng, *shape)] + [draw(rng, *shape[-dims:]) for _ in inputs]
+        if case == "far":                        # a mean far above the deviation
+            x[0] = round32(x[0] / 8 + 64)
+
+        def norm(x, *wb):
+            k = dict(zip(("weight", "bias") if "w" in inputs else ("bias",), wb))
+            return F.layer_norm(x, shape[-dims:], **k)
+
+        more = dict(bias_only=1) if inputs == "b" else {}
+        add_case(f, "layernorm", case, norm, x, dims=dims, **more)
+
+    for case, shape, padding in (("1d", (7,), None), ("2d", (2, 6), 1),
+                                 ("last", (5,), 4)):
+        rng = rng_of(f"embedding/{case}")
+        w, i = draw(rng, 5, 3), rng.integers(0, 5, shape)
+        more = {} if padding is None else dict(padding_idx=padding)
+        add_case(f, "embedding", case,
+                 lambda w: F.embedding(torch.tensor(i), w, padding_idx=padding),
+                 [w], labels=("", i), **more)
+
+
+# ---- ops-unary.h5, ops-binary.h5 ----
+
+def functions(f):
+    """Functions of one tensor; positive: of numbers above 0 alone."""
+    def clamp(lo, hi):
+        return lambda x: torch.clamp(x, lo, hi)
+
+    cases = {"neg": (torch.neg, "free"), "abs": (torch.abs, "free"),
+             "exp": (torch.exp, "free"), "ln": (torch.log, "positive"),
+             "sqrt": (torch.sqrt, "positive"), "sin": (torch.sin, "free"),
+             "cos": (torch.cos, "free"), "sigmoid": (torch.sigmoid, "free"),
+             "tanh": (torch.tanh, "free"), "silu": (F.silu, "free"),
+             "gelu": (F.gelu, "free"),
+             "gelu_tanh": (lambda x: F.gelu(x, approximate="tanh"), "free"),
+             "log_softmax": (lambda x: torch.log_softmax(x, -1), "free")}
+    for op, (fn, domain) in cases.items():
+        for case, shape in (("2d", (3, 4)), ("1d", (67,)), ("empty", (0, 4))):
+            x = draw(rng_of(f"{op}/{case}"), *shape)
+            if domain == "positive":
+                x = np.abs(x) + 0.125
+            elif case == "2d":
+                x.reshape(-1)[::5] = 0.0
+            elif case == "1d":                   # also where they saturate
+                x = round32(x * 4)
+            add_case(f, op, case, fn, [x])
+
+    for e in (2.0, 3.0, 0.5, -1.0, 0.0, 1.75):
+        x = draw(rng_of(f"pow_scalar/{e}"), 3, 4)
+        if e != round(e):
+            x = np.abs(x) + 0.125
+        add_case(f, "pow_scalar", f"{e}", lambda x: torch.pow(x, e), [x],
+                 alpha=e)
+    for case, lo, hi in (("both", -0.5, 0.25), ("low", 0.0, math.inf),
+                         ("high", -math.inf, 0.5), ("crossed", 1.0, -1.0)):
+        x = draw(rng_of(f"clamp/{case}"), 5, 4)
+        x.reshape(-1)[:2] = [0.5, -0.5]          # on a bound
+        add_case(f, "clamp", case, clamp(lo, hi), [x], alpha=lo, beta=hi)
+
+
+def pairs(f):
+    """Functions of two tensors, and where."""
+    shapes = {
+        "2d": ((3, 4), (3, 4)), "one": ((1,), (1,)), "empty": ((0, 4), (4,)),
+        "bcast_row": ((3, 4), (4,)), "bcast_col": ((3, 4), (3, 1)),
+        "bcast_both": ((2, 1, 4), (3, 1)), "bcast_one": ((1,), (3, 4)),
+    }
+    for op, fn in (("sub", torch.sub), ("div", torch.div), ("pow", torch.pow),
+                   ("maximum", torch.maximum), ("minimum", torch.minimum)):
+        for case, (s, t) in shapes.items():
+            rng = rng_of(f"{op}/{case}")
+            a, b = draw(rng, *s), draw(rng, *t)
+            if op == "div":                      # away from 0
+                b += np.copysign(0.5, b)
+            elif op == "pow":
+                a = np.abs(a) + 0.125
+            elif case == "2d":                   # equal ones share
+                a[1] = b[1]
+            add_case(f, op, case, fn, [a, b])
+
+    for case, (s, t) in shapes.items():
+        rng = rng_of(f"where/{case}")
+        a, b = draw(rng, *s), draw(rng, *t)
+        c = rng.integers(0, 2, a.shape if a.size > b.size else b.shape)
+        add_case(f, "where", case,
+                 lambda a, b: torch.where(torch.tensor(c != 0), a, b), [a, b],
+                 labels=("", c.astype(np.uint8)))
+
+
 # ---- optim.h5 ----
 
 def lr_at(t, kind, lr, lr_min, total, warmup):
@@ -317,12 +504,19 @@ def training(f):
 def main():
     folder = (sys.argv[1] if len(sys.argv) > 1
               else os.path.dirname(os.path.abspath(__file__)))
+    chosen = sys.argv[2:]
     torch.set_num_threads(1)
     torch.use_deterministic_algorithms(True)
     torch.backends.mkldnn.enabled = False
     for name, parts in (("ops.h5", (elementwise, products, shapes, losses)),
+                        ("ops-unary.h5", (functions,)),
+                        ("ops-binary.h5", (pairs,)),
+                        ("losses.h5", (label_losses, target_losses,
+                                       normal_and_rows)),
                         ("optim.h5", (traces, schedules)),
                         ("train.h5", (training,))):
+        if chosen and name not in chosen:
+            continue
         with create(os.path.join(folder, name)) as f:
             for part in parts:
                 part(f)
