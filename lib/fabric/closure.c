@@ -8,12 +8,10 @@
 /* Adds to sum: the loss weighted as its gradient is, the weight, and whether this rank failed. */
 static void weigh(const weft__tensor *t, double value, int world, double sum[3])
 {
-    double weight = !t->rows.batch              ? 1
-                    : t->reduction == WEFT__SUM ? 1.0 / world
-                                                : (double)t->rows.local;
-    if (!t->rows.batch || t->rows.local) /* the mean of no rows is NaN */
-        sum[0] = t->rows.batch && t->reduction == WEFT__SUM ? value : weight * value;
-    sum[1] = weight;
+    const bool batch = t->rows.batch, whole = batch && t->reduction == WEFT__SUM;
+    sum[1] = whole ? 1.0 / world : batch ? (double)t->rows.local : 1;
+    if (!batch || t->rows.local) /* the mean of no rows is NaN */
+        sum[0] = whole ? value : sum[1] * value;
 }
 
 /* The loss over all ranks. Collective, also for a rank that failed. */
