@@ -309,6 +309,51 @@ START_TEST(no_loss_on_one_rank)
 }
 END_TEST
 
+static double not_a_number(int64_t t, int group, void *user)
+{
+    (void)t, (void)group, (void)user;
+    return NAN;
+}
+
+/* What keeps one rank from its closure must not keep the others waiting. */
+START_TEST(no_closure_on_one_rank)
+{
+    EACH_RANK(bad)
+    {
+        job j = opened(MPI_COMM_WORLD, _i ? lbfgs : plain);
+        const int here = all_rank() == bad;
+        ck_all(!set_up(&j));
+        size_t n = numbers_of(j.model, before);
+        ck_all(weft_step_closure(j.a, here ? NULL : closure, &j) == WEFT_EARG);
+        ck_all(all_know(&j, WEFT_EARG, "closure is NULL") && !weft_clear(j.f));
+        if (here && _i)
+            weft_set_schedule(j.a, WEFT_SCHEDULE(.kind = "lambda", .lambda = not_a_number));
+        ck_all(!_i || weft_step_closure(j.a, closure, &j) == WEFT_EUSER);
+        ck_all(!_i || all_know(&j, WEFT_EUSER, "learning rate of group 0"));
+        ck_all(numbers_of(j.model, mine) == n && !memcmp(mine, before, n * sizeof *mine));
+        ck_all((!_i || !weft_clear(j.f)) && weft_close(&j.f) == 0);
+    }
+}
+END_TEST
+
+/* Hyperparameters that decide how many collectives a step has. */
+START_TEST(another_search_on_one_rank)
+{
+    const weft_lbfgs_options row[] = {
+        {.max_iter = 3}, {.max_eval = 3}, {.history_size = 3}, {.line_search = "strong_wolfe"}};
+    const int many = all_world() > 1;
+    EACH_RANK(bad)
+    {
+        job j = {.bad = -1};
+        weft_open_mpi(&j.f, MPI_COMM_WORLD, NULL);
+        j.model = small_net(j.f);
+        j.a = weft_lbfgs(j.model, all_rank() == bad ? &row[_i] : NULL);
+        ck_all(set_up(&j) == (many ? WEFT_ECONFIG : WEFT_OK));
+        ck_all((!many || !weft_clear(j.f)) && weft_close(&j.f) == 0);
+    }
+}
+END_TEST
+
 START_TEST(a_metric_without_plateau_on_one_rank)
 {
     EACH_RANK(bad)
@@ -337,6 +382,8 @@ static Suite *suite(void)
     tcase_add_test(t, an_overlap_on_one_rank);
     tcase_add_loop_test(t, a_closure_fails_on_one_rank, 0, 4);
     tcase_add_test(t, no_loss_on_one_rank);
+    tcase_add_loop_test(t, no_closure_on_one_rank, 0, 2);
+    tcase_add_loop_test(t, another_search_on_one_rank, 0, 4);
     tcase_add_test(t, a_metric_without_plateau_on_one_rank);
     suite_add_tcase(s, t);
     return s;

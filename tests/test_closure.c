@@ -265,6 +265,42 @@ START_TEST(bad_closures)
 }
 END_TEST
 
+/* A loss that overflows at the third evaluation. */
+static weft_tensor *overflows(void *user)
+{
+    problem *p = user;
+    const int third = p->calls == 2;
+    weft_tensor *v = weft_forward(p->m, p->first);
+    return finish(p, weft_scale(weft_sum(square(square(v)), WEFT_ALL), third ? 1e308 * 10 : 1));
+}
+
+START_TEST(a_loss_that_is_not_finite)
+{
+    double before[6], after[6];
+    problem p;
+    for (int skip = 0; skip < 2; skip++) {
+        stop();
+        ck_assert_int_eq(
+            weft_open(&f, NULL, NULL,
+                      WEFT_OPEN(.precision = "64-true", .nonfinite = skip ? "skip" : "error")),
+            0);
+        begin(file, true, &p);
+        p.o = weft_lbfgs(p.m, WEFT_LBFGS(.line_search = "strong_wolfe"));
+        weft_setup(f, p.m, p.o);
+        get(weft_param(p.m, "p"), before);
+        ck_assert_int_eq(weft_step_closure(p.o, overflows, &p),
+                         skip ? WEFT_SKIPPED : WEFT_ENONFINITE);
+        ck_assert(p.calls == 3 && weft_steps(p.o) == 0 && weft_step_count(f) == skip);
+        if (!skip)
+            weft_clear(f);
+        get(weft_param(p.m, "p"), after);
+        ck_assert(memcmp(before, after, sizeof before) == 0);
+        weft_step_end(f);
+        ck_assert_int_eq(weft_step_closure(p.o, overflows, &p), 0);
+    }
+}
+END_TEST
+
 /* Two runs of the same steps: by closure, and by hand. */
 START_TEST(first_order_optimizers_evaluate_and_step)
 {
@@ -365,6 +401,7 @@ int main(void)
     tcase_add_test(g, resumes_bit_for_bit);
     tcase_add_test(t, an_error_in_the_closure);
     tcase_add_test(t, bad_closures);
+    tcase_add_test(t, a_loss_that_is_not_finite);
     tcase_add_test(t, first_order_optimizers_evaluate_and_step);
     tcase_add_test(t, tensors_of_evaluations);
     tcase_add_test(t, a_part_of_a_tree);

@@ -391,9 +391,11 @@ START_TEST(bad_hyperparameters_of_the_others_are_refused)
     refused(weft_adagrad(m, WEFT_ADAGRAD(.initial_accumulator_value = -1)), "from 0 up");
     refused(weft_adagrad(m, WEFT_ADAGRAD(.eps = -2)), "adagrad: eps is -2");
     refused(weft_adagrad(m, WEFT_ADAGRAD(.lr = NAN)), "adagrad: the learning rate nan");
-    refused(weft_lbfgs(m, WEFT_LBFGS(.max_iter = -1)), "max_iter is -1");
-    refused(weft_lbfgs(m, WEFT_LBFGS(.max_eval = -1)), "max_eval -1");
-    refused(weft_lbfgs(m, WEFT_LBFGS(.history_size = -1)), "history_size -1");
+    refused(weft_lbfgs(m, WEFT_LBFGS(.max_iter = -1)),
+            "lbfgs: max_iter is 0; it must be in [1, 1e+09)");
+    refused(weft_lbfgs(m, WEFT_LBFGS(.max_eval = -1)), "lbfgs: max_eval is 0");
+    refused(weft_lbfgs(m, WEFT_LBFGS(.history_size = -1)), "lbfgs: history_size is 0");
+    refused(weft_lbfgs(m, WEFT_LBFGS(.max_iter = -5)), "lbfgs: max_iter is -5");
     refused(weft_lbfgs(m, WEFT_LBFGS(.tolerance_grad = -2)), "lbfgs: tolerance_grad is -2");
     refused(weft_lbfgs(m, WEFT_LBFGS(.line_search = "wolfe")), "strong_wolfe");
     ck_assert_ptr_nonnull(weft_lbfgs(m, NULL)); /* none of them has taken the module */

@@ -58,7 +58,13 @@ typedef struct call {
 static weft_tensor *run(weft_fabric *f, weft_closure closure, void *user)
 {
     weft__part part = weft__enter(f, WEFT__FORWARD);
-    weft_tensor *loss = closure(user);
+    weft_tensor *loss = NULL;
+    if (closure) {
+        loss = closure(user);
+    } else { /* other ranks may have one: this one takes part in their backward */
+        weft__stick(f, weft__fail(WEFT_EARG, "weft_step_closure: the closure is NULL"));
+        weft_backward(f, NULL);
+    }
     weft__enter(f, part);
     return loss;
 }
@@ -92,12 +98,12 @@ static weft_status search(weft_fabric *f, weft_optimizer *o, weft_closure closur
     weft__facade *p = f->facade;
     call c = {.closure = closure, .user = user};
     weft_status s = weft__optim_begin(o);
-    if (!s) {
-        o->evaluation = &c;
-        o->vector.evaluate = evaluate;
-        s = o->ops->search(o->group[0].self, &o->vector, o->steps + 1, o->group[0].rate);
-        o->evaluation = NULL;
-    }
+    if (s) /* the others learn of it in their first backward */
+        weft__stick(f, s);
+    o->evaluation = &c;
+    o->vector.evaluate = evaluate;
+    s = o->ops->search(o->group[0].self, &o->vector, o->steps + 1, o->group[0].rate);
+    o->evaluation = NULL;
     if (p->agreed)
         return p->agreed;
     o->steps += s == WEFT_OK;
@@ -113,14 +119,12 @@ weft_status weft_step_closure(weft_optimizer *o, weft_closure closure, void *use
     weft_fabric *f = o->object.fabric;
     if (f->facade->agreed)
         return f->facade->agreed;
-    if (!closure)
-        return weft__stick(f, weft__fail(WEFT_EARG, "weft_step_closure: the closure is NULL"));
     if (!o->setup)
         return weft__stick(f,
                            weft__fail(WEFT_ESTATE, "weft_step_closure: the optimizer was not set "
                                                    "up; call weft_setup before the loop"));
     if (!o->ops->search) {
-        closure(user);
+        run(f, closure, user);
         return weft_step(o);
     }
     weft__part part = weft__enter(f, WEFT__OPTIMIZER);

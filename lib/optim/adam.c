@@ -3,8 +3,8 @@
 #include <weft/sys/optimizer.h>
 
 typedef struct adam {
-    double beta1, beta2, eps, weight_decay;
-    bool amsgrad, maximize, decoupled;
+    double beta1, beta2, eps, weight_decay, amsgrad, maximize;
+    bool decoupled;
 } adam;
 
 static weft_status update(weft_stream *s, const weft_kernels *k, void *self,
@@ -19,24 +19,26 @@ static weft_status update(weft_stream *s, const weft_kernels *k, void *self,
                                  .correct1 = 1 - pow(a->beta1, (double)t),
                                  .correct2 = 1 - pow(a->beta2, (double)t),
                                  .decoupled = a->decoupled,
-                                 .maximize = a->maximize};
+                                 .maximize = a->maximize != 0};
     return k->adam(s, r->p, r->moment[0], r->moment[1], r->moment[2], r->g, r->n, &step, r->dtype);
 }
 
 static unsigned uses(const void *self)
 {
-    return ((const adam *)self)->amsgrad ? 7 : 3;
+    return ((const adam *)self)->amsgrad != 0 ? 7 : 3;
 }
 
 static const weft_hyper hyper[] = {{"beta1", offsetof(adam, beta1), 0.9, 0, 1},
                                    {"beta2", offsetof(adam, beta2), 0.999, 0, 1},
                                    {"eps", offsetof(adam, eps), 1e-8, 0, INFINITY},
-                                   {"weight_decay", offsetof(adam, weight_decay), 0, 0, INFINITY}};
+                                   {"weight_decay", offsetof(adam, weight_decay), 0, 0, INFINITY},
+                                   {"amsgrad", offsetof(adam, amsgrad), 0, 0, 2},
+                                   {"maximize", offsetof(adam, maximize), 0, 0, 2}};
 #define TABLE(label)                                                                               \
     {                                                                                              \
         .size = sizeof(weft_optim_ops), .name = label, .moments = 3,                               \
         .moment_name = {"exp_avg", "exp_avg_sq", "max_exp_avg_sq"}, .update = update,              \
-        .hyper = hyper, .hypers = 4, .uses = uses                                                  \
+        .hyper = hyper, .hypers = 6, .uses = uses                                                  \
     }
 static const weft_optim_ops plain = TABLE("adam"), decoupled = TABLE("adamw");
 

@@ -173,7 +173,7 @@ static int go(work *w, double slope, int left, bool last)
 {
     weft__point start = w->now;
     copy(w, vector(w, BASE), w->x->p);
-    if (!w->l->wolfe) {
+    if (w->l->wolfe == 0) {
         move_to(w, w->l->t);
         if (!last)
             evaluate(w, &w->now);
@@ -209,7 +209,7 @@ static bool iterate(work *w, double lr, int done, int *evaluations)
     if (w->status || slope > -l->tolerance_change)
         return false;
     const bool last = done + 1 == l->max_iter;
-    *evaluations += go(w, slope, l->max_eval - *evaluations, last);
+    *evaluations += go(w, slope, (int)l->max_eval - *evaluations, last);
     return !w->status && !last && *evaluations < l->max_eval &&
            !(largest(w, gradient(w)) <= l->tolerance_grad) &&
            !(fabs(l->t) * largest(w, vector(w, D)) <= l->tolerance_change) &&
@@ -253,6 +253,7 @@ static weft_status open_memory(void *self, const weft_optim_vector *x)
 {
     lbfgs *l = self;
     const weft_device_ops *d = x->device->ops;
+    l->history = (int64_t)l->history_size;
     const size_t bytes = bytes_of(x, VECTORS + 2 * l->history) + 1;
     l->r = weft__new((size_t)l->history, sizeof *l->r);
     l->a = weft__new((size_t)l->history, sizeof *l->a);
@@ -286,15 +287,21 @@ static weft_status vectors(void *self, const weft_optim_vector *x, weft_visitor 
     return weft_state_f64(v, "H_diag", &l->scale);
 }
 
+#define MOST 1e9 /* iterations, evaluations, changes that are kept */
+
 static const weft_hyper hyper[] = {
     {"tolerance_grad", offsetof(lbfgs, tolerance_grad), 1e-7, 0, INFINITY},
-    {"tolerance_change", offsetof(lbfgs, tolerance_change), 1e-9, 0, INFINITY}};
+    {"tolerance_change", offsetof(lbfgs, tolerance_change), 1e-9, 0, INFINITY},
+    {"max_iter", offsetof(lbfgs, max_iter), 20, 1, MOST},
+    {"max_eval", offsetof(lbfgs, max_eval), 25, 1, MOST},
+    {"history_size", offsetof(lbfgs, history_size), 100, 1, MOST},
+    {"line_search", offsetof(lbfgs, wolfe), 0, 0, 2}};
 
 static const weft_optim_ops ops = {.size = sizeof ops,
                                    .name = "lbfgs",
                                    .whole_tensors = true,
                                    .hyper = hyper,
-                                   .hypers = 2,
+                                   .hypers = 6,
                                    .search = search,
                                    .open = open_memory,
                                    .vectors = vectors,
@@ -307,22 +314,13 @@ weft_optimizer *weft_lbfgs(weft_module *m, const weft_lbfgs_options *o)
     o = o ? o : &none;
     const int line =
         o->line_search ? weft__parse_choice("line_search", o->line_search, word, 2) : 0;
-    const int iterations = o->max_iter ? o->max_iter : 20;
     const lbfgs self = {.tolerance_grad = o->tolerance_grad,
                         .tolerance_change = o->tolerance_change,
-                        .max_iter = iterations,
-                        .max_eval = o->max_eval ? o->max_eval : iterations * 5 / 4,
-                        .history = o->history_size ? o->history_size : 100,
-                        .wolfe = line == 1};
-    if (!m)
-        return NULL;
-    if (line < 0)
+                        .max_iter = o->max_iter,
+                        .max_eval = o->max_eval ? o->max_eval : floor(o->max_iter * 1.25),
+                        .history_size = o->history_size,
+                        .wolfe = line};
+    if (m && line < 0)
         return weft__stick(m->object.fabric, WEFT_EARG), NULL;
-    if (self.max_iter < 1 || self.max_eval < 1 || self.history < 1) {
-        weft_fail(m->object.fabric, WEFT_EARG,
-                  "lbfgs: max_iter is %d, max_eval %d, history_size %d; each must be 1 or more",
-                  self.max_iter, self.max_eval, (int)self.history);
-        return NULL;
-    }
     return weft_optimizer_new(m, &ops, &self, sizeof self, o->lr ? o->lr : 1);
 }

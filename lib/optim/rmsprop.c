@@ -3,8 +3,7 @@
 #include <weft/sys/optimizer.h>
 
 typedef struct rmsprop {
-    double alpha, eps, weight_decay, momentum;
-    bool centered, maximize;
+    double alpha, eps, weight_decay, momentum, centered, maximize;
 } rmsprop;
 
 static weft_status update(weft_stream *s, const weft_kernels *k, void *self,
@@ -16,7 +15,7 @@ static weft_status update(weft_stream *s, const weft_kernels *k, void *self,
                                     .eps = o->eps,
                                     .weight_decay = o->weight_decay,
                                     .momentum = o->momentum,
-                                    .maximize = o->maximize};
+                                    .maximize = o->maximize != 0};
     (void)t;
     return k->rmsprop(s, r->p, r->moment[0], r->moment[1], r->moment[2], r->g, r->n, &step,
                       r->dtype);
@@ -25,14 +24,16 @@ static weft_status update(weft_stream *s, const weft_kernels *k, void *self,
 static unsigned uses(const void *self)
 {
     const rmsprop *o = self;
-    return 1u | (o->momentum > 0) << 1 | o->centered << 2;
+    return 1u | (o->momentum > 0) << 1 | (o->centered != 0) << 2;
 }
 
 static const weft_hyper hyper[] = {
     {"alpha", offsetof(rmsprop, alpha), 0.99, 0, INFINITY},
     {"eps", offsetof(rmsprop, eps), 1e-8, 0, INFINITY},
     {"weight_decay", offsetof(rmsprop, weight_decay), 0, 0, INFINITY},
-    {"momentum", offsetof(rmsprop, momentum), 0, 0, INFINITY}};
+    {"momentum", offsetof(rmsprop, momentum), 0, 0, INFINITY},
+    {"centered", offsetof(rmsprop, centered), 0, 0, 2},
+    {"maximize", offsetof(rmsprop, maximize), 0, 0, 2}};
 
 static const weft_optim_ops ops = {.size = sizeof ops,
                                    .name = "rmsprop",
@@ -40,7 +41,7 @@ static const weft_optim_ops ops = {.size = sizeof ops,
                                    .moment_name = {"square_avg", "momentum_buffer", "grad_avg"},
                                    .update = update,
                                    .hyper = hyper,
-                                   .hypers = 4,
+                                   .hypers = 6,
                                    .uses = uses};
 
 weft_optimizer *weft_rmsprop(weft_module *m, const weft_rmsprop_options *o)

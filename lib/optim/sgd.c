@@ -3,8 +3,7 @@
 #include <weft/sys/optimizer.h>
 
 typedef struct sgd {
-    double momentum, dampening, weight_decay;
-    bool nesterov, maximize;
+    double momentum, dampening, weight_decay, nesterov, maximize;
 } sgd;
 
 static weft_status update(weft_stream *s, const weft_kernels *k, void *self,
@@ -14,10 +13,10 @@ static weft_status update(weft_stream *s, const weft_kernels *k, void *self,
     const weft_sgd_step step = {.lr = lr,
                                 .momentum = o->momentum,
                                 .weight_decay = o->weight_decay,
-                                .nesterov = o->nesterov,
+                                .nesterov = o->nesterov != 0,
                                 .first = t == 1,
                                 .dampening = o->dampening,
-                                .maximize = o->maximize};
+                                .maximize = o->maximize != 0};
     return k->sgd(s, r->p, r->moment[0], r->g, r->n, &step, r->dtype);
 }
 
@@ -28,7 +27,9 @@ static unsigned uses(const void *self)
 
 static const weft_hyper hyper[] = {{"momentum", offsetof(sgd, momentum), 0, 0, INFINITY},
                                    {"dampening", offsetof(sgd, dampening), 0, 0, INFINITY},
-                                   {"weight_decay", offsetof(sgd, weight_decay), 0, 0, INFINITY}};
+                                   {"weight_decay", offsetof(sgd, weight_decay), 0, 0, INFINITY},
+                                   {"nesterov", offsetof(sgd, nesterov), 0, 0, 2},
+                                   {"maximize", offsetof(sgd, maximize), 0, 0, 2}};
 
 static const weft_optim_ops ops = {.size = sizeof ops,
                                    .name = "sgd",
@@ -36,7 +37,7 @@ static const weft_optim_ops ops = {.size = sizeof ops,
                                    .moment_name = {"momentum_buffer"},
                                    .update = update,
                                    .hyper = hyper,
-                                   .hypers = 3,
+                                   .hypers = 5,
                                    .uses = uses};
 
 weft_optimizer *weft_sgd(weft_module *m, const weft_sgd_options *o)

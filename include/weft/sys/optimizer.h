@@ -16,7 +16,7 @@ typedef struct weft_optim_run {
     weft_dtype dtype;
 } weft_optim_run;
 
-/* A hyperparameter: a double of self. Zero in it means `standard`; if that is not zero, WEFT_OFF means
+/* A hyperparameter: a double of self, also a flag (0 or 1). Zero in it means `standard`; if that is not zero, WEFT_OFF means
  * zero. Groups override it by its name, where weft_group_options has a member of that name. */
 typedef struct weft_hyper {
     const char *name; /* "weight_decay" */

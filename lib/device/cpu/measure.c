@@ -2,22 +2,43 @@
  * formed in f64, block by block; n alone decides the order of additions. */
 #ifdef T
 
-CPU_WIDE static void N(measure)(const void *args, int64_t lo, int64_t hi)
+/* What element i adds to or does with a lane. */
+CPU_INLINE double N(take)(const T *x, const T *z, int64_t i, double lane, const weft_measure what)
 {
-    const struct vectors *a = args;
+    const double v = fabs((double)x[i]);
+    if (what == WEFT_DOT)
+        return lane + (double)x[i] * (double)z[i];
+    return what == WEFT_ABS_SUM ? lane + v : larger(lane, v);
+}
+
+CPU_INLINE void N(measure_pass)(const struct vectors *a, int64_t lo, int64_t hi,
+                                const weft_measure what)
+{
     const T *x = a->x, *z = a->z;
     for (int64_t b = lo; b < hi; b++) {
         double lane[CPU_LANES] = {0};
-        const int64_t from = a->n * b / a->blocks, to = a->n * (b + 1) / a->blocks;
-        for (int64_t i = from; i < to; i++) {
-            double *at = &lane[(i - from) % CPU_LANES], v = fabs((double)x[i]);
-            if (a->what == WEFT_DOT)
-                *at += (double)x[i] * (double)z[i];
-            else
-                *at = a->what == WEFT_ABS_SUM ? *at + v : cpu_larger(*at, v);
+        int64_t i = a->n * b / a->blocks;
+        const int64_t end = a->n * (b + 1) / a->blocks;
+        for (; i + CPU_LANES <= end; i += CPU_LANES) {
+#pragma omp simd
+            for (int j = 0; j < CPU_LANES; j++)
+                lane[j] = N(take)(x, z, i + j, lane[j], what);
         }
-        a->partial[b] = a->what == WEFT_ABS_MAX ? largest(lane, CPU_LANES) : cpu_fold(lane);
+        for (int j = 0; i < end; i++, j++)
+            lane[j] = N(take)(x, z, i, lane[j], what);
+        a->partial[b] = what == WEFT_ABS_MAX ? largest(lane, CPU_LANES) : cpu_fold(lane);
     }
+}
+
+CPU_WIDE static void N(measure)(const void *args, int64_t lo, int64_t hi)
+{
+    const struct vectors *a = args;
+    if (a->what == WEFT_DOT)
+        N(measure_pass)(a, lo, hi, WEFT_DOT);
+    else if (a->what == WEFT_ABS_SUM)
+        N(measure_pass)(a, lo, hi, WEFT_ABS_SUM);
+    else
+        N(measure_pass)(a, lo, hi, WEFT_ABS_MAX);
 }
 
 #else
@@ -37,7 +58,7 @@ struct vectors {
 };
 
 /* NaN is largest. */
-static inline double cpu_larger(double a, double b)
+CPU_INLINE double larger(double a, double b)
 {
     return a >= b || a != a ? a : b;
 }
@@ -46,7 +67,7 @@ static double largest(const double *v, int64_t n)
 {
     double most = 0;
     for (int64_t i = 0; i < n; i++)
-        most = cpu_larger(most, v[i]);
+        most = larger(most, v[i]);
     return most;
 }
 
@@ -67,7 +88,7 @@ weft_status weft__cpu_measure(weft_stream *s, weft_dev y, weft_measure what, wef
     WEFT_TRY(weft__cpu_each_row(s, CPU_PAIR(measure), dt, &a, blocks, n / blocks + 1));
     for (int64_t b = 0; b < blocks; b++)
         sum += partial[b];
-    *out = what == WEFT_ABS_MAX ? cpu_larger(*out, largest(partial, blocks)) : *out + sum;
+    *out = what == WEFT_ABS_MAX ? larger(*out, largest(partial, blocks)) : *out + sum;
     return WEFT_OK;
 }
 #endif

@@ -4,28 +4,34 @@
  * would cost memory traffic, as a loop of its own that the compiler makes of a constant. */
 #ifdef T
 
+CPU_INLINE void N(sgd_pass)(const struct run *r, int64_t lo, int64_t hi, const int momentum,
+                            const int nesterov)
+{
+    const weft_sgd_step *o = r->step;
+    const T lr = (T)o->lr, decay = (T)o->weight_decay, mu = (T)o->momentum;
+    const T sign = o->maximize ? -1 : 1;
+    const T keep = o->first ? 0 : mu, fresh = o->first ? 1 : (T)(1 - o->dampening);
+    const T *g = r->g;
+    T *p = r->p, *v = r->v;
+#pragma omp simd
+    for (int64_t i = lo; i < hi; i++) {
+        T d = sign * g[i] + decay * p[i], m = d;
+        if (momentum)
+            v[i] = m = v[i] * keep + fresh * d;
+        p[i] -= lr * (nesterov ? d + mu * m : m);
+    }
+}
+
 CPU_WIDE static void N(sgd)(const void *args, int64_t lo, int64_t hi)
 {
     const struct run *r = args;
     const weft_sgd_step *o = r->step;
-    const T lr = (T)o->lr, decay = (T)o->weight_decay, mu = (T)o->momentum;
-    const T sign = o->maximize ? -1 : 1, fresh = (T)(1 - o->dampening);
-    const int first = o->first, nesterov = o->nesterov;
-    const T *g = r->g;
-    T *p = r->p, *v = r->v;
-    if (o->momentum == 0) {
-#pragma omp simd
-        for (int64_t i = lo; i < hi; i++)
-            p[i] -= lr * (sign * g[i] + decay * p[i]);
-        return;
-    }
-#pragma omp simd
-    for (int64_t i = lo; i < hi; i++) {
-        T d = sign * g[i] + decay * p[i];
-        T mixed = v[i] * mu + fresh * d, m = first ? d : mixed, ahead = d + mu * m;
-        v[i] = m;
-        p[i] -= lr * (nesterov ? ahead : m);
-    }
+    if (o->momentum == 0)
+        N(sgd_pass)(r, lo, hi, 0, 0);
+    else if (o->nesterov)
+        N(sgd_pass)(r, lo, hi, 1, 1);
+    else
+        N(sgd_pass)(r, lo, hi, 1, 0);
 }
 
 CPU_INLINE void N(adam_pass)(const struct run *r, int64_t lo, int64_t hi, const int amsgrad)
@@ -134,7 +140,6 @@ struct run {
     const void *step;
 };
 
-#define CPU_INLINE __attribute__((always_inline)) static inline
 #define root_f32 sqrtf
 #define root_f64 sqrt
 #define CPU_FAMILY "device/cpu/optim.c"
