@@ -17,10 +17,8 @@
 enum { D, LAST, START, BASE, SLOT, VECTORS = SLOT + WEFT__WOLFE_SLOTS };
 
 typedef struct lbfgs {
-    double tolerance_grad, tolerance_change;
-    int max_iter, max_eval;
-    int64_t history;
-    bool wolfe;
+    double tolerance_grad, tolerance_change, max_iter, max_eval, history_size, wolfe;
+    int64_t history;                                /* history_size */
     weft_dev memory, number;                        /* VECTORS + 2 history vectors; one double */
     double *r, *a;                                  /* of the changes, by row */
     int64_t iterations, evaluations, changes, next; /* next: row of the next change */
