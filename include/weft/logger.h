@@ -9,7 +9,8 @@ WEFT_BEGIN
 
 /* Logs a tensor with one element under name for the current step: its mean over the global batch
  * (ranks weighted by their rows), fetched and combined once every `log_every` steps (an option of
- * weft_open). Call it on all ranks alike. A failure to log is reported once and does not stick. */
+ * weft_open). What is logged again before the step is over is averaged with it, by rows. Call it on all
+ * ranks alike. A failure to log is reported once and does not stick. */
 WEFT_API weft_status weft_log(weft_fabric *f, const char *name, weft_tensor *value);
 /* Logs rank 0's number. Call it on all ranks alike, with whatever the others have. */
 WEFT_API weft_status weft_log_value(weft_fabric *f, const char *name, double value);

@@ -34,6 +34,17 @@ typedef enum weft__nonfinite {
     WEFT__FINITE_OR_GO
 } weft__nonfinite;
 
+/* The micro-batches of a step: accumulate.c. */
+typedef struct weft__window {
+    int64_t size;  /* micro-batches a step; 0: as 1 */
+    int64_t taken; /* those that the open window holds already */
+    bool ran;      /* weft_backward was called for the one at hand, */
+    bool begun;    /* with a loss, a mean over so many rows of all ranks */
+    double weight;
+    weft__reduction kind; /* of the window's losses */
+    double unit, total;   /* rows that seeds were divided by, and rows there were */
+} weft__window;
+
 typedef struct weft__facade weft__facade;
 struct weft__facade {
     weft__settings settings;
@@ -52,7 +63,9 @@ struct weft__facade {
     bool skip;               /* the last backward's gradients are to be skipped */
     bool differentiated;     /* weft_backward was called since the edge */
     bool window;             /* there are gradients that no weft_step has used yet */
+    bool held;               /* the last backward summed nothing over ranks */
     bool postponed;          /* a save waits for the end of the window */
+    weft__window micro;
     struct {
         int64_t n, step;
     } every[WEFT__EVERY];
@@ -86,6 +99,25 @@ weft_status weft__open_fortran(weft_fabric **f, int fortran_comm, const weft_ope
 bool weft__opened(weft_fabric *f);
 /* Makes what sticks on any rank stick on all, alike. @return it, or 0. Collective. */
 weft_status weft__agree_on_errors(weft_fabric *f);
+/* Whether the micro-batch at hand is not the last of its window. */
+bool weft__window_holds(const weft_fabric *f);
+/* A backward begins: spaces inside weft_no_backward_sync or an open window are held. @return whether
+ * any is summed over ranks. */
+bool weft__window_open(weft_fabric *f);
+/* The seed of a loss as a part of its window. */
+weft_status weft__window_seed(weft_fabric *f, weft_tensor *loss, double global, double *seed);
+/* The window's last backward has summed: makes it the mean over the rows that there were. */
+weft_status weft__window_close(weft_fabric *f);
+/* The next micro-batch comes. */
+void weft__window_edge(weft_fabric *f);
+/* What the window held is worth nothing any more. */
+void weft__window_forget(weft_fabric *f);
+/* Whether some of o's gradients are not summed over ranks yet, and whether they are part of an open
+ * window that weft_zero_grad must not end. */
+bool weft__window_has(const weft_optimizer *o);
+bool weft__window_keeps(const weft_optimizer *o);
+/* WEFT_ECONFIG on all ranks, and it sticks, unless text is the same on all. Collective. */
+weft_status weft__agree_on(weft_fabric *f, const char *what, const char *text);
 /* The step's edge. Collective. */
 weft_status weft__edge(weft_fabric *f);
 

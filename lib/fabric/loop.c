@@ -26,6 +26,16 @@ weft_status weft__agree_on_errors(weft_fabric *f)
     return p->agreed;
 }
 
+weft_status weft__agree_on(weft_fabric *f, const char *what, const char *text)
+{
+    weft_status s = weft__agree_text(f->comm, "arguments", what, text);
+    if (s < 0) {
+        weft__sticky_set(&f->error, s, weft__why());
+        f->facade->agreed = s;
+    }
+    return s;
+}
+
 /* Errors that no backward has carried are agreed on here: all ranks called backward, or none. */
 weft_status weft__edge(weft_fabric *f)
 {
@@ -41,6 +51,7 @@ weft_status weft__edge(weft_fabric *f)
     weft_status s = weft__engine_edge(f);
     if (s)
         weft__stick(f, s);
+    weft__window_edge(f);
     p->differentiated = f->weigh = false;
     return p->agreed;
 }
@@ -105,6 +116,7 @@ weft_status weft_clear(weft_fabric *f)
     f->noted[0] = '\0';
     p->agreed = WEFT_OK;
     p->window = p->skip = false;
+    weft__window_forget(f);
     weft__strategy_forget(p->strategy);
     weft_status s = weft__barrier(f->comm, "clear");
     return s < 0 ? weft__stick(f, s) : WEFT_OK;

@@ -47,6 +47,7 @@ static weft_status differentiate(weft_fabric *f, weft_tensor *loss)
     if (weft__stuck(f))
         return WEFT_OK;
     WEFT_TRY(seed_of(f, loss, global, &seed));
+    WEFT_TRY(weft__window_seed(f, loss, global, &seed));
     return weft__tape_backward(f, loss, seed);
 }
 
@@ -57,8 +58,10 @@ static weft_status count_nonfinite(weft_fabric *f, int64_t *count)
     WEFT_TRY(weft__scratch(f, sizeof *count, &flag));
     WEFT_TRY(f->device->ops->zero(f->stream, flag, sizeof *count));
     for (size_t i = 0; i < s->flats; i++)
-        WEFT_TRY(f->device->ops->kernels->nonfinite(f->stream, flag, s->flat[i]->plane[WEFT__GRAD],
-                                                    s->flat[i]->elements, s->flat[i]->dtype));
+        if (!s->flat[i]->hold)
+            WEFT_TRY(f->device->ops->kernels->nonfinite(f->stream, flag,
+                                                        s->flat[i]->plane[WEFT__GRAD],
+                                                        s->flat[i]->elements, s->flat[i]->dtype));
     return f->device->ops->download(f->stream, count, flag, sizeof *count);
 }
 
@@ -96,7 +99,7 @@ static weft_status judge_values(weft_fabric *f, weft_tensor *loss)
 static weft_status backward(weft_fabric *f, weft_tensor *loss)
 {
     weft__facade *p = f->facade;
-    bool failed = false;
+    bool failed = false, sums = weft__window_open(f);
     weft_status s = differentiate(f, loss);
     if (s < 0 && !weft__stuck(f))
         weft__stick(f, s);
@@ -106,9 +109,12 @@ static weft_status backward(weft_fabric *f, weft_tensor *loss)
     p->differentiated = p->window = true;
     if (f->comm->lost)
         return p->agreed = weft__stuck(f) ? weft__stuck(f) : WEFT_EPEER;
+    if (!sums) /* this rank's own: the next backward that sums carries it */
+        return weft__stuck(f);
     if (failed)
         return weft__agree_on_errors(f);
-    s = judge_values(f, loss);
+    s = weft__window_close(f);
+    s = s < 0 ? s : judge_values(f, loss);
     if (s < 0)
         weft__sticky_set(&f->error, s, weft__why());
     if (s == WEFT_ENONFINITE || f->comm->lost) /* else this rank's own: it counts at the edge */
@@ -132,7 +138,10 @@ weft_status weft_zero_grad(weft_optimizer *o)
 {
     if (!o)
         return WEFT_EARG;
-    o->object.fabric->facade->window = false;
+    weft__facade *p = o->object.fabric->facade;
+    if (weft__window_keeps(o))
+        return WEFT_POSTPONED;
+    p->window = o->used = false;
     for (int i = 0; i < o->module->flats; i++)
         for (int k = 0; k < o->module->flat[i]->nsegments; k++)
             o->module->flat[i]->segment[k]->grad = WEFT__GRAD_EMPTY;
@@ -170,6 +179,13 @@ static bool has_gradients(const weft_optimizer *o)
     return any || !trainable;
 }
 
+static weft_status not_summed(void)
+{
+    return weft__fail(WEFT_ESTATE, "weft_step: the gradients are not summed over ranks yet; call "
+                                   "weft_backward for the last micro-batch outside "
+                                   "weft_no_backward_sync_begin/end");
+}
+
 static weft_status step(weft_fabric *f, weft_optimizer *o)
 {
     weft__facade *p = f->facade;
@@ -178,10 +194,13 @@ static weft_status step(weft_fabric *f, weft_optimizer *o)
     if (!o->setup)
         return weft__stick(f, weft__fail(WEFT_ESTATE, "weft_step: the optimizer was not set up; "
                                                       "call weft_setup before the loop"));
+    if (weft__window_has(o))
+        return weft__window_holds(f) ? WEFT_POSTPONED : weft__stick(f, not_summed());
     if (!has_gradients(o))
         return weft__stick(f, weft__fail(WEFT_ESTATE, "weft_step without weft_backward since "
                                                       "weft_zero_grad"));
     weft_status s = p->skip ? WEFT_SKIPPED : update(f, o);
+    o->used = true;
     f->step++; /* also on a rank where it failed: ranks count alike */
     p->window = false;
     return s < 0 ? weft__stick(f, s) : s;

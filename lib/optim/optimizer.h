@@ -13,6 +13,7 @@ struct weft_optimizer {
     double lr;           /* base rate */
     int64_t steps;
     bool setup;
+    bool used; /* a step was taken with the gradients that are there */
     int number;
     struct {
         bool on, cosine;
