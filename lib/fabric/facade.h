@@ -112,6 +112,8 @@ weft_status weft__window_close(weft_fabric *f);
 void weft__window_edge(weft_fabric *f);
 /* What the window held is worth nothing any more. */
 void weft__window_forget(weft_fabric *f);
+/* Whether a backward has reached the optimizer's parameters since weft_zero_grad. */
+bool weft__has_gradients(const weft_optimizer *o);
 /* Whether some of o's gradients are not summed over ranks yet, and whether they are part of an open
  * window that weft_zero_grad must not end. */
 bool weft__window_has(const weft_optimizer *o);

@@ -166,8 +166,7 @@ static weft_status update(weft_fabric *f, weft_optimizer *o)
     return WEFT_OK;
 }
 
-/* Whether a backward has reached the optimizer's parameters since weft_zero_grad. */
-static bool has_gradients(const weft_optimizer *o)
+bool weft__has_gradients(const weft_optimizer *o)
 {
     bool any = false, trainable = false;
     for (int i = 0; i < o->module->flats; i++) {
@@ -196,7 +195,7 @@ static weft_status step(weft_fabric *f, weft_optimizer *o)
                                                       "call weft_setup before the loop"));
     if (weft__window_has(o))
         return weft__window_holds(f) ? WEFT_POSTPONED : weft__stick(f, not_summed());
-    if (!has_gradients(o))
+    if (!weft__has_gradients(o))
         return weft__stick(f, weft__fail(WEFT_ESTATE, "weft_step without weft_backward since "
                                                       "weft_zero_grad"));
     weft_status s = p->skip ? WEFT_SKIPPED : update(f, o);

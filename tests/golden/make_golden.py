@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Makes the golden value files ops.h5, optim.h5 and train.h5 with PyTorch.
+"""Makes the golden value files of this folder with PyTorch.
 
     python make_golden.py [folder]      (default: the folder of this script)
 
@@ -314,6 +314,34 @@ def training(f):
         put_attrs(g, **s, batch=rows, beta1=0.9, beta2=0.999, eps=1e-8)
 
 
+# ---- calls-clip.h5 ----
+
+def clipping(f):
+    """clip_grad_norm_ and clip_grad_value_ over four parameters."""
+    shapes = (16, 6), (16,), (4, 16), (4,)
+    for name, clip_val, max_norm, norm_type in (
+            ("l2", 0.0, 0.5, 2.0), ("l2_loose", 0.0, 1e3, 2.0),
+            ("l1", 0.0, 3.0, 1.0), ("l3", 0.0, 0.25, 3.0),
+            ("half", 0.0, 100.0, 0.5), ("inf", 0.0, 0.125, math.inf),
+            ("value", 0.25, 0.0, 2.0)):
+        rng = rng_of("clip/" + name)
+        grads = [draw(rng, *s) / 4 for s in shapes]
+        for tag, dtype in DTYPES.items():
+            params = [torch.zeros(s, dtype=dtype) for s in shapes]
+            for p, v in zip(params, grads):
+                p.grad = tensor(v, dtype)
+            g = f.create_group(f"{name}_{tag}")
+            put(g, "g", torch.cat([p.grad.flatten() for p in params]))
+            if clip_val:
+                torch.nn.utils.clip_grad_value_(params, clip_val, foreach=False)
+            else:
+                put(g, "norm", torch.nn.utils.clip_grad_norm_(
+                    params, max_norm, norm_type, foreach=False))
+            put(g, "out", torch.cat([p.grad.flatten() for p in params]))
+            put_attrs(g, clip_val=clip_val, max_norm=max_norm,
+                      norm_type=norm_type)
+
+
 def main():
     folder = (sys.argv[1] if len(sys.argv) > 1
               else os.path.dirname(os.path.abspath(__file__)))
@@ -322,7 +350,8 @@ def main():
     torch.backends.mkldnn.enabled = False
     for name, parts in (("ops.h5", (elementwise, products, shapes, losses)),
                         ("optim.h5", (traces, schedules)),
-                        ("train.h5", (training,))):
+                        ("train.h5", (training,)),
+                        ("calls-clip.h5", (clipping,))):
         with create(os.path.join(folder, name)) as f:
             for part in parts:
                 part(f)

@@ -24,6 +24,10 @@
  *   uniform  y[i] = lo + (hi-lo) u(first + i), u from Philox with key (seed, stream) and counter
  *            (element / words, step): the same on every device
  *   nonfinite flag[0] (int64) += 1 if any x is not finite
+ *   norm     y[0] (f64) += sum |x|^p; for infinite p y[0] = max(y[0], |x|), NaN if any x is
+ *   root     y[0] = x[0]^(1/p), for infinite p x[0]; both f64
+ *   shrink   y *= min(1, limit / (norm[0] + 1e-6)); norm f64; the factor is NaN where norm is
+ *   clamp    y = min(max(y, lo), hi); NaN stays NaN
  *   sgd, adam  one pass over n elements: <weft/optim.h> has the formulas; g is not changed
  */
 #ifndef WEFT_SYS_KERNELS_H
@@ -75,6 +79,11 @@ typedef struct weft_adam_step {
     K(uniform, (weft_stream * s, weft_dev y, uint64_t seed, uint64_t stream, uint64_t step,        \
                 int64_t first, int64_t n, double lo, double hi, weft_dtype dt))                    \
     K(nonfinite, (weft_stream * s, weft_dev flag, weft_dev x, int64_t n, weft_dtype dt))           \
+    K(norm, (weft_stream * s, weft_dev y, weft_dev x, int64_t n, double p, weft_dtype dt))         \
+    K(root, (weft_stream * s, weft_dev y, weft_dev x, double p))                                   \
+    K(shrink,                                                                                      \
+      (weft_stream * s, weft_dev y, double limit, weft_dev norm, int64_t n, weft_dtype dt))        \
+    K(clamp, (weft_stream * s, weft_dev y, double lo, double hi, int64_t n, weft_dtype dt))        \
     K(sgd, (weft_stream * s, weft_dev p, weft_dev v, weft_dev g, int64_t n,                        \
             const weft_sgd_step *o, weft_dtype dt))                                                \
     K(adam, (weft_stream * s, weft_dev p, weft_dev m, weft_dev v, weft_dev g, int64_t n,           \
