@@ -127,24 +127,29 @@ bool weft__window_keeps(const weft_optimizer *o)
     return w->size > 1 && (w->taken || w->ran) && !o->used;
 }
 
+static weft_status can_begin(const weft__window *w, int64_t n)
+{
+    if (n < 1)
+        return weft__fail(WEFT_EARG,
+                          "weft_accumulate: %lld micro-batches a step; there is at least "
+                          "one",
+                          (long long)n);
+    if (w->taken)
+        return weft__fail(WEFT_ESTATE,
+                          "weft_accumulate inside a window, of which %lld micro-batches are over; "
+                          "call it before the loop or after weft_step",
+                          (long long)w->taken);
+    return WEFT_OK;
+}
+
 weft_status weft_accumulate(weft_fabric *f, int64_t n)
 {
     char text[32];
     if (!weft__opened(f))
         return weft__stuck(f);
-    if (n < 1)
-        weft__stick(f, weft__fail(WEFT_EARG,
-                                  "weft_accumulate: %lld micro-batches a step; there is at least "
-                                  "one",
-                                  (long long)n));
-    else if (f->facade->micro.taken)
-        weft__stick(f, weft__fail(WEFT_ESTATE,
-                                  "weft_accumulate inside a window, of which %lld micro-batches "
-                                  "are over; call it before the loop or after weft_step",
-                                  (long long)f->facade->micro.taken));
-    WEFT_TRY(weft__agree_on_errors(f));
     snprintf(text, sizeof text, "%lld", (long long)n);
-    WEFT_TRY(weft__agree_on(f, "the number given to weft_accumulate", text));
+    WEFT_TRY(weft__meet(f, can_begin(&f->facade->micro, n), "the number given to weft_accumulate",
+                        text));
     f->facade->micro.size = n;
     return WEFT_OK;
 }

@@ -66,6 +66,8 @@ struct weft__facade {
     bool held;               /* the last backward summed nothing over ranks */
     bool postponed;          /* a save waits for the end of the window */
     weft__window micro;
+    int autocast;            /* scopes that are open */
+    bool first, first_local; /* inside weft_rank_zero_first_begin/end */
     struct {
         int64_t n, step;
     } every[WEFT__EVERY];
@@ -118,8 +120,12 @@ bool weft__has_gradients(const weft_optimizer *o);
  * window that weft_zero_grad must not end. */
 bool weft__window_has(const weft_optimizer *o);
 bool weft__window_keeps(const weft_optimizer *o);
-/* WEFT_ECONFIG on all ranks, and it sticks, unless text is the same on all. Collective. */
-weft_status weft__agree_on(weft_fabric *f, const char *what, const char *text);
+/* Where the ranks meet before a collective of the user's: 0 if none brings an error (mine, or one that
+ * sticks) and text is the same on all; else that error, or WEFT_ECONFIG naming what differs, which
+ * then sticks on all. One small message where all is well. Collective. */
+weft_status weft__meet(weft_fabric *f, weft_status mine, const char *what, const char *text);
+/* x packed, in memory that the communicator reaches; 0 and nothing where an error sticks. */
+weft_status weft__reach(weft_fabric *f, const char *call, weft_tensor *x, weft_view *v);
 /* The step's edge. Collective. */
 weft_status weft__edge(weft_fabric *f);
 

@@ -26,16 +26,6 @@ weft_status weft__agree_on_errors(weft_fabric *f)
     return p->agreed;
 }
 
-weft_status weft__agree_on(weft_fabric *f, const char *what, const char *text)
-{
-    weft_status s = weft__agree_text(f->comm, "arguments", what, text);
-    if (s < 0) {
-        weft__sticky_set(&f->error, s, weft__why());
-        f->facade->agreed = s;
-    }
-    return s;
-}
-
 /* Errors that no backward has carried are agreed on here: all ranks called backward, or none. */
 weft_status weft__edge(weft_fabric *f)
 {
