@@ -2,6 +2,8 @@
  * an error inside it reaches all ranks at its end. */
 #include "mpi_train.h"
 
+#include <ftw.h>
+#include <unistd.h>
 #include <weft/sys/logger.h>
 
 typedef struct job {
@@ -383,6 +385,67 @@ START_TEST(nonfinite_inside)
 }
 END_TEST
 
+static int remove_one(const char *path, const struct stat *st, int flag, struct FTW *at)
+{
+    (void)st, (void)flag, (void)at;
+    return remove(path);
+}
+
+static void make_directory(char dir[64])
+{
+    snprintf(dir, 64, "accumulate-XXXXXX");
+    int ok = all_rank() || mkdtemp(dir);
+    MPI_Bcast(dir, 64, MPI_CHAR, 0, MPI_COMM_WORLD);
+    ck_all(ok);
+}
+
+/* To the end, or out of the loop after some batches; a save is asked for inside the first window. */
+static void train_in(const char *dir, int batches, double *out, size_t *n, int64_t *steps)
+{
+    job j = opened();
+    load(&j, 25, 2, data_y);
+    ck_all(!weft_accumulate(j.f, 5));
+    ck_all(!weft_resume(j.f, dir));
+    bool fresh = weft_step_count(j.f) == 0;
+    for (weft_batch b; batches-- > 0 && weft_next(j.train, &b);) {
+        weft_zero_grad(j.sgd);
+        weft_backward(j.f, loss_of(&j, &b));
+        if (fresh && weft_loader_position(j.train) == 2)
+            ck_all(weft_save(j.f, dir) == WEFT_POSTPONED);
+        weft_step(j.sgd);
+    }
+    *n = numbers_of(j.model, out);
+    *steps = weft_step_count(j.f);
+    ck_all(!weft_close(&j.f));
+}
+
+/* Left in the middle of a window, and resumed: the window is begun anew, and nothing is lost. */
+START_TEST(resumed)
+{
+    static double whole[1000], parts[1000];
+    for (int stop = 6; stop < 9; stop++) {
+        char dir[64], path[96];
+        size_t n, k;
+        int64_t steps;
+        make_directory(dir);
+        train_in(dir, 100, whole, &n, &steps);
+        ck_all(steps == 6);
+        snprintf(path, sizeof path, "%s/step-000001/MANIFEST", dir);
+        ck_all(access(path, R_OK) == 0); /* made after the window's step */
+        if (all_rank() == 0)
+            nftw(dir, remove_one, 8, FTW_DEPTH | FTW_PHYS);
+        make_directory(dir);
+        train_in(dir, stop + 5, parts, &k, &steps);
+        ck_all(steps == (stop == 7 || stop == 8 ? 3 : 2));
+        train_in(dir, 100, parts, &k, &steps);
+        ck_all(steps == 6 && k == n && !memcmp(whole, parts, n * sizeof *whole));
+        MPI_Barrier(MPI_COMM_WORLD);
+        if (all_rank() == 0)
+            nftw(dir, remove_one, 8, FTW_DEPTH | FTW_PHYS);
+    }
+}
+END_TEST
+
 static Suite *suite(void)
 {
     Suite *s = suite_create("accumulate");
@@ -400,6 +463,7 @@ static Suite *suite(void)
     tcase_add_test(t, wrong_windows);
     tcase_add_test(t, error_inside);
     tcase_add_test(t, nonfinite_inside);
+    tcase_add_test(t, resumed);
     suite_add_tcase(s, t);
     return s;
 }

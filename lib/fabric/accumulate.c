@@ -109,8 +109,15 @@ void weft__window_edge(weft_fabric *f)
         return;
     }
     w->taken += w->size > 1;
+    w->unused++;
     w->ran = w->begun = false;
     w->weight = 0;
+}
+
+int64_t weft__window_unused(const weft_fabric *f)
+{
+    const weft__window *w = &f->facade->micro;
+    return f->facade->held ? w->unused + w->ran : 0;
 }
 
 bool weft__window_has(const weft_optimizer *o)

@@ -36,10 +36,11 @@ typedef enum weft__nonfinite {
 
 /* The micro-batches of a step: accumulate.c. */
 typedef struct weft__window {
-    int64_t size;  /* micro-batches a step; 0: as 1 */
-    int64_t taken; /* those that the open window holds already */
-    bool ran;      /* weft_backward was called for the one at hand, */
-    bool begun;    /* with a loss, a mean over so many rows of all ranks */
+    int64_t size;   /* micro-batches a step; 0: as 1 */
+    int64_t taken;  /* those that the open window holds already */
+    int64_t unused; /* batches before the one at hand whose gradients no step has used */
+    bool ran;       /* weft_backward was called for the one at hand, */
+    bool begun;     /* with a loss, a mean over so many rows of all ranks */
     double weight;
     weft__reduction kind; /* of the window's losses */
     double unit, total;   /* rows that seeds were divided by, and rows there were */
@@ -112,6 +113,8 @@ weft_status weft__window_seed(weft_fabric *f, weft_tensor *loss, double global, 
 weft_status weft__window_close(weft_fabric *f);
 /* The next micro-batch comes. */
 void weft__window_edge(weft_fabric *f);
+/* Batches whose gradients no step will use if the run ends here. */
+int64_t weft__window_unused(const weft_fabric *f);
 /* What the window held is worth nothing any more. */
 void weft__window_forget(weft_fabric *f);
 /* Whether a backward has reached the optimizer's parameters since weft_zero_grad. */

@@ -16,10 +16,11 @@ static size_t bytes_of(const weft_metric *m)
 static void destroy(weft__object *o)
 {
     weft_metric *m = (weft_metric *)o;
-    if (m->ops->destroy)
+    if (m->ops->destroy && m->self)
         m->ops->destroy(m->self);
     if (m->number.addr)
         o->fabric->device->ops->free(o->fabric->device, m->number, bytes_of(m));
+    weft__free(m->host);
     weft__free(m->self);
 }
 
@@ -56,7 +57,8 @@ weft_metric *weft_metric_new(weft_fabric *f, const weft_metric_ops *ops, const v
         return NULL;
     m->ops = ops;
     m->n = n;
-    if (!(m->self = weft__new(1, bytes ? bytes : 1)))
+    m->host = weft__new((size_t)n + 1, sizeof *m->host);
+    if (!m->host || !(m->self = weft__new(1, bytes ? bytes : 1)))
         return stuck(f, WEFT_ENOMEM); /* freed with the fabric */
     if (bytes)
         memcpy(m->self, self, bytes);

@@ -11,6 +11,7 @@ struct weft_metric {
     void *self;
     weft_dev number; /* f64 */
     int64_t n;
+    double *host; /* room for the numbers and the weight of all ranks */
     double weight;
 };
 
