@@ -154,10 +154,8 @@ int64_t weft__window_unused(const weft_fabric *f)
 
 bool weft__window_has(const weft_optimizer *o)
 {
-    bool any = false;
-    for (int i = 0; i < o->module->flats; i++)
-        any |= o->module->flat[i]->trainable && o->module->flat[i]->hold;
-    return any;
+    const weft__flat *flat = weft__optim_flat(o);
+    return flat && flat->hold;
 }
 
 bool weft__window_keeps(const weft_optimizer *o)
