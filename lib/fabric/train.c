@@ -63,7 +63,8 @@ static weft_status check(const weft_fabric *f, weft_tensor *loss, const weft__te
                : weft__fail(WEFT_EHANDLE, "weft_backward: the loss belongs to another fabric");
 }
 
-static weft_status differentiate(weft_fabric *f, weft_tensor *loss)
+/* *due: this rank's part is still to be added; false is left where it was. */
+static weft_status differentiate(weft_fabric *f, weft_tensor *loss, bool *due)
 {
     weft__facade *p = f->facade;
     const weft__tensor *t = NULL;
@@ -75,10 +76,11 @@ static weft_status differentiate(weft_fabric *f, weft_tensor *loss)
     if (weft__stuck(f))
         return WEFT_OK;
     WEFT_TRY(check(f, loss, &t));
-    /* The others may not know: this pass adds zeros, and its verdict tells them. */
-    p->strategy->weigh = f->world > 1 && !f->weigh && unweighed(t);
     WEFT_TRY(seed_of(f, t, &all, &seed));
-    return weft__tape_backward(f, loss, p->strategy->weigh ? 0 : seed);
+    seed = *due ? seed : 0;
+    /* The others may not know: this pass adds zeros, and its verdict tells them. */
+    *due = p->strategy->weigh = f->world > 1 && !f->weigh && unweighed(t);
+    return weft__tape_backward(f, loss, *due ? 0 : seed);
 }
 
 static weft_status count_nonfinite(weft_fabric *f, int64_t *count)
@@ -127,11 +129,11 @@ static weft_status judge_values(weft_fabric *f, weft_tensor *loss)
 }
 
 /* Once through the schedule of the step's collectives. */
-static void pass(weft_fabric *f, weft_tensor *loss, bool *failed)
+static void pass(weft_fabric *f, weft_tensor *loss, bool *due, bool *failed)
 {
     weft__strategy *strategy = f->facade->strategy;
     strategy->weigh = false;
-    weft_status s = differentiate(f, loss);
+    weft_status s = differentiate(f, loss, due);
     if (s < 0 && !weft__stuck(f))
         weft__stick(f, s);
     s = strategy->ops->end(strategy, weft__stuck(f), failed);
@@ -142,13 +144,13 @@ static void pass(weft_fabric *f, weft_tensor *loss, bool *failed)
 static weft_status backward(weft_fabric *f, weft_tensor *loss)
 {
     weft__facade *p = f->facade;
-    bool failed = false;
+    bool failed = false, due = true;
     weft_status s;
-    pass(f, loss, &failed);
+    pass(f, loss, &due, &failed);
     if (p->strategy->weigh && !f->comm->lost) { /* for the first time: now all ranks know */
         f->weigh = true;
         if (!failed)
-            pass(f, loss, &failed);
+            pass(f, loss, &due, &failed);
     }
     p->differentiated = p->window = true;
     if (f->comm->lost)
