@@ -182,20 +182,20 @@ weft_status weft_zero_grad(weft_optimizer *o)
     if (!o)
         return WEFT_EARG;
     o->object.fabric->facade->window = false;
-    for (int i = 0; i < o->module->flats; i++)
-        for (int k = 0; k < o->module->flat[i]->nsegments; k++)
-            o->module->flat[i]->segment[k]->grad = WEFT__GRAD_EMPTY;
+    weft__flat *flat = weft__optim_flat(o);
+    for (int k = 0; flat && k < flat->nsegments; k++)
+        if (weft__optim_owns(o, flat->segment[k]))
+            flat->segment[k]->grad = WEFT__GRAD_EMPTY;
     return WEFT_OK;
 }
 
 static weft_status update(weft_fabric *f, weft_optimizer *o)
 {
     weft__strategy *s = f->facade->strategy;
-    for (int i = 0; i < o->module->flats; i++) {
-        weft__flat *flat = o->module->flat[i];
+    weft__flat *flat = weft__optim_flat(o);
+    WEFT_TRY(weft__optim_begin(o));
+    if (flat) {
         int64_t first = 0, count = flat->elements;
-        if (!flat->trainable)
-            continue;
         if (s->ops->range)
             s->ops->range(s, flat, &first, &count);
         WEFT_TRY(weft__optim_update(o, flat, first, count));
@@ -209,12 +209,12 @@ static weft_status update(weft_fabric *f, weft_optimizer *o)
 /* Whether a backward has reached the optimizer's parameters since weft_zero_grad. */
 static bool has_gradients(const weft_optimizer *o)
 {
+    const weft__flat *flat = weft__optim_flat(o);
     bool any = false, trainable = false;
-    for (int i = 0; i < o->module->flats; i++) {
-        const weft__flat *flat = o->module->flat[i];
-        trainable |= flat->trainable;
-        for (int k = 0; k < flat->nsegments && flat->trainable; k++)
-            any |= flat->segment[k]->grad != WEFT__GRAD_EMPTY;
+    for (int k = 0; flat && k < flat->nsegments; k++) {
+        const bool mine = weft__optim_owns(o, flat->segment[k]);
+        trainable |= mine;
+        any |= mine && flat->segment[k]->grad != WEFT__GRAD_EMPTY;
     }
     return any || !trainable;
 }
@@ -227,6 +227,11 @@ static weft_status step(weft_fabric *f, weft_optimizer *o)
     if (!o->setup)
         return weft__stick(f, weft__fail(WEFT_ESTATE, "weft_step: the optimizer was not set up; "
                                                       "call weft_setup before the loop"));
+    if (o->ops->search)
+        return weft__stick(f, weft__fail(WEFT_ESTATE,
+                                         "weft_step: %s evaluates the loss itself; call "
+                                         "weft_step_closure",
+                                         o->ops->name));
     if (!has_gradients(o))
         return weft__stick(f, weft__fail(WEFT_ESTATE, "weft_step without weft_backward since "
                                                       "weft_zero_grad"));

@@ -14,6 +14,7 @@ typedef enum weft__plane {
     WEFT__GRAD,
     WEFT__MOMENT0,
     WEFT__MOMENT1,
+    WEFT__MOMENT2,
     WEFT__PLANES
 } weft__plane;
 
@@ -36,8 +37,10 @@ struct weft__segment {
     int64_t shape[WEFT_MAX_RANK];
     weft__grad_state grad;
     int bucket;
-    int64_t uses; /* left in the backward that runs */
-    bool frozen;  /* no gradient, no update */
+    int64_t uses;          /* left in the backward that runs */
+    bool frozen;           /* no gradient, no update */
+    const void *optimizer; /* whose step updates it; NULL: none was set up for it */
+    int group;             /* of that optimizer */
 };
 
 /* Elements [first, first + count) of the gradient plane. count is a multiple of the ranks; the last

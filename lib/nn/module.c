@@ -57,6 +57,13 @@ weft_module *weft__module_root(weft_module *m)
     return m;
 }
 
+bool weft__module_below(const weft_module *m, const weft_module *top)
+{
+    while (m && m != top)
+        m = m->parent;
+    return m == top;
+}
+
 static weft_status add_param(weft_module *m, const char *name, int rank, const int64_t *shape,
                              weft_init init, weft_tensor **out)
 {

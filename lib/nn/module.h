@@ -27,7 +27,7 @@ struct weft_module {
     size_t params, param_room;
     bool training;
     /* Of a root: */
-    bool setup, owned_by_optimizer;
+    bool setup;
     int number;        /* of the set up modules, from 0 */
     weft__param **all; /* every parameter below, in order of registration */
     size_t nall;
@@ -42,12 +42,14 @@ weft_module *weft__module_root(weft_module *m);
 weft__param *weft__param_at(weft_module *root, const char *path);
 /* What p is another name of, or p. */
 weft__param *weft__param_itself(weft__param *p);
+/* Whether m is top or part of it. */
+bool weft__module_below(const weft_module *m, const weft_module *top);
 /* Gives all parameters below a root their memory, once. Fixes the tree. */
 weft_status weft__module_materialise(weft_module *root);
 /* One line that is alike on all ranks only if names, shapes and types are. */
 weft_status weft__module_digest(weft_module *root, char *text, size_t size);
 /* Parameters as tensors, and what the modules themselves have. */
 weft_status weft__module_state(void *root, weft_visitor *v);
-/* Names and tensors of one plane of a module's parameters: how moments are saved too. */
-weft_status weft__module_plane_state(weft_module *root, weft__plane plane, weft_visitor *v);
+/* Names and tensors of one plane of the parameters below m: how moments are saved too. */
+weft_status weft__module_plane_state(weft_module *m, weft__plane plane, weft_visitor *v);
 #endif

@@ -131,11 +131,13 @@ weft_status weft__module_digest(weft_module *root, char *text, size_t size)
     return WEFT_OK;
 }
 
-weft_status weft__module_plane_state(weft_module *root, weft__plane plane, weft_visitor *v)
+weft_status weft__module_plane_state(weft_module *m, weft__plane plane, weft_visitor *v)
 {
+    const weft_module *root = weft__module_root(m);
     for (size_t i = 0; i < root->nall; i++) {
         const weft__segment *s = &root->all[i]->segment;
-        if (root->all[i]->tied || !s->flat->plane[plane].addr)
+        if (root->all[i]->tied || !s->flat->plane[plane].addr ||
+            !weft__module_below(root->all[i]->owner, m))
             continue;
         weft_slab whole = {.count = s->count, .data = weft__flat_at(s->flat, plane, s->first)};
         weft_state_item item = {.name = s->name,
@@ -169,13 +171,6 @@ weft_status weft__module_state(void *root, weft_visitor *v)
     return own_state(root, v);
 }
 
-static bool below(const weft_module *m, const weft_module *top)
-{
-    while (m && m != top)
-        m = m->parent;
-    return m == top;
-}
-
 static weft__param *nth(weft_module *m, int64_t i, bool names)
 {
     weft_module *root = weft__module_root(m);
@@ -185,7 +180,8 @@ static weft__param *nth(weft_module *m, int64_t i, bool names)
         return NULL;
     }
     for (size_t k = 0; k < root->nall; k++)
-        if (below(root->all[k]->owner, m) && (names || !root->all[k]->tied) && i-- == 0)
+        if (weft__module_below(root->all[k]->owner, m) && (names || !root->all[k]->tied) &&
+            i-- == 0)
             return root->all[k];
     return NULL;
 }

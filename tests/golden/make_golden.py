@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Makes the golden value files with PyTorch.
+"""Makes the golden value files of this folder with PyTorch.
 
     python make_golden.py [folder [file...]]
                     (default: the folder of this script, all files)
@@ -501,6 +501,174 @@ def training(f):
         put_attrs(g, **s, batch=rows, beta1=0.9, beta2=0.999, eps=1e-8)
 
 
+# ---- optim2.h5 ----
+
+def more_traces(f):
+    """Optimizers beyond SGD and Adam, and their rarer options."""
+    rng = rng_of("optim2")
+    n, steps = 12, 100
+    p0, grads = draw(rng, n), draw(rng, steps, n)
+    grads[:, 0] = 0.0                            # never a gradient
+    grads[:, 1] = round32(grads[:, 1] * 1e-9)    # where eps decides
+    grads[:, 2] *= 16
+    o, wd = torch.optim, dict(weight_decay=1e-2)
+    sgd, adam = dict(lr=0.1, momentum=0.9), dict(lr=1e-2)
+    cases = {
+        "sgd_dampening": (o.SGD, dict(sgd, dampening=0.5, **wd)),
+        "sgd_maximize": (o.SGD, dict(sgd, maximize=1)),
+        "adam_amsgrad": (o.Adam, dict(adam, amsgrad=1, **wd)),
+        "adam_maximize": (o.Adam, dict(adam, maximize=1)),
+        "adamw": (o.AdamW, dict(adam)),
+        "adamw_amsgrad": (o.AdamW, dict(adam, amsgrad=1, weight_decay=0.1)),
+        "rmsprop": (o.RMSprop, dict(lr=1e-2)),
+        "rmsprop_momentum": (o.RMSprop, dict(lr=1e-2, momentum=0.9, alpha=0.9)),
+        "rmsprop_centered": (o.RMSprop, dict(lr=1e-2, centered=1, eps=1e-4)),
+        "rmsprop_all": (o.RMSprop, dict(lr=1e-2, momentum=0.5, centered=1,
+                                        maximize=1, **wd)),
+        "adagrad": (o.Adagrad, dict(lr=1e-1)),
+        "adagrad_all": (o.Adagrad, dict(lr=1e-1, lr_decay=1e-2, eps=1e-6,
+                                        initial_accumulator_value=0.1, **wd)),
+    }
+    put(f, "p0", p0)
+    put(f, "grads", grads)
+    for name, (make, a) in cases.items():
+        g = f.create_group(f"trace/{name}")
+        for tag, dtype in DTYPES.items():
+            p = tensor(p0, dtype, grad=True)
+            opt = make([p], foreach=False, **a)
+            trace = []
+            for row in grads:
+                p.grad = tensor(row, dtype)
+                opt.step()
+                trace.append(p.detach().numpy().copy())
+            put(g, f"p_{tag}", np.stack(trace))
+        put_attrs(g, **a)
+
+
+def grouped(f):
+    """AdamW on three parameters in three groups, under a step schedule."""
+    rng = rng_of("groups")
+    n, steps = 5, 40
+    p0, grads = draw(rng, 3, n), draw(rng, steps, 3, n)
+    p = [tensor(row, torch.float64, grad=True) for row in p0]
+    opt = torch.optim.AdamW(
+        [dict(params=[p[0]]), dict(params=[p[1]], lr=3e-2, weight_decay=0.0),
+         dict(params=[p[2]], betas=(0.5, 0.9), eps=1e-4)],
+        lr=1e-2, weight_decay=0.1, foreach=False)
+    schedule = torch.optim.lr_scheduler.StepLR(opt, 10, 0.5)
+    trace, lr = [], []
+    for rows in grads:
+        for one, row in zip(p, rows):
+            one.grad = tensor(row, torch.float64)
+        lr.append([g["lr"] for g in opt.param_groups])
+        opt.step()
+        schedule.step()
+        trace.append(np.stack([one.detach().numpy().copy() for one in p]))
+    g = f.create_group("groups")
+    put(g, "p0", p0)
+    put(g, "grads", grads)
+    put(g, "p", np.stack(trace))
+    put(g, "lr", np.array(lr))
+
+
+def valley(p):
+    """Rosenbrock's function of (n, 1) values, as the sum over neighbours."""
+    u, v = p[:-1], p[1:]
+    r = v - u * u
+    return 100 * (r * r).sum() + ((1 - u) * (1 - u)).sum()
+
+
+def searches(f):
+    """L-BFGS on Rosenbrock's function, and on logistic regression."""
+    rng = rng_of("lbfgs")
+    start, x, w0 = draw(rng, 6, 1), draw(rng, 30, 5), draw(rng, 3, 5) / 4
+    y = np.argmax(x @ draw(rng, 5, 3), axis=1)
+    put(f, "search/start", start)
+    put(f, "search/x", x)
+    put(f, "search/y", y)
+    put(f, "search/w0", w0)
+    xs, ys = tensor(x, torch.float64), torch.tensor(y)
+
+    def regression(w):
+        return F.cross_entropy(xs @ w.T, ys) + 0.01 * (w * w).sum()
+
+    for name, fn, p0, steps, a in (
+            ("valley", valley, start, 6,
+             dict(max_iter=5, history_size=4, line_search_fn="strong_wolfe")),
+            ("valley_long", valley, start, 3,
+             dict(max_iter=20, history_size=10, lr=0.5,
+                  line_search_fn="strong_wolfe")),
+            ("regression", regression, w0, 6,
+             dict(lr=0.5, max_iter=4, history_size=3)),
+            ("regression_wolfe", regression, w0, 4,
+             dict(max_iter=8, line_search_fn="strong_wolfe"))):
+        p = tensor(p0, torch.float64, grad=True)
+        opt = torch.optim.LBFGS([p], **a)
+
+        def closure():
+            opt.zero_grad()
+            loss = fn(p)
+            loss.backward()
+            return loss
+
+        loss, trace, evals = [], [], []
+        for _ in range(steps):
+            loss.append(float(opt.step(closure)))
+            trace.append(p.detach().numpy().copy().reshape(-1))
+            evals.append(opt.state[p]["func_evals"])
+        g = f.create_group(f"search/case/{name}")
+        put(g, "loss", np.array(loss))
+        put(g, "p", np.stack(trace))
+        put(g, "func_evals", np.array(evals))
+        put_attrs(g, lr=float(a.get("lr", 1)), max_iter=a["max_iter"],
+                  history_size=a.get("history_size", 100),
+                  wolfe=int("line_search_fn" in a))
+
+
+def more_schedules(f):
+    """Rates of two groups, of base rates 0.1 and 0.02, before each step."""
+    s = torch.optim.lr_scheduler
+    metric = np.array([5, 4, 3, 3, 3, 3.5, 2.9999, 3, 3, 3, 1, 1, 1, 1, 1,
+                       np.nan, 1, 1, 1, 1, 0.5, 0.5, 0.5, 0.5, 0.5, 0.5, 0.5,
+                       0.5, 0.5, 0.5])
+    cases = {
+        "step": lambda o: s.StepLR(o, 7, 0.3),
+        "multistep": lambda o: s.MultiStepLR(o, [4, 5, 20]),
+        "exponential": lambda o: s.ExponentialLR(o, 0.9),
+        "linear": lambda o: s.LinearLR(o, total_iters=20),
+        "linear_down": lambda o: s.LinearLR(o, 1.0, 0.25, 12),
+        "polynomial": lambda o: s.PolynomialLR(o, 20, 2.0),
+        "cosine": lambda o: s.CosineAnnealingLR(o, 30, 1e-3),
+        "onecycle": lambda o: s.OneCycleLR(o, [0.1, 0.02], 30,
+                                           cycle_momentum=False),
+        "onecycle_late": lambda o: s.OneCycleLR(
+            o, [0.1, 0.02], 30, pct_start=0.6, div_factor=10.0,
+            final_div_factor=100.0, cycle_momentum=False),
+        "lambda": lambda o: s.LambdaLR(o, [lambda t: 1 / (1 + t),
+                                           lambda t: 0.5 ** (t // 3)]),
+        "warm_step": lambda o: s.SequentialLR(
+            o, [s.LinearLR(o, 0.2, 1.0, 4), s.StepLR(o, 7, 0.3)], [5]),
+        "plateau": lambda o: s.ReduceLROnPlateau(o, patience=2),
+        "plateau_max": lambda o: s.ReduceLROnPlateau(
+            o, mode="max", factor=0.5, patience=1, cooldown=3, threshold=0.25,
+            threshold_mode="abs"),
+        "plateau_floor": lambda o: s.ReduceLROnPlateau(
+            o, patience=1, cooldown=1, min_lr=1e-3),
+    }
+    put(f, "rate/metric", metric)
+    for name, make in cases.items():
+        p = [tensor(np.zeros(1), torch.float64, grad=True) for _ in range(2)]
+        opt = torch.optim.SGD([dict(params=[p[0]]),
+                               dict(params=[p[1]], lr=0.02)], lr=0.1)
+        schedule = make(opt)
+        lr = []
+        for m in metric:
+            lr.append([g["lr"] for g in opt.param_groups])
+            opt.step()
+            schedule.step(*([m] if name.startswith("plateau") else []))
+        put(f, f"rate/lr/{name}", np.array(lr))
+
+
 def main():
     folder = (sys.argv[1] if len(sys.argv) > 1
               else os.path.dirname(os.path.abspath(__file__)))
@@ -514,7 +682,9 @@ def main():
                         ("losses.h5", (label_losses, target_losses,
                                        normal_and_rows)),
                         ("optim.h5", (traces, schedules)),
-                        ("train.h5", (training,))):
+                        ("train.h5", (training,)),
+                        ("optim2.h5", (more_traces, grouped, searches,
+                                       more_schedules))):
         if chosen and name not in chosen:
             continue
         with create(os.path.join(folder, name)) as f:

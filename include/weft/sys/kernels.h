@@ -42,7 +42,11 @@
  *   uniform  y[i] = lo + (hi-lo) u(first + i), u from Philox with key (seed, stream) and counter
  *            (element / words, step): the same on every device
  *   nonfinite flag[0] (int64) += 1 if any x is not finite
- *   sgd, adam  one pass over n elements: <weft/optim.h> has the formulas; g is not changed
+ *   sgd, adam, rmsprop, adagrad  one pass over n elements: <weft/optim.h> has the formulas; g is not
+ *            changed. Moments that the step does not use may be 0. adam: top is the largest v so
+ *            far (amsgrad), or 0. rmsprop: mean is of the gradients (centered), or 0
+ *   measure  y[0] (f64) joined with a sum over x z, a sum over |x| or the largest |x|; y[0] is 0
+ *            before the first call; z is 0 but for a dot product; NaN and infinity stay what they are
  */
 #ifndef WEFT_SYS_KERNELS_H
 #define WEFT_SYS_KERNELS_H
@@ -94,11 +98,14 @@ typedef enum weft_compare {
 typedef struct weft_sgd_step {
     double lr, momentum, weight_decay;
     int nesterov, first; /* first: the moment is set, not mixed */
+    double dampening;
+    int maximize; /* g is taken as -g */
 } weft_sgd_step;
 
 typedef struct weft_adam_step {
     double lr, beta1, beta2, eps, weight_decay;
     double correct1, correct2; /* 1 - beta1^t, 1 - beta2^t */
+    int decoupled, maximize;   /* decoupled: AdamW's weight decay */
 } weft_adam_step;
 
 /* What cross entropy does beyond that, e the smoothing, w the weights, u[i] = w[label[i]]:
@@ -144,6 +151,17 @@ typedef struct weft_normal_terms {
     double mean, std;
     double lo, hi; /* probabilities: 0 and 1 are the whole distribution */
 } weft_normal_terms;
+typedef struct weft_rmsprop_step {
+    double lr, alpha, eps, weight_decay, momentum;
+    int maximize;
+} weft_rmsprop_step;
+
+typedef struct weft_adagrad_step {
+    double lr, eps, weight_decay; /* lr: decayed */
+    int maximize;
+} weft_adagrad_step;
+
+typedef enum weft_measure { WEFT_DOT, WEFT_ABS_SUM, WEFT_ABS_MAX } weft_measure;
 
 #define WEFT_KERNEL_LIST(K)                                                                        \
     K(fill, (weft_stream * s, weft_dev y, int64_t n, double value, weft_dtype t))                  \
@@ -213,8 +231,14 @@ typedef struct weft_normal_terms {
     K(nonfinite, (weft_stream * s, weft_dev flag, weft_dev x, int64_t n, weft_dtype dt))           \
     K(sgd, (weft_stream * s, weft_dev p, weft_dev v, weft_dev g, int64_t n,                        \
             const weft_sgd_step *o, weft_dtype dt))                                                \
-    K(adam, (weft_stream * s, weft_dev p, weft_dev m, weft_dev v, weft_dev g, int64_t n,           \
-             const weft_adam_step *o, weft_dtype dt))
+    K(adam, (weft_stream * s, weft_dev p, weft_dev m, weft_dev v, weft_dev top, weft_dev g,        \
+             int64_t n, const weft_adam_step *o, weft_dtype dt))                                   \
+    K(rmsprop, (weft_stream * s, weft_dev p, weft_dev v, weft_dev b, weft_dev mean, weft_dev g,    \
+                int64_t n, const weft_rmsprop_step *o, weft_dtype dt))                             \
+    K(adagrad, (weft_stream * s, weft_dev p, weft_dev v, weft_dev g, int64_t n,                    \
+                const weft_adagrad_step *o, weft_dtype dt))                                        \
+    K(measure, (weft_stream * s, weft_dev y, weft_measure what, weft_dev x, weft_dev z, int64_t n, \
+                weft_dtype dt))
 
 /* Each returns WEFT_OK once enqueued, or what stopped it. */
 typedef struct weft_kernels {
