@@ -86,6 +86,9 @@ weft_status weft__open_fortran(weft_fabric **f, int fortran_comm, const weft_ope
 bool weft__opened(weft_fabric *f);
 /* Makes what sticks on any rank stick on all, alike. @return it, or 0. Collective. */
 weft_status weft__agree_on_errors(weft_fabric *f);
+/* What this rank's loss weighs: the denominator of its mean, or the rows of its batch, 0 if it has
+ * neither. */
+weft_status weft__weight_of(weft_fabric *f, const weft__tensor *loss, double *weight);
 /* The step's edge. Collective. */
 weft_status weft__edge(weft_fabric *f);
 

@@ -7,8 +7,7 @@
 #include <math.h>
 #include <stdio.h>
 
-/* What this rank's loss weighs: the denominator of its mean, or the rows of its batch. */
-static weft_status weight_of(weft_fabric *f, const weft__tensor *t, double *weight)
+weft_status weft__weight_of(weft_fabric *f, const weft__tensor *t, double *weight)
 {
     *weight = t->rows.batch ? (double)t->rows.local : 0;
     return t->weight.addr ? f->device->ops->download(f->stream, weight, t->weight, sizeof *weight)
@@ -27,7 +26,7 @@ static bool unweighed(const weft__tensor *t)
 static weft_status seed_of(weft_fabric *f, const weft__tensor *t, double *all, double *seed)
 {
     double mine;
-    WEFT_TRY(weight_of(f, t, &mine));
+    WEFT_TRY(weft__weight_of(f, t, &mine));
     if (!unweighed(t))
         *all = (double)t->rows.global;
     else if (f->world == 1)
@@ -46,7 +45,7 @@ static weft_status seed_of(weft_fabric *f, const weft__tensor *t, double *all, d
 static weft_status weigh(weft_fabric *f, weft_tensor *loss, double *all)
 {
     const weft__tensor *t = weft__stuck(f) ? NULL : weft__tensor_at(loss, NULL);
-    weft_status s = unweighed(t) ? weight_of(f, t, all) : WEFT_OK;
+    weft_status s = unweighed(t) ? weft__weight_of(f, t, all) : WEFT_OK;
     WEFT_TRY(weft__all_reduce(f->comm, "weight of the loss", all, 1, WEFT_F64, WEFT_REDUCE_SUM));
     return s;
 }
@@ -114,7 +113,7 @@ static weft_status judge_values(weft_fabric *f, weft_tensor *loss)
     const weft__tensor *t = weft__tensor_at(loss, NULL);
     double weight = 1;
     if (t && (t->rows.batch || t->weight.addr))
-        WEFT_TRY(weight_of(f, t, &weight)); /* the mean of nothing is NaN */
+        WEFT_TRY(weft__weight_of(f, t, &weight)); /* the mean of nothing is NaN */
     weft_status mine = isfinite(value) || weight == 0 ? WEFT_OK : WEFT_ENONFINITE;
     char text[WEFT__TEXT];
     snprintf(text, sizeof text,
