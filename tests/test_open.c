@@ -75,7 +75,7 @@ START_TEST(known_words)
     static const char *const word[] = {"accelerator=mps",    "accelerator=tpu",
                                        "strategy=fsdp",      "strategy=deepspeed_stage_2",
                                        "strategy=FSDP",      "precision=bf16-mixed",
-                                       "precision=16-mixed", "strategy=ddp_spawn"};
+                                       "precision=16-mixed", "strategy=xla"};
     for (int i = 0; i < 8; i++) {
         refused(word[i], WEFT_ENOTSUP, "");
         ck_assert_msg(!strstr(warnings, "not known"), "%s: %s", word[i], warnings);
