@@ -12,7 +12,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#define PATIENCE 1.0 /* seconds between TERM and KILL */
+#define PATIENCE 0.5 /* seconds for ending by itself, and again between TERM and KILL */
 
 /* The parent of a process, by /proc; 0 if there is no such process. */
 static pid_t parent_of(pid_t pid)
@@ -47,16 +47,20 @@ static int signal_children(int sig)
 int tool_end_rest(void)
 {
     const double start = weft__now();
-    int met = 0, sig = SIGTERM;
+    bool asked = false;
+    int met = 0;
     for (;;) {
         pid_t pid;
         while ((pid = waitpid(-1, NULL, WNOHANG)) > 0)
             ;
         if (pid < 0 && errno == ECHILD)
             return met;
-        int n = signal_children(sig);
-        met = n > met ? n : met;
-        sig = weft__now() - start > PATIENCE ? SIGKILL : 0;
+        double waited = weft__now() - start;
+        if (waited > PATIENCE && (!asked || waited > 2 * PATIENCE)) {
+            int n = signal_children(asked ? SIGKILL : SIGTERM);
+            met = n > met ? n : met;
+            asked = true;
+        }
         usleep(10000);
     }
 }
