@@ -144,6 +144,8 @@ int tool_doctor(int argc, char **argv)
             d.json = true;
         else if (tool_is(argv[1], "--help"))
             return fputs(usage, stdout) < 0;
+        else if (tool_is(argv[1], "--rate")) /* for better_set */
+            return printf("%g\n", doctor_rate(&(const char *){NULL})) < 0;
         else if (!tool_is(argv[1], "--"))
             return tool_misused("weft doctor has no option %.60s", argv[1]);
     if (argc > 2)

@@ -23,6 +23,9 @@ int doctor_ask(const char *command, char *line, int size);
 /* The CPUs of an affinity mask as "0-3,8". */
 void doctor_mask(const unsigned char mask[WEFT__MASK], char *out, size_t size);
 
+/* Operations a second of matrix products on one thread, and of which kernels; 0: there are none. */
+double doctor_rate(const char **set);
+
 void doctor_machine(doctor *d);   /* cores, threads, kernels and their share of the peak */
 void doctor_libraries(doctor *d); /* MPI, HDF5, and variables that change them */
 void doctor_variables(doctor *d);
