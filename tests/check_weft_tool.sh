@@ -6,6 +6,7 @@
 [ -x ./train_job ] || { echo "# skipped: no train_job"; exit 77; }
 here=$(pwd)
 weft=$(cd .. && pwd)/tools/weft
+page=$(cd "${srcdir:-.}/../doc" && pwd)/weft.1
 dir=$(mktemp -d)
 trap 'rm -rf "$dir"' EXIT
 cd "$dir" || exit 1
@@ -29,7 +30,12 @@ gives 2; warns "usage: weft"
 gives 2 nonsense; warns 'no command "nonsense"'
 gives 0 --version; says '^weft [0-9]'
 gives 0 --help; says doctor
-for c in run inspect verify doctor; do gives 0 $c --help; says "usage: weft $c"; done
+for c in run inspect verify doctor; do
+    gives 0 $c --help; says "usage: weft $c"
+    for option in $(grep -oe '--[a-z-]*' out | sed 's/-/\\-/g'); do # as man pages write it
+        grep -qF -e "$option" "$page" || fail "$option of weft $c is not in weft.1"
+    done
+done
 gives 2 run; warns "which program"
 gives 2 run --devices 2; warns "which program"
 gives 2 run --nonsense 1 true; warns "no option --nonsense"
