@@ -53,6 +53,8 @@ gives 7 run --strategy fsdp true; warns fsdp
 gives 13 run --strategy single --devices 2 true; warns "single with 2 ranks"
 gives 13 run --num-nodes 2 true; warns "hosts"
 gives 13 run --num-nodes 2 --hosts a true; warns "names 1"
+gives 8 run --devices 2 no-such-program; warns "no-such-program is no program"
+gives 8 run ./out; warns "out is no program"
 gives 13 run --launcher srun true; warns "inside a Slurm job"
 gives 2 inspect; gives 2 inspect --nonsense; gives 2 verify; gives 2 doctor --nonsense
 gives 8 inspect /nowhere; gives 8 verify /nowhere; gives 8 verify /dev/null; gives 8 inspect .

@@ -197,7 +197,7 @@ START_TEST(many_devices)
     char text[400] = "";
     weft__devices d;
     for (int i = 0; i <= WEFT__DEVICE_IDS; i++)
-        snprintf(text + strlen(text), 8, "%d,", i);
+        snprintf(text + strlen(text), 16, "%d,", i);
     ck_assert_int_eq(weft__devices_read(&d, text), WEFT_EARG);
     *strrchr(text, '6') = '\0'; /* without the last, 64 */
     ck_assert_int_eq(weft__devices_read(&d, text), WEFT_OK);
@@ -389,6 +389,7 @@ START_TEST(precedence)
     ck_assert(!read_words(&s, &code, none));
     source_is(&s, "keep", WEFT__FROM_CODE, "5");
     source_is(&s, "seed", WEFT__FROM_DEFAULT, "0");
+    weft_log_level(WEFT_LOG_DEBUG);
     setenv("WEFT_KEEP", "6", 1);
     setenv("WEFT_SEED", "1", 1);
     setenv("WEFT_LOG_EVERY", "", 1); /* empty is not set */
@@ -399,13 +400,14 @@ START_TEST(precedence)
     ck_assert(!read_words(&s, &code, words));
     ck_assert(s.lightning);
     source_is(&s, "keep", WEFT__FROM_COMMAND, "9");
+    ck_assert_ptr_nonnull(strstr(said, "WEFT_KEEP takes the place of what keep was before"));
+    ck_assert_ptr_nonnull(strstr(said, "--keep takes the place"));
     source_is(&s, "strategy", WEFT__FROM_COMMAND, "auto");
     source_is(&s, "seed", WEFT__FROM_VARIABLE, "1");
     source_is(&s, "threads", WEFT__FROM_CODE, "2");
     source_is(&s, "log_every", WEFT__FROM_DEFAULT, "0");
     source_is(&s, "precision", WEFT__FROM_LIGHTNING, "64"); /* "32" is the default, said aloud */
     source_is(&s, "devices", WEFT__FROM_VARIABLE, "auto");
-    ck_assert(!weft__settings_read(&(weft__settings){0}, NULL, "", NULL, NULL));
     static const char *const name[] = {"WEFT_KEEP",   "WEFT_SEED",    "WEFT_LOG_EVERY",
                                        "LT_CLI_USED", "LT_PRECISION", "LT_DEVICES",
                                        "WEFT_DEVICES"};

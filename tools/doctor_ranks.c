@@ -126,9 +126,10 @@ static int shares_with(const team *t, int i, int cores)
 static void say_rank(team *t, int i)
 {
     const fact *f = &t->fact[i];
-    char cpus[200], rank[16];
+    char cpus[200], rank[24];
     int cores = node_cores(t, i), with = shares_with(t, i, cores);
-    int share = cores / f->local_size;
+    int share = cores > f->local_size ? cores / f->local_size : 1;
+    int threads = f->omp && f->omp < share ? f->omp : share;
     doctor_mask(f->mask, cpus, sizeof cpus);
     snprintf(rank, sizeof rank, "rank %d", i);
     if (with >= 0 && cores >= f->local_size)
@@ -141,10 +142,9 @@ static void say_rank(team *t, int i)
                    "on %s, bound to CPUs %s: 1 core, though there are %d for %d ranks", f->host,
                    cpus, cores, f->local_size);
     else if (i < SHOWN)
-        doctor_say(t->d, DOCTOR_OK, rank, NULL, "on %s, CPUs %s, %d cores, %d threads", f->host,
-                   cpus, f->cores,
-                   f->omp && f->omp < (share ? share : 1) ? f->omp : (share ? share : 1));
-    if (f->omp > (share ? share : 1))
+        doctor_say(t->d, DOCTOR_OK, rank, NULL, "on %s, CPUs %s (%d core%s), %d thread%s", f->host,
+                   cpus, f->cores, f->cores > 1 ? "s" : "", threads, threads > 1 ? "s" : "");
+    if (f->omp > share)
         doctor_say(t->d, DOCTOR_WARN, rank, "leave OMP_NUM_THREADS alone; Weft sets the threads",
                    "OMP_NUM_THREADS=%d, but %d ranks share %d cores", f->omp, f->local_size, cores);
 }
@@ -198,11 +198,24 @@ static void say_all(team *t, double seconds)
     say_files(t);
 }
 
+/* Open MPI ends the process in MPI_Init where srun tells it nothing: this must be said before. */
+static void warn_of_abort(doctor *d)
+{
+    if (d->environ.launcher == WEFT__LAUNCHER_SRUN && d->environ.size > 1 && d->environ.rank <= 0 &&
+        !weft__env_text("PMIX_NAMESPACE") && !weft__env_text("PMI_FD"))
+        doctor_say(d, DOCTOR_WARN, "srun",
+                   "start with srun --mpi=pmix, or export SLURM_MPI_TYPE=pmix",
+                   "it tells its %d tasks nothing of each other (neither PMIx nor PMI-2); MPI may "
+                   "end them now",
+                   d->environ.size);
+}
+
 static weft_status look(team *t)
 {
     bool is_world;
     int world;
     double seconds = 0;
+    warn_of_abort(t->d);
     WEFT_TRY(weft__mpi_enter(&world));
     WEFT_TRY(weft__comm_mpi(&t->comm, world, TIMEOUT, &is_world));
     WEFT_TRY(weft__environ_check(&t->d->environ, t->comm->world, 0, 0, 0, 0));

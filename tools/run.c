@@ -178,9 +178,14 @@ static weft_status check(const plan *p)
 {
     const weft__job *j = &p->job;
     const weft__strategy_ops *strategy;
+    char path[PATH_MAX];
     int ranks = (j->devices ? j->devices : 1) * (j->nodes ? j->nodes : 1);
     WEFT_TRY(weft__precision_check(p->s.o.precision));
-    return weft__strategy_find(p->s.o.strategy, ranks, &strategy);
+    WEFT_TRY(weft__strategy_find(p->s.o.strategy, ranks, &strategy));
+    if (j->hosts || j->srun || p->dry || weft__find_program(j->program[0], path))
+        return WEFT_OK; /* elsewhere other programs may be found */
+    return weft__fail(WEFT_ENOENT, "%.200s is no program that can be run%s", j->program[0],
+                      strchr(j->program[0], '/') ? "" : " and that is on PATH");
 }
 
 static weft_status make_settings(plan *p)

@@ -4,10 +4,11 @@
 #include <weft/status.h>
 
 typedef enum weft__launcher {
-    WEFT__LAUNCHER_NONE,   /* started alone */
-    WEFT__LAUNCHER_MPIRUN, /* OMPI_COMM_WORLD_* */
-    WEFT__LAUNCHER_SRUN,   /* SLURM_PROCID with a step of this process's own */
-    WEFT__LAUNCHER_PMI     /* PMIX_RANK or PMI_RANK only */
+    WEFT__LAUNCHER_NONE,    /* started alone */
+    WEFT__LAUNCHER_MPIRUN,  /* OMPI_COMM_WORLD_* */
+    WEFT__LAUNCHER_SRUN,    /* SLURM_PROCID with a step of this process's own */
+    WEFT__LAUNCHER_PMI,     /* PMIX_RANK or PMI_RANK only */
+    WEFT__LAUNCHER_TORCHRUN /* TORCHELASTIC_RUN_ID: of its processes MPI knows nothing */
 } weft__launcher;
 
 typedef struct weft__environ {

@@ -98,6 +98,13 @@ static weft_status relaunch(weft_fabric *f, int devices)
                           &f->facade->exit_status);
 }
 
+/* Nobody started this process who could tell MPI of others. */
+static bool alone(const weft_fabric *f)
+{
+    weft__launcher l = f->facade->environ.launcher;
+    return l == WEFT__LAUNCHER_NONE || l == WEFT__LAUNCHER_TORCHRUN;
+}
+
 /* Started alone: MPI has nothing to do. */
 static weft_status join_self(weft_fabric *f, int devices)
 {
@@ -111,7 +118,7 @@ static weft_status join(weft_fabric *f, const int *fortran_comm, int devices)
 {
     weft__facade *p = f->facade;
     int world = 0;
-    if (!fortran_comm && p->environ.launcher == WEFT__LAUNCHER_NONE && !weft__mpi_is_up())
+    if (!fortran_comm && alone(f) && !weft__mpi_is_up())
         return join_self(f, devices);
     if (fortran_comm) /* else it would be started here */
         WEFT_TRY(weft__mpi_running());
@@ -221,8 +228,7 @@ static weft_status open_all(weft_fabric *f, const int *fortran_comm, const weft_
         s = read_devices(f, &devices);
     if (!s && !fortran_comm)
         s = relaunch(f, devices);
-    if (s == WEFT_RELAUNCHED ||
-        (s < 0 && f->facade->environ.launcher == WEFT__LAUNCHER_NONE && !fortran_comm))
+    if (s == WEFT_RELAUNCHED || (s < 0 && alone(f) && !fortran_comm))
         return s;
     /* A rank that failed alone would leave the others waiting: it joins them, to say so. */
     snprintf(why, sizeof why, "%s", weft__why());

@@ -110,6 +110,8 @@ weft_status weft__option_set(weft__settings *s, int i, const char *what, const c
         WEFT_TRY(weft__parse_bool(what, value, at));
         break;
     }
+    if (s->from[i] && s->from[i] != from && !s->quiet)
+        weft__say(WEFT_LOG_DEBUG, "%s takes the place of what %s was before", what, option[i].name);
     s->from[i] = (unsigned char)from;
     return WEFT_OK;
 }
