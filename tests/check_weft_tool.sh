@@ -38,7 +38,8 @@ for c in run inspect verify doctor; do
 done
 gives 2 run; warns "which program"
 gives 2 run --devices 2; warns "which program"
-gives 2 run --nonsense 1 true; warns "no option --nonsense"
+gives 2 run --nonsense 1 true; warns "no option nonsense"
+gives 2 run --stratgy=ddp true; warns "no option stratgy.*, but --strategy"
 gives 2 run --devices; warns "takes a value"
 gives 2 run --hosts; warns "takes a value"
 gives 2 run --devices 0 true; warns "whole number"

@@ -67,6 +67,20 @@ static bool own_flag(plan *p, const char *word)
     return flag != NULL;
 }
 
+static weft_status no_option(const char *word)
+{
+    const char *name[WEFT__OPTIONS + 5] = {"hosts", "launcher", "grace", "bind", "dry_run"};
+    char plain[40];
+    int n = 5;
+    for (int i = 0; weft__option_name(i); i++)
+        name[n++] = weft__option_name(i);
+    word += strspn(word, "-");
+    snprintf(plain, sizeof plain, "%.*s", (int)strcspn(word, "="), word);
+    const char *near = weft__nearest(plain, name, n);
+    return weft__fail(WEFT_EARG, "weft run has no option %.60s%s%s", word, near ? ", but --" : "",
+                      near ? near : "");
+}
+
 /* One option; *words is how many words it took. */
 static weft_status read_word(plan *p, char **argv, int n, int *words)
 {
@@ -84,7 +98,7 @@ static weft_status read_word(plan *p, char **argv, int n, int *words)
         return WEFT_OK;
     }
     WEFT_TRY(weft__settings_take(&p->s, argv, n, words));
-    return *words ? WEFT_OK : weft__fail(WEFT_EARG, "weft run has no option %.60s", argv[0]);
+    return *words ? WEFT_OK : no_option(argv[0]);
 }
 
 /* Ours are the words before "--" or before the first that is no option. */
