@@ -2,6 +2,7 @@
 #ifndef WEFT_FABRIC_H
 #define WEFT_FABRIC_H
 #include <weft/base.h>
+#include <weft/collective.h>
 #include <weft/data.h>
 #include <weft/nn.h>
 #include <weft/optim.h>
@@ -76,6 +77,7 @@ WEFT_API int weft_global_rank(const weft_fabric *f);
 WEFT_API int weft_local_rank(const weft_fabric *f);
 WEFT_API int weft_node_rank(const weft_fabric *f);
 WEFT_API int weft_world_size(const weft_fabric *f);
+WEFT_API int weft_local_world_size(const weft_fabric *f); /* ranks on this node */
 WEFT_API int weft_num_nodes(const weft_fabric *f);
 WEFT_API bool weft_is_global_zero(const weft_fabric *f);
 WEFT_API int weft_threads(const weft_fabric *f);
@@ -89,11 +91,26 @@ WEFT_API const char *weft_hostname(const weft_fabric *f);
 WEFT_API int weft_logger_count(const weft_fabric *f);
 WEFT_API weft_logger *weft_logger_at(const weft_fabric *f, int i); /* 0 is the primary one */
 
-/* Sums values[0..n) over all ranks, in place, in f64. For metrics: counts and sums of losses.
- * Collective. Outputs are untouched on failure. */
-WEFT_API weft_status weft_sum_over_ranks(weft_fabric *f, double *values, int64_t n);
-/* Waits for all ranks. Collective. */
-WEFT_API weft_status weft_barrier(weft_fabric *f);
+/* Prints a line from rank 0, the newline added; the others print nothing. Not collective. It is the
+ * program's own output, so it goes to stdout, where the library itself never writes. */
+WEFT_API void weft_print(weft_fabric *f, const char *format, ...) WEFT_PRINTF(2, 3);
+/* Sets the seed that modules, loaders and drawn numbers get from here on; what has been made keeps
+ * its own. One seed is enough: order and numbers depend on it and on logical positions, never on
+ * ranks, threads or a loader's worker. The C library's rand() is the program's. Errors stick:
+ * WEFT_ECONFIG if ranks give different seeds. Collective. */
+WEFT_API weft_status weft_seed_everything(weft_fabric *f, uint64_t seed);
+/* x on f's device: x itself if it is of f, else a copy that lives until f's edge. Not collective. */
+WEFT_API weft_tensor *weft_to_device(weft_fabric *f, weft_tensor *x);
+/* The same for a batch, whose rows stay what they are. */
+WEFT_API weft_batch weft_batch_to_device(weft_fabric *f, weft_batch b);
+/* Fabric's autocast. The cast policy is in every op, inside modules and outside, so there is nothing
+ * for the scope to change; it must be balanced (WEFT_ESTATE, which sticks). Not collective. */
+WEFT_API void weft_autocast_begin(weft_fabric *f);
+WEFT_API void weft_autocast_end(weft_fabric *f);
+
+/* What else Fabric has, and how it is had: launch and run are weft_open; setup_dataloaders is
+ * weft_setup_loader; init_module is nothing, since a module has no memory before weft_setup, which
+ * makes it on the device and in the type of the precision; init_tensor is WEFT_DEFAULT. */
 
 /* Seconds spent since the last call, by part of the step, of this rank. */
 typedef struct weft_timing {

@@ -40,7 +40,8 @@ weft_status weft__edge(weft_fabric *f)
     weft_status s = weft__engine_edge(f);
     if (s)
         weft__stick(f, s);
-    p->differentiated = f->weigh = false;
+    weft__window_edge(f);
+    p->differentiated = false;
     return p->agreed;
 }
 
@@ -104,6 +105,7 @@ weft_status weft_clear(weft_fabric *f)
     f->noted[0] = '\0';
     p->agreed = WEFT_OK;
     p->window = p->skip = false;
+    weft__window_forget(f);
     weft__strategy_forget(p->strategy);
     weft_status s = weft__barrier(f->comm, "clear");
     return s < 0 ? weft__stick(f, s) : WEFT_OK;

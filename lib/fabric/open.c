@@ -286,7 +286,7 @@ static void take_down(weft_fabric *f)
         weft__process_abandon(f);
         return;
     }
-    destroy_objects(f, WEFT__OPTIM, WEFT__MODULE);
+    destroy_objects(f, WEFT__METRIC, WEFT__MODULE);
     weft__checkpoint_free(&p->checkpoint);
     weft__metrics_close(f);
     weft__strategy_close(p->strategy);
