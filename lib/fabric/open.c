@@ -1,5 +1,6 @@
 /* Opening and closing: one of each part, from the ground up and down again. */
 #include "autograd/tape.h"
+#include "comm/heartbeat.h"
 #include "comm/mpi.h"
 #include "core/alloc.h"
 #include "core/env.h"
@@ -16,7 +17,8 @@
 #include <weft/version.h>
 
 #define TIMEOUT 1800 /* seconds */
-#define HIGHEST 125  /* exit status; 126 and up mean other things to shells */
+#define HEARTBEAT 10
+#define HIGHEST 125 /* exit status; 126 and up mean other things to shells */
 
 /* Stands for a fabric when there is no memory for one, so that weft_close can say so. */
 static weft_fabric no_memory = {
@@ -62,6 +64,10 @@ static weft_status read_settings(weft_fabric *f, const weft_open_options *code, 
     f->bucket_bytes = (int64_t)(o->bucket_mb ? o->bucket_mb : 25) * (1 << 20);
     o->log_every = o->log_every ? o->log_every : 10;
     o->keep = o->keep ? o->keep : 3;
+    o->heartbeat = o->heartbeat != 0 ? o->heartbeat : HEARTBEAT;
+    if (o->heartbeat != WEFT_OFF && !(o->heartbeat >= 1))
+        return weft__fail(WEFT_EARG, "heartbeat is %g s; it takes at least 1, or -1 for none",
+                          o->heartbeat);
     return o->num_nodes >= 0 && o->threads >= 0 && o->log_every > 0 && o->timeout > 0 &&
                    o->bucket_mb >= 0 && o->keep > 0
                ? WEFT_OK
@@ -129,10 +135,10 @@ static weft_status same_settings(weft_fabric *f)
     char text[256];
     snprintf(text, sizeof text,
              "version %s strategy %s precision %s seed %llu nonfinite %d log_every %d bucket %lld "
-             "keep %d",
+             "keep %d heartbeat %g",
              weft_version(), p->strategy->ops->name, p->precision, (unsigned long long)f->seed,
              (int)p->nonfinite, p->settings.o.log_every, (long long)f->bucket_bytes,
-             p->settings.o.keep);
+             p->settings.o.keep, p->settings.o.heartbeat);
     return weft__agree_text(f->comm, "settings", "the settings of weft_open", text);
 }
 
@@ -169,6 +175,19 @@ static weft_status build(weft_fabric *f)
                                        .host = f->host,
                                        .keep = o->keep};
     return WEFT_OK;
+}
+
+static weft_status watch(weft_fabric *f)
+{
+    double seconds = f->facade->settings.o.heartbeat;
+    if (f->world == 1 || seconds == WEFT_OFF)
+        return WEFT_OK;
+    return weft__heartbeat_start(f->comm, &(weft__watch){.seconds = seconds,
+                                                         .host = f->host,
+                                                         .local_rank = f->local_rank,
+                                                         .node_rank = f->node_rank,
+                                                         .nodes = f->nodes,
+                                                         .step = &f->step});
 }
 
 static void greet(const weft_fabric *f)
@@ -209,6 +228,7 @@ static weft_status open_all(weft_fabric *f, const int *fortran_comm, const weft_
     WEFT_TRY(together(f, s < 0 ? weft__fail(s, "%s", why) : joined));
     WEFT_TRY(together(f, build(f)));
     WEFT_TRY(together(f, same_settings(f)));
+    WEFT_TRY(together(f, watch(f)));
     f->facade->whole = true;
     greet(f);
     return WEFT_OK;
@@ -308,6 +328,11 @@ int weft_close(weft_fabric **out)
             weft__final_save(f);
         if (!f->comm->lost)
             weft__metrics_flush(f, true);
+        weft_status last = weft__heartbeat_end(f->comm);
+        if (last < 0)
+            code = weft__stick(f, last);
+    } else if (f->comm) {
+        weft__heartbeat_end(f->comm);
     }
     weft__metrics_finish(f);
     status = report(f, code, alike && !f->comm->lost);

@@ -23,6 +23,7 @@ static const struct {
     {AT(num_nodes), INT, 1, 1e6},    {AT(precision), TEXT, 0, 0},    {AT(nonfinite), TEXT, 0, 0},
     {AT(seed), SEED, 0, 0},          {AT(threads), INT, 1, 4096},    {AT(log_every), INT, 1, 1e9},
     {AT(timeout), REAL, 0.001, 1e9}, {AT(bucket_mb), INT, 1, 65536}, {AT(keep), INT, 1, 1e6},
+    {AT(heartbeat), REAL, -1, 1e6},
 #undef AT
 };
 
