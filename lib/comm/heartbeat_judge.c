@@ -4,6 +4,7 @@
 #include <stdio.h>
 
 #define PATIENCE 3 /* limits that a silent process may have which /proc says is not stopped */
+#define FAR 1.12   /* limits for a rank of another node */
 #define QUIET 10   /* limits between two lines about one rank */
 
 uint32_t weft__heartbeat_hash(const char *name)
@@ -36,7 +37,7 @@ static bool say(const weft__roll *r, int rank, const char *what, char text[WEFT_
     char place[128];
     int n = who(r, rank, text, WEFT__TEXT);
     where(&r->seen[rank].at, place);
-    snprintf(text + n, WEFT__TEXT - (size_t)n, " %s, %s", what, place);
+    snprintf(text + n, WEFT__TEXT - (size_t)n, " %s %s", what, place);
     return true;
 }
 
@@ -90,12 +91,14 @@ static bool judge_ways(const weft__roll *r, char text[WEFT__TEXT])
     return true;
 }
 
-/* A process that could run and does not beat is starved: it gets more time than a stopped one. */
+/* A process that could run and does not beat is starved: it gets more time than a stopped one. For
+ * another node, that node's own verdict is given the time to arrive: it knows more. */
 static bool silent(const weft__roll *r, const weft__seen *s)
 {
     double silence = r->clock - s->heard;
     bool could_run = s->state == 'R' || s->state == 'S' || s->state == 'D';
-    return s->watched && silence > (could_run ? PATIENCE * r->limit : r->limit);
+    bool far = s->node != r->seen[r->rank].node;
+    return s->watched && silence > r->limit * (could_run ? PATIENCE : far ? FAR : 1);
 }
 
 bool weft__heartbeat_judge(const weft__roll *r, char text[WEFT__TEXT])
@@ -105,9 +108,10 @@ bool weft__heartbeat_judge(const weft__roll *r, char text[WEFT__TEXT])
         if (k == r->rank)
             continue;
         if (s->dead)
-            return say(r, k, "was lost: its process has ended, killed or without weft_close", text);
+            return say(r, k, "was lost: its process has ended, killed or without weft_close,",
+                       text);
         if (s->at.gone)
-            return say(r, k, "has given up and closed", text);
+            return say(r, k, "has given up and closed,", text);
     }
     if (judge_ways(r, text))
         return true;
@@ -117,10 +121,10 @@ bool weft__heartbeat_judge(const weft__roll *r, char text[WEFT__TEXT])
         if (k == r->rank || !silent(r, s))
             continue;
         snprintf(what, sizeof what,
-                 s->state == 'T'   ? "is stopped, and has been for %.1f s"
-                 : s->state == 't' ? "is stopped by a debugger, and has been for %.1f s"
+                 s->state == 'T'   ? "is stopped, and has been for %.1f s,"
+                 : s->state == 't' ? "is stopped by a debugger, and has been for %.1f s,"
                                    : "was lost: nothing was heard of it for %.1f s, so it is "
-                                     "stopped, or its node or the link to it is down",
+                                     "stopped, or its node or the link to it is down; it was",
                  r->clock - s->heard);
         return say(r, k, what, text);
     }

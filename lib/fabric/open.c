@@ -112,11 +112,17 @@ static weft_status join_self(weft_fabric *f, int devices)
 static weft_status join(weft_fabric *f, const int *fortran_comm, int devices)
 {
     weft__facade *p = f->facade;
+    const weft__environ *e = &p->environ;
+    bool alone = e->launcher == WEFT__LAUNCHER_NONE ||
+                 (e->launcher == WEFT__LAUNCHER_SRUN && e->size == 1 && !e->pmi);
     int world = 0;
-    if (!fortran_comm && p->environ.launcher == WEFT__LAUNCHER_NONE && !weft__mpi_is_up())
+    if (!fortran_comm && alone && !weft__mpi_is_up())
         return join_self(f, devices);
-    if (fortran_comm) /* else it would be started here */
+    f->rank = e->rank > 0 ? e->rank : 0; /* until MPI says */
+    if (fortran_comm)                    /* else it would be started here */
         WEFT_TRY(weft__mpi_running());
+    else if (!weft__mpi_is_up())
+        WEFT_TRY(weft__environ_check_pmi(e, weft__mpi_version()));
     WEFT_TRY(weft__mpi_enter(&world));
     p->mpi = true;
     WEFT_TRY(weft__comm_mpi(&f->comm, fortran_comm ? *fortran_comm : world, p->settings.o.timeout,
