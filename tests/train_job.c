@@ -279,6 +279,7 @@ static bool trouble(job *j)
         sscanf(option[TROUBLE], "%d:%ld:%15[a-z]:%lf", &rank, &step, what, &seconds);
     if (weft_global_rank(j->f) != rank || weft_step_count(j->f) != step)
         return false;
+    fclose(fopen(in_dir("trouble"), "w")); /* its time tells when */
     if (strcmp(what, "kill") == 0)
         raise(SIGKILL);
     if (strcmp(what, "stop") == 0)

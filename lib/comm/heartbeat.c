@@ -63,6 +63,8 @@ static void tick(weft__heartbeat *h)
 {
     double now = weft__now(), gap = now - h->ticked, most = 2 * BEAT * h->watch.seconds;
     h->roll.clock += gap < most ? gap : most;
+    if (gap > h->roll.slow) /* the others have named this rank */
+        h->roll.seen[h->roll.rank].named = h->roll.clock;
     h->ticked = now;
     atomic_fetch_add(&h->mine->beat, 1);
     for (int k = 0; k < h->roll.world; k++)
