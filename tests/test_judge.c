@@ -75,6 +75,9 @@ START_TEST(dead)
     ck_assert(strstr(text, "in collective 8 \"c\" at step 3"));
     seen[2].dead = false;
     seen[3].at.gone = 1;
+    seen[3].left = 98;
+    ck_assert(!lost(NULL));
+    seen[3].left = 96;
     ck_assert(lost("rank 3 on node1 has given up"));
     ck_assert(strstr(text, "after collective 7 \"b\" at step 3"));
 }

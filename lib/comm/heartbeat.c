@@ -35,6 +35,7 @@ static void look_at(weft__heartbeat *h, int rank, double now)
         s->heard = h->roll.clock;
     s->beat = beat;
     weft__cell_read(c, &s->at);
+    s->left = s->at.gone && !(s->left > 0) ? h->roll.clock : s->left;
     s->waits = s->at.waiting ? now - s->at.since : 0;
     if (rank == h->roll.rank)
         return;

@@ -110,7 +110,7 @@ bool weft__heartbeat_judge(const weft__roll *r, char text[WEFT__TEXT])
         if (s->dead)
             return say(r, k, "was lost: its process has ended, killed or without weft_close,",
                        text);
-        if (s->at.gone)
+        if (s->at.gone && r->clock - s->left > r->slow)
             return say(r, k, "has given up and closed,", text);
     }
     if (judge_ways(r, text))

@@ -177,6 +177,7 @@ static void take_entry(weft__heartbeat *h, const entry *e, int node)
     s->waits = e->waits;
     s->at = e->at;
     s->at.name[sizeof s->at.name - 1] = '\0';
+    s->left = s->at.gone && !(s->left > 0) ? h->roll.clock : s->left;
 }
 
 static void take(weft__heartbeat *h, const packet *p, size_t size, const weft__address *from)

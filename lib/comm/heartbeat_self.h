@@ -54,6 +54,7 @@ typedef struct weft__seen {
     uint64_t beat;
     double heard; /* when the beat last changed, on the watcher's clock */
     double waits; /* seconds it has been in its collective */
+    double left;  /* when it was first seen to have gone; 0: it has not */
     double named; /* when it was last named as slow */
     weft__progress at;
 } weft__seen;
@@ -68,7 +69,8 @@ typedef struct weft__roll {
     weft__seen *seen;
 } weft__roll;
 
-/* True, and the report, if a rank is lost. */
+/* True, and the report, if a rank is lost. A rank that has given up counts after `slow`: the others'
+ * own time may run out together with its own. */
 bool weft__heartbeat_judge(const weft__roll *r, char text[WEFT__TEXT]);
 /* True, and a line, if a rank is slow and was not named for a while. speaks_for: the rank whose own
  * silence this process is the one to name, -1 if it is another's task; all: it names any rank. */
