@@ -175,6 +175,16 @@ START_TEST(silent_is_slow_first)
 }
 END_TEST
 
+START_TEST(firewall)
+{
+    seen[2].known = seen[2].watched = seen[3].known = false;
+    ck_assert(slow("no heartbeat comes from rank 2 on node1 (and 0 other nodes)"));
+    roll.clock += 1000;
+    seen[1].heard = roll.clock;
+    ck_assert(!slow(NULL) && !lost(NULL));
+}
+END_TEST
+
 /* ---- the node's memory ---- */
 
 static weft__node *node, *again;
@@ -274,8 +284,8 @@ END_TEST
 int main(void)
 {
     const TTest *const tests[] = {
-        nothing_wrong,        dead,   silent, silent_far, other_ways, late,
-        silent_is_slow_first, memory, death,  zombie};
+        nothing_wrong,        dead,     silent, silent_far, other_ways, late,
+        silent_is_slow_first, firewall, memory, death,      zombie};
     Suite *s = suite_create("judge");
     TCase *t = tcase_create("judge");
     suite_add_tcase(s, t);

@@ -157,9 +157,30 @@ static bool due(weft__roll *r, int rank)
     return true;
 }
 
+/* Said once for all such nodes: what stands in the way will not go away. */
+static bool unheard(weft__roll *r, char text[WEFT__TEXT])
+{
+    int first = -1, more = -1;
+    for (int k = 0; k < r->world && r->clock > r->limit; k++)
+        if (r->seen[k].local == 0 && !r->seen[k].known && r->seen[k].named == 0) {
+            first = first < 0 ? k : first;
+            more++;
+            r->seen[k].named = r->clock;
+        }
+    if (first < 0)
+        return false;
+    snprintf(text, WEFT__TEXT,
+             "no heartbeat comes from rank %d on %s (and %d other nodes): is UDP between the nodes "
+             "blocked by a firewall? A rank that is lost there is found by timeout only",
+             first, r->seen[first].host, more);
+    return true;
+}
+
 bool weft__heartbeat_slow(weft__roll *r, bool all, int speaks_for, char text[WEFT__TEXT])
 {
     char place[128], name[128];
+    if (all && unheard(r, text))
+        return true;
     int q, k = all ? late(r, &q) : -1;
     for (int i = 0; i < r->world && k < 0; i++) {
         const weft__seen *s = &r->seen[i];

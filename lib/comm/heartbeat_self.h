@@ -73,7 +73,8 @@ typedef struct weft__roll {
  * own time may run out together with its own. */
 bool weft__heartbeat_judge(const weft__roll *r, char text[WEFT__TEXT]);
 /* True, and a line, if a rank is slow and was not named for a while. speaks_for: the rank whose own
- * silence this process is the one to name, -1 if it is another's task; all: it names any rank. */
+ * silence this process is the one to name, -1 if it is another's task; all: it names any rank, and
+ * nodes that were never heard. */
 bool weft__heartbeat_slow(weft__roll *r, bool all, int speaks_for, char text[WEFT__TEXT]);
 uint32_t weft__heartbeat_hash(const char *name);
 
