@@ -125,7 +125,7 @@ START_TEST(one_rank_of_several)
         {3, 1, "leave", 0, false, ENDS, "went another way: it is ", "", 0, 0, 0},
         {3, 1, "pause", 0.5, false, GOES_ON, "", "", 0, 0, 0},
         {2, 0, "pause", 0.5, false, GOES_ON, "", "", 0, 0, 0},
-        {3, 2, "sleep", 2.5, false, GOES_ON, "", "", 0, 0, 0},
+        {3, 2, "sleep", heartbeat < 10 ? 1.5 : 2.5, false, GOES_ON, "", "", 0, 0, 0},
     };
     int n = (int)(sizeof t / sizeof *t);
     setenv("OMPI_MCA_odls_base_sigkill_timeout", heartbeat < 10 ? "0" : "1", 1);
