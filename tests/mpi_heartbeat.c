@@ -17,6 +17,39 @@
 #include <weft.h>
 #include <weft/mpi.h>
 
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+#define COUNTS 0 /* they have allocators of their own */
+#else
+#define COUNTS 1
+#endif
+
+/* Allocations of the thread that is looked at. */
+static atomic_int looking, asked;
+static pthread_t looked_at;
+
+#if COUNTS
+void *__libc_malloc(size_t n);
+void *__libc_calloc(size_t n, size_t size);
+
+static void note(void)
+{
+    if (atomic_load(&looking))
+        atomic_fetch_add(&asked, pthread_equal(pthread_self(), looked_at) != 0);
+}
+
+void *malloc(size_t n)
+{
+    note();
+    return __libc_malloc(n);
+}
+
+void *calloc(size_t n, size_t size)
+{
+    note();
+    return __libc_calloc(n, size);
+}
+#endif
+
 static weft_comm *comm;
 static int64_t step;
 
@@ -85,6 +118,21 @@ START_TEST(tells_where_it_is)
     ck_all(strcmp(p.name, "halves") == 0 && !p.waiting);
     weft__comm_free(part);
     ck_all(!weft__barrier(comm, "two"));
+    ck_all(!weft__heartbeat_end(comm));
+}
+END_TEST
+
+/* Also when it has something to say. */
+START_TEST(asks_for_no_memory)
+{
+    ck_all(!start(1));
+    looked_at = ((weft__heartbeat *)comm->heartbeat)->thread;
+    atomic_store(&looking, 1);
+    if (comm->rank == 0)
+        usleep(600000);
+    weft_status s = weft__barrier(comm, "one is late");
+    atomic_store(&looking, 0);
+    ck_all(!s && asked == 0);
     ck_all(!weft__heartbeat_end(comm));
 }
 END_TEST
@@ -188,6 +236,7 @@ static Suite *suite(void)
     if (all_world() > 1) { /* one rank has nobody to watch */
         tcase_add_test(t, leaves_nothing);
         tcase_add_test(t, tells_where_it_is);
+        tcase_add_test(t, asks_for_no_memory);
         tcase_add_test(t, no_memory);
         tcase_add_test(t, no_room);
         tcase_add_test(t, no_descriptor);
