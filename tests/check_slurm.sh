@@ -1,5 +1,5 @@
 #!/bin/sh
-# Under a real Slurm of four nodes on this machine (slurm/local-cluster.sh): the demo, the batch script that people copy
+# Under a real Slurm of six nodes on this machine (slurm/local-cluster.sh): the demo, the batch script that people copy
 # with a rank killed, requeued and resumed, ranks lost between nodes, and launches that are wrong. Skipped without Slurm.
 [ -n "$CK_FORK" ] || exec sh "${srcdir:-.}/run.sh" sh "$0"
 here=$(pwd)
@@ -16,16 +16,17 @@ dir=$(mktemp -d /tmp/weft-slurm-XXXXXX) || exit 1
 chmod 755 "$dir"
 trap '"$slurm/local-cluster.sh" stop "$dir/c" 2>/dev/null; rm -rf "$dir"' EXIT
 trap 'exit 1' INT TERM HUP
-"$slurm/local-cluster.sh" start -n 4 -c 4 "$dir/c" || skip "no Slurm can be started here"
+"$slurm/local-cluster.sh" start -n 6 -c 4 "$dir/c" || skip "no Slurm can be started here"
 fail() { echo "$1"; cat "$dir/$2" 2>/dev/null; exit 1; }
 on() { timeout -k 1 60 "$slurm/local-cluster.sh" exec "$dir/c" "$@"; }
 on srun --mpi=list 2>&1 | grep -q pmix || skip "this Slurm has no PMIx (Debian: libpmix2)"
 ranks="srun --mpi=pmix -N2 -n4 --ntasks-per-node=2"
 now() { date +%s; }
+took() { echo $(($(cat "$dir/end.$1") - $(stat -c %Y "$dir/$1/trouble"))); } # seconds, from the trouble on
 beat=${HEARTBEAT:-5} # seconds; what it is for, 10, in `make long`
 
 ./train_job --make "$dir/data.h5" 2>/dev/null || exit 1
-for d in whole job stop link; do
+for d in whole job stop stray alone; do
     mkdir "$dir/$d"
     ln -s ../data.h5 "$dir/$d/data.h5"
 done
@@ -39,18 +40,23 @@ END
 chmod +x "$dir/program"
 batch=$(cd "$dir" && on sbatch --parsable "$slurm/train.sbatch" "$dir/program") || fail "sbatch"
 
-# A stopped rank on the second node, while the job above runs on two others.
+# Meanwhile, on nodes of their own: a stopped rank on the second node, and one that makes another call than the others.
 (on $ranks -K ./train_job --dir "$dir/stop" --every 1000 --trouble 2:5:stop --heartbeat $beat >"$dir/said.stop" 2>&1
  echo $? >"$dir/rc.stop"; now >"$dir/end.stop") &
 stopped=$!
-began=$(now)
+on $ranks -K ./train_job --dir "$dir/stray" --every 1000 --trouble 3:5:barrier --heartbeat $beat >"$dir/said.stray" 2>&1 &&
+    fail "srun ended well with a rank that went another way" said.stray
+now >"$dir/end.stray"
+[ "$(took stray)" -le $((beat + 1)) ] || fail "the end took more than $beat s after the other call" said.stray
+grep -q 'rank 3 on node[0-9] went another way: it is in collective [0-9]* "barrier" at step 5' "$dir/said.stray" ||
+    fail "the rank that went another way was not named" said.stray
 wait $stopped
-[ $(($(cat "$dir/end.stop") - began)) -le $((beat + 2)) ] || fail "the end took more than $beat s after the stop" said.stop
+[ "$(took stop)" -le $((beat + 1)) ] || fail "the end took more than $beat s after the stop" said.stop
 [ "$(cat "$dir/rc.stop")" != 0 ] || fail "srun ended well with a stopped rank" said.stop
 grep -q 'rank 2 on node[0-9] \(is stopped\|was lost\)' "$dir/said.stop" || fail "the stopped rank was not named" said.stop
 grep -q 'all_reduce "gradients 0.0" (collective [0-9]*) failed on rank [013] of 4' "$dir/said.stop" ||
     fail "the collective was not named" said.stop
-echo "# a stopped rank: $(grep -c WEFT_EPEER "$dir/said.stop") ranks said so, ended after $(($(cat "$dir/end.stop") - began)) s"
+echo "# a stopped rank: $(grep -c WEFT_EPEER "$dir/said.stop") ranks said so, ended after $(took stop) s"
 
 # The demo. -N2 -n4 puts three ranks on one node and one on the other.
 mkdir "$dir/demo"
@@ -80,7 +86,7 @@ wrong 'srun started 4 tasks without a PMI.*Use srun --mpi=pmix' 13 srun -N2 -n4 
 wrong 'devices=3 was asked for, but [0-9] ranks run on this node. Start with srun --ntasks-per-node' 13 $ranks $job --devices 3
 wrong 'num_nodes=3 was asked for, but 2 nodes run' 13 $ranks $job --num_nodes 3
 wrong 'heartbeat is 0.5 s' 1 $ranks $job --heartbeat 0.5
-on srun -n1 --mpi=none ./train_job --dir "$dir/link" --stop 2 >"$dir/said.one" 2>&1 || fail "one task alone" said.one
+on srun -n1 --mpi=none ./train_job --dir "$dir/alone" --stop 2 >"$dir/said.one" 2>&1 || fail "one task alone" said.one
 
 # The job as it would have been in one go.
 on $ranks $job --epochs 2 >"$dir/said.whole" 2>&1 || fail "the whole job" said.whole

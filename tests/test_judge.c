@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -281,11 +282,112 @@ START_TEST(zombie)
 }
 END_TEST
 
+/* ---- between nodes ---- */
+
+/* Rank 0 and rank 1, alone on nodes of their own. */
+static weft__heartbeat end[2];
+static weft__seen known[2][2];
+static weft__address peer[2][2];
+static weft__node *memory_of[2];
+
+static void open_ends(void)
+{
+    memset(known, 0, sizeof known);
+    memset(peer, 0, sizeof peer);
+    for (int r = 0; r < 2; r++) {
+        weft__heartbeat *h = &end[r];
+        ck_assert(!weft__node_create(1, name, &memory_of[r]));
+        weft__node_unlink(name);
+        *h = (weft__heartbeat){.node = memory_of[r], .net.peer = peer[r]};
+        h->watch.node_rank = r;
+        h->watch.nodes = 2;
+        h->roll = (weft__roll){.rank = r, .world = 2, .clock = 50, .seen = known[r]};
+        known[r][1].node = 1;
+        known[r][r].beat = 1;
+        begin(&known[r][r].at, 5 + (uint64_t)r, "a");
+    }
+    ck_assert(!weft__net_listen(&end[0].net.root, &end[0].net.fd));
+    end[1].net.root = end[0].net.root;
+    ck_assert(!weft__net_open(&end[1].net.root, &end[1].net.fd));
+}
+
+static void close_ends(void)
+{
+    for (int r = 0; r < 2; r++) {
+        close(end[r].net.fd);
+        weft__node_detach(memory_of[r], 1);
+    }
+}
+
+static void hear(weft__heartbeat *h)
+{
+    usleep(20000);
+    weft__net_hear(h);
+}
+
+START_TEST(there_and_back)
+{
+    open_ends();
+    weft__net_tell(&end[0]); /* knows nobody yet */
+    hear(&end[1]);
+    ck_assert(!known[1][0].known);
+    weft__net_tell(&end[1]);
+    hear(&end[0]);
+    ck_assert(known[0][1].known && known[0][1].watched && known[0][1].heard == 50);
+    ck_assert(known[0][1].at.sequence == 6 && strcmp(known[0][1].at.name, "a") == 0);
+    weft__net_tell(&end[0]);
+    hear(&end[1]);
+    ck_assert(known[1][0].known && known[1][0].at.sequence == 5 && peer[1][0].size);
+    /* the same beat again says nothing new; one that was overtaken is dropped */
+    end[0].roll.clock = 60;
+    weft__net_tell(&end[1]);
+    hear(&end[0]);
+    ck_assert(known[0][1].heard == 50);
+    known[0][1].beat = 9;
+    known[1][1].at.sequence = 7;
+    weft__net_tell(&end[1]);
+    hear(&end[0]);
+    ck_assert(known[0][1].at.sequence == 6 && known[0][1].beat == 9);
+    weft__sticky_set(&memory_of[1]->verdict, WEFT_EPEER, "rank 7 is away");
+    weft__net_tell_verdict(&end[1]);
+    hear(&end[0]);
+    ck_assert_str_eq(memory_of[0]->verdict.text, "rank 7 is away");
+    close_ends();
+}
+END_TEST
+
+/* What is not from this job, or of another size, or of ranks that are not on that node. */
+START_TEST(strangers)
+{
+    unsigned char bytes[2000] = {0};
+    open_ends();
+    const weft__address *a = &end[0].net.root.address[0];
+    memcpy(bytes, &end[0].net.root.key, sizeof end[0].net.root.key);
+    for (size_t n = 0; n < sizeof bytes; n += 7) {
+        bytes[8] = (unsigned char)(n % 3); /* node */
+        bytes[12] = (unsigned char)(n / 3 % 11);
+        for (size_t i = 16; i < sizeof bytes; i++)
+            bytes[i] = (unsigned char)(n + i * 31);
+        sendto(end[1].net.fd, bytes, n, 0, (const struct sockaddr *)&a->at, a->size);
+    }
+    hear(&end[0]);
+    ck_assert(!known[0][1].known && !weft__sticky_code(&memory_of[0]->verdict));
+    end[1].net.root.key++;
+    weft__net_tell(&end[1]);
+    end[1].net.root.key--;
+    end[1].watch.node_rank = known[1][1].node = 0;
+    weft__net_tell(&end[1]);
+    hear(&end[0]);
+    ck_assert(!known[0][1].known && known[0][0].beat == 1);
+    close_ends();
+}
+END_TEST
+
 int main(void)
 {
     const TTest *const tests[] = {
-        nothing_wrong,        dead,     silent, silent_far, other_ways, late,
-        silent_is_slow_first, firewall, memory, death,      zombie};
+        nothing_wrong, dead,   silent, silent_far, other_ways,     late,     silent_is_slow_first,
+        firewall,      memory, death,  zombie,     there_and_back, strangers};
     Suite *s = suite_create("judge");
     TCase *t = tcase_create("judge");
     suite_add_tcase(s, t);
