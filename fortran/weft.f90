@@ -1,0 +1,1821 @@
+! Weft for Fortran. A function of the C headers has its name here; what it does is said there. The rules:
+!
+! - Options are keyword arguments: weft_adam(model, weft_adam_options(lr=1d-3)). What is left out is the default.
+!   Texts in options go through weft_text: weft_open_options(strategy=weft_text("ddp")).
+! - What returns a status in C is a subroutine with an optional last argument: call weft_step(adam, status).
+! - Handles are types; weft_optimizer() is C's NULL. Numbers of elements are taken from the arrays.
+! - Integers of 64 bits (extents, rows, steps) may be default integers, where all of a call are.
+! - An array of Fortran is a tensor with its extents read backwards, in place: a(784, 64) is the tensor (64, 784), 64 rows
+!   of 784. Shapes that are written as such (weft_reshape, weft_full) are Weft's, and dimensions count from 0 as in C.
+! - Arrays that Weft keeps (weft_wrap, weft_loader_arrays, weft_track_f64) must be contiguous and have the TARGET attribute.
+! - MPI's communicators are the integers of `use mpi`, or comm%MPI_VAL of `use mpi_f08`.
+!
+! Made by fortran/generate.py from weft.f90.in and the C headers.
+module weft
+    use, intrinsic :: iso_c_binding
+    implicit none
+    private
+
+    public :: WEFT_OFF, WEFT_MAX_RANK, WEFT_ALL, WEFT_VERSION_MAJOR, WEFT_VERSION_MINOR, WEFT_VERSION_PATCH, WEFT_DEFAULT, &
+            WEFT_F32, WEFT_F64, WEFT_F16, WEFT_BF16, WEFT_I32, WEFT_I64, WEFT_U8, WEFT_LOG_SILENT, WEFT_LOG_ERROR, &
+            WEFT_LOG_WARNING, WEFT_LOG_INFO, WEFT_LOG_DEBUG, WEFT_POSTPONED, WEFT_SKIPPED, WEFT_SYNCHRONOUS, &
+            WEFT_RELAUNCHED, WEFT_OK, WEFT_EARG, WEFT_ESHAPE, WEFT_EDTYPE, WEFT_EHANDLE, WEFT_ESTATE, WEFT_ENOMEM, &
+            WEFT_ENOTSUP, WEFT_ENOENT, WEFT_EIO, WEFT_EFORMAT, WEFT_EDATA, WEFT_ENONFINITE, WEFT_ECONFIG, WEFT_EPEER, &
+            WEFT_ETIMEOUT, WEFT_EMPI, WEFT_ECHILD, WEFT_EUSER
+    integer(c_int), parameter :: WEFT_OFF = -1
+    integer(c_int), parameter :: WEFT_MAX_RANK = 8
+    integer(c_int), parameter :: WEFT_ALL = huge(0_c_int32_t)
+    integer(c_int), parameter :: WEFT_VERSION_MAJOR = 0
+    integer(c_int), parameter :: WEFT_VERSION_MINOR = 1
+    integer(c_int), parameter :: WEFT_VERSION_PATCH = 0
+    integer(c_int), parameter :: WEFT_DEFAULT = 0
+    integer(c_int), parameter :: WEFT_F32 = 1
+    integer(c_int), parameter :: WEFT_F64 = 2
+    integer(c_int), parameter :: WEFT_F16 = 3
+    integer(c_int), parameter :: WEFT_BF16 = 4
+    integer(c_int), parameter :: WEFT_I32 = 5
+    integer(c_int), parameter :: WEFT_I64 = 6
+    integer(c_int), parameter :: WEFT_U8 = 7
+    integer(c_int), parameter :: WEFT_LOG_SILENT = 0
+    integer(c_int), parameter :: WEFT_LOG_ERROR = 1
+    integer(c_int), parameter :: WEFT_LOG_WARNING = 2
+    integer(c_int), parameter :: WEFT_LOG_INFO = 3
+    integer(c_int), parameter :: WEFT_LOG_DEBUG = 4
+    integer(c_int), parameter :: WEFT_POSTPONED = 4
+    integer(c_int), parameter :: WEFT_SKIPPED = 3
+    integer(c_int), parameter :: WEFT_SYNCHRONOUS = 2
+    integer(c_int), parameter :: WEFT_RELAUNCHED = 1
+    integer(c_int), parameter :: WEFT_OK = 0
+    integer(c_int), parameter :: WEFT_EARG = -1
+    integer(c_int), parameter :: WEFT_ESHAPE = -2
+    integer(c_int), parameter :: WEFT_EDTYPE = -3
+    integer(c_int), parameter :: WEFT_EHANDLE = -4
+    integer(c_int), parameter :: WEFT_ESTATE = -5
+    integer(c_int), parameter :: WEFT_ENOMEM = -6
+    integer(c_int), parameter :: WEFT_ENOTSUP = -7
+    integer(c_int), parameter :: WEFT_ENOENT = -8
+    integer(c_int), parameter :: WEFT_EIO = -9
+    integer(c_int), parameter :: WEFT_EFORMAT = -10
+    integer(c_int), parameter :: WEFT_EDATA = -11
+    integer(c_int), parameter :: WEFT_ENONFINITE = -12
+    integer(c_int), parameter :: WEFT_ECONFIG = -13
+    integer(c_int), parameter :: WEFT_EPEER = -14
+    integer(c_int), parameter :: WEFT_ETIMEOUT = -15
+    integer(c_int), parameter :: WEFT_EMPI = -16
+    integer(c_int), parameter :: WEFT_ECHILD = -17
+    integer(c_int), parameter :: WEFT_EUSER = -18
+
+    public :: weft_fabric, weft_tensor, weft_module, weft_optimizer, weft_loader, weft_logger, weft_batch, &
+            weft_loader_options, weft_open_options, weft_timing, weft_traffic, weft_sgd_options, weft_adam_options, &
+            weft_schedule_options
+
+    type, bind(C) :: weft_fabric
+        private
+        type(c_ptr) :: p = c_null_ptr
+    end type
+
+    type, bind(C) :: weft_tensor
+        private
+        type(c_ptr) :: p = c_null_ptr
+    end type
+
+    type, bind(C) :: weft_module
+        private
+        type(c_ptr) :: p = c_null_ptr
+    end type
+
+    type, bind(C) :: weft_optimizer
+        private
+        type(c_ptr) :: p = c_null_ptr
+    end type
+
+    type, bind(C) :: weft_loader
+        private
+        type(c_ptr) :: p = c_null_ptr
+    end type
+
+    type, bind(C) :: weft_logger
+        private
+        type(c_ptr) :: p = c_null_ptr
+    end type
+
+    type, bind(C) :: weft_batch
+        type(weft_tensor) :: x
+        type(weft_tensor) :: y
+        integer(c_int64_t) :: rows = 0
+        integer(c_int64_t) :: global_rows = 0
+        integer(c_int64_t) :: base = 0
+        integer(c_int64_t) :: epoch = 0
+        integer(c_int64_t) :: index = 0
+        type(c_ptr) :: sample = c_null_ptr
+    end type
+
+    type, bind(C) :: weft_loader_options
+        integer(c_int64_t) :: global_batch = 0
+        integer(c_int64_t) :: batch_size = 0
+        integer(c_int64_t) :: epochs = 0
+        logical(c_bool) :: shuffle = .false.
+        integer(c_int64_t) :: seed = 0
+        type(c_ptr) :: last = c_null_ptr
+        logical(c_bool) :: evaluation = .false.
+        integer(c_int) :: prefetch = 0
+        type(c_ptr) :: x = c_null_ptr
+        type(c_ptr) :: y = c_null_ptr
+        real(c_double) :: scale = 0
+        real(c_double) :: shift = 0
+    end type
+
+    type, bind(C) :: weft_open_options
+        type(c_ptr) :: accelerator = c_null_ptr
+        type(c_ptr) :: strategy = c_null_ptr
+        type(c_ptr) :: devices = c_null_ptr
+        integer(c_int) :: num_nodes = 0
+        type(c_ptr) :: precision = c_null_ptr
+        type(c_ptr) :: nonfinite = c_null_ptr
+        integer(c_int64_t) :: seed = 0
+        integer(c_int) :: threads = 0
+        integer(c_int) :: log_every = 0
+        real(c_double) :: timeout = 0
+        integer(c_int) :: bucket_mb = 0
+        integer(c_int) :: keep = 0
+    end type
+
+    type, bind(C) :: weft_timing
+        real(c_double) :: data = 0
+        real(c_double) :: forward = 0
+        real(c_double) :: backward = 0
+        real(c_double) :: communication = 0
+        real(c_double) :: optimizer = 0
+        real(c_double) :: step = 0
+        integer(c_int64_t) :: steps = 0
+    end type
+
+    type, bind(C) :: weft_traffic
+        integer(c_int64_t) :: collectives = 0
+        integer(c_int64_t) :: gradient_reduces = 0
+        integer(c_int64_t) :: gradient_bytes = 0
+    end type
+
+    type, bind(C) :: weft_sgd_options
+        real(c_double) :: lr = 0
+        real(c_double) :: momentum = 0
+        real(c_double) :: weight_decay = 0
+        logical(c_bool) :: nesterov = .false.
+    end type
+
+    type, bind(C) :: weft_adam_options
+        real(c_double) :: lr = 0
+        real(c_double) :: beta1 = 0
+        real(c_double) :: beta2 = 0
+        real(c_double) :: eps = 0
+        real(c_double) :: weight_decay = 0
+    end type
+
+    type, bind(C) :: weft_schedule_options
+        type(c_ptr) :: kind = c_null_ptr
+        integer(c_int64_t) :: warmup = 0
+        integer(c_int64_t) :: total = 0
+        real(c_double) :: min_lr = 0
+    end type
+
+    ! Made by hand: the command line, texts, arrays.
+    public :: weft_open, weft_open_text, weft_open_mpi, weft_fail, weft_text
+    public :: weft_wrap, weft_tensor_of, weft_copy_in, weft_copy_out, weft_loader_arrays, weft_nn_sequential
+    public :: weft_associated
+
+    interface weft_fail
+        procedure weft_fail_text
+    end interface
+    interface weft_associated ! false: NULL, after an error
+        procedure weft_associated_fabric, weft_associated_tensor, weft_associated_module, weft_associated_optimizer, &
+                weft_associated_loader, weft_associated_logger
+    end interface
+    interface weft_wrap
+        procedure weft_wrap_f32, weft_wrap_f64, weft_wrap_i32, weft_wrap_i64
+    end interface
+    interface weft_tensor_of
+        procedure weft_tensor_of_f32, weft_tensor_of_f64, weft_tensor_of_i32, weft_tensor_of_i64
+    end interface
+    interface weft_copy_in
+        procedure weft_copy_in_f32, weft_copy_in_f64, weft_copy_in_i32, weft_copy_in_i64
+    end interface
+    interface weft_copy_out
+        procedure weft_copy_out_f32, weft_copy_out_f64, weft_copy_out_i32, weft_copy_out_i64
+    end interface
+    interface weft_loader_arrays
+        procedure weft_loader_arrays_f32, weft_loader_arrays_f32_f32, weft_loader_arrays_f32_f64, &
+                weft_loader_arrays_f32_i32, weft_loader_arrays_f32_i64, weft_loader_arrays_f64, weft_loader_arrays_f64_f32, &
+                weft_loader_arrays_f64_f64, weft_loader_arrays_f64_i32, weft_loader_arrays_f64_i64
+    end interface
+
+    public :: weft_backward, weft_gradient, weft_eval_begin, weft_eval_end, weft_gradcheck, weft_dtype_size, &
+            weft_dtype_name, weft_save, weft_save_async, weft_resume, weft_load, weft_track_f64, weft_track_i64, &
+            weft_loader_hdf5, weft_next, weft_rewind, weft_loader_rows, weft_loader_batches, weft_loader_epochs, &
+            weft_loader_position, weft_batch_of, weft_close, weft_setup, weft_setup_module, weft_setup_optimizer, &
+            weft_setup_loader, weft_step_end, weft_every, weft_step_count, weft_global_rank, weft_local_rank, &
+            weft_node_rank, weft_world_size, weft_num_nodes, weft_is_global_zero, weft_threads, weft_seed, &
+            weft_accelerator_name, weft_strategy_name, weft_precision_name, weft_device_name, weft_kernel_set, &
+            weft_hostname, weft_logger_count, weft_logger_at, weft_sum_over_ranks, weft_barrier, weft_timing_take, &
+            weft_traffic_count, weft_log_to, weft_log_level, weft_log, weft_log_value, weft_log_timing, weft_logger_csv, &
+            weft_logger_console, weft_logger_null, weft_nn_linear, weft_nn_linear_nobias, weft_nn_relu, weft_nn_softmax, &
+            weft_nn_sequential_n, weft_forward, weft_train, weft_is_training, weft_param_count, weft_param_elements, &
+            weft_param_name, weft_param, weft_freeze, weft_add, weft_mul, weft_scale, weft_matmul, weft_linear, &
+            weft_linear_relu, weft_relu, weft_reshape, weft_transpose, weft_sum, weft_mean, weft_softmax, &
+            weft_cross_entropy, weft_cross_entropy_sum, weft_cast, weft_count_correct, weft_sgd, weft_adam, weft_zero_grad, &
+            weft_step, weft_lr, weft_set_lr, weft_steps, weft_set_schedule, weft_strerror, weft_status_name, weft_error, &
+            weft_message, weft_clear, weft_fail_text, weft_full, weft_retain, weft_release, weft_detach, weft_require_grad, &
+            weft_rank_of, weft_dim, weft_numel, weft_dtype_of, weft_is_valid, weft_item, weft_version
+    interface weft_batch_of
+        procedure weft_batch_of_i64, weft_batch_of_i32
+    end interface
+    interface weft_every
+        procedure weft_every_i64, weft_every_i32
+    end interface
+    interface weft_nn_linear
+        procedure weft_nn_linear_i64, weft_nn_linear_i32
+    end interface
+    interface weft_nn_linear_nobias
+        procedure weft_nn_linear_nobias_i64, weft_nn_linear_nobias_i32
+    end interface
+    interface weft_param_name
+        procedure weft_param_name_i64, weft_param_name_i32
+    end interface
+    interface weft_reshape
+        procedure weft_reshape_i64, weft_reshape_i32
+    end interface
+    interface weft_full
+        procedure weft_full_i64, weft_full_i32
+    end interface
+    interface
+        function c_strlen(s) bind(C, name="strlen") result(r)
+            import
+            type(c_ptr), value :: s
+            integer(c_size_t) :: r
+        end function
+        function c_weft_backward(f, loss) bind(C, name="weft_backward") result(r)
+            import
+            type(weft_fabric), value :: f
+            type(weft_tensor), value :: loss
+            integer(c_int) :: r
+        end function
+        function weft_gradient(t) bind(C, name="weft_gradient") result(r)
+            import
+            type(weft_tensor), value :: t
+            type(weft_tensor) :: r
+        end function
+        subroutine weft_eval_begin(f) bind(C, name="weft_eval_begin")
+            import
+            type(weft_fabric), value :: f
+        end subroutine
+        subroutine weft_eval_end(f) bind(C, name="weft_eval_end")
+            import
+            type(weft_fabric), value :: f
+        end subroutine
+        function c_weft_gradcheck(f, fn, user, n, x, eps, tolerance, worst) bind(C, name="weft_gradcheck") result(r)
+            import
+            type(weft_fabric), value :: f
+            type(c_funptr), value :: fn
+            type(c_ptr), value :: user
+            integer(c_int), value :: n
+            type(weft_tensor), intent(in) :: x(*)
+            real(c_double), value :: eps
+            real(c_double), value :: tolerance
+            real(c_double), intent(inout) :: worst
+            integer(c_int) :: r
+        end function
+        function c_weft_dtype_size(t) bind(C, name="weft_dtype_size") result(r)
+            import
+            integer(c_int), value :: t
+            integer(c_size_t) :: r
+        end function
+        function c_weft_dtype_name(t) bind(C, name="weft_dtype_name") result(r)
+            import
+            integer(c_int), value :: t
+            type(c_ptr) :: r
+        end function
+        function c_weft_save(f, dir) bind(C, name="weft_save") result(r)
+            import
+            type(weft_fabric), value :: f
+            character(kind=c_char), intent(in) :: dir(*)
+            integer(c_int) :: r
+        end function
+        function c_weft_save_async(f, dir) bind(C, name="weft_save_async") result(r)
+            import
+            type(weft_fabric), value :: f
+            character(kind=c_char), intent(in) :: dir(*)
+            integer(c_int) :: r
+        end function
+        function c_weft_resume(f, dir) bind(C, name="weft_resume") result(r)
+            import
+            type(weft_fabric), value :: f
+            character(kind=c_char), intent(in) :: dir(*)
+            integer(c_int) :: r
+        end function
+        function c_weft_load(f, checkpoint) bind(C, name="weft_load") result(r)
+            import
+            type(weft_fabric), value :: f
+            character(kind=c_char), intent(in) :: checkpoint(*)
+            integer(c_int) :: r
+        end function
+        function c_weft_track_f64(f, name, values, n) bind(C, name="weft_track_f64") result(r)
+            import
+            type(weft_fabric), value :: f
+            character(kind=c_char), intent(in) :: name(*)
+            real(c_double), intent(inout) :: values(*)
+            integer(c_int64_t), value :: n
+            integer(c_int) :: r
+        end function
+        function c_weft_track_i64(f, name, values, n) bind(C, name="weft_track_i64") result(r)
+            import
+            type(weft_fabric), value :: f
+            character(kind=c_char), intent(in) :: name(*)
+            integer(c_int64_t), intent(inout) :: values(*)
+            integer(c_int64_t), value :: n
+            integer(c_int) :: r
+        end function
+        function c_weft_loader_hdf5(f, path, o) bind(C, name="weft_loader_hdf5") result(r)
+            import
+            type(weft_fabric), value :: f
+            character(kind=c_char), intent(in) :: path(*)
+            type(weft_loader_options), intent(in), optional :: o
+            type(weft_loader) :: r
+        end function
+        function c_weft_loader_arrays(f, rows, x, xrank, xshape, xtype, y, ytype, o) bind(C, &
+                name="weft_loader_arrays") result(r)
+            import
+            type(weft_fabric), value :: f
+            integer(c_int64_t), value :: rows
+            type(c_ptr), value :: x
+            integer(c_int), value :: xrank
+            integer(c_int64_t), intent(in) :: xshape(*)
+            integer(c_int), value :: xtype
+            type(c_ptr), value :: y
+            integer(c_int), value :: ytype
+            type(weft_loader_options), intent(in), optional :: o
+            type(weft_loader) :: r
+        end function
+        function c_weft_next(l, b) bind(C, name="weft_next") result(r)
+            import
+            type(weft_loader), value :: l
+            type(weft_batch), intent(inout) :: b
+            logical(c_bool) :: r
+        end function
+        function c_weft_rewind(l) bind(C, name="weft_rewind") result(r)
+            import
+            type(weft_loader), value :: l
+            integer(c_int) :: r
+        end function
+        function weft_loader_rows(l) bind(C, name="weft_loader_rows") result(r)
+            import
+            type(weft_loader), value :: l
+            integer(c_int64_t) :: r
+        end function
+        function weft_loader_batches(l) bind(C, name="weft_loader_batches") result(r)
+            import
+            type(weft_loader), value :: l
+            integer(c_int64_t) :: r
+        end function
+        function weft_loader_epochs(l) bind(C, name="weft_loader_epochs") result(r)
+            import
+            type(weft_loader), value :: l
+            integer(c_int64_t) :: r
+        end function
+        function weft_loader_position(l) bind(C, name="weft_loader_position") result(r)
+            import
+            type(weft_loader), value :: l
+            integer(c_int64_t) :: r
+        end function
+        function c_weft_batch_of(f, x, y, base, global_rows) bind(C, name="weft_batch_of") result(r)
+            import
+            type(weft_fabric), value :: f
+            type(weft_tensor), value :: x
+            type(weft_tensor), value :: y
+            integer(c_int64_t), value :: base
+            integer(c_int64_t), value :: global_rows
+            type(weft_batch) :: r
+        end function
+        function c_weft_open(f, argc, argv, o) bind(C, name="weft_open") result(r)
+            import
+            type(weft_fabric), intent(inout) :: f
+            integer(c_int), intent(inout) :: argc
+            type(c_ptr), intent(inout) :: argv
+            type(weft_open_options), intent(in), optional :: o
+            integer(c_int) :: r
+        end function
+        function c_weft_open_text(f, argc, argv, options) bind(C, name="weft_open_text") result(r)
+            import
+            type(weft_fabric), intent(inout) :: f
+            integer(c_int), intent(inout) :: argc
+            type(c_ptr), intent(inout) :: argv
+            character(kind=c_char), intent(in) :: options(*)
+            integer(c_int) :: r
+        end function
+        function weft_close(f) bind(C, name="weft_close") result(r)
+            import
+            type(weft_fabric), intent(inout) :: f
+            integer(c_int) :: r
+        end function
+        function c_weft_setup(f, m, o) bind(C, name="weft_setup") result(r)
+            import
+            type(weft_fabric), value :: f
+            type(weft_module), value :: m
+            type(weft_optimizer), value :: o
+            integer(c_int) :: r
+        end function
+        function c_weft_setup_module(f, m) bind(C, name="weft_setup_module") result(r)
+            import
+            type(weft_fabric), value :: f
+            type(weft_module), value :: m
+            integer(c_int) :: r
+        end function
+        function c_weft_setup_optimizer(f, o) bind(C, name="weft_setup_optimizer") result(r)
+            import
+            type(weft_fabric), value :: f
+            type(weft_optimizer), value :: o
+            integer(c_int) :: r
+        end function
+        function c_weft_setup_loader(f, l) bind(C, name="weft_setup_loader") result(r)
+            import
+            type(weft_fabric), value :: f
+            type(weft_loader), value :: l
+            integer(c_int) :: r
+        end function
+        function c_weft_step_end(f) bind(C, name="weft_step_end") result(r)
+            import
+            type(weft_fabric), value :: f
+            integer(c_int) :: r
+        end function
+        function c_weft_every(f, n) bind(C, name="weft_every") result(r)
+            import
+            type(weft_fabric), value :: f
+            integer(c_int64_t), value :: n
+            logical(c_bool) :: r
+        end function
+        function weft_step_count(f) bind(C, name="weft_step_count") result(r)
+            import
+            type(weft_fabric), value :: f
+            integer(c_int64_t) :: r
+        end function
+        function weft_global_rank(f) bind(C, name="weft_global_rank") result(r)
+            import
+            type(weft_fabric), value :: f
+            integer(c_int) :: r
+        end function
+        function weft_local_rank(f) bind(C, name="weft_local_rank") result(r)
+            import
+            type(weft_fabric), value :: f
+            integer(c_int) :: r
+        end function
+        function weft_node_rank(f) bind(C, name="weft_node_rank") result(r)
+            import
+            type(weft_fabric), value :: f
+            integer(c_int) :: r
+        end function
+        function weft_world_size(f) bind(C, name="weft_world_size") result(r)
+            import
+            type(weft_fabric), value :: f
+            integer(c_int) :: r
+        end function
+        function weft_num_nodes(f) bind(C, name="weft_num_nodes") result(r)
+            import
+            type(weft_fabric), value :: f
+            integer(c_int) :: r
+        end function
+        function c_weft_is_global_zero(f) bind(C, name="weft_is_global_zero") result(r)
+            import
+            type(weft_fabric), value :: f
+            logical(c_bool) :: r
+        end function
+        function weft_threads(f) bind(C, name="weft_threads") result(r)
+            import
+            type(weft_fabric), value :: f
+            integer(c_int) :: r
+        end function
+        function weft_seed(f) bind(C, name="weft_seed") result(r)
+            import
+            type(weft_fabric), value :: f
+            integer(c_int64_t) :: r
+        end function
+        function c_weft_accelerator_name(f) bind(C, name="weft_accelerator_name") result(r)
+            import
+            type(weft_fabric), value :: f
+            type(c_ptr) :: r
+        end function
+        function c_weft_strategy_name(f) bind(C, name="weft_strategy_name") result(r)
+            import
+            type(weft_fabric), value :: f
+            type(c_ptr) :: r
+        end function
+        function c_weft_precision_name(f) bind(C, name="weft_precision_name") result(r)
+            import
+            type(weft_fabric), value :: f
+            type(c_ptr) :: r
+        end function
+        function c_weft_device_name(f) bind(C, name="weft_device_name") result(r)
+            import
+            type(weft_fabric), value :: f
+            type(c_ptr) :: r
+        end function
+        function c_weft_kernel_set(f) bind(C, name="weft_kernel_set") result(r)
+            import
+            type(weft_fabric), value :: f
+            type(c_ptr) :: r
+        end function
+        function c_weft_hostname(f) bind(C, name="weft_hostname") result(r)
+            import
+            type(weft_fabric), value :: f
+            type(c_ptr) :: r
+        end function
+        function weft_logger_count(f) bind(C, name="weft_logger_count") result(r)
+            import
+            type(weft_fabric), value :: f
+            integer(c_int) :: r
+        end function
+        function weft_logger_at(f, i) bind(C, name="weft_logger_at") result(r)
+            import
+            type(weft_fabric), value :: f
+            integer(c_int), value :: i
+            type(weft_logger) :: r
+        end function
+        function c_weft_sum_over_ranks(f, values, n) bind(C, name="weft_sum_over_ranks") result(r)
+            import
+            type(weft_fabric), value :: f
+            real(c_double), intent(inout) :: values(*)
+            integer(c_int64_t), value :: n
+            integer(c_int) :: r
+        end function
+        function c_weft_barrier(f) bind(C, name="weft_barrier") result(r)
+            import
+            type(weft_fabric), value :: f
+            integer(c_int) :: r
+        end function
+        function weft_timing_take(f) bind(C, name="weft_timing_take") result(r)
+            import
+            type(weft_fabric), value :: f
+            type(weft_timing) :: r
+        end function
+        function weft_traffic_count(f) bind(C, name="weft_traffic_count") result(r)
+            import
+            type(weft_fabric), value :: f
+            type(weft_traffic) :: r
+        end function
+        subroutine weft_log_to(fn, user) bind(C, name="weft_log_to")
+            import
+            type(c_funptr), value :: fn
+            type(c_ptr), value :: user
+        end subroutine
+        subroutine c_weft_log_level(level) bind(C, name="weft_log_level")
+            import
+            integer(c_int), value :: level
+        end subroutine
+        function c_weft_log(f, name, value) bind(C, name="weft_log") result(r)
+            import
+            type(weft_fabric), value :: f
+            character(kind=c_char), intent(in) :: name(*)
+            type(weft_tensor), value :: value
+            integer(c_int) :: r
+        end function
+        function c_weft_log_value(f, name, value) bind(C, name="weft_log_value") result(r)
+            import
+            type(weft_fabric), value :: f
+            character(kind=c_char), intent(in) :: name(*)
+            real(c_double), value :: value
+            integer(c_int) :: r
+        end function
+        function c_weft_log_timing(f) bind(C, name="weft_log_timing") result(r)
+            import
+            type(weft_fabric), value :: f
+            integer(c_int) :: r
+        end function
+        function c_weft_logger_csv(f, path) bind(C, name="weft_logger_csv") result(r)
+            import
+            type(weft_fabric), value :: f
+            character(kind=c_char), intent(in) :: path(*)
+            type(weft_logger) :: r
+        end function
+        function weft_logger_console(f) bind(C, name="weft_logger_console") result(r)
+            import
+            type(weft_fabric), value :: f
+            type(weft_logger) :: r
+        end function
+        function weft_logger_null(f) bind(C, name="weft_logger_null") result(r)
+            import
+            type(weft_fabric), value :: f
+            type(weft_logger) :: r
+        end function
+        function c_weft_open_mpi_f(f, comm, o) bind(C, name="weft_open_mpi_f") result(r)
+            import
+            type(weft_fabric), intent(inout) :: f
+            integer(c_int), value :: comm
+            type(weft_open_options), intent(in), optional :: o
+            integer(c_int) :: r
+        end function
+        function c_weft_nn_linear(f, in, out) bind(C, name="weft_nn_linear") result(r)
+            import
+            type(weft_fabric), value :: f
+            integer(c_int64_t), value :: in
+            integer(c_int64_t), value :: out
+            type(weft_module) :: r
+        end function
+        function c_weft_nn_linear_nobias(f, in, out) bind(C, name="weft_nn_linear_nobias") result(r)
+            import
+            type(weft_fabric), value :: f
+            integer(c_int64_t), value :: in
+            integer(c_int64_t), value :: out
+            type(weft_module) :: r
+        end function
+        function weft_nn_relu(f) bind(C, name="weft_nn_relu") result(r)
+            import
+            type(weft_fabric), value :: f
+            type(weft_module) :: r
+        end function
+        function weft_nn_softmax(f) bind(C, name="weft_nn_softmax") result(r)
+            import
+            type(weft_fabric), value :: f
+            type(weft_module) :: r
+        end function
+        function c_weft_nn_sequential_n(f, n, modules) bind(C, name="weft_nn_sequential_n") result(r)
+            import
+            type(weft_fabric), value :: f
+            integer(c_size_t), value :: n
+            type(weft_module), intent(in) :: modules(*)
+            type(weft_module) :: r
+        end function
+        function weft_forward(m, x) bind(C, name="weft_forward") result(r)
+            import
+            type(weft_module), value :: m
+            type(weft_tensor), value :: x
+            type(weft_tensor) :: r
+        end function
+        subroutine c_weft_train(m, training) bind(C, name="weft_train")
+            import
+            type(weft_module), value :: m
+            logical(c_bool), value :: training
+        end subroutine
+        function c_weft_is_training(m) bind(C, name="weft_is_training") result(r)
+            import
+            type(weft_module), value :: m
+            logical(c_bool) :: r
+        end function
+        function weft_param_count(m) bind(C, name="weft_param_count") result(r)
+            import
+            type(weft_module), value :: m
+            integer(c_int64_t) :: r
+        end function
+        function weft_param_elements(m) bind(C, name="weft_param_elements") result(r)
+            import
+            type(weft_module), value :: m
+            integer(c_int64_t) :: r
+        end function
+        function c_weft_param_name(m, i) bind(C, name="weft_param_name") result(r)
+            import
+            type(weft_module), value :: m
+            integer(c_int64_t), value :: i
+            type(c_ptr) :: r
+        end function
+        function c_weft_param(m, name) bind(C, name="weft_param") result(r)
+            import
+            type(weft_module), value :: m
+            character(kind=c_char), intent(in) :: name(*)
+            type(weft_tensor) :: r
+        end function
+        function c_weft_freeze(m, frozen) bind(C, name="weft_freeze") result(r)
+            import
+            type(weft_module), value :: m
+            logical(c_bool), value :: frozen
+            integer(c_int) :: r
+        end function
+        function weft_add(a, b) bind(C, name="weft_add") result(r)
+            import
+            type(weft_tensor), value :: a
+            type(weft_tensor), value :: b
+            type(weft_tensor) :: r
+        end function
+        function weft_mul(a, b) bind(C, name="weft_mul") result(r)
+            import
+            type(weft_tensor), value :: a
+            type(weft_tensor), value :: b
+            type(weft_tensor) :: r
+        end function
+        function weft_scale(x, alpha) bind(C, name="weft_scale") result(r)
+            import
+            type(weft_tensor), value :: x
+            real(c_double), value :: alpha
+            type(weft_tensor) :: r
+        end function
+        function weft_matmul(a, b) bind(C, name="weft_matmul") result(r)
+            import
+            type(weft_tensor), value :: a
+            type(weft_tensor), value :: b
+            type(weft_tensor) :: r
+        end function
+        function weft_linear(x, w, b) bind(C, name="weft_linear") result(r)
+            import
+            type(weft_tensor), value :: x
+            type(weft_tensor), value :: w
+            type(weft_tensor), value :: b
+            type(weft_tensor) :: r
+        end function
+        function weft_linear_relu(x, w, b) bind(C, name="weft_linear_relu") result(r)
+            import
+            type(weft_tensor), value :: x
+            type(weft_tensor), value :: w
+            type(weft_tensor), value :: b
+            type(weft_tensor) :: r
+        end function
+        function weft_relu(x) bind(C, name="weft_relu") result(r)
+            import
+            type(weft_tensor), value :: x
+            type(weft_tensor) :: r
+        end function
+        function c_weft_reshape(x, rank, shape) bind(C, name="weft_reshape") result(r)
+            import
+            type(weft_tensor), value :: x
+            integer(c_int), value :: rank
+            integer(c_int64_t), intent(in) :: shape(*)
+            type(weft_tensor) :: r
+        end function
+        function weft_transpose(x, a, b) bind(C, name="weft_transpose") result(r)
+            import
+            type(weft_tensor), value :: x
+            integer(c_int), value :: a
+            integer(c_int), value :: b
+            type(weft_tensor) :: r
+        end function
+        function weft_sum(x, dim) bind(C, name="weft_sum") result(r)
+            import
+            type(weft_tensor), value :: x
+            integer(c_int), value :: dim
+            type(weft_tensor) :: r
+        end function
+        function weft_mean(x, dim) bind(C, name="weft_mean") result(r)
+            import
+            type(weft_tensor), value :: x
+            integer(c_int), value :: dim
+            type(weft_tensor) :: r
+        end function
+        function weft_softmax(x) bind(C, name="weft_softmax") result(r)
+            import
+            type(weft_tensor), value :: x
+            type(weft_tensor) :: r
+        end function
+        function weft_cross_entropy(logits, labels) bind(C, name="weft_cross_entropy") result(r)
+            import
+            type(weft_tensor), value :: logits
+            type(weft_tensor), value :: labels
+            type(weft_tensor) :: r
+        end function
+        function weft_cross_entropy_sum(logits, labels) bind(C, name="weft_cross_entropy_sum") result(r)
+            import
+            type(weft_tensor), value :: logits
+            type(weft_tensor), value :: labels
+            type(weft_tensor) :: r
+        end function
+        function c_weft_cast(x, dtype) bind(C, name="weft_cast") result(r)
+            import
+            type(weft_tensor), value :: x
+            integer(c_int), value :: dtype
+            type(weft_tensor) :: r
+        end function
+        function weft_count_correct(logits, labels) bind(C, name="weft_count_correct") result(r)
+            import
+            type(weft_tensor), value :: logits
+            type(weft_tensor), value :: labels
+            type(weft_tensor) :: r
+        end function
+        function weft_sgd(m, o) bind(C, name="weft_sgd") result(r)
+            import
+            type(weft_module), value :: m
+            type(weft_sgd_options), intent(in), optional :: o
+            type(weft_optimizer) :: r
+        end function
+        function weft_adam(m, o) bind(C, name="weft_adam") result(r)
+            import
+            type(weft_module), value :: m
+            type(weft_adam_options), intent(in), optional :: o
+            type(weft_optimizer) :: r
+        end function
+        function c_weft_zero_grad(o) bind(C, name="weft_zero_grad") result(r)
+            import
+            type(weft_optimizer), value :: o
+            integer(c_int) :: r
+        end function
+        function c_weft_step(o) bind(C, name="weft_step") result(r)
+            import
+            type(weft_optimizer), value :: o
+            integer(c_int) :: r
+        end function
+        function weft_lr(o) bind(C, name="weft_lr") result(r)
+            import
+            type(weft_optimizer), value :: o
+            real(c_double) :: r
+        end function
+        function c_weft_set_lr(o, lr) bind(C, name="weft_set_lr") result(r)
+            import
+            type(weft_optimizer), value :: o
+            real(c_double), value :: lr
+            integer(c_int) :: r
+        end function
+        function weft_steps(o) bind(C, name="weft_steps") result(r)
+            import
+            type(weft_optimizer), value :: o
+            integer(c_int64_t) :: r
+        end function
+        function c_weft_set_schedule(o, s) bind(C, name="weft_set_schedule") result(r)
+            import
+            type(weft_optimizer), value :: o
+            type(weft_schedule_options), intent(in), optional :: s
+            integer(c_int) :: r
+        end function
+        function c_weft_strerror(code) bind(C, name="weft_strerror") result(r)
+            import
+            integer(c_int), value :: code
+            type(c_ptr) :: r
+        end function
+        function c_weft_status_name(code) bind(C, name="weft_status_name") result(r)
+            import
+            integer(c_int), value :: code
+            type(c_ptr) :: r
+        end function
+        function weft_error(f) bind(C, name="weft_error") result(r)
+            import
+            type(weft_fabric), value :: f
+            integer(c_int) :: r
+        end function
+        function c_weft_message(f) bind(C, name="weft_message") result(r)
+            import
+            type(weft_fabric), value :: f
+            type(c_ptr) :: r
+        end function
+        function c_weft_clear(f) bind(C, name="weft_clear") result(r)
+            import
+            type(weft_fabric), value :: f
+            integer(c_int) :: r
+        end function
+        function c_weft_fail_text(f, code, message) bind(C, name="weft_fail_text") result(r)
+            import
+            type(weft_fabric), value :: f
+            integer(c_int), value :: code
+            character(kind=c_char), intent(in) :: message(*)
+            integer(c_int) :: r
+        end function
+        function c_weft_tensor_of(f, data, rank, shape, dtype) bind(C, name="weft_tensor_of") result(r)
+            import
+            type(weft_fabric), value :: f
+            type(c_ptr), value :: data
+            integer(c_int), value :: rank
+            integer(c_int64_t), intent(in) :: shape(*)
+            integer(c_int), value :: dtype
+            type(weft_tensor) :: r
+        end function
+        function c_weft_wrap(f, ptr, rank, shape, dtype) bind(C, name="weft_wrap") result(r)
+            import
+            type(weft_fabric), value :: f
+            type(c_ptr), value :: ptr
+            integer(c_int), value :: rank
+            integer(c_int64_t), intent(in) :: shape(*)
+            integer(c_int), value :: dtype
+            type(weft_tensor) :: r
+        end function
+        function c_weft_full(f, value, rank, shape, dtype) bind(C, name="weft_full") result(r)
+            import
+            type(weft_fabric), value :: f
+            real(c_double), value :: value
+            integer(c_int), value :: rank
+            integer(c_int64_t), intent(in) :: shape(*)
+            integer(c_int), value :: dtype
+            type(weft_tensor) :: r
+        end function
+        function weft_retain(t) bind(C, name="weft_retain") result(r)
+            import
+            type(weft_tensor), value :: t
+            type(weft_tensor) :: r
+        end function
+        subroutine weft_release(t) bind(C, name="weft_release")
+            import
+            type(weft_tensor), value :: t
+        end subroutine
+        function weft_detach(t) bind(C, name="weft_detach") result(r)
+            import
+            type(weft_tensor), value :: t
+            type(weft_tensor) :: r
+        end function
+        function c_weft_require_grad(t) bind(C, name="weft_require_grad") result(r)
+            import
+            type(weft_tensor), value :: t
+            integer(c_int) :: r
+        end function
+        function weft_rank_of(t) bind(C, name="weft_rank_of") result(r)
+            import
+            type(weft_tensor), value :: t
+            integer(c_int) :: r
+        end function
+        function weft_dim(t, d) bind(C, name="weft_dim") result(r)
+            import
+            type(weft_tensor), value :: t
+            integer(c_int), value :: d
+            integer(c_int64_t) :: r
+        end function
+        function weft_numel(t) bind(C, name="weft_numel") result(r)
+            import
+            type(weft_tensor), value :: t
+            integer(c_int64_t) :: r
+        end function
+        function weft_dtype_of(t) bind(C, name="weft_dtype_of") result(r)
+            import
+            type(weft_tensor), value :: t
+            integer(c_int) :: r
+        end function
+        function c_weft_is_valid(t) bind(C, name="weft_is_valid") result(r)
+            import
+            type(weft_tensor), value :: t
+            logical(c_bool) :: r
+        end function
+        function c_weft_copy_out(t, host, bytes) bind(C, name="weft_copy_out") result(r)
+            import
+            type(weft_tensor), value :: t
+            type(c_ptr), value :: host
+            integer(c_size_t), value :: bytes
+            integer(c_int) :: r
+        end function
+        function c_weft_copy_in(t, host, bytes) bind(C, name="weft_copy_in") result(r)
+            import
+            type(weft_tensor), value :: t
+            type(c_ptr), value :: host
+            integer(c_size_t), value :: bytes
+            integer(c_int) :: r
+        end function
+        function weft_item(t) bind(C, name="weft_item") result(r)
+            import
+            type(weft_tensor), value :: t
+            real(c_double) :: r
+        end function
+        function c_weft_version() bind(C, name="weft_version") result(r)
+            import
+            type(c_ptr) :: r
+        end function
+    end interface
+
+    ! Texts that C keeps the address of, each once.
+    type, private :: kept
+        character(kind=c_char), pointer :: c(:) => null()
+        type(kept), pointer :: next => null()
+    end type
+    type(kept), pointer, save :: texts => null()
+
+contains
+
+    ! The C string of a text, for options. It stays for the life of the program; an equal text has the same address.
+    function weft_text(text) result(address)
+        character(*), intent(in) :: text
+        type(c_ptr) :: address
+        type(kept), pointer :: k
+        integer :: i
+        k => texts
+        do while (associated(k))
+            if (size(k%c) == len(text) + 1) then
+                if (all([(k%c(i) == text(i:i), i=1, len(text))])) exit
+            end if
+            k => k%next
+        end do
+        if (.not. associated(k)) then
+            allocate (k)
+            allocate (k%c(len(text) + 1))
+            do i = 1, len(text)
+                k%c(i) = text(i:i)
+            end do
+            k%c(len(text) + 1) = c_null_char
+            k%next => texts
+            texts => k
+        end if
+        address = c_loc(k%c(1))
+    end function
+
+    ! A C string as a text; "" for NULL.
+    function text_of(address) result(text)
+        type(c_ptr), intent(in) :: address
+        character(:), allocatable :: text
+        character(kind=c_char), pointer :: c(:)
+        integer(c_size_t) :: i, n
+        n = 0
+        if (c_associated(address)) n = c_strlen(address)
+        allocate (character(n) :: text)
+        if (n == 0) return
+        call c_f_pointer(address, c, [n])
+        do i = 1, n
+            text(i:i) = c(i)
+        end do
+    end function
+
+    subroutine give(to, code)
+        integer, intent(out), optional :: to
+        integer(c_int), intent(in) :: code
+        if (present(to)) to = code
+    end subroutine
+
+    ! argc and argv as C has them; the words stay, as Weft borrows them.
+    subroutine command_line(argc, argv)
+        integer(c_int), intent(out) :: argc
+        type(c_ptr), intent(out) :: argv
+        type(c_ptr), pointer :: words(:)
+        character(:), allocatable :: word
+        integer :: i, length
+        argc = command_argument_count() + 1
+        allocate (words(argc + 1))
+        words = c_null_ptr
+        do i = 0, argc - 1
+            call get_command_argument(i, length=length)
+            allocate (character(length) :: word)
+            if (length > 0) call get_command_argument(i, word)
+            words(i + 1) = weft_text(word)
+            deallocate (word)
+        end do
+        argv = c_loc(words(1))
+    end subroutine
+
+    subroutine weft_open(f, options, status)
+        type(weft_fabric), intent(inout) :: f
+        type(weft_open_options), intent(in), optional :: options
+        integer, intent(out), optional :: status
+        integer(c_int) :: argc
+        type(c_ptr) :: argv
+        call command_line(argc, argv)
+        call give(status, c_weft_open(f, argc, argv, options))
+    end subroutine
+
+    subroutine weft_open_text(f, options, status)
+        type(weft_fabric), intent(inout) :: f
+        character(*), intent(in) :: options
+        integer, intent(out), optional :: status
+        integer(c_int) :: argc
+        type(c_ptr) :: argv
+        call command_line(argc, argv)
+        call give(status, c_weft_open_text(f, argc, argv, options//c_null_char))
+    end subroutine
+
+    subroutine weft_open_mpi(f, comm, options, status)
+        type(weft_fabric), intent(inout) :: f
+        integer, intent(in) :: comm
+        type(weft_open_options), intent(in), optional :: options
+        integer, intent(out), optional :: status
+        call give(status, c_weft_open_mpi_f(f, int(comm, c_int), options))
+    end subroutine
+
+    function weft_nn_sequential(f, modules) result(r)
+        type(weft_fabric), intent(in) :: f
+        type(weft_module), intent(in) :: modules(:)
+        type(weft_module) :: r
+        r = weft_nn_sequential_n(f, modules)
+    end function
+
+    ! Extents backwards, from an array's shape.
+    pure function backwards(shape) result(r)
+        integer(c_int64_t), intent(in) :: shape(:)
+        integer(c_int64_t) :: r(size(shape))
+        r = shape(size(shape):1:-1)
+    end function
+    pure function weft_associated_fabric(handle) result(r)
+        type(weft_fabric), intent(in) :: handle
+        logical :: r
+        r = c_associated(handle%p)
+    end function
+
+    pure function weft_associated_tensor(handle) result(r)
+        type(weft_tensor), intent(in) :: handle
+        logical :: r
+        r = c_associated(handle%p)
+    end function
+
+    pure function weft_associated_module(handle) result(r)
+        type(weft_module), intent(in) :: handle
+        logical :: r
+        r = c_associated(handle%p)
+    end function
+
+    pure function weft_associated_optimizer(handle) result(r)
+        type(weft_optimizer), intent(in) :: handle
+        logical :: r
+        r = c_associated(handle%p)
+    end function
+
+    pure function weft_associated_loader(handle) result(r)
+        type(weft_loader), intent(in) :: handle
+        logical :: r
+        r = c_associated(handle%p)
+    end function
+
+    pure function weft_associated_logger(handle) result(r)
+        type(weft_logger), intent(in) :: handle
+        logical :: r
+        r = c_associated(handle%p)
+    end function
+
+    ! Bytes of n elements; nothing that fits if the tensor has another type.
+    function bytes_of(t, dtype, n) result(r)
+        type(weft_tensor), intent(in) :: t
+        integer(c_int), intent(in) :: dtype
+        integer(c_size_t), intent(in) :: n
+        integer(c_size_t) :: r
+        r = n*weft_dtype_size(dtype)
+        if (weft_dtype_of(t) /= dtype) r = huge(r)
+    end function
+
+    function weft_wrap_f32(f, a) result(r)
+        type(weft_fabric), intent(in) :: f
+        real(c_float), intent(inout), target, contiguous :: a(..)
+        type(weft_tensor) :: r
+        r = c_weft_wrap(f, c_loc(a), rank(a), backwards(shape(a, c_int64_t)), WEFT_F32)
+    end function
+
+    function weft_tensor_of_f32(f, a) result(r)
+        type(weft_fabric), intent(in) :: f
+        real(c_float), intent(in), target, contiguous :: a(..)
+        type(weft_tensor) :: r
+        r = c_weft_tensor_of(f, c_loc(a), rank(a), backwards(shape(a, c_int64_t)), WEFT_F32)
+    end function
+
+    subroutine weft_copy_in_f32(t, a, status)
+        type(weft_tensor), intent(in) :: t
+        real(c_float), intent(in), target, contiguous :: a(..)
+        integer, intent(out), optional :: status
+        call give(status, c_weft_copy_in(t, c_loc(a), bytes_of(t, WEFT_F32, size(a, kind=c_size_t))))
+    end subroutine
+
+    subroutine weft_copy_out_f32(t, a, status)
+        type(weft_tensor), intent(in) :: t
+        real(c_float), intent(inout), target, contiguous :: a(..)
+        integer, intent(out), optional :: status
+        call give(status, c_weft_copy_out(t, c_loc(a), bytes_of(t, WEFT_F32, size(a, kind=c_size_t))))
+    end subroutine
+
+    function weft_wrap_f64(f, a) result(r)
+        type(weft_fabric), intent(in) :: f
+        real(c_double), intent(inout), target, contiguous :: a(..)
+        type(weft_tensor) :: r
+        r = c_weft_wrap(f, c_loc(a), rank(a), backwards(shape(a, c_int64_t)), WEFT_F64)
+    end function
+
+    function weft_tensor_of_f64(f, a) result(r)
+        type(weft_fabric), intent(in) :: f
+        real(c_double), intent(in), target, contiguous :: a(..)
+        type(weft_tensor) :: r
+        r = c_weft_tensor_of(f, c_loc(a), rank(a), backwards(shape(a, c_int64_t)), WEFT_F64)
+    end function
+
+    subroutine weft_copy_in_f64(t, a, status)
+        type(weft_tensor), intent(in) :: t
+        real(c_double), intent(in), target, contiguous :: a(..)
+        integer, intent(out), optional :: status
+        call give(status, c_weft_copy_in(t, c_loc(a), bytes_of(t, WEFT_F64, size(a, kind=c_size_t))))
+    end subroutine
+
+    subroutine weft_copy_out_f64(t, a, status)
+        type(weft_tensor), intent(in) :: t
+        real(c_double), intent(inout), target, contiguous :: a(..)
+        integer, intent(out), optional :: status
+        call give(status, c_weft_copy_out(t, c_loc(a), bytes_of(t, WEFT_F64, size(a, kind=c_size_t))))
+    end subroutine
+
+    function weft_wrap_i32(f, a) result(r)
+        type(weft_fabric), intent(in) :: f
+        integer(c_int32_t), intent(inout), target, contiguous :: a(..)
+        type(weft_tensor) :: r
+        r = c_weft_wrap(f, c_loc(a), rank(a), backwards(shape(a, c_int64_t)), WEFT_I32)
+    end function
+
+    function weft_tensor_of_i32(f, a) result(r)
+        type(weft_fabric), intent(in) :: f
+        integer(c_int32_t), intent(in), target, contiguous :: a(..)
+        type(weft_tensor) :: r
+        r = c_weft_tensor_of(f, c_loc(a), rank(a), backwards(shape(a, c_int64_t)), WEFT_I32)
+    end function
+
+    subroutine weft_copy_in_i32(t, a, status)
+        type(weft_tensor), intent(in) :: t
+        integer(c_int32_t), intent(in), target, contiguous :: a(..)
+        integer, intent(out), optional :: status
+        call give(status, c_weft_copy_in(t, c_loc(a), bytes_of(t, WEFT_I32, size(a, kind=c_size_t))))
+    end subroutine
+
+    subroutine weft_copy_out_i32(t, a, status)
+        type(weft_tensor), intent(in) :: t
+        integer(c_int32_t), intent(inout), target, contiguous :: a(..)
+        integer, intent(out), optional :: status
+        call give(status, c_weft_copy_out(t, c_loc(a), bytes_of(t, WEFT_I32, size(a, kind=c_size_t))))
+    end subroutine
+
+    function weft_wrap_i64(f, a) result(r)
+        type(weft_fabric), intent(in) :: f
+        integer(c_int64_t), intent(inout), target, contiguous :: a(..)
+        type(weft_tensor) :: r
+        r = c_weft_wrap(f, c_loc(a), rank(a), backwards(shape(a, c_int64_t)), WEFT_I64)
+    end function
+
+    function weft_tensor_of_i64(f, a) result(r)
+        type(weft_fabric), intent(in) :: f
+        integer(c_int64_t), intent(in), target, contiguous :: a(..)
+        type(weft_tensor) :: r
+        r = c_weft_tensor_of(f, c_loc(a), rank(a), backwards(shape(a, c_int64_t)), WEFT_I64)
+    end function
+
+    subroutine weft_copy_in_i64(t, a, status)
+        type(weft_tensor), intent(in) :: t
+        integer(c_int64_t), intent(in), target, contiguous :: a(..)
+        integer, intent(out), optional :: status
+        call give(status, c_weft_copy_in(t, c_loc(a), bytes_of(t, WEFT_I64, size(a, kind=c_size_t))))
+    end subroutine
+
+    subroutine weft_copy_out_i64(t, a, status)
+        type(weft_tensor), intent(in) :: t
+        integer(c_int64_t), intent(inout), target, contiguous :: a(..)
+        integer, intent(out), optional :: status
+        call give(status, c_weft_copy_out(t, c_loc(a), bytes_of(t, WEFT_I64, size(a, kind=c_size_t))))
+    end subroutine
+
+    function weft_loader_arrays_f32(f, x, options) result(r)
+        type(weft_fabric), intent(in) :: f
+        real(c_float), intent(in), target, contiguous :: x(..)
+        type(weft_loader_options), intent(in), optional :: options
+        type(weft_loader) :: r
+        integer(c_int64_t) :: extent(rank(x))
+        extent = backwards(shape(x, c_int64_t))
+        r = c_weft_loader_arrays(f, extent(1), c_loc(x), rank(x) - 1, extent(2:), WEFT_F32, c_null_ptr, WEFT_I64, options)
+    end function
+
+    function weft_loader_arrays_f32_f32(f, x, y, options) result(r)
+        type(weft_fabric), intent(in) :: f
+        real(c_float), intent(in), target, contiguous :: x(..)
+        real(c_float), intent(in), target, contiguous :: y(:)
+        type(weft_loader_options), intent(in), optional :: options
+        type(weft_loader) :: r
+        integer(c_int64_t) :: extent(rank(x))
+        extent = backwards(shape(x, c_int64_t))
+        if (size(y, kind=c_int64_t) /= extent(1)) then
+            call weft_fail_text(f, WEFT_ESHAPE, "weft_loader_arrays: x and y have different numbers of rows")
+            return
+        end if
+        r = c_weft_loader_arrays(f, extent(1), c_loc(x), rank(x) - 1, extent(2:), WEFT_F32, c_loc(y), WEFT_F32, options)
+    end function
+
+    function weft_loader_arrays_f32_f64(f, x, y, options) result(r)
+        type(weft_fabric), intent(in) :: f
+        real(c_float), intent(in), target, contiguous :: x(..)
+        real(c_double), intent(in), target, contiguous :: y(:)
+        type(weft_loader_options), intent(in), optional :: options
+        type(weft_loader) :: r
+        integer(c_int64_t) :: extent(rank(x))
+        extent = backwards(shape(x, c_int64_t))
+        if (size(y, kind=c_int64_t) /= extent(1)) then
+            call weft_fail_text(f, WEFT_ESHAPE, "weft_loader_arrays: x and y have different numbers of rows")
+            return
+        end if
+        r = c_weft_loader_arrays(f, extent(1), c_loc(x), rank(x) - 1, extent(2:), WEFT_F32, c_loc(y), WEFT_F64, options)
+    end function
+
+    function weft_loader_arrays_f32_i32(f, x, y, options) result(r)
+        type(weft_fabric), intent(in) :: f
+        real(c_float), intent(in), target, contiguous :: x(..)
+        integer(c_int32_t), intent(in), target, contiguous :: y(:)
+        type(weft_loader_options), intent(in), optional :: options
+        type(weft_loader) :: r
+        integer(c_int64_t) :: extent(rank(x))
+        extent = backwards(shape(x, c_int64_t))
+        if (size(y, kind=c_int64_t) /= extent(1)) then
+            call weft_fail_text(f, WEFT_ESHAPE, "weft_loader_arrays: x and y have different numbers of rows")
+            return
+        end if
+        r = c_weft_loader_arrays(f, extent(1), c_loc(x), rank(x) - 1, extent(2:), WEFT_F32, c_loc(y), WEFT_I32, options)
+    end function
+
+    function weft_loader_arrays_f32_i64(f, x, y, options) result(r)
+        type(weft_fabric), intent(in) :: f
+        real(c_float), intent(in), target, contiguous :: x(..)
+        integer(c_int64_t), intent(in), target, contiguous :: y(:)
+        type(weft_loader_options), intent(in), optional :: options
+        type(weft_loader) :: r
+        integer(c_int64_t) :: extent(rank(x))
+        extent = backwards(shape(x, c_int64_t))
+        if (size(y, kind=c_int64_t) /= extent(1)) then
+            call weft_fail_text(f, WEFT_ESHAPE, "weft_loader_arrays: x and y have different numbers of rows")
+            return
+        end if
+        r = c_weft_loader_arrays(f, extent(1), c_loc(x), rank(x) - 1, extent(2:), WEFT_F32, c_loc(y), WEFT_I64, options)
+    end function
+
+    function weft_loader_arrays_f64(f, x, options) result(r)
+        type(weft_fabric), intent(in) :: f
+        real(c_double), intent(in), target, contiguous :: x(..)
+        type(weft_loader_options), intent(in), optional :: options
+        type(weft_loader) :: r
+        integer(c_int64_t) :: extent(rank(x))
+        extent = backwards(shape(x, c_int64_t))
+        r = c_weft_loader_arrays(f, extent(1), c_loc(x), rank(x) - 1, extent(2:), WEFT_F64, c_null_ptr, WEFT_I64, options)
+    end function
+
+    function weft_loader_arrays_f64_f32(f, x, y, options) result(r)
+        type(weft_fabric), intent(in) :: f
+        real(c_double), intent(in), target, contiguous :: x(..)
+        real(c_float), intent(in), target, contiguous :: y(:)
+        type(weft_loader_options), intent(in), optional :: options
+        type(weft_loader) :: r
+        integer(c_int64_t) :: extent(rank(x))
+        extent = backwards(shape(x, c_int64_t))
+        if (size(y, kind=c_int64_t) /= extent(1)) then
+            call weft_fail_text(f, WEFT_ESHAPE, "weft_loader_arrays: x and y have different numbers of rows")
+            return
+        end if
+        r = c_weft_loader_arrays(f, extent(1), c_loc(x), rank(x) - 1, extent(2:), WEFT_F64, c_loc(y), WEFT_F32, options)
+    end function
+
+    function weft_loader_arrays_f64_f64(f, x, y, options) result(r)
+        type(weft_fabric), intent(in) :: f
+        real(c_double), intent(in), target, contiguous :: x(..)
+        real(c_double), intent(in), target, contiguous :: y(:)
+        type(weft_loader_options), intent(in), optional :: options
+        type(weft_loader) :: r
+        integer(c_int64_t) :: extent(rank(x))
+        extent = backwards(shape(x, c_int64_t))
+        if (size(y, kind=c_int64_t) /= extent(1)) then
+            call weft_fail_text(f, WEFT_ESHAPE, "weft_loader_arrays: x and y have different numbers of rows")
+            return
+        end if
+        r = c_weft_loader_arrays(f, extent(1), c_loc(x), rank(x) - 1, extent(2:), WEFT_F64, c_loc(y), WEFT_F64, options)
+    end function
+
+    function weft_loader_arrays_f64_i32(f, x, y, options) result(r)
+        type(weft_fabric), intent(in) :: f
+        real(c_double), intent(in), target, contiguous :: x(..)
+        integer(c_int32_t), intent(in), target, contiguous :: y(:)
+        type(weft_loader_options), intent(in), optional :: options
+        type(weft_loader) :: r
+        integer(c_int64_t) :: extent(rank(x))
+        extent = backwards(shape(x, c_int64_t))
+        if (size(y, kind=c_int64_t) /= extent(1)) then
+            call weft_fail_text(f, WEFT_ESHAPE, "weft_loader_arrays: x and y have different numbers of rows")
+            return
+        end if
+        r = c_weft_loader_arrays(f, extent(1), c_loc(x), rank(x) - 1, extent(2:), WEFT_F64, c_loc(y), WEFT_I32, options)
+    end function
+
+    function weft_loader_arrays_f64_i64(f, x, y, options) result(r)
+        type(weft_fabric), intent(in) :: f
+        real(c_double), intent(in), target, contiguous :: x(..)
+        integer(c_int64_t), intent(in), target, contiguous :: y(:)
+        type(weft_loader_options), intent(in), optional :: options
+        type(weft_loader) :: r
+        integer(c_int64_t) :: extent(rank(x))
+        extent = backwards(shape(x, c_int64_t))
+        if (size(y, kind=c_int64_t) /= extent(1)) then
+            call weft_fail_text(f, WEFT_ESHAPE, "weft_loader_arrays: x and y have different numbers of rows")
+            return
+        end if
+        r = c_weft_loader_arrays(f, extent(1), c_loc(x), rank(x) - 1, extent(2:), WEFT_F64, c_loc(y), WEFT_I64, options)
+    end function
+
+    subroutine weft_backward(f, loss, status)
+        type(weft_fabric), intent(in) :: f
+        type(weft_tensor), intent(in) :: loss
+        integer, intent(out), optional :: status
+        call give(status, c_weft_backward(f, loss))
+    end subroutine
+
+    subroutine weft_gradcheck(f, fn, user, x, eps, tolerance, worst, status)
+        type(weft_fabric), intent(in) :: f
+        type(c_funptr), intent(in) :: fn
+        type(c_ptr), intent(in) :: user
+        type(weft_tensor), intent(in) :: x(:)
+        real(c_double), intent(in) :: eps
+        real(c_double), intent(in) :: tolerance
+        real(c_double), intent(inout) :: worst
+        integer, intent(out), optional :: status
+        call give(status, c_weft_gradcheck(f, fn, user, size(x, kind=c_int), x, eps, tolerance, worst))
+    end subroutine
+
+    function weft_dtype_size(t) result(r)
+        integer, intent(in) :: t
+        integer(c_size_t) :: r
+        r = c_weft_dtype_size(t)
+    end function
+
+    function weft_dtype_name(t) result(r)
+        integer, intent(in) :: t
+        character(:), allocatable :: r
+        r = text_of(c_weft_dtype_name(t))
+    end function
+
+    subroutine weft_save(f, dir, status)
+        type(weft_fabric), intent(in) :: f
+        character(*), intent(in) :: dir
+        integer, intent(out), optional :: status
+        call give(status, c_weft_save(f, dir//c_null_char))
+    end subroutine
+
+    subroutine weft_save_async(f, dir, status)
+        type(weft_fabric), intent(in) :: f
+        character(*), intent(in) :: dir
+        integer, intent(out), optional :: status
+        call give(status, c_weft_save_async(f, dir//c_null_char))
+    end subroutine
+
+    subroutine weft_resume(f, dir, status)
+        type(weft_fabric), intent(in) :: f
+        character(*), intent(in) :: dir
+        integer, intent(out), optional :: status
+        call give(status, c_weft_resume(f, dir//c_null_char))
+    end subroutine
+
+    subroutine weft_load(f, checkpoint, status)
+        type(weft_fabric), intent(in) :: f
+        character(*), intent(in) :: checkpoint
+        integer, intent(out), optional :: status
+        call give(status, c_weft_load(f, checkpoint//c_null_char))
+    end subroutine
+
+    subroutine weft_track_f64(f, name, values, status)
+        type(weft_fabric), intent(in) :: f
+        character(*), intent(in) :: name
+        real(c_double), intent(inout), target, contiguous :: values(:)
+        integer, intent(out), optional :: status
+        call give(status, c_weft_track_f64(f, name//c_null_char, values, size(values, kind=c_int64_t)))
+    end subroutine
+
+    subroutine weft_track_i64(f, name, values, status)
+        type(weft_fabric), intent(in) :: f
+        character(*), intent(in) :: name
+        integer(c_int64_t), intent(inout), target, contiguous :: values(:)
+        integer, intent(out), optional :: status
+        call give(status, c_weft_track_i64(f, name//c_null_char, values, size(values, kind=c_int64_t)))
+    end subroutine
+
+    function weft_loader_hdf5(f, path, o) result(r)
+        type(weft_fabric), intent(in) :: f
+        character(*), intent(in) :: path
+        type(weft_loader_options), intent(in), optional :: o
+        type(weft_loader) :: r
+        r = c_weft_loader_hdf5(f, path//c_null_char, o)
+    end function
+
+    function weft_next(l, b) result(r)
+        type(weft_loader), intent(in) :: l
+        type(weft_batch), intent(inout) :: b
+        logical :: r
+        r = c_weft_next(l, b)
+    end function
+
+    subroutine weft_rewind(l, status)
+        type(weft_loader), intent(in) :: l
+        integer, intent(out), optional :: status
+        call give(status, c_weft_rewind(l))
+    end subroutine
+
+    function weft_batch_of_i64(f, x, y, base, global_rows) result(r)
+        type(weft_fabric), intent(in) :: f
+        type(weft_tensor), intent(in) :: x
+        type(weft_tensor), intent(in) :: y
+        integer(c_int64_t), intent(in) :: base
+        integer(c_int64_t), intent(in) :: global_rows
+        type(weft_batch) :: r
+        r = c_weft_batch_of(f, x, y, base, global_rows)
+    end function
+
+    function weft_batch_of_i32(f, x, y, base, global_rows) result(r)
+        type(weft_fabric), intent(in) :: f
+        type(weft_tensor), intent(in) :: x
+        type(weft_tensor), intent(in) :: y
+        integer(c_int32_t), intent(in) :: base
+        integer(c_int32_t), intent(in) :: global_rows
+        type(weft_batch) :: r
+        r = c_weft_batch_of(f, x, y, int(base, c_int64_t), int(global_rows, c_int64_t))
+    end function
+
+    subroutine weft_setup(f, m, o, status)
+        type(weft_fabric), intent(in) :: f
+        type(weft_module), intent(in) :: m
+        type(weft_optimizer), intent(in) :: o
+        integer, intent(out), optional :: status
+        call give(status, c_weft_setup(f, m, o))
+    end subroutine
+
+    subroutine weft_setup_module(f, m, status)
+        type(weft_fabric), intent(in) :: f
+        type(weft_module), intent(in) :: m
+        integer, intent(out), optional :: status
+        call give(status, c_weft_setup_module(f, m))
+    end subroutine
+
+    subroutine weft_setup_optimizer(f, o, status)
+        type(weft_fabric), intent(in) :: f
+        type(weft_optimizer), intent(in) :: o
+        integer, intent(out), optional :: status
+        call give(status, c_weft_setup_optimizer(f, o))
+    end subroutine
+
+    subroutine weft_setup_loader(f, l, status)
+        type(weft_fabric), intent(in) :: f
+        type(weft_loader), intent(in) :: l
+        integer, intent(out), optional :: status
+        call give(status, c_weft_setup_loader(f, l))
+    end subroutine
+
+    subroutine weft_step_end(f, status)
+        type(weft_fabric), intent(in) :: f
+        integer, intent(out), optional :: status
+        call give(status, c_weft_step_end(f))
+    end subroutine
+
+    function weft_every_i64(f, n) result(r)
+        type(weft_fabric), intent(in) :: f
+        integer(c_int64_t), intent(in) :: n
+        logical :: r
+        r = c_weft_every(f, n)
+    end function
+
+    function weft_every_i32(f, n) result(r)
+        type(weft_fabric), intent(in) :: f
+        integer(c_int32_t), intent(in) :: n
+        logical :: r
+        r = c_weft_every(f, int(n, c_int64_t))
+    end function
+
+    function weft_is_global_zero(f) result(r)
+        type(weft_fabric), intent(in) :: f
+        logical :: r
+        r = c_weft_is_global_zero(f)
+    end function
+
+    function weft_accelerator_name(f) result(r)
+        type(weft_fabric), intent(in) :: f
+        character(:), allocatable :: r
+        r = text_of(c_weft_accelerator_name(f))
+    end function
+
+    function weft_strategy_name(f) result(r)
+        type(weft_fabric), intent(in) :: f
+        character(:), allocatable :: r
+        r = text_of(c_weft_strategy_name(f))
+    end function
+
+    function weft_precision_name(f) result(r)
+        type(weft_fabric), intent(in) :: f
+        character(:), allocatable :: r
+        r = text_of(c_weft_precision_name(f))
+    end function
+
+    function weft_device_name(f) result(r)
+        type(weft_fabric), intent(in) :: f
+        character(:), allocatable :: r
+        r = text_of(c_weft_device_name(f))
+    end function
+
+    function weft_kernel_set(f) result(r)
+        type(weft_fabric), intent(in) :: f
+        character(:), allocatable :: r
+        r = text_of(c_weft_kernel_set(f))
+    end function
+
+    function weft_hostname(f) result(r)
+        type(weft_fabric), intent(in) :: f
+        character(:), allocatable :: r
+        r = text_of(c_weft_hostname(f))
+    end function
+
+    subroutine weft_sum_over_ranks(f, values, status)
+        type(weft_fabric), intent(in) :: f
+        real(c_double), intent(inout), target, contiguous :: values(:)
+        integer, intent(out), optional :: status
+        call give(status, c_weft_sum_over_ranks(f, values, size(values, kind=c_int64_t)))
+    end subroutine
+
+    subroutine weft_barrier(f, status)
+        type(weft_fabric), intent(in) :: f
+        integer, intent(out), optional :: status
+        call give(status, c_weft_barrier(f))
+    end subroutine
+
+    subroutine weft_log_level(level)
+        integer, intent(in) :: level
+        call c_weft_log_level(level)
+    end subroutine
+
+    subroutine weft_log(f, name, value, status)
+        type(weft_fabric), intent(in) :: f
+        character(*), intent(in) :: name
+        type(weft_tensor), intent(in) :: value
+        integer, intent(out), optional :: status
+        call give(status, c_weft_log(f, name//c_null_char, value))
+    end subroutine
+
+    subroutine weft_log_value(f, name, value, status)
+        type(weft_fabric), intent(in) :: f
+        character(*), intent(in) :: name
+        real(c_double), intent(in) :: value
+        integer, intent(out), optional :: status
+        call give(status, c_weft_log_value(f, name//c_null_char, value))
+    end subroutine
+
+    subroutine weft_log_timing(f, status)
+        type(weft_fabric), intent(in) :: f
+        integer, intent(out), optional :: status
+        call give(status, c_weft_log_timing(f))
+    end subroutine
+
+    function weft_logger_csv(f, path) result(r)
+        type(weft_fabric), intent(in) :: f
+        character(*), intent(in) :: path
+        type(weft_logger) :: r
+        r = c_weft_logger_csv(f, path//c_null_char)
+    end function
+
+    function weft_nn_linear_i64(f, in, out) result(r)
+        type(weft_fabric), intent(in) :: f
+        integer(c_int64_t), intent(in) :: in
+        integer(c_int64_t), intent(in) :: out
+        type(weft_module) :: r
+        r = c_weft_nn_linear(f, in, out)
+    end function
+
+    function weft_nn_linear_i32(f, in, out) result(r)
+        type(weft_fabric), intent(in) :: f
+        integer(c_int32_t), intent(in) :: in
+        integer(c_int32_t), intent(in) :: out
+        type(weft_module) :: r
+        r = c_weft_nn_linear(f, int(in, c_int64_t), int(out, c_int64_t))
+    end function
+
+    function weft_nn_linear_nobias_i64(f, in, out) result(r)
+        type(weft_fabric), intent(in) :: f
+        integer(c_int64_t), intent(in) :: in
+        integer(c_int64_t), intent(in) :: out
+        type(weft_module) :: r
+        r = c_weft_nn_linear_nobias(f, in, out)
+    end function
+
+    function weft_nn_linear_nobias_i32(f, in, out) result(r)
+        type(weft_fabric), intent(in) :: f
+        integer(c_int32_t), intent(in) :: in
+        integer(c_int32_t), intent(in) :: out
+        type(weft_module) :: r
+        r = c_weft_nn_linear_nobias(f, int(in, c_int64_t), int(out, c_int64_t))
+    end function
+
+    function weft_nn_sequential_n(f, modules) result(r)
+        type(weft_fabric), intent(in) :: f
+        type(weft_module), intent(in) :: modules(:)
+        type(weft_module) :: r
+        r = c_weft_nn_sequential_n(f, size(modules, kind=c_size_t), modules)
+    end function
+
+    subroutine weft_train(m, training)
+        type(weft_module), intent(in) :: m
+        logical, intent(in) :: training
+        call c_weft_train(m, logical(training, c_bool))
+    end subroutine
+
+    function weft_is_training(m) result(r)
+        type(weft_module), intent(in) :: m
+        logical :: r
+        r = c_weft_is_training(m)
+    end function
+
+    function weft_param_name_i64(m, i) result(r)
+        type(weft_module), intent(in) :: m
+        integer(c_int64_t), intent(in) :: i
+        character(:), allocatable :: r
+        r = text_of(c_weft_param_name(m, i))
+    end function
+
+    function weft_param_name_i32(m, i) result(r)
+        type(weft_module), intent(in) :: m
+        integer(c_int32_t), intent(in) :: i
+        character(:), allocatable :: r
+        r = text_of(c_weft_param_name(m, int(i, c_int64_t)))
+    end function
+
+    function weft_param(m, name) result(r)
+        type(weft_module), intent(in) :: m
+        character(*), intent(in) :: name
+        type(weft_tensor) :: r
+        r = c_weft_param(m, name//c_null_char)
+    end function
+
+    subroutine weft_freeze(m, frozen, status)
+        type(weft_module), intent(in) :: m
+        logical, intent(in) :: frozen
+        integer, intent(out), optional :: status
+        call give(status, c_weft_freeze(m, logical(frozen, c_bool)))
+    end subroutine
+
+    function weft_reshape_i64(x, shape) result(r)
+        type(weft_tensor), intent(in) :: x
+        integer(c_int64_t), intent(in) :: shape(:)
+        type(weft_tensor) :: r
+        r = c_weft_reshape(x, size(shape, kind=c_int), shape)
+    end function
+
+    function weft_reshape_i32(x, shape) result(r)
+        type(weft_tensor), intent(in) :: x
+        integer(c_int32_t), intent(in) :: shape(:)
+        type(weft_tensor) :: r
+        r = c_weft_reshape(x, size(shape, kind=c_int), int(shape, c_int64_t))
+    end function
+
+    function weft_cast(x, dtype) result(r)
+        type(weft_tensor), intent(in) :: x
+        integer, intent(in) :: dtype
+        type(weft_tensor) :: r
+        r = c_weft_cast(x, dtype)
+    end function
+
+    subroutine weft_zero_grad(o, status)
+        type(weft_optimizer), intent(in) :: o
+        integer, intent(out), optional :: status
+        call give(status, c_weft_zero_grad(o))
+    end subroutine
+
+    subroutine weft_step(o, status)
+        type(weft_optimizer), intent(in) :: o
+        integer, intent(out), optional :: status
+        call give(status, c_weft_step(o))
+    end subroutine
+
+    subroutine weft_set_lr(o, lr, status)
+        type(weft_optimizer), intent(in) :: o
+        real(c_double), intent(in) :: lr
+        integer, intent(out), optional :: status
+        call give(status, c_weft_set_lr(o, lr))
+    end subroutine
+
+    subroutine weft_set_schedule(o, s, status)
+        type(weft_optimizer), intent(in) :: o
+        type(weft_schedule_options), intent(in), optional :: s
+        integer, intent(out), optional :: status
+        call give(status, c_weft_set_schedule(o, s))
+    end subroutine
+
+    function weft_strerror(code) result(r)
+        integer, intent(in) :: code
+        character(:), allocatable :: r
+        r = text_of(c_weft_strerror(code))
+    end function
+
+    function weft_status_name(code) result(r)
+        integer, intent(in) :: code
+        character(:), allocatable :: r
+        r = text_of(c_weft_status_name(code))
+    end function
+
+    function weft_message(f) result(r)
+        type(weft_fabric), intent(in) :: f
+        character(:), allocatable :: r
+        r = text_of(c_weft_message(f))
+    end function
+
+    subroutine weft_clear(f, status)
+        type(weft_fabric), intent(in) :: f
+        integer, intent(out), optional :: status
+        call give(status, c_weft_clear(f))
+    end subroutine
+
+    subroutine weft_fail_text(f, code, message, status)
+        type(weft_fabric), intent(in) :: f
+        integer, intent(in) :: code
+        character(*), intent(in) :: message
+        integer, intent(out), optional :: status
+        call give(status, c_weft_fail_text(f, code, message//c_null_char))
+    end subroutine
+
+    function weft_full_i64(f, value, shape, dtype) result(r)
+        type(weft_fabric), intent(in) :: f
+        real(c_double), intent(in) :: value
+        integer(c_int64_t), intent(in) :: shape(:)
+        integer, intent(in) :: dtype
+        type(weft_tensor) :: r
+        r = c_weft_full(f, value, size(shape, kind=c_int), shape, dtype)
+    end function
+
+    function weft_full_i32(f, value, shape, dtype) result(r)
+        type(weft_fabric), intent(in) :: f
+        real(c_double), intent(in) :: value
+        integer(c_int32_t), intent(in) :: shape(:)
+        integer, intent(in) :: dtype
+        type(weft_tensor) :: r
+        r = c_weft_full(f, value, size(shape, kind=c_int), int(shape, c_int64_t), dtype)
+    end function
+
+    subroutine weft_require_grad(t, status)
+        type(weft_tensor), intent(in) :: t
+        integer, intent(out), optional :: status
+        call give(status, c_weft_require_grad(t))
+    end subroutine
+
+    function weft_is_valid(t) result(r)
+        type(weft_tensor), intent(in) :: t
+        logical :: r
+        r = c_weft_is_valid(t)
+    end function
+
+    function weft_version() result(r)
+        character(:), allocatable :: r
+        r = text_of(c_weft_version())
+    end function
+end module
