@@ -6,6 +6,7 @@
 #include "device/device.h"
 
 #include <check.h>
+#include <float.h>
 #include <hdf5.h>
 #include <math.h>
 #include <pthread.h>
@@ -786,6 +787,34 @@ START_TEST(optimizers_on_threads)
 }
 END_TEST
 
+#if defined(__x86_64__) || defined(__aarch64__)
+/* Moments without a gradient end as zero, not as subnormal numbers; the caller's arithmetic keeps
+ * those. */
+START_TEST(moments_run_dry)
+{
+    const weft_dtype dt = real[_i];
+    const double least = dt == WEFT_F32 ? FLT_MIN : DBL_MIN;
+    const weft_sgd_step sgd = {.lr = 0.1, .momentum = 0.5};
+    const weft_adam_step adam = {
+        .lr = 1e-3, .beta1 = 0.5, .beta2 = 0.5, .eps = 1e-8, .correct1 = 1, .correct2 = 1};
+    array p = some(dt, 3, 22), m = none(dt, 3), v = none(dt, 3), g = none(dt, 3), was = same(p);
+    volatile double tiny = DBL_MIN;
+    for (int64_t i = 0; i < 3; i++)
+        set(m, i, least), set(v, i, least);
+    CALL(0, sgd, dev(p), dev(v), dev(g), 3, &sgd, dt);
+    for (int64_t i = 0; i < 3; i++)
+        ck_assert(get(v, i) == 0), set(v, i, least);
+    CALL(0, adam, dev(p), dev(m), dev(v), dev(g), 3, &adam, dt);
+    for (int64_t i = 0; i < 3; i++) {
+        ck_assert(get(m, i) == 0 && get(v, i) == 0);
+        near(p, i, get(was, i), 0);
+    }
+    ck_assert(tiny / 2 > 0);
+    weft__free(p.p), weft__free(m.p), weft__free(v.p), weft__free(g.p), weft__free(was.p);
+}
+END_TEST
+#endif
+
 START_TEST(memory_and_streams)
 {
     const weft_device_ops *o = device[0]->ops;
@@ -935,6 +964,9 @@ static Suite *suite(void)
     tcase_add_loop_test(c, elementwise, 0, CASES);
     tcase_add_loop_test(c, nonfinite, 0, CASES);
     tcase_add_loop_test(c, optimizers_on_threads, 0, CASES);
+#if defined(__x86_64__) || defined(__aarch64__)
+    tcase_add_loop_test(c, moments_run_dry, 0, 2);
+#endif
     tcase_add_loop_test(c, optimizers_as_pytorch, 0, 14);
     tcase_add_loop_test(c, bias_and_relu, 0, TYPES);
     tcase_add_test(c, fill_all_types);

@@ -1,11 +1,11 @@
 """The same training steps in Weft and in PyTorch, side by side: first that they compute the same, then how long they take.
 
     run.sh BUILD [--networks 784-256-10,64-64-64-10] [--batches 1,32,64,1024] [--threads 1,2] [--rounds 15]
-                 [--variants eager,eager-fused,compile,fabric] [--results DIR]
+                 [--variants eager,eager-fused,compile,fabric] [--loaders] [--results DIR]
 
 Every variant is a process of its own that waits while another computes. All get the same weights and batches through a
 file, and their losses must agree before anything is timed: else the exit status is 1. A round gives each its slice, in
-turning order. Printed are JSON lines; with --results also compare.jsonl and compare.md there.
+turning order. Printed are JSON lines; with --results also compare.jsonl and compare.md (compare-loaders.*) there.
 """
 import argparse
 import json
@@ -21,7 +21,8 @@ import time
 import numpy
 
 HERE = pathlib.Path(__file__).parent
-BATCHES = 16
+BATCHES = 16  # in memory; with loaders at least
+ROWS = 4096  # with loaders: an epoch is no shorter
 SLICE = 0.15  # seconds a variant and round
 AGREE = 1e-4  # of the larger of 1 and the loss
 CHECKED = 100  # steps
@@ -51,14 +52,14 @@ class Side:
         self.process.wait()
 
 
-def make_file(path, width, rows):
+def make_file(path, width, rows, batches):
     """Labels that depend on x, so that there is something to learn."""
     random = numpy.random.default_rng(1)
     with open(path, "wb") as file:
         for i, o in zip(width, width[1:]):
             for shape in (o, i), (o,):
                 random.uniform(-i**-0.5, i**-0.5, shape).astype("f4").tofile(file)
-        x = random.uniform(0, 1, (BATCHES, rows, width[0])).astype("f4")
+        x = random.uniform(0, 1, (batches, rows, width[0])).astype("f4")
         x.tofile(file)
         (x @ random.standard_normal((width[0], width[-1]))).argmax(-1).astype("i8").tofile(file)
 
@@ -106,17 +107,21 @@ def quartiles(values):
     return {"p25": round(low, 3), "median": round(middle, 3), "p75": round(high, 3)}
 
 
-def compare(sides, network, rows, threads, rounds, folder):
+def compare(sides, network, rows, threads, rounds, loaders, folder):
+    batches = max(BATCHES, ROWS // rows) if loaders else BATCHES
     width = [int(w) for w in network.split("-")]
     path = f"{folder}/{network}-{rows}.bin"
-    make_file(path, width, rows)
-    load = f"load {path} {rows} {BATCHES} {' '.join(map(str, width))}"
+    make_file(path, width, rows, batches)
+    load = f"load {path} {rows} {batches} {' '.join(map(str, width))}"
     sides, worst = check(sides, load)
+    if loaders:
+        sides = [s for s in sides if "error" not in s.ask("loaders")]
     us = measure(sides, rounds)
     os.remove(path)
     bound = sides[0].ask("bound")
     ratio = {s.name: quartiles([a / b for a, b in zip(us[s.name], us["weft"])]) for s in sides[1:]}
     return {"bench": "compare", "network": network, "batch": rows, "threads": threads, "rounds": rounds,
+            "data": "loaders" if loaders else "memory",
             "loss_difference": worst, "us": {k: quartiles(v) for k, v in us.items()}, "ratio": ratio,
             "bound": bound, "share_of_bound": bound["bound_us"] / statistics.median(us["weft"])}
 
@@ -139,8 +144,9 @@ def describe(lines, about):
     yield ""
     yield f"Made by `bench/compare/run.sh`. {weft['cpu']}, {weft['cores']} cores. Weft {weft['weft']}, {weft['kernels']}; " \
         f"torch {peer['torch']} ({peer['kernels']}), lightning {peer['lightning']}, Python {peer['python']}."
-    yield f"Medians of {lines[0]['rounds']} interleaved rounds, quartiles in brackets; ratios are of the same round. Adam, f32; batches in"
-    yield f"memory, no loader on either side. {CHECKED} losses agreed within {AGREE:g} before. Taken out of the environment: " \
+    data = "own loaders on both sides" if lines[0]["data"] == "loaders" else "batches in memory, no loader on either side"
+    yield f"Medians of {lines[0]['rounds']} interleaved rounds, quartiles in brackets; ratios are of the same round. Adam, f32;"
+    yield f"{data}. {CHECKED} losses agreed within {AGREE:g} before. Taken out of the environment: " \
         f"{', '.join(about['unset']) or 'nothing'}."
     yield "The bound is the sum over the step's matrix products and Adam of the larger of flops / peak and bytes / bandwidth,"
     yield "both measured in the same run."
@@ -156,6 +162,7 @@ def main():
     a.add_argument("--threads", default="1,2")
     a.add_argument("--rounds", type=int, default=15)
     a.add_argument("--variants", default="eager,eager-fused,compile,fabric")
+    a.add_argument("--loaders", action="store_true")
     a.add_argument("--results")
     a = a.parse_args()
     env = {k: v for k, v in os.environ.items() if not FOREIGN.match(k)}
@@ -174,7 +181,7 @@ def main():
             sides += [Side(v, [sys.executable, HERE / "peer.py", v, str(threads)], places, env) for v in a.variants.split(",")]
             for network in a.networks.split(","):
                 for rows in map(int, a.batches.split(",")):
-                    line = compare(sides, network, rows, threads, a.rounds, folder)
+                    line = compare(sides, network, rows, threads, a.rounds, a.loaders, folder)
                     if not lines:
                         about.update(weft=sides[0].ask("about"), peer=sides[1].ask("about"))
                         print(json.dumps(about), flush=True)
@@ -185,8 +192,9 @@ def main():
     if a.results:
         results = pathlib.Path(a.results)
         results.mkdir(exist_ok=True)
-        (results / "compare.jsonl").write_text("".join(json.dumps(line) + "\n" for line in [about] + lines))
-        (results / "compare.md").write_text("\n".join(describe(lines, about)) + "\n")
+        name = "compare-loaders" if a.loaders else "compare"
+        (results / f"{name}.jsonl").write_text("".join(json.dumps(line) + "\n" for line in [about] + lines))
+        (results / f"{name}.md").write_text("\n".join(describe(lines, about)) + "\n")
 
 
 main()

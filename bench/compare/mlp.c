@@ -2,6 +2,7 @@
  * entropy and Adam, at the word of compare.py, which reads one line of JSON for each of these:
  *
  *   load FILE ROWS BATCHES WIDTH...   weights and batches from FILE, a new network with these widths
+ *   loaders                           from here on batches come shuffled from a loader over the arrays
  *   losses N                          the losses of the next N steps
  *   time N                            microseconds of each of the next N steps
  *   bound                             what a step costs at least on this machine, by measured peak
@@ -29,6 +30,7 @@ typedef struct network {
     weft_fabric *fabric;
     weft_module *model;
     weft_optimizer *adam;
+    weft_loader *loader; /* or NULL: batches are taken in turn */
     int64_t layers, width[LAYERS + 1], rows, batches, at;
     float *x;
     int64_t *label;
@@ -96,6 +98,7 @@ static weft_status load(network *w, const char *options, char *words)
     w->x = NULL;
     w->label = NULL;
     w->at = 0;
+    w->loader = NULL;
     if (w->fabric)
         weft_close(&w->fabric);
     WEFT_TRY(weft_open_text(&w->fabric, NULL, NULL, options));
@@ -107,20 +110,39 @@ static weft_status load(network *w, const char *options, char *words)
     return read_file(w, path);
 }
 
+static weft_status make_loader(network *w)
+{
+    w->loader = weft_loader_arrays(
+        w->fabric, w->batches * w->rows, w->x, 1, &w->width[0], WEFT_F32, w->label, WEFT_I64,
+        WEFT_LOADER(.global_batch = w->rows, .epochs = 1000000, .shuffle = true));
+    return weft_setup_loader(w->fabric, w->loader);
+}
+
+/* The next batch, in place. */
+static weft_batch take(network *w)
+{
+    const int64_t shape[2] = {w->rows, w->width[0]}, b = w->at % w->batches;
+    weft_tensor *x = weft_wrap(w->fabric, w->x + b * w->rows * w->width[0], 2, shape, WEFT_F32);
+    weft_tensor *y = weft_wrap(w->fabric, w->label + b * w->rows, 1, shape, WEFT_I64);
+    return weft_batch_of(w->fabric, x, y, w->at++ * w->rows, w->rows);
+}
+
 /* One step, with its loss if it is asked for. */
 static void train(network *w, double *loss)
 {
-    const int64_t shape[2] = {w->rows, w->width[0]}, b = w->at++ % w->batches;
-    weft_tensor *x = weft_wrap(w->fabric, w->x + b * w->rows * w->width[0], 2, shape, WEFT_F32);
-    weft_tensor *y = weft_wrap(w->fabric, w->label + b * w->rows, 1, shape, WEFT_I64);
-    weft_batch batch = weft_batch_of(w->fabric, x, y, (w->at - 1) * w->rows, w->rows);
-    weft_tensor *l = weft_cross_entropy(weft_forward(w->model, batch.x), batch.y);
+    weft_batch b;
+    if (!w->loader)
+        b = take(w);
+    else if (!weft_next(w->loader, &b))
+        return;
+    weft_tensor *l = weft_cross_entropy(weft_forward(w->model, b.x), b.y);
     weft_zero_grad(w->adam);
     weft_backward(w->fabric, l);
     weft_step(w->adam);
     if (loss)
         *loss = weft_item(l);
-    weft_step_end(w->fabric);
+    if (!w->loader)
+        weft_step_end(w->fabric);
 }
 
 static json_t *steps(network *w, int64_t n, bool losses)
@@ -136,6 +158,8 @@ static json_t *steps(network *w, int64_t n, bool losses)
     for (int64_t i = 0; value && i < n; i++)
         json_array_append_new(list, json_real(value[i]));
     weft__free(value);
+    if (weft_error(w->fabric))
+        return json_decref(list), NULL;
     return json_pack("{s:o}", losses ? "losses" : "us", list);
 }
 
@@ -194,6 +218,8 @@ static json_t *obey(network *w, const char *options, char *line)
         return NULL;
     if (strncmp(line, "losses ", 7) == 0 || strncmp(line, "time ", 5) == 0)
         return steps(w, strtol(words, NULL, 10), line[0] == 'l');
+    if (strcmp(line, "loaders") == 0)
+        return make_loader(w) ? NULL : json_object();
     return strcmp(line, "bound") == 0 ? bound(w) : strcmp(line, "about") == 0 ? about(w) : NULL;
 }
 

@@ -23,7 +23,6 @@ def network(width):
 
 class Job:
     def __init__(self, path, rows, batches, *width):
-        self.at = 0
         model = network(width)
         with open(path, "rb") as file:
             read = lambda n, dtype: torch.from_numpy(numpy.fromfile(file, dtype, n))
@@ -47,11 +46,26 @@ class Job:
         if variant == "compile":
             self.loss = torch.compile(self.loss, dynamic=False)
         self.adam = adam
+        self.batches = self.in_turn()
+
+    def in_turn(self):
+        while True:
+            yield from zip(self.x, self.y)
+
+    def loaders(self):
+        data = torch.utils.data.TensorDataset(torch.cat(self.x), torch.cat(self.y))
+        loader = torch.utils.data.DataLoader(data, batch_size=len(self.y[0]), shuffle=True)
+
+        def epochs():
+            while True:
+                yield from loader
+
+        self.batches = epochs()
+        return {}
 
     def step(self):
-        b = self.at % len(self.x)
-        self.at += 1
-        loss = self.loss(self.x[b], self.y[b])
+        x, y = next(self.batches)
+        loss = self.loss(x, y)
         self.adam.zero_grad()
         self.backward(loss)
         self.adam.step()
@@ -94,7 +108,7 @@ for line in sys.stdin:
         elif words[0] == "about":
             answer = about()
         else:
-            answer = getattr(job, words[0])(int(words[1]))
+            answer = getattr(job, words[0])(*map(int, words[1:]))
     except Exception as e:  # said to compare.py, which decides
         answer = {"error": f"{type(e).__name__}: {e}".split("\n")[0]}
     print(json.dumps(answer), file=out, flush=True)

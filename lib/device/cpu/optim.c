@@ -4,6 +4,7 @@
 
 CPU_WIDE static void N(sgd)(const void *args, int64_t lo, int64_t hi)
 {
+    CPU_FLUSH;
     const struct run *r = args;
     const weft_sgd_step *o = r->step;
     const T lr = (T)o->lr, decay = (T)o->weight_decay, mu = (T)o->momentum;
@@ -27,6 +28,7 @@ CPU_WIDE static void N(sgd)(const void *args, int64_t lo, int64_t hi)
 
 CPU_WIDE static void N(adam)(const void *args, int64_t lo, int64_t hi)
 {
+    CPU_FLUSH;
     const struct run *r = args;
     const weft_adam_step *o = r->step;
     const T decay = (T)o->weight_decay, eps = (T)o->eps, rate = (T)(o->lr / o->correct1);
