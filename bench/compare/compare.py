@@ -21,7 +21,7 @@ import time
 import numpy
 
 HERE = pathlib.Path(__file__).parent
-BATCHES = 16  # in memory; with loaders at least
+BATCHES = 16  # in memory
 ROWS = 4096  # with loaders: an epoch is no shorter
 SLICE = 0.15  # seconds a variant and round
 AGREE = 1e-4  # of the larger of 1 and the loss
@@ -107,17 +107,27 @@ def quartiles(values):
     return {"p25": round(low, 3), "median": round(middle, 3), "p75": round(high, 3)}
 
 
-def compare(sides, network, rows, threads, rounds, loaders, folder):
-    batches = max(BATCHES, ROWS // rows) if loaders else BATCHES
-    width = [int(w) for w in network.split("-")]
-    path = f"{folder}/{network}-{rows}.bin"
+def load(folder, width, rows, batches):
+    """The words that load this network and as many batches, from a new file."""
+    path = f"{folder}/{rows}-{batches}.bin"
     make_file(path, width, rows, batches)
-    load = f"load {path} {rows} {batches} {' '.join(map(str, width))}"
-    sides, worst = check(sides, load)
+    return f"load {path} {rows} {batches} {' '.join(map(str, width))}"
+
+
+def with_loaders(sides, words):
+    for side in sides:
+        for word in words, "loaders":
+            answer = side.ask(word)
+            if "error" in answer:
+                sys.exit(f"{side.name}: {answer['error']}")
+
+
+def compare(sides, network, rows, threads, rounds, loaders, folder):
+    width = [int(w) for w in network.split("-")]
+    sides, worst = check(sides, load(folder, width, rows, BATCHES))
     if loaders:
-        sides = [s for s in sides if "error" not in s.ask("loaders")]
+        with_loaders(sides, load(folder, width, rows, max(BATCHES, ROWS // rows)))
     us = measure(sides, rounds)
-    os.remove(path)
     bound = sides[0].ask("bound")
     ratio = {s.name: quartiles([a / b for a, b in zip(us[s.name], us["weft"])]) for s in sides[1:]}
     return {"bench": "compare", "network": network, "batch": rows, "threads": threads, "rounds": rounds,
