@@ -12,9 +12,9 @@ import sys
 HERE = pathlib.Path(__file__).parent
 HEADERS = HERE.parent / "include" / "weft"
 
-# Without an interface here, and why. Names of <weft/sys/...> are all left out: tables of C callbacks.
+# Without an interface here, and why. Functions of any number of arguments are left out too, and all of <weft/sys/...>: tables
+# of C callbacks.
 EXCEPTIONS = {
-    "weft_fail": "takes any number of arguments: weft_fail_text",
     "weft_open_mpi": "takes C's handle: weft_open_mpi_f",
 }
 # The interface alone is made; weft.f90.in has the procedure.
@@ -62,6 +62,7 @@ class Headers:
         text = "".join(strip((HEADERS / h.name).read_text()) for h in sorted(HEADERS.glob("*.h")))
         self.handles = re.findall(r"typedef struct (weft_\w+) \1;", text)
         self.callbacks = re.findall(r"typedef [^;{}]*\(\*(weft_\w+)\)\([^;]*;", text)
+        self.functions_of = re.findall(r"typedef [\w *]+?(weft_\w+)\([^;{}]*;", text)  # types of functions, used with a *
         for body, name in re.findall(r"typedef enum weft_\w+ \{(.*?)\} (weft_\w+);", text, flags=re.S):
             self.enums[name] = self.enumerators(body, text)
         for name, body in re.findall(r"typedef struct (weft_\w+) \{(.*?)\} \1;", text, flags=re.S):
@@ -87,19 +88,23 @@ class Headers:
         line = re.sub(r"WEFT_PTR\(.*?\)", "", line.replace("WEFT_INIT", "")).strip()
         if not line:
             return
-        m = re.fullmatch(r"((?:const )?\w+)\s+(.*)", line, flags=re.S)
+        inner = re.search(r"\(\*(\w+)\)\s*([(\[])", line)  # a function's address, or an array's
+        if inner:
+            yield inner.group(1), "function" if inner.group(2) == "(" else "void", inner.group(2) == "[", None
+            return
+        m = re.fullmatch(r"(?:const )?(?:struct )?(\w+)\s+(.*)", line, flags=re.S)
         for word in m.group(2).split(","):
-            pointer, name, array = re.fullmatch(r"([\s*]*(?:const )?)(\w+)\s*(?:\[(\w+)\])?", word.strip()).groups()
-            yield name, m.group(1).replace("const ", ""), "*" in pointer, array
+            parts = re.fullmatch(r"((?:[\s*]|\bconst\b)*)(\w+)\s*(?:\[(\w+)\])?", word.strip())
+            if not parts:
+                sys.exit(f"generate.py: {struct} has the member '{line}'; teach this script")
+            yield parts.group(2), m.group(1), "*" in parts.group(1), parts.group(3)
 
     def split(self, arguments):
         out = []
         for a in arguments.split(","):
             a = " ".join(a.split())
             if a == "...":
-                raise_name = ("...", "...")
-                out.append(raise_name)
-                continue
+                return None
             m = re.fullmatch(r"(.*?)(\w+)(\[.*\])?", a)
             out.append((m.group(1).strip() + (" *" if m.group(3) else ""), m.group(2)))
         return out
@@ -114,7 +119,7 @@ class Headers:
             return f"type({c})"
         if c in KINDS:
             return KINDS[c]
-        if c in self.callbacks:
+        if c in self.callbacks or c in self.functions_of:
             return "type(c_funptr)"
         raise Unknown(f"the C type '{c}'")
 
@@ -136,12 +141,12 @@ def types(h):
         yield f"\n    type, bind(C) :: {name}"
         for member, c, pointer, array in members:
             extent = f"({h.constants.get(array, array)})" if array else ""
-            if pointer and c in h.handles and not array:
-                yield f"        type({c}) :: {member}"
+            if pointer and c in h.handles:
+                yield f"        type({c}) :: {member}{extent}"
+            elif c in h.callbacks or c == "function" or c in h.functions_of:
+                yield f"        type(c_funptr) :: {member}{extent} = c_null_funptr"
             elif pointer:
                 yield f"        type(c_ptr) :: {member}{extent} = c_null_ptr"
-            elif c in h.callbacks:
-                yield f"        type(c_funptr) :: {member}{extent} = c_null_funptr"
             elif c in h.structs:
                 yield f"        type({c}) :: {member}{extent}"
             else:
@@ -157,8 +162,8 @@ class Argument:
     def __init__(self, h, c, name):
         self.h, self.c, self.name = h, c, name
         self.const = c.startswith("const ")
-        self.base = re.sub(r"\bconst\b|\*", "", c).strip()
-        self.stars = c.count("*")
+        self.base = re.sub(r"\b(const|struct)\b|\*", "", c).strip()
+        self.stars = c.count("*") - (self.base in h.functions_of)
         self.long = self.stars == 0 and self.base in LONG
         self.shape = self.stars == 1 and self.base in LONG and self.const
         self.text = self.base == "char" and self.stars == 1
@@ -261,19 +266,19 @@ class Function:
         name = f"c_{self.name}" if self.wrapped() or self.name in BY_HAND else self.name
         what = "subroutine" if self.none else "function"
         head = f"{what} {name}({', '.join(a.name for a in self.arguments)}) bind(C, name=\"{self.name}\")"
-        yield wrap(head + ("" if self.none else " result(r)"), 8)
+        yield wrap(head + ("" if self.none else " result(returned)"), 8)
         yield "            import"
         for a in self.arguments:
             yield f"            {a.interface()}"
         if not self.none:
-            yield f"            {self.result_kind()} :: r"
+            yield f"            {self.result_kind()} :: returned"
         yield f"        end {what}"
 
     def procedure(self, name, short):
         outer = [a for a in self.arguments if not a.count_of]
         what = "subroutine" if self.none or self.status else "function"
         names = [a.name for a in outer] + (["status"] if self.status else [])
-        yield wrap(f"{what} {name}({', '.join(names)})" + ("" if what == "subroutine" else " result(r)"))
+        yield wrap(f"{what} {name}({', '.join(names)})" + ("" if what == "subroutine" else " result(returned)"))
         for a in outer:
             yield f"        {a.procedure(short)}"
         call = f"c_{self.name}({', '.join(a.actual(short) for a in self.arguments)})"
@@ -285,8 +290,8 @@ class Function:
         else:
             kind = "character(:), allocatable" if self.text else "logical" if self.flag else \
                 "integer" if self.result in self.h.enums else self.result_kind()
-            yield f"        {kind} :: r"
-            yield wrap(f"r = text_of({call})" if self.text else f"r = {call}", 8)
+            yield f"        {kind} :: returned"
+            yield wrap(f"returned = text_of({call})" if self.text else f"returned = {call}", 8)
         yield f"    end {what}"
 
     def procedures(self):
@@ -410,9 +415,11 @@ def array_interfaces(h):
 
 def main():
     h = Headers()
-    functions = []
+    functions, left = [], dict(EXCEPTIONS)
     for name, (result, arguments) in h.functions.items():
-        if name in EXCEPTIONS:
+        if arguments is None:
+            left[name] = "takes any number of arguments"
+        if name in left:
             continue
         try:
             f = Function(h, name, result, arguments)
@@ -420,11 +427,8 @@ def main():
             functions.append(f)
         except Unknown as e:
             sys.exit(f"generate.py: {name} uses {e}; teach this script, or name it in EXCEPTIONS with the reason")
-    if "--exceptions" in sys.argv:
-        print("\n".join(sorted(EXCEPTIONS)))
-        return
     text = (HERE / "weft.f90.in").read_text()
-    parts = {"constants": constants(h), "types": types(h), "interfaces": interfaces(h, functions), "procedures": procedures(functions),
+    parts = {"left": (f"! Not here: {name} {why}" for name, why in sorted(left.items())), "constants": constants(h), "types": types(h), "interfaces": interfaces(h, functions), "procedures": procedures(functions),
              "arrays_interfaces": array_interfaces(h), "arrays_procedures": array_procedures(h)}
     for key, lines in parts.items():
         text = text.replace(f"@{key}@", "\n".join(lines).strip("\n"))

@@ -11,6 +11,9 @@
 ! - MPI's communicators are the integers of `use mpi`, or comm%MPI_VAL of `use mpi_f08`.
 !
 ! Made by fortran/generate.py from weft.f90.in and the C headers.
+!
+! Not here: weft_fail takes any number of arguments
+! Not here: weft_open_mpi takes C's handle: weft_open_mpi_f
 module weft
     use, intrinsic :: iso_c_binding
     implicit none
@@ -252,16 +255,16 @@ module weft
             type(c_ptr), value :: s
             integer(c_size_t) :: r
         end function
-        function c_weft_backward(f, loss) bind(C, name="weft_backward") result(r)
+        function c_weft_backward(f, loss) bind(C, name="weft_backward") result(returned)
             import
             type(weft_fabric), value :: f
             type(weft_tensor), value :: loss
-            integer(c_int) :: r
+            integer(c_int) :: returned
         end function
-        function weft_gradient(t) bind(C, name="weft_gradient") result(r)
+        function weft_gradient(t) bind(C, name="weft_gradient") result(returned)
             import
             type(weft_tensor), value :: t
-            type(weft_tensor) :: r
+            type(weft_tensor) :: returned
         end function
         subroutine weft_eval_begin(f) bind(C, name="weft_eval_begin")
             import
@@ -271,7 +274,7 @@ module weft
             import
             type(weft_fabric), value :: f
         end subroutine
-        function c_weft_gradcheck(f, fn, user, n, x, eps, tolerance, worst) bind(C, name="weft_gradcheck") result(r)
+        function c_weft_gradcheck(f, fn, user, n, x, eps, tolerance, worst) bind(C, name="weft_gradcheck") result(returned)
             import
             type(weft_fabric), value :: f
             type(c_funptr), value :: fn
@@ -281,67 +284,67 @@ module weft
             real(c_double), value :: eps
             real(c_double), value :: tolerance
             real(c_double), intent(inout) :: worst
-            integer(c_int) :: r
+            integer(c_int) :: returned
         end function
-        function c_weft_dtype_size(t) bind(C, name="weft_dtype_size") result(r)
+        function c_weft_dtype_size(t) bind(C, name="weft_dtype_size") result(returned)
             import
             integer(c_int), value :: t
-            integer(c_size_t) :: r
+            integer(c_size_t) :: returned
         end function
-        function c_weft_dtype_name(t) bind(C, name="weft_dtype_name") result(r)
+        function c_weft_dtype_name(t) bind(C, name="weft_dtype_name") result(returned)
             import
             integer(c_int), value :: t
-            type(c_ptr) :: r
+            type(c_ptr) :: returned
         end function
-        function c_weft_save(f, dir) bind(C, name="weft_save") result(r)
+        function c_weft_save(f, dir) bind(C, name="weft_save") result(returned)
             import
             type(weft_fabric), value :: f
             character(kind=c_char), intent(in) :: dir(*)
-            integer(c_int) :: r
+            integer(c_int) :: returned
         end function
-        function c_weft_save_async(f, dir) bind(C, name="weft_save_async") result(r)
+        function c_weft_save_async(f, dir) bind(C, name="weft_save_async") result(returned)
             import
             type(weft_fabric), value :: f
             character(kind=c_char), intent(in) :: dir(*)
-            integer(c_int) :: r
+            integer(c_int) :: returned
         end function
-        function c_weft_resume(f, dir) bind(C, name="weft_resume") result(r)
+        function c_weft_resume(f, dir) bind(C, name="weft_resume") result(returned)
             import
             type(weft_fabric), value :: f
             character(kind=c_char), intent(in) :: dir(*)
-            integer(c_int) :: r
+            integer(c_int) :: returned
         end function
-        function c_weft_load(f, checkpoint) bind(C, name="weft_load") result(r)
+        function c_weft_load(f, checkpoint) bind(C, name="weft_load") result(returned)
             import
             type(weft_fabric), value :: f
             character(kind=c_char), intent(in) :: checkpoint(*)
-            integer(c_int) :: r
+            integer(c_int) :: returned
         end function
-        function c_weft_track_f64(f, name, values, n) bind(C, name="weft_track_f64") result(r)
+        function c_weft_track_f64(f, name, values, n) bind(C, name="weft_track_f64") result(returned)
             import
             type(weft_fabric), value :: f
             character(kind=c_char), intent(in) :: name(*)
             real(c_double), intent(inout) :: values(*)
             integer(c_int64_t), value :: n
-            integer(c_int) :: r
+            integer(c_int) :: returned
         end function
-        function c_weft_track_i64(f, name, values, n) bind(C, name="weft_track_i64") result(r)
+        function c_weft_track_i64(f, name, values, n) bind(C, name="weft_track_i64") result(returned)
             import
             type(weft_fabric), value :: f
             character(kind=c_char), intent(in) :: name(*)
             integer(c_int64_t), intent(inout) :: values(*)
             integer(c_int64_t), value :: n
-            integer(c_int) :: r
+            integer(c_int) :: returned
         end function
-        function c_weft_loader_hdf5(f, path, o) bind(C, name="weft_loader_hdf5") result(r)
+        function c_weft_loader_hdf5(f, path, o) bind(C, name="weft_loader_hdf5") result(returned)
             import
             type(weft_fabric), value :: f
             character(kind=c_char), intent(in) :: path(*)
             type(weft_loader_options), intent(in), optional :: o
-            type(weft_loader) :: r
+            type(weft_loader) :: returned
         end function
         function c_weft_loader_arrays(f, rows, x, xrank, xshape, xtype, y, ytype, o) bind(C, &
-                name="weft_loader_arrays") result(r)
+                name="weft_loader_arrays") result(returned)
             import
             type(weft_fabric), value :: f
             integer(c_int64_t), value :: rows
@@ -352,212 +355,212 @@ module weft
             type(c_ptr), value :: y
             integer(c_int), value :: ytype
             type(weft_loader_options), intent(in), optional :: o
-            type(weft_loader) :: r
+            type(weft_loader) :: returned
         end function
-        function c_weft_next(l, b) bind(C, name="weft_next") result(r)
+        function c_weft_next(l, b) bind(C, name="weft_next") result(returned)
             import
             type(weft_loader), value :: l
             type(weft_batch), intent(inout) :: b
-            logical(c_bool) :: r
+            logical(c_bool) :: returned
         end function
-        function c_weft_rewind(l) bind(C, name="weft_rewind") result(r)
+        function c_weft_rewind(l) bind(C, name="weft_rewind") result(returned)
             import
             type(weft_loader), value :: l
-            integer(c_int) :: r
+            integer(c_int) :: returned
         end function
-        function weft_loader_rows(l) bind(C, name="weft_loader_rows") result(r)
+        function weft_loader_rows(l) bind(C, name="weft_loader_rows") result(returned)
             import
             type(weft_loader), value :: l
-            integer(c_int64_t) :: r
+            integer(c_int64_t) :: returned
         end function
-        function weft_loader_batches(l) bind(C, name="weft_loader_batches") result(r)
+        function weft_loader_batches(l) bind(C, name="weft_loader_batches") result(returned)
             import
             type(weft_loader), value :: l
-            integer(c_int64_t) :: r
+            integer(c_int64_t) :: returned
         end function
-        function weft_loader_epochs(l) bind(C, name="weft_loader_epochs") result(r)
+        function weft_loader_epochs(l) bind(C, name="weft_loader_epochs") result(returned)
             import
             type(weft_loader), value :: l
-            integer(c_int64_t) :: r
+            integer(c_int64_t) :: returned
         end function
-        function weft_loader_position(l) bind(C, name="weft_loader_position") result(r)
+        function weft_loader_position(l) bind(C, name="weft_loader_position") result(returned)
             import
             type(weft_loader), value :: l
-            integer(c_int64_t) :: r
+            integer(c_int64_t) :: returned
         end function
-        function c_weft_batch_of(f, x, y, base, global_rows) bind(C, name="weft_batch_of") result(r)
+        function c_weft_batch_of(f, x, y, base, global_rows) bind(C, name="weft_batch_of") result(returned)
             import
             type(weft_fabric), value :: f
             type(weft_tensor), value :: x
             type(weft_tensor), value :: y
             integer(c_int64_t), value :: base
             integer(c_int64_t), value :: global_rows
-            type(weft_batch) :: r
+            type(weft_batch) :: returned
         end function
-        function c_weft_open(f, argc, argv, o) bind(C, name="weft_open") result(r)
+        function c_weft_open(f, argc, argv, o) bind(C, name="weft_open") result(returned)
             import
             type(weft_fabric), intent(inout) :: f
             integer(c_int), intent(inout) :: argc
             type(c_ptr), intent(inout) :: argv
             type(weft_open_options), intent(in), optional :: o
-            integer(c_int) :: r
+            integer(c_int) :: returned
         end function
-        function c_weft_open_text(f, argc, argv, options) bind(C, name="weft_open_text") result(r)
+        function c_weft_open_text(f, argc, argv, options) bind(C, name="weft_open_text") result(returned)
             import
             type(weft_fabric), intent(inout) :: f
             integer(c_int), intent(inout) :: argc
             type(c_ptr), intent(inout) :: argv
             character(kind=c_char), intent(in) :: options(*)
-            integer(c_int) :: r
+            integer(c_int) :: returned
         end function
-        function weft_close(f) bind(C, name="weft_close") result(r)
+        function weft_close(f) bind(C, name="weft_close") result(returned)
             import
             type(weft_fabric), intent(inout) :: f
-            integer(c_int) :: r
+            integer(c_int) :: returned
         end function
-        function c_weft_setup(f, m, o) bind(C, name="weft_setup") result(r)
+        function c_weft_setup(f, m, o) bind(C, name="weft_setup") result(returned)
             import
             type(weft_fabric), value :: f
             type(weft_module), value :: m
             type(weft_optimizer), value :: o
-            integer(c_int) :: r
+            integer(c_int) :: returned
         end function
-        function c_weft_setup_module(f, m) bind(C, name="weft_setup_module") result(r)
+        function c_weft_setup_module(f, m) bind(C, name="weft_setup_module") result(returned)
             import
             type(weft_fabric), value :: f
             type(weft_module), value :: m
-            integer(c_int) :: r
+            integer(c_int) :: returned
         end function
-        function c_weft_setup_optimizer(f, o) bind(C, name="weft_setup_optimizer") result(r)
+        function c_weft_setup_optimizer(f, o) bind(C, name="weft_setup_optimizer") result(returned)
             import
             type(weft_fabric), value :: f
             type(weft_optimizer), value :: o
-            integer(c_int) :: r
+            integer(c_int) :: returned
         end function
-        function c_weft_setup_loader(f, l) bind(C, name="weft_setup_loader") result(r)
+        function c_weft_setup_loader(f, l) bind(C, name="weft_setup_loader") result(returned)
             import
             type(weft_fabric), value :: f
             type(weft_loader), value :: l
-            integer(c_int) :: r
+            integer(c_int) :: returned
         end function
-        function c_weft_step_end(f) bind(C, name="weft_step_end") result(r)
+        function c_weft_step_end(f) bind(C, name="weft_step_end") result(returned)
             import
             type(weft_fabric), value :: f
-            integer(c_int) :: r
+            integer(c_int) :: returned
         end function
-        function c_weft_every(f, n) bind(C, name="weft_every") result(r)
+        function c_weft_every(f, n) bind(C, name="weft_every") result(returned)
             import
             type(weft_fabric), value :: f
             integer(c_int64_t), value :: n
-            logical(c_bool) :: r
+            logical(c_bool) :: returned
         end function
-        function weft_step_count(f) bind(C, name="weft_step_count") result(r)
+        function weft_step_count(f) bind(C, name="weft_step_count") result(returned)
             import
             type(weft_fabric), value :: f
-            integer(c_int64_t) :: r
+            integer(c_int64_t) :: returned
         end function
-        function weft_global_rank(f) bind(C, name="weft_global_rank") result(r)
+        function weft_global_rank(f) bind(C, name="weft_global_rank") result(returned)
             import
             type(weft_fabric), value :: f
-            integer(c_int) :: r
+            integer(c_int) :: returned
         end function
-        function weft_local_rank(f) bind(C, name="weft_local_rank") result(r)
+        function weft_local_rank(f) bind(C, name="weft_local_rank") result(returned)
             import
             type(weft_fabric), value :: f
-            integer(c_int) :: r
+            integer(c_int) :: returned
         end function
-        function weft_node_rank(f) bind(C, name="weft_node_rank") result(r)
+        function weft_node_rank(f) bind(C, name="weft_node_rank") result(returned)
             import
             type(weft_fabric), value :: f
-            integer(c_int) :: r
+            integer(c_int) :: returned
         end function
-        function weft_world_size(f) bind(C, name="weft_world_size") result(r)
+        function weft_world_size(f) bind(C, name="weft_world_size") result(returned)
             import
             type(weft_fabric), value :: f
-            integer(c_int) :: r
+            integer(c_int) :: returned
         end function
-        function weft_num_nodes(f) bind(C, name="weft_num_nodes") result(r)
+        function weft_num_nodes(f) bind(C, name="weft_num_nodes") result(returned)
             import
             type(weft_fabric), value :: f
-            integer(c_int) :: r
+            integer(c_int) :: returned
         end function
-        function c_weft_is_global_zero(f) bind(C, name="weft_is_global_zero") result(r)
+        function c_weft_is_global_zero(f) bind(C, name="weft_is_global_zero") result(returned)
             import
             type(weft_fabric), value :: f
-            logical(c_bool) :: r
+            logical(c_bool) :: returned
         end function
-        function weft_threads(f) bind(C, name="weft_threads") result(r)
+        function weft_threads(f) bind(C, name="weft_threads") result(returned)
             import
             type(weft_fabric), value :: f
-            integer(c_int) :: r
+            integer(c_int) :: returned
         end function
-        function weft_seed(f) bind(C, name="weft_seed") result(r)
+        function weft_seed(f) bind(C, name="weft_seed") result(returned)
             import
             type(weft_fabric), value :: f
-            integer(c_int64_t) :: r
+            integer(c_int64_t) :: returned
         end function
-        function c_weft_accelerator_name(f) bind(C, name="weft_accelerator_name") result(r)
+        function c_weft_accelerator_name(f) bind(C, name="weft_accelerator_name") result(returned)
             import
             type(weft_fabric), value :: f
-            type(c_ptr) :: r
+            type(c_ptr) :: returned
         end function
-        function c_weft_strategy_name(f) bind(C, name="weft_strategy_name") result(r)
+        function c_weft_strategy_name(f) bind(C, name="weft_strategy_name") result(returned)
             import
             type(weft_fabric), value :: f
-            type(c_ptr) :: r
+            type(c_ptr) :: returned
         end function
-        function c_weft_precision_name(f) bind(C, name="weft_precision_name") result(r)
+        function c_weft_precision_name(f) bind(C, name="weft_precision_name") result(returned)
             import
             type(weft_fabric), value :: f
-            type(c_ptr) :: r
+            type(c_ptr) :: returned
         end function
-        function c_weft_device_name(f) bind(C, name="weft_device_name") result(r)
+        function c_weft_device_name(f) bind(C, name="weft_device_name") result(returned)
             import
             type(weft_fabric), value :: f
-            type(c_ptr) :: r
+            type(c_ptr) :: returned
         end function
-        function c_weft_kernel_set(f) bind(C, name="weft_kernel_set") result(r)
+        function c_weft_kernel_set(f) bind(C, name="weft_kernel_set") result(returned)
             import
             type(weft_fabric), value :: f
-            type(c_ptr) :: r
+            type(c_ptr) :: returned
         end function
-        function c_weft_hostname(f) bind(C, name="weft_hostname") result(r)
+        function c_weft_hostname(f) bind(C, name="weft_hostname") result(returned)
             import
             type(weft_fabric), value :: f
-            type(c_ptr) :: r
+            type(c_ptr) :: returned
         end function
-        function weft_logger_count(f) bind(C, name="weft_logger_count") result(r)
+        function weft_logger_count(f) bind(C, name="weft_logger_count") result(returned)
             import
             type(weft_fabric), value :: f
-            integer(c_int) :: r
+            integer(c_int) :: returned
         end function
-        function weft_logger_at(f, i) bind(C, name="weft_logger_at") result(r)
+        function weft_logger_at(f, i) bind(C, name="weft_logger_at") result(returned)
             import
             type(weft_fabric), value :: f
             integer(c_int), value :: i
-            type(weft_logger) :: r
+            type(weft_logger) :: returned
         end function
-        function c_weft_sum_over_ranks(f, values, n) bind(C, name="weft_sum_over_ranks") result(r)
+        function c_weft_sum_over_ranks(f, values, n) bind(C, name="weft_sum_over_ranks") result(returned)
             import
             type(weft_fabric), value :: f
             real(c_double), intent(inout) :: values(*)
             integer(c_int64_t), value :: n
-            integer(c_int) :: r
+            integer(c_int) :: returned
         end function
-        function c_weft_barrier(f) bind(C, name="weft_barrier") result(r)
+        function c_weft_barrier(f) bind(C, name="weft_barrier") result(returned)
             import
             type(weft_fabric), value :: f
-            integer(c_int) :: r
+            integer(c_int) :: returned
         end function
-        function weft_timing_take(f) bind(C, name="weft_timing_take") result(r)
+        function weft_timing_take(f) bind(C, name="weft_timing_take") result(returned)
             import
             type(weft_fabric), value :: f
-            type(weft_timing) :: r
+            type(weft_timing) :: returned
         end function
-        function weft_traffic_count(f) bind(C, name="weft_traffic_count") result(r)
+        function weft_traffic_count(f) bind(C, name="weft_traffic_count") result(returned)
             import
             type(weft_fabric), value :: f
-            type(weft_traffic) :: r
+            type(weft_traffic) :: returned
         end function
         subroutine weft_log_to(fn, user) bind(C, name="weft_log_to")
             import
@@ -568,391 +571,391 @@ module weft
             import
             integer(c_int), value :: level
         end subroutine
-        function c_weft_log(f, name, value) bind(C, name="weft_log") result(r)
+        function c_weft_log(f, name, value) bind(C, name="weft_log") result(returned)
             import
             type(weft_fabric), value :: f
             character(kind=c_char), intent(in) :: name(*)
             type(weft_tensor), value :: value
-            integer(c_int) :: r
+            integer(c_int) :: returned
         end function
-        function c_weft_log_value(f, name, value) bind(C, name="weft_log_value") result(r)
+        function c_weft_log_value(f, name, value) bind(C, name="weft_log_value") result(returned)
             import
             type(weft_fabric), value :: f
             character(kind=c_char), intent(in) :: name(*)
             real(c_double), value :: value
-            integer(c_int) :: r
+            integer(c_int) :: returned
         end function
-        function c_weft_log_timing(f) bind(C, name="weft_log_timing") result(r)
+        function c_weft_log_timing(f) bind(C, name="weft_log_timing") result(returned)
             import
             type(weft_fabric), value :: f
-            integer(c_int) :: r
+            integer(c_int) :: returned
         end function
-        function c_weft_logger_csv(f, path) bind(C, name="weft_logger_csv") result(r)
+        function c_weft_logger_csv(f, path) bind(C, name="weft_logger_csv") result(returned)
             import
             type(weft_fabric), value :: f
             character(kind=c_char), intent(in) :: path(*)
-            type(weft_logger) :: r
+            type(weft_logger) :: returned
         end function
-        function weft_logger_console(f) bind(C, name="weft_logger_console") result(r)
+        function weft_logger_console(f) bind(C, name="weft_logger_console") result(returned)
             import
             type(weft_fabric), value :: f
-            type(weft_logger) :: r
+            type(weft_logger) :: returned
         end function
-        function weft_logger_null(f) bind(C, name="weft_logger_null") result(r)
+        function weft_logger_null(f) bind(C, name="weft_logger_null") result(returned)
             import
             type(weft_fabric), value :: f
-            type(weft_logger) :: r
+            type(weft_logger) :: returned
         end function
-        function c_weft_open_mpi_f(f, comm, o) bind(C, name="weft_open_mpi_f") result(r)
+        function c_weft_open_mpi_f(f, comm, o) bind(C, name="weft_open_mpi_f") result(returned)
             import
             type(weft_fabric), intent(inout) :: f
             integer(c_int), value :: comm
             type(weft_open_options), intent(in), optional :: o
-            integer(c_int) :: r
+            integer(c_int) :: returned
         end function
-        function c_weft_nn_linear(f, in, out) bind(C, name="weft_nn_linear") result(r)
+        function c_weft_nn_linear(f, in, out) bind(C, name="weft_nn_linear") result(returned)
             import
             type(weft_fabric), value :: f
             integer(c_int64_t), value :: in
             integer(c_int64_t), value :: out
-            type(weft_module) :: r
+            type(weft_module) :: returned
         end function
-        function c_weft_nn_linear_nobias(f, in, out) bind(C, name="weft_nn_linear_nobias") result(r)
+        function c_weft_nn_linear_nobias(f, in, out) bind(C, name="weft_nn_linear_nobias") result(returned)
             import
             type(weft_fabric), value :: f
             integer(c_int64_t), value :: in
             integer(c_int64_t), value :: out
-            type(weft_module) :: r
+            type(weft_module) :: returned
         end function
-        function weft_nn_relu(f) bind(C, name="weft_nn_relu") result(r)
+        function weft_nn_relu(f) bind(C, name="weft_nn_relu") result(returned)
             import
             type(weft_fabric), value :: f
-            type(weft_module) :: r
+            type(weft_module) :: returned
         end function
-        function weft_nn_softmax(f) bind(C, name="weft_nn_softmax") result(r)
+        function weft_nn_softmax(f) bind(C, name="weft_nn_softmax") result(returned)
             import
             type(weft_fabric), value :: f
-            type(weft_module) :: r
+            type(weft_module) :: returned
         end function
-        function c_weft_nn_sequential_n(f, n, modules) bind(C, name="weft_nn_sequential_n") result(r)
+        function c_weft_nn_sequential_n(f, n, modules) bind(C, name="weft_nn_sequential_n") result(returned)
             import
             type(weft_fabric), value :: f
             integer(c_size_t), value :: n
             type(weft_module), intent(in) :: modules(*)
-            type(weft_module) :: r
+            type(weft_module) :: returned
         end function
-        function weft_forward(m, x) bind(C, name="weft_forward") result(r)
+        function weft_forward(m, x) bind(C, name="weft_forward") result(returned)
             import
             type(weft_module), value :: m
             type(weft_tensor), value :: x
-            type(weft_tensor) :: r
+            type(weft_tensor) :: returned
         end function
         subroutine c_weft_train(m, training) bind(C, name="weft_train")
             import
             type(weft_module), value :: m
             logical(c_bool), value :: training
         end subroutine
-        function c_weft_is_training(m) bind(C, name="weft_is_training") result(r)
+        function c_weft_is_training(m) bind(C, name="weft_is_training") result(returned)
             import
             type(weft_module), value :: m
-            logical(c_bool) :: r
+            logical(c_bool) :: returned
         end function
-        function weft_param_count(m) bind(C, name="weft_param_count") result(r)
+        function weft_param_count(m) bind(C, name="weft_param_count") result(returned)
             import
             type(weft_module), value :: m
-            integer(c_int64_t) :: r
+            integer(c_int64_t) :: returned
         end function
-        function weft_param_elements(m) bind(C, name="weft_param_elements") result(r)
+        function weft_param_elements(m) bind(C, name="weft_param_elements") result(returned)
             import
             type(weft_module), value :: m
-            integer(c_int64_t) :: r
+            integer(c_int64_t) :: returned
         end function
-        function c_weft_param_name(m, i) bind(C, name="weft_param_name") result(r)
+        function c_weft_param_name(m, i) bind(C, name="weft_param_name") result(returned)
             import
             type(weft_module), value :: m
             integer(c_int64_t), value :: i
-            type(c_ptr) :: r
+            type(c_ptr) :: returned
         end function
-        function c_weft_param(m, name) bind(C, name="weft_param") result(r)
+        function c_weft_param(m, name) bind(C, name="weft_param") result(returned)
             import
             type(weft_module), value :: m
             character(kind=c_char), intent(in) :: name(*)
-            type(weft_tensor) :: r
+            type(weft_tensor) :: returned
         end function
-        function c_weft_freeze(m, frozen) bind(C, name="weft_freeze") result(r)
+        function c_weft_freeze(m, frozen) bind(C, name="weft_freeze") result(returned)
             import
             type(weft_module), value :: m
             logical(c_bool), value :: frozen
-            integer(c_int) :: r
+            integer(c_int) :: returned
         end function
-        function weft_add(a, b) bind(C, name="weft_add") result(r)
+        function weft_add(a, b) bind(C, name="weft_add") result(returned)
             import
             type(weft_tensor), value :: a
             type(weft_tensor), value :: b
-            type(weft_tensor) :: r
+            type(weft_tensor) :: returned
         end function
-        function weft_mul(a, b) bind(C, name="weft_mul") result(r)
+        function weft_mul(a, b) bind(C, name="weft_mul") result(returned)
             import
             type(weft_tensor), value :: a
             type(weft_tensor), value :: b
-            type(weft_tensor) :: r
+            type(weft_tensor) :: returned
         end function
-        function weft_scale(x, alpha) bind(C, name="weft_scale") result(r)
+        function weft_scale(x, alpha) bind(C, name="weft_scale") result(returned)
             import
             type(weft_tensor), value :: x
             real(c_double), value :: alpha
-            type(weft_tensor) :: r
+            type(weft_tensor) :: returned
         end function
-        function weft_matmul(a, b) bind(C, name="weft_matmul") result(r)
+        function weft_matmul(a, b) bind(C, name="weft_matmul") result(returned)
             import
             type(weft_tensor), value :: a
             type(weft_tensor), value :: b
-            type(weft_tensor) :: r
+            type(weft_tensor) :: returned
         end function
-        function weft_linear(x, w, b) bind(C, name="weft_linear") result(r)
+        function weft_linear(x, w, b) bind(C, name="weft_linear") result(returned)
             import
             type(weft_tensor), value :: x
             type(weft_tensor), value :: w
             type(weft_tensor), value :: b
-            type(weft_tensor) :: r
+            type(weft_tensor) :: returned
         end function
-        function weft_linear_relu(x, w, b) bind(C, name="weft_linear_relu") result(r)
+        function weft_linear_relu(x, w, b) bind(C, name="weft_linear_relu") result(returned)
             import
             type(weft_tensor), value :: x
             type(weft_tensor), value :: w
             type(weft_tensor), value :: b
-            type(weft_tensor) :: r
+            type(weft_tensor) :: returned
         end function
-        function weft_relu(x) bind(C, name="weft_relu") result(r)
+        function weft_relu(x) bind(C, name="weft_relu") result(returned)
             import
             type(weft_tensor), value :: x
-            type(weft_tensor) :: r
+            type(weft_tensor) :: returned
         end function
-        function c_weft_reshape(x, rank, shape) bind(C, name="weft_reshape") result(r)
+        function c_weft_reshape(x, rank, shape) bind(C, name="weft_reshape") result(returned)
             import
             type(weft_tensor), value :: x
             integer(c_int), value :: rank
             integer(c_int64_t), intent(in) :: shape(*)
-            type(weft_tensor) :: r
+            type(weft_tensor) :: returned
         end function
-        function weft_transpose(x, a, b) bind(C, name="weft_transpose") result(r)
+        function weft_transpose(x, a, b) bind(C, name="weft_transpose") result(returned)
             import
             type(weft_tensor), value :: x
             integer(c_int), value :: a
             integer(c_int), value :: b
-            type(weft_tensor) :: r
+            type(weft_tensor) :: returned
         end function
-        function weft_sum(x, dim) bind(C, name="weft_sum") result(r)
+        function weft_sum(x, dim) bind(C, name="weft_sum") result(returned)
             import
             type(weft_tensor), value :: x
             integer(c_int), value :: dim
-            type(weft_tensor) :: r
+            type(weft_tensor) :: returned
         end function
-        function weft_mean(x, dim) bind(C, name="weft_mean") result(r)
+        function weft_mean(x, dim) bind(C, name="weft_mean") result(returned)
             import
             type(weft_tensor), value :: x
             integer(c_int), value :: dim
-            type(weft_tensor) :: r
+            type(weft_tensor) :: returned
         end function
-        function weft_softmax(x) bind(C, name="weft_softmax") result(r)
+        function weft_softmax(x) bind(C, name="weft_softmax") result(returned)
             import
             type(weft_tensor), value :: x
-            type(weft_tensor) :: r
+            type(weft_tensor) :: returned
         end function
-        function weft_cross_entropy(logits, labels) bind(C, name="weft_cross_entropy") result(r)
+        function weft_cross_entropy(logits, labels) bind(C, name="weft_cross_entropy") result(returned)
             import
             type(weft_tensor), value :: logits
             type(weft_tensor), value :: labels
-            type(weft_tensor) :: r
+            type(weft_tensor) :: returned
         end function
-        function weft_cross_entropy_sum(logits, labels) bind(C, name="weft_cross_entropy_sum") result(r)
+        function weft_cross_entropy_sum(logits, labels) bind(C, name="weft_cross_entropy_sum") result(returned)
             import
             type(weft_tensor), value :: logits
             type(weft_tensor), value :: labels
-            type(weft_tensor) :: r
+            type(weft_tensor) :: returned
         end function
-        function c_weft_cast(x, dtype) bind(C, name="weft_cast") result(r)
+        function c_weft_cast(x, dtype) bind(C, name="weft_cast") result(returned)
             import
             type(weft_tensor), value :: x
             integer(c_int), value :: dtype
-            type(weft_tensor) :: r
+            type(weft_tensor) :: returned
         end function
-        function weft_count_correct(logits, labels) bind(C, name="weft_count_correct") result(r)
+        function weft_count_correct(logits, labels) bind(C, name="weft_count_correct") result(returned)
             import
             type(weft_tensor), value :: logits
             type(weft_tensor), value :: labels
-            type(weft_tensor) :: r
+            type(weft_tensor) :: returned
         end function
-        function weft_sgd(m, o) bind(C, name="weft_sgd") result(r)
+        function weft_sgd(m, o) bind(C, name="weft_sgd") result(returned)
             import
             type(weft_module), value :: m
             type(weft_sgd_options), intent(in), optional :: o
-            type(weft_optimizer) :: r
+            type(weft_optimizer) :: returned
         end function
-        function weft_adam(m, o) bind(C, name="weft_adam") result(r)
+        function weft_adam(m, o) bind(C, name="weft_adam") result(returned)
             import
             type(weft_module), value :: m
             type(weft_adam_options), intent(in), optional :: o
-            type(weft_optimizer) :: r
+            type(weft_optimizer) :: returned
         end function
-        function c_weft_zero_grad(o) bind(C, name="weft_zero_grad") result(r)
+        function c_weft_zero_grad(o) bind(C, name="weft_zero_grad") result(returned)
             import
             type(weft_optimizer), value :: o
-            integer(c_int) :: r
+            integer(c_int) :: returned
         end function
-        function c_weft_step(o) bind(C, name="weft_step") result(r)
+        function c_weft_step(o) bind(C, name="weft_step") result(returned)
             import
             type(weft_optimizer), value :: o
-            integer(c_int) :: r
+            integer(c_int) :: returned
         end function
-        function weft_lr(o) bind(C, name="weft_lr") result(r)
+        function weft_lr(o) bind(C, name="weft_lr") result(returned)
             import
             type(weft_optimizer), value :: o
-            real(c_double) :: r
+            real(c_double) :: returned
         end function
-        function c_weft_set_lr(o, lr) bind(C, name="weft_set_lr") result(r)
+        function c_weft_set_lr(o, lr) bind(C, name="weft_set_lr") result(returned)
             import
             type(weft_optimizer), value :: o
             real(c_double), value :: lr
-            integer(c_int) :: r
+            integer(c_int) :: returned
         end function
-        function weft_steps(o) bind(C, name="weft_steps") result(r)
+        function weft_steps(o) bind(C, name="weft_steps") result(returned)
             import
             type(weft_optimizer), value :: o
-            integer(c_int64_t) :: r
+            integer(c_int64_t) :: returned
         end function
-        function c_weft_set_schedule(o, s) bind(C, name="weft_set_schedule") result(r)
+        function c_weft_set_schedule(o, s) bind(C, name="weft_set_schedule") result(returned)
             import
             type(weft_optimizer), value :: o
             type(weft_schedule_options), intent(in), optional :: s
-            integer(c_int) :: r
+            integer(c_int) :: returned
         end function
-        function c_weft_strerror(code) bind(C, name="weft_strerror") result(r)
+        function c_weft_strerror(code) bind(C, name="weft_strerror") result(returned)
             import
             integer(c_int), value :: code
-            type(c_ptr) :: r
+            type(c_ptr) :: returned
         end function
-        function c_weft_status_name(code) bind(C, name="weft_status_name") result(r)
+        function c_weft_status_name(code) bind(C, name="weft_status_name") result(returned)
             import
             integer(c_int), value :: code
-            type(c_ptr) :: r
+            type(c_ptr) :: returned
         end function
-        function weft_error(f) bind(C, name="weft_error") result(r)
+        function weft_error(f) bind(C, name="weft_error") result(returned)
             import
             type(weft_fabric), value :: f
-            integer(c_int) :: r
+            integer(c_int) :: returned
         end function
-        function c_weft_message(f) bind(C, name="weft_message") result(r)
+        function c_weft_message(f) bind(C, name="weft_message") result(returned)
             import
             type(weft_fabric), value :: f
-            type(c_ptr) :: r
+            type(c_ptr) :: returned
         end function
-        function c_weft_clear(f) bind(C, name="weft_clear") result(r)
+        function c_weft_clear(f) bind(C, name="weft_clear") result(returned)
             import
             type(weft_fabric), value :: f
-            integer(c_int) :: r
+            integer(c_int) :: returned
         end function
-        function c_weft_fail_text(f, code, message) bind(C, name="weft_fail_text") result(r)
+        function c_weft_fail_text(f, code, message) bind(C, name="weft_fail_text") result(returned)
             import
             type(weft_fabric), value :: f
             integer(c_int), value :: code
             character(kind=c_char), intent(in) :: message(*)
-            integer(c_int) :: r
+            integer(c_int) :: returned
         end function
-        function c_weft_tensor_of(f, data, rank, shape, dtype) bind(C, name="weft_tensor_of") result(r)
+        function c_weft_tensor_of(f, data, rank, shape, dtype) bind(C, name="weft_tensor_of") result(returned)
             import
             type(weft_fabric), value :: f
             type(c_ptr), value :: data
             integer(c_int), value :: rank
             integer(c_int64_t), intent(in) :: shape(*)
             integer(c_int), value :: dtype
-            type(weft_tensor) :: r
+            type(weft_tensor) :: returned
         end function
-        function c_weft_wrap(f, ptr, rank, shape, dtype) bind(C, name="weft_wrap") result(r)
+        function c_weft_wrap(f, ptr, rank, shape, dtype) bind(C, name="weft_wrap") result(returned)
             import
             type(weft_fabric), value :: f
             type(c_ptr), value :: ptr
             integer(c_int), value :: rank
             integer(c_int64_t), intent(in) :: shape(*)
             integer(c_int), value :: dtype
-            type(weft_tensor) :: r
+            type(weft_tensor) :: returned
         end function
-        function c_weft_full(f, value, rank, shape, dtype) bind(C, name="weft_full") result(r)
+        function c_weft_full(f, value, rank, shape, dtype) bind(C, name="weft_full") result(returned)
             import
             type(weft_fabric), value :: f
             real(c_double), value :: value
             integer(c_int), value :: rank
             integer(c_int64_t), intent(in) :: shape(*)
             integer(c_int), value :: dtype
-            type(weft_tensor) :: r
+            type(weft_tensor) :: returned
         end function
-        function weft_retain(t) bind(C, name="weft_retain") result(r)
+        function weft_retain(t) bind(C, name="weft_retain") result(returned)
             import
             type(weft_tensor), value :: t
-            type(weft_tensor) :: r
+            type(weft_tensor) :: returned
         end function
         subroutine weft_release(t) bind(C, name="weft_release")
             import
             type(weft_tensor), value :: t
         end subroutine
-        function weft_detach(t) bind(C, name="weft_detach") result(r)
+        function weft_detach(t) bind(C, name="weft_detach") result(returned)
             import
             type(weft_tensor), value :: t
-            type(weft_tensor) :: r
+            type(weft_tensor) :: returned
         end function
-        function c_weft_require_grad(t) bind(C, name="weft_require_grad") result(r)
+        function c_weft_require_grad(t) bind(C, name="weft_require_grad") result(returned)
             import
             type(weft_tensor), value :: t
-            integer(c_int) :: r
+            integer(c_int) :: returned
         end function
-        function weft_rank_of(t) bind(C, name="weft_rank_of") result(r)
+        function weft_rank_of(t) bind(C, name="weft_rank_of") result(returned)
             import
             type(weft_tensor), value :: t
-            integer(c_int) :: r
+            integer(c_int) :: returned
         end function
-        function weft_dim(t, d) bind(C, name="weft_dim") result(r)
+        function weft_dim(t, d) bind(C, name="weft_dim") result(returned)
             import
             type(weft_tensor), value :: t
             integer(c_int), value :: d
-            integer(c_int64_t) :: r
+            integer(c_int64_t) :: returned
         end function
-        function weft_numel(t) bind(C, name="weft_numel") result(r)
+        function weft_numel(t) bind(C, name="weft_numel") result(returned)
             import
             type(weft_tensor), value :: t
-            integer(c_int64_t) :: r
+            integer(c_int64_t) :: returned
         end function
-        function weft_dtype_of(t) bind(C, name="weft_dtype_of") result(r)
+        function weft_dtype_of(t) bind(C, name="weft_dtype_of") result(returned)
             import
             type(weft_tensor), value :: t
-            integer(c_int) :: r
+            integer(c_int) :: returned
         end function
-        function c_weft_is_valid(t) bind(C, name="weft_is_valid") result(r)
+        function c_weft_is_valid(t) bind(C, name="weft_is_valid") result(returned)
             import
             type(weft_tensor), value :: t
-            logical(c_bool) :: r
+            logical(c_bool) :: returned
         end function
-        function c_weft_copy_out(t, host, bytes) bind(C, name="weft_copy_out") result(r)
-            import
-            type(weft_tensor), value :: t
-            type(c_ptr), value :: host
-            integer(c_size_t), value :: bytes
-            integer(c_int) :: r
-        end function
-        function c_weft_copy_in(t, host, bytes) bind(C, name="weft_copy_in") result(r)
+        function c_weft_copy_out(t, host, bytes) bind(C, name="weft_copy_out") result(returned)
             import
             type(weft_tensor), value :: t
             type(c_ptr), value :: host
             integer(c_size_t), value :: bytes
-            integer(c_int) :: r
+            integer(c_int) :: returned
         end function
-        function weft_item(t) bind(C, name="weft_item") result(r)
+        function c_weft_copy_in(t, host, bytes) bind(C, name="weft_copy_in") result(returned)
             import
             type(weft_tensor), value :: t
-            real(c_double) :: r
+            type(c_ptr), value :: host
+            integer(c_size_t), value :: bytes
+            integer(c_int) :: returned
         end function
-        function c_weft_version() bind(C, name="weft_version") result(r)
+        function weft_item(t) bind(C, name="weft_item") result(returned)
             import
-            type(c_ptr) :: r
+            type(weft_tensor), value :: t
+            real(c_double) :: returned
+        end function
+        function c_weft_version() bind(C, name="weft_version") result(returned)
+            import
+            type(c_ptr) :: returned
         end function
     end interface
 
@@ -1391,16 +1394,16 @@ contains
         call give(status, c_weft_gradcheck(f, fn, user, size(x, kind=c_int), x, eps, tolerance, worst))
     end subroutine
 
-    function weft_dtype_size(t) result(r)
+    function weft_dtype_size(t) result(returned)
         integer, intent(in) :: t
-        integer(c_size_t) :: r
-        r = c_weft_dtype_size(t)
+        integer(c_size_t) :: returned
+        returned = c_weft_dtype_size(t)
     end function
 
-    function weft_dtype_name(t) result(r)
+    function weft_dtype_name(t) result(returned)
         integer, intent(in) :: t
-        character(:), allocatable :: r
-        r = text_of(c_weft_dtype_name(t))
+        character(:), allocatable :: returned
+        returned = text_of(c_weft_dtype_name(t))
     end function
 
     subroutine weft_save(f, dir, status)
@@ -1447,19 +1450,19 @@ contains
         call give(status, c_weft_track_i64(f, name//c_null_char, values, size(values, kind=c_int64_t)))
     end subroutine
 
-    function weft_loader_hdf5(f, path, o) result(r)
+    function weft_loader_hdf5(f, path, o) result(returned)
         type(weft_fabric), intent(in) :: f
         character(*), intent(in) :: path
         type(weft_loader_options), intent(in), optional :: o
-        type(weft_loader) :: r
-        r = c_weft_loader_hdf5(f, path//c_null_char, o)
+        type(weft_loader) :: returned
+        returned = c_weft_loader_hdf5(f, path//c_null_char, o)
     end function
 
-    function weft_next(l, b) result(r)
+    function weft_next(l, b) result(returned)
         type(weft_loader), intent(in) :: l
         type(weft_batch), intent(inout) :: b
-        logical :: r
-        r = c_weft_next(l, b)
+        logical :: returned
+        returned = c_weft_next(l, b)
     end function
 
     subroutine weft_rewind(l, status)
@@ -1468,24 +1471,24 @@ contains
         call give(status, c_weft_rewind(l))
     end subroutine
 
-    function weft_batch_of_i64(f, x, y, base, global_rows) result(r)
+    function weft_batch_of_i64(f, x, y, base, global_rows) result(returned)
         type(weft_fabric), intent(in) :: f
         type(weft_tensor), intent(in) :: x
         type(weft_tensor), intent(in) :: y
         integer(c_int64_t), intent(in) :: base
         integer(c_int64_t), intent(in) :: global_rows
-        type(weft_batch) :: r
-        r = c_weft_batch_of(f, x, y, base, global_rows)
+        type(weft_batch) :: returned
+        returned = c_weft_batch_of(f, x, y, base, global_rows)
     end function
 
-    function weft_batch_of_i32(f, x, y, base, global_rows) result(r)
+    function weft_batch_of_i32(f, x, y, base, global_rows) result(returned)
         type(weft_fabric), intent(in) :: f
         type(weft_tensor), intent(in) :: x
         type(weft_tensor), intent(in) :: y
         integer(c_int32_t), intent(in) :: base
         integer(c_int32_t), intent(in) :: global_rows
-        type(weft_batch) :: r
-        r = c_weft_batch_of(f, x, y, int(base, c_int64_t), int(global_rows, c_int64_t))
+        type(weft_batch) :: returned
+        returned = c_weft_batch_of(f, x, y, int(base, c_int64_t), int(global_rows, c_int64_t))
     end function
 
     subroutine weft_setup(f, m, o, status)
@@ -1523,60 +1526,60 @@ contains
         call give(status, c_weft_step_end(f))
     end subroutine
 
-    function weft_every_i64(f, n) result(r)
+    function weft_every_i64(f, n) result(returned)
         type(weft_fabric), intent(in) :: f
         integer(c_int64_t), intent(in) :: n
-        logical :: r
-        r = c_weft_every(f, n)
+        logical :: returned
+        returned = c_weft_every(f, n)
     end function
 
-    function weft_every_i32(f, n) result(r)
+    function weft_every_i32(f, n) result(returned)
         type(weft_fabric), intent(in) :: f
         integer(c_int32_t), intent(in) :: n
-        logical :: r
-        r = c_weft_every(f, int(n, c_int64_t))
+        logical :: returned
+        returned = c_weft_every(f, int(n, c_int64_t))
     end function
 
-    function weft_is_global_zero(f) result(r)
+    function weft_is_global_zero(f) result(returned)
         type(weft_fabric), intent(in) :: f
-        logical :: r
-        r = c_weft_is_global_zero(f)
+        logical :: returned
+        returned = c_weft_is_global_zero(f)
     end function
 
-    function weft_accelerator_name(f) result(r)
+    function weft_accelerator_name(f) result(returned)
         type(weft_fabric), intent(in) :: f
-        character(:), allocatable :: r
-        r = text_of(c_weft_accelerator_name(f))
+        character(:), allocatable :: returned
+        returned = text_of(c_weft_accelerator_name(f))
     end function
 
-    function weft_strategy_name(f) result(r)
+    function weft_strategy_name(f) result(returned)
         type(weft_fabric), intent(in) :: f
-        character(:), allocatable :: r
-        r = text_of(c_weft_strategy_name(f))
+        character(:), allocatable :: returned
+        returned = text_of(c_weft_strategy_name(f))
     end function
 
-    function weft_precision_name(f) result(r)
+    function weft_precision_name(f) result(returned)
         type(weft_fabric), intent(in) :: f
-        character(:), allocatable :: r
-        r = text_of(c_weft_precision_name(f))
+        character(:), allocatable :: returned
+        returned = text_of(c_weft_precision_name(f))
     end function
 
-    function weft_device_name(f) result(r)
+    function weft_device_name(f) result(returned)
         type(weft_fabric), intent(in) :: f
-        character(:), allocatable :: r
-        r = text_of(c_weft_device_name(f))
+        character(:), allocatable :: returned
+        returned = text_of(c_weft_device_name(f))
     end function
 
-    function weft_kernel_set(f) result(r)
+    function weft_kernel_set(f) result(returned)
         type(weft_fabric), intent(in) :: f
-        character(:), allocatable :: r
-        r = text_of(c_weft_kernel_set(f))
+        character(:), allocatable :: returned
+        returned = text_of(c_weft_kernel_set(f))
     end function
 
-    function weft_hostname(f) result(r)
+    function weft_hostname(f) result(returned)
         type(weft_fabric), intent(in) :: f
-        character(:), allocatable :: r
-        r = text_of(c_weft_hostname(f))
+        character(:), allocatable :: returned
+        returned = text_of(c_weft_hostname(f))
     end function
 
     subroutine weft_sum_over_ranks(f, values, status)
@@ -1619,50 +1622,50 @@ contains
         call give(status, c_weft_log_timing(f))
     end subroutine
 
-    function weft_logger_csv(f, path) result(r)
+    function weft_logger_csv(f, path) result(returned)
         type(weft_fabric), intent(in) :: f
         character(*), intent(in) :: path
-        type(weft_logger) :: r
-        r = c_weft_logger_csv(f, path//c_null_char)
+        type(weft_logger) :: returned
+        returned = c_weft_logger_csv(f, path//c_null_char)
     end function
 
-    function weft_nn_linear_i64(f, in, out) result(r)
+    function weft_nn_linear_i64(f, in, out) result(returned)
         type(weft_fabric), intent(in) :: f
         integer(c_int64_t), intent(in) :: in
         integer(c_int64_t), intent(in) :: out
-        type(weft_module) :: r
-        r = c_weft_nn_linear(f, in, out)
+        type(weft_module) :: returned
+        returned = c_weft_nn_linear(f, in, out)
     end function
 
-    function weft_nn_linear_i32(f, in, out) result(r)
+    function weft_nn_linear_i32(f, in, out) result(returned)
         type(weft_fabric), intent(in) :: f
         integer(c_int32_t), intent(in) :: in
         integer(c_int32_t), intent(in) :: out
-        type(weft_module) :: r
-        r = c_weft_nn_linear(f, int(in, c_int64_t), int(out, c_int64_t))
+        type(weft_module) :: returned
+        returned = c_weft_nn_linear(f, int(in, c_int64_t), int(out, c_int64_t))
     end function
 
-    function weft_nn_linear_nobias_i64(f, in, out) result(r)
+    function weft_nn_linear_nobias_i64(f, in, out) result(returned)
         type(weft_fabric), intent(in) :: f
         integer(c_int64_t), intent(in) :: in
         integer(c_int64_t), intent(in) :: out
-        type(weft_module) :: r
-        r = c_weft_nn_linear_nobias(f, in, out)
+        type(weft_module) :: returned
+        returned = c_weft_nn_linear_nobias(f, in, out)
     end function
 
-    function weft_nn_linear_nobias_i32(f, in, out) result(r)
+    function weft_nn_linear_nobias_i32(f, in, out) result(returned)
         type(weft_fabric), intent(in) :: f
         integer(c_int32_t), intent(in) :: in
         integer(c_int32_t), intent(in) :: out
-        type(weft_module) :: r
-        r = c_weft_nn_linear_nobias(f, int(in, c_int64_t), int(out, c_int64_t))
+        type(weft_module) :: returned
+        returned = c_weft_nn_linear_nobias(f, int(in, c_int64_t), int(out, c_int64_t))
     end function
 
-    function weft_nn_sequential_n(f, modules) result(r)
+    function weft_nn_sequential_n(f, modules) result(returned)
         type(weft_fabric), intent(in) :: f
         type(weft_module), intent(in) :: modules(:)
-        type(weft_module) :: r
-        r = c_weft_nn_sequential_n(f, size(modules, kind=c_size_t), modules)
+        type(weft_module) :: returned
+        returned = c_weft_nn_sequential_n(f, size(modules, kind=c_size_t), modules)
     end function
 
     subroutine weft_train(m, training)
@@ -1671,31 +1674,31 @@ contains
         call c_weft_train(m, logical(training, c_bool))
     end subroutine
 
-    function weft_is_training(m) result(r)
+    function weft_is_training(m) result(returned)
         type(weft_module), intent(in) :: m
-        logical :: r
-        r = c_weft_is_training(m)
+        logical :: returned
+        returned = c_weft_is_training(m)
     end function
 
-    function weft_param_name_i64(m, i) result(r)
+    function weft_param_name_i64(m, i) result(returned)
         type(weft_module), intent(in) :: m
         integer(c_int64_t), intent(in) :: i
-        character(:), allocatable :: r
-        r = text_of(c_weft_param_name(m, i))
+        character(:), allocatable :: returned
+        returned = text_of(c_weft_param_name(m, i))
     end function
 
-    function weft_param_name_i32(m, i) result(r)
+    function weft_param_name_i32(m, i) result(returned)
         type(weft_module), intent(in) :: m
         integer(c_int32_t), intent(in) :: i
-        character(:), allocatable :: r
-        r = text_of(c_weft_param_name(m, int(i, c_int64_t)))
+        character(:), allocatable :: returned
+        returned = text_of(c_weft_param_name(m, int(i, c_int64_t)))
     end function
 
-    function weft_param(m, name) result(r)
+    function weft_param(m, name) result(returned)
         type(weft_module), intent(in) :: m
         character(*), intent(in) :: name
-        type(weft_tensor) :: r
-        r = c_weft_param(m, name//c_null_char)
+        type(weft_tensor) :: returned
+        returned = c_weft_param(m, name//c_null_char)
     end function
 
     subroutine weft_freeze(m, frozen, status)
@@ -1705,25 +1708,25 @@ contains
         call give(status, c_weft_freeze(m, logical(frozen, c_bool)))
     end subroutine
 
-    function weft_reshape_i64(x, shape) result(r)
+    function weft_reshape_i64(x, shape) result(returned)
         type(weft_tensor), intent(in) :: x
         integer(c_int64_t), intent(in) :: shape(:)
-        type(weft_tensor) :: r
-        r = c_weft_reshape(x, size(shape, kind=c_int), shape)
+        type(weft_tensor) :: returned
+        returned = c_weft_reshape(x, size(shape, kind=c_int), shape)
     end function
 
-    function weft_reshape_i32(x, shape) result(r)
+    function weft_reshape_i32(x, shape) result(returned)
         type(weft_tensor), intent(in) :: x
         integer(c_int32_t), intent(in) :: shape(:)
-        type(weft_tensor) :: r
-        r = c_weft_reshape(x, size(shape, kind=c_int), int(shape, c_int64_t))
+        type(weft_tensor) :: returned
+        returned = c_weft_reshape(x, size(shape, kind=c_int), int(shape, c_int64_t))
     end function
 
-    function weft_cast(x, dtype) result(r)
+    function weft_cast(x, dtype) result(returned)
         type(weft_tensor), intent(in) :: x
         integer, intent(in) :: dtype
-        type(weft_tensor) :: r
-        r = c_weft_cast(x, dtype)
+        type(weft_tensor) :: returned
+        returned = c_weft_cast(x, dtype)
     end function
 
     subroutine weft_zero_grad(o, status)
@@ -1752,22 +1755,22 @@ contains
         call give(status, c_weft_set_schedule(o, s))
     end subroutine
 
-    function weft_strerror(code) result(r)
+    function weft_strerror(code) result(returned)
         integer, intent(in) :: code
-        character(:), allocatable :: r
-        r = text_of(c_weft_strerror(code))
+        character(:), allocatable :: returned
+        returned = text_of(c_weft_strerror(code))
     end function
 
-    function weft_status_name(code) result(r)
+    function weft_status_name(code) result(returned)
         integer, intent(in) :: code
-        character(:), allocatable :: r
-        r = text_of(c_weft_status_name(code))
+        character(:), allocatable :: returned
+        returned = text_of(c_weft_status_name(code))
     end function
 
-    function weft_message(f) result(r)
+    function weft_message(f) result(returned)
         type(weft_fabric), intent(in) :: f
-        character(:), allocatable :: r
-        r = text_of(c_weft_message(f))
+        character(:), allocatable :: returned
+        returned = text_of(c_weft_message(f))
     end function
 
     subroutine weft_clear(f, status)
@@ -1784,22 +1787,22 @@ contains
         call give(status, c_weft_fail_text(f, code, message//c_null_char))
     end subroutine
 
-    function weft_full_i64(f, value, shape, dtype) result(r)
+    function weft_full_i64(f, value, shape, dtype) result(returned)
         type(weft_fabric), intent(in) :: f
         real(c_double), intent(in) :: value
         integer(c_int64_t), intent(in) :: shape(:)
         integer, intent(in) :: dtype
-        type(weft_tensor) :: r
-        r = c_weft_full(f, value, size(shape, kind=c_int), shape, dtype)
+        type(weft_tensor) :: returned
+        returned = c_weft_full(f, value, size(shape, kind=c_int), shape, dtype)
     end function
 
-    function weft_full_i32(f, value, shape, dtype) result(r)
+    function weft_full_i32(f, value, shape, dtype) result(returned)
         type(weft_fabric), intent(in) :: f
         real(c_double), intent(in) :: value
         integer(c_int32_t), intent(in) :: shape(:)
         integer, intent(in) :: dtype
-        type(weft_tensor) :: r
-        r = c_weft_full(f, value, size(shape, kind=c_int), int(shape, c_int64_t), dtype)
+        type(weft_tensor) :: returned
+        returned = c_weft_full(f, value, size(shape, kind=c_int), int(shape, c_int64_t), dtype)
     end function
 
     subroutine weft_require_grad(t, status)
@@ -1808,14 +1811,14 @@ contains
         call give(status, c_weft_require_grad(t))
     end subroutine
 
-    function weft_is_valid(t) result(r)
+    function weft_is_valid(t) result(returned)
         type(weft_tensor), intent(in) :: t
-        logical :: r
-        r = c_weft_is_valid(t)
+        logical :: returned
+        returned = c_weft_is_valid(t)
     end function
 
-    function weft_version() result(r)
-        character(:), allocatable :: r
-        r = text_of(c_weft_version())
+    function weft_version() result(returned)
+        character(:), allocatable :: returned
+        returned = text_of(c_weft_version())
     end function
 end module

@@ -19,13 +19,13 @@ cat "$top"/include/weft/*.h "$top"/include/weft/sys/*.h | sed 's,/\*.*\*/,,' | a
     struct && /WEFT_INIT/ {
         m = $0; sub(/ *WEFT_INIT.*/, "", m)
         if (m == "") m = before
+        if (m ~ /\(\*/) { sub(/.*\(\*/, "", m); sub(/\).*/, "", m) }
         array = m ~ /\]$/; sub(/\[.*/, "", m); sub(/.*[ *]/, "", m)
         member[struct, ++n[struct]] = m (array ? " = {0}" : " = 0")
     }
     { before = $0 }' >"$dir/calls"
 [ "$(wc -l <"$dir/calls")" -gt 20 ] || { echo "the members were not found"; cat "$dir/calls"; exit 1; }
-for struct in $(grep -rhoE 'WEFT__ARGS\(weft_[a-z0-9_]+' "$top/include/weft" | sed 's/.*(//'); do
-    name=$(grep -rhE "WEFT__ARGS\($struct," "$top/include/weft" | sed 's/.*\(WEFT_[A-Z0-9_]*\)(\.\.\.).*/\1/')
+for name in $(grep -rhoE '^#define WEFT_[A-Z0-9_]+\(\.\.\.\) +WEFT__ARGS' "$top/include/weft" | sed 's/#define //; s/(.*//'); do
     grep -q "($name(" "$dir/calls" || { echo "$name was not tried"; exit 1; }
 done
 {

@@ -8,12 +8,12 @@ fail() { echo "$1"; [ ! -f "$2" ] || cat "$2"; exit 1; }
 dir=$(mktemp -d)
 trap 'rm -rf "$dir"' EXIT
 
-# Names, from the library itself. Those of <weft/sys/...> are tables of C callbacks; the others that are left out stand in
-# generate.py with the reason.
+# Names, from the library itself. Those of <weft/sys/...> are tables of C callbacks; the others that are left out stand in the
+# module's head with the reason.
 so=../lib/.libs/libweft.so
 if [ -r "$so" ]; then
     sed -n 's/.*name="\(weft_[a-z0-9_]*\)").*/\1/p' "$module" | sort >"$dir/there"
-    sed -n '/^EXCEPTIONS/,/^}/s/^ *"\(weft_[a-z0-9_]*\)".*/\1/p' "$top/fortran/generate.py" >"$dir/left"
+    sed -n 's/^! Not here: \(weft_[a-z0-9_]*\) .*/\1/p' "$module" >"$dir/left"
     grep -rhoE 'weft_[a-z0-9_]+\(' "$top/include/weft/sys" | tr -d '(' >>"$dir/left"
     nm -D --defined-only "$so" | awk '{ print $3 }' | grep -E '^weft_[a-z0-9]' | sort >"$dir/public"
     sort -u "$dir/left" | sort - "$dir/there" | uniq >"$dir/known"
@@ -51,9 +51,9 @@ awk '/^ *type, bind\(C\) :: / { t = $NF } /end type/ { t = "" }
 } >"$dir/layout.c"
 warn=
 case $($FC --version 2>/dev/null) in *GNU*) warn="-std=f2018 -Wall -Wextra -Werror -Wno-compare-reals" ;; esac
-build() { # SOURCE PROGRAM
+build() { # SOURCE PROGRAM [COMPILER]
     # shellcheck disable=SC2086  # words on purpose
-    $FC $warn -I.. "$1" -o "$2" -L../fortran/.libs -lweft_fortran -L../lib/.libs -lweft >"$dir/said" 2>&1 ||
+    ${3:-$FC} $warn -I.. "$1" -o "$2" -L../fortran/.libs -lweft_fortran -L../lib/.libs -lweft >"$dir/said" 2>&1 ||
         fail "$1 does not compile" "$dir/said"
 }
 LD_LIBRARY_PATH=$PWD/../fortran/.libs:$PWD/../lib/.libs${LD_LIBRARY_PATH:+:$LD_LIBRARY_PATH}
@@ -73,5 +73,17 @@ for n in 1 2; do
     echo "# $n ranks: $(cat "$dir/$n")"
 done
 cmp "$dir/1" "$dir/2" || fail "one and two ranks differ"
+../examples/heat --devices 2 >"$dir/again" 2>"$dir/said" || fail "examples/heat --devices 2 failed" "$dir/said"
+cmp "$dir/1" "$dir/again" || fail "with --devices 2 it differs"
 ../examples/heat --precision=nonsense >"$dir/said" 2>&1 && fail "a bad option on the command line was not seen" "$dir/said"
 grep -q nonsense "$dir/said" || fail "the command line is not read" "$dir/said"
+
+# A program with MPI of its own, where the MPI has a Fortran side for this compiler.
+printf 'program p\nuse mpi\nend program\n' >"$dir/probe.f90"
+if mpifort "$dir/probe.f90" -o "$dir/probe" >/dev/null 2>&1; then
+    build "$top/tests/fortran_mpi.f90" "$dir/mpi" mpifort
+    $MPIRUN -n 3 "$dir/mpi" >"$dir/said" 2>&1 || fail "fortran_mpi failed" "$dir/said"
+    echo "# fortran_mpi: all good on 3 ranks"
+else
+    echo "# no mpifort for this compiler"
+fi
