@@ -1016,44 +1016,46 @@ contains
         if (present(to)) to = code
     end subroutine
 
-    ! argc and argv as C has them; the words stay, as Weft borrows them.
-    subroutine command_line(argc, argv)
-        integer(c_int), intent(out) :: argc
-        type(c_ptr), intent(out) :: argv
-        type(c_ptr), pointer :: words(:)
+    ! argv as C has it; the words stay, as Weft borrows them.
+    function command_line() result(argv)
+        type(c_ptr), allocatable :: argv(:)
         character(:), allocatable :: word
         integer :: i, length
-        argc = command_argument_count() + 1
-        allocate (words(argc + 1))
-        words = c_null_ptr
-        do i = 0, argc - 1
+        allocate (argv(command_argument_count() + 2))
+        argv = c_null_ptr
+        do i = 0, size(argv) - 2
             call get_command_argument(i, length=length)
             allocate (character(length) :: word)
             if (length > 0) call get_command_argument(i, word)
-            words(i + 1) = weft_text(word)
+            argv(i + 1) = weft_text(word)
             deallocate (word)
         end do
-        argv = c_loc(words(1))
-    end subroutine
+    end function
 
     subroutine weft_open(f, options, status)
         type(weft_fabric), intent(inout) :: f
         type(weft_open_options), intent(in), optional :: options
         integer, intent(out), optional :: status
+        type(c_ptr), allocatable, target :: argv(:)
         integer(c_int) :: argc
-        type(c_ptr) :: argv
-        call command_line(argc, argv)
-        call give(status, c_weft_open(f, argc, argv, options))
+        type(c_ptr) :: first
+        argv = command_line()
+        argc = size(argv) - 1
+        first = c_loc(argv)
+        call give(status, c_weft_open(f, argc, first, options))
     end subroutine
 
     subroutine weft_open_text(f, options, status)
         type(weft_fabric), intent(inout) :: f
         character(*), intent(in) :: options
         integer, intent(out), optional :: status
+        type(c_ptr), allocatable, target :: argv(:)
         integer(c_int) :: argc
-        type(c_ptr) :: argv
-        call command_line(argc, argv)
-        call give(status, c_weft_open_text(f, argc, argv, options//c_null_char))
+        type(c_ptr) :: first
+        argv = command_line()
+        argc = size(argv) - 1
+        first = c_loc(argv)
+        call give(status, c_weft_open_text(f, argc, first, options//c_null_char))
     end subroutine
 
     subroutine weft_open_mpi(f, comm, options, status)
