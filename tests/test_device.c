@@ -16,6 +16,13 @@
 #include <unistd.h>
 
 #define THREADS 3
+/* For loops of many thousand: Check notes down every assertion that holds, and takes time to the
+ * square of their number. */
+#define must(c)                                                                                    \
+    do {                                                                                           \
+        if (!(c))                                                                                  \
+            ck_abort_msg("%s", #c);                                                                \
+    } while (0)
 static weft_device *device[THREADS];
 static weft_stream *stream[THREADS];
 
@@ -226,7 +233,7 @@ START_TEST(fill_all_types)
             ON_ALL CALL(t, fill, dev(r[t] = none(type[k], size[j])), size[j], 7.0, type[k]);
             agree(r);
             for (int64_t i = 0; i < size[j]; i++)
-                ck_assert(get(r[0], i) == 7);
+                must(get(r[0], i) == 7);
             weft__free(r[0].p);
         }
     uint16_t h[3];
@@ -309,7 +316,7 @@ START_TEST(copy_strided)
                     v->shape);
         agree(r);
         for (int64_t i = 0; i < count(v); i++)
-            ck_assert(get(r[0], offset(v, v->a, i)) == get(x, offset(v, v->b, i)));
+            must(get(r[0], offset(v, v->a, i)) == get(x, offset(v, v->b, i)));
         weft__free(x.p), weft__free(r[0].p);
     }
 }
@@ -373,16 +380,16 @@ START_TEST(half_round_trip)
     for (unsigned h = 0; h < 65536; h++) {
         double x = of_half((uint16_t)h, t);
         if (isnan(x))
-            ck_assert(isnan(of_half(to_half(x, t), t)));
+            must(isnan(of_half(to_half(x, t), t)));
         else
-            ck_assert_uint_eq(to_half(x, t), h);
+            must(to_half(x, t) == h);
     }
     for (unsigned h = 0; h + 1 < (_i ? 0x7F80u : 0x7C00u); h++) { /* ties between neighbours */
         double x = of_half((uint16_t)h, t), y = of_half((uint16_t)(h + 1), t),
                mid = x + (y - x) / 2;
-        ck_assert_uint_eq(to_half(mid, t), h % 2 ? h + 1 : h);
-        ck_assert_uint_eq(to_half(nextafter(mid, 0), t), h);
-        ck_assert_uint_eq(to_half(nextafter(mid, 1e300), t), h + 1);
+        must(to_half(mid, t) == (h % 2 ? h + 1 : h));
+        must(to_half(nextafter(mid, 0), t) == h);
+        must(to_half(nextafter(mid, 1e300), t) == h + 1);
     }
 }
 END_TEST
@@ -551,10 +558,10 @@ START_TEST(bad_labels)
     }
     for (int64_t r = 0; r < R; r++) {
         const int bad = r == 4321 || r == 8000;
-        ck_assert_int_eq(isnan(get(loss[1], r)) != 0, bad);
+        must((isnan(get(loss[1], r)) != 0) == bad);
         for (int64_t j = 0; j < C; j++) {
-            ck_assert(isfinite(get(p[1], r * C + j)));
-            ck_assert_int_eq(isnan(get(gx[1], r * C + j)) != 0, bad);
+            must(isfinite(get(p[1], r * C + j)));
+            must((isnan(get(gx[1], r * C + j)) != 0) == bad);
         }
     }
     ON_ALL weft__free(loss[t].p), weft__free(p[t].p), weft__free(gx[t].p);
