@@ -1,13 +1,13 @@
 /* The matrix products of two networks, as their layers call them: one line of JSON for each shape,
  * pass, type and number of threads.
  *
- *   gemm [--network mlp|gpt2] [--dtype f32|f64] [--threads 1,2] [--rounds 7] [--vocabulary]
+ *   gemm [--network mlp|gpt2] [--dtype f32|f64] [--threads 1,2] [--rounds 7] [--vocabulary] [--table FILE]
  *
  * mlp is 784-256-10 with 1, 32, 64 and 1024 rows; gpt2 has the layers of GPT-2 124M with 256 and 2048
  * rows, --vocabulary its classifier too. A round times every product once, after the other, so that
  * what disturbs the machine disturbs all; medians and quartiles are over rounds. The bound is the
  * larger of flops / peak and bytes / bandwidth, both measured in the same run, the bandwidth at the
- * product's own working set. Operands stay where they are, so small ones are in the caches. */
+ * product's own working set. --table writes the same as a table in Markdown. Operands stay where they are, so small ones are in the caches. */
 #include "peak.h"
 #include "report.h"
 #include "triad.h"
@@ -51,10 +51,11 @@ typedef struct product {
     weft_dtype dtype;
     weft_device *device;
     double us[MOST];
+    double bandwidth; /* the best of the rounds, as the peak */
 } product;
 
 typedef struct arguments {
-    const char *network, *dtype, *threads;
+    const char *network, *dtype, *threads, *table;
     long rounds;
     bool vocabulary;
 } arguments;
@@ -69,10 +70,13 @@ typedef struct bench {
 
 static bool parse(int argc, char **argv, arguments *a)
 {
-    static const struct option known[] = {
-        {"network", required_argument, NULL, 'n'}, {"dtype", required_argument, NULL, 'd'},
-        {"threads", required_argument, NULL, 't'}, {"rounds", required_argument, NULL, 'r'},
-        {"vocabulary", no_argument, NULL, 'v'},    {NULL, 0, NULL, 0}};
+    static const struct option known[] = {{"network", required_argument, NULL, 'n'},
+                                          {"dtype", required_argument, NULL, 'd'},
+                                          {"threads", required_argument, NULL, 't'},
+                                          {"rounds", required_argument, NULL, 'r'},
+                                          {"vocabulary", no_argument, NULL, 'v'},
+                                          {"table", required_argument, NULL, 'o'},
+                                          {NULL, 0, NULL, 0}};
     for (int c; (c = getopt_long(argc, argv, "", known, NULL)) != -1;)
         if (c == 'n')
             a->network = optarg;
@@ -82,6 +86,8 @@ static bool parse(int argc, char **argv, arguments *a)
             a->threads = optarg;
         else if (c == 'r')
             a->rounds = strtol(optarg, NULL, 10);
+        else if (c == 'o')
+            a->table = optarg;
         else if (c == 'v')
             a->vocabulary = true;
         else
@@ -178,42 +184,83 @@ static void measure_peaks(bench *b)
         }
 }
 
-static void report(bench *b, product *p, int64_t rounds)
+/* The head of the table, which says where it comes from. */
+static FILE *open_table(const bench *b, const arguments *a, const json_t *machine)
+{
+    FILE *out = a->table ? fopen(a->table, "w") : NULL;
+    const char *cpu = "", *weft = "";
+    int cores = 0;
+    if (a->table && !out)
+        fprintf(stderr, "gemm: cannot write %s\n", a->table);
+    json_unpack((json_t *)machine, "{s:s, s:i, s:s}", "cpu", &cpu, "cores", &cores, "weft", &weft);
+    if (out)
+        fprintf(out,
+                "# Matrix products\n\nMade by `bench/gemm --table`. %s, %d cores. Weft %s, %s. "
+                "Medians of %ld interleaved rounds, quartiles in\nbrackets; shares are of the peak "
+                "(%s) "
+                "and of max(flops / peak, bytes / bandwidth), measured in the same run.\n\n"
+                "| network | layer | rows | pass | type | threads | us | GF/s | share of peak | "
+                "share of bound |\n|---|---|---|---|---|---|---|---|---|---|\n",
+                cpu, cores, weft, b->device[0]->ops->kernel_set(b->device[0]), a->rounds, b->isa);
+    return out;
+}
+
+static void report(bench *b, product *p, int64_t rounds, FILE *table)
 {
     int d = 0;
     while (b->device[d] != p->device)
         d++;
     const double peak = b->peak[d][p->dtype == WEFT_F64], flops = flops_of(p), bytes = bytes_of(p);
-    const double bandwidth = bench_triad((int64_t)bytes, p->device->threads, 5);
-    double bound = flops / peak > bytes / bandwidth ? flops / peak : bytes / bandwidth;
+    double bound = flops / peak > bytes / p->bandwidth ? flops / peak : bytes / p->bandwidth;
     json_t *us = bench_quartiles(p->us, rounds);
     const double seconds = 1e-6 * p->us[rounds / 2];
+    if (table)
+        fprintf(table,
+                "| %s | %s | %lld | %s | %s | %d | %.1f (%.1f-%.1f) | %.1f | %.2f | %.2f |\n",
+                p->layer->network, p->layer->name, (long long)p->rows, passes[p->pass],
+                weft_dtype_name(p->dtype), p->device->threads, 1e6 * seconds, p->us[rounds / 4],
+                p->us[rounds * 3 / 4], 1e-9 * flops / seconds,
+                peak > 0 ? flops / seconds / peak : 0, peak > 0 ? bound / seconds : 0);
     bench_print(json_pack(
         "{s:s, s:s, s:s, s:I, s:s, s:I, s:I, s:I, s:s, s:i, s:o, s:f, s:f, s:f, s:f, s:f, s:f}",
         "bench", "gemm", "network", p->layer->network, "layer", p->layer->name, "rows",
         (json_int_t)p->rows, "pass", passes[p->pass], "m", (json_int_t)p->m, "n", (json_int_t)p->n,
         "k", (json_int_t)p->k, "dtype", weft_dtype_name(p->dtype), "threads", p->device->threads,
         "us", us, "gflops", 1e-9 * flops / seconds, "peak_gflops", 1e-9 * peak, "share_of_peak",
-        peak > 0 ? flops / seconds / peak : 0, "bandwidth_gb_s", 1e-9 * bandwidth, "bound_us",
+        peak > 0 ? flops / seconds / peak : 0, "bandwidth_gb_s", 1e-9 * p->bandwidth, "bound_us",
         1e6 * bound, "share_of_bound", peak > 0 ? bound / seconds : 0));
+}
+
+/* One round: every product, and what bounds it. */
+static bool measure_all(bench *b, long r)
+{
+    measure_peaks(b);
+    for (int i = 0; i < b->ncases; i++) {
+        product *p = &b->cases[i];
+        double now = bench_triad((int64_t)bytes_of(p), p->device->threads, 3);
+        p->bandwidth = now > p->bandwidth ? now : p->bandwidth;
+        p->us[r] = measure(p);
+        if (p->us[r] < 0 || now <= 0)
+            return false;
+    }
+    return true;
 }
 
 static int run(bench *b, const arguments *a)
 {
-    for (long r = 0; r < a->rounds; r++) {
-        measure_peaks(b);
-        for (int i = 0; i < b->ncases; i++)
-            if ((b->cases[i].us[r] = measure(&b->cases[i])) < 0) {
-                fputs("gemm: a product failed, or there is no memory for it\n", stderr);
-                return 1;
-            }
-    }
+    for (long r = 0; r < a->rounds; r++)
+        if (!measure_all(b, r)) {
+            fputs("gemm: a product failed, or there is no memory for it\n", stderr);
+            return 1;
+        }
+    json_t *machine = bench_machine();
+    FILE *table = open_table(b, a, machine);
     bench_print(json_pack("{s:s, s:s, s:s, s:I, s:o}", "bench", "gemm", "kernels",
                           b->device[0]->ops->kernel_set(b->device[0]), "isa", b->isa, "rounds",
-                          (json_int_t)a->rounds, "machine", bench_machine()));
+                          (json_int_t)a->rounds, "machine", machine));
     for (int i = 0; i < b->ncases; i++)
-        report(b, &b->cases[i], a->rounds);
-    return 0;
+        report(b, &b->cases[i], a->rounds, table);
+    return table ? fclose(table) != 0 : a->table != NULL;
 }
 
 int main(int argc, char **argv)
@@ -224,7 +271,7 @@ int main(int argc, char **argv)
     int status = 1;
     if (!good)
         fputs("usage: gemm [--network mlp|gpt2] [--dtype f32|f64] [--threads 1,2] [--rounds 7] "
-              "[--vocabulary]\n",
+              "[--vocabulary] [--table FILE]\n",
               stderr);
     const char *t = a.threads;
     for (char *end; good && b->ndevices < DEVICES && strtol(t, &end, 10) > 0;
