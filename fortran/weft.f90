@@ -69,7 +69,9 @@ module weft
     integer(c_int), parameter :: WEFT_EUSER = -18
 
     public :: weft_fabric, weft_tensor, weft_module, weft_optimizer, weft_loader, weft_logger, weft_batch, &
-            weft_loader_options, weft_open_options, weft_timing, weft_traffic, weft_sgd_options, weft_adam_options, &
+            weft_loader_options, weft_open_options, weft_timing, weft_traffic, weft_cross_entropy_options, &
+            weft_loss_options, weft_layernorm_options, weft_mlp_options, weft_initializer_options, weft_sgd_options, &
+            weft_adam_options, weft_rmsprop_options, weft_adagrad_options, weft_lbfgs_options, weft_group_options, &
             weft_schedule_options
 
     type, bind(C) :: weft_fabric
@@ -159,11 +161,55 @@ module weft
         integer(c_int64_t) :: gradient_bytes = 0
     end type
 
+    type, bind(C) :: weft_cross_entropy_options
+        type(c_ptr) :: reduction = c_null_ptr
+        integer(c_int64_t) :: ignore_index = 0
+        logical(c_bool) :: ignore_zero = .false.
+        real(c_double) :: label_smoothing = 0
+        type(weft_tensor) :: weight
+    end type
+
+    type, bind(C) :: weft_loss_options
+        type(c_ptr) :: reduction = c_null_ptr
+        real(c_double) :: delta = 0
+        real(c_double) :: beta = 0
+        type(weft_tensor) :: pos_weight
+        logical(c_bool) :: log_target = .false.
+    end type
+
+    type, bind(C) :: weft_layernorm_options
+        real(c_double) :: eps = 0
+        logical(c_bool) :: no_parameters = .false.
+        logical(c_bool) :: no_bias = .false.
+    end type
+
+    type, bind(C) :: weft_mlp_options
+        type(c_ptr) :: activation = c_null_ptr
+        real(c_double) :: dropout = 0
+        logical(c_bool) :: layernorm = .false.
+        logical(c_bool) :: no_bias = .false.
+    end type
+
+    type, bind(C) :: weft_initializer_options
+        type(c_ptr) :: kind = c_null_ptr
+        real(c_double) :: value = 0
+        real(c_double) :: lo = 0
+        real(c_double) :: hi = 0
+        real(c_double) :: mean = 0
+        real(c_double) :: std = 0
+        real(c_double) :: gain = 0
+        type(c_ptr) :: mode = c_null_ptr
+        type(c_ptr) :: nonlinearity = c_null_ptr
+        real(c_double) :: a = 0
+    end type
+
     type, bind(C) :: weft_sgd_options
         real(c_double) :: lr = 0
         real(c_double) :: momentum = 0
         real(c_double) :: weight_decay = 0
         logical(c_bool) :: nesterov = .false.
+        real(c_double) :: dampening = 0
+        logical(c_bool) :: maximize = .false.
     end type
 
     type, bind(C) :: weft_adam_options
@@ -172,6 +218,49 @@ module weft
         real(c_double) :: beta2 = 0
         real(c_double) :: eps = 0
         real(c_double) :: weight_decay = 0
+        logical(c_bool) :: amsgrad = .false.
+        logical(c_bool) :: maximize = .false.
+    end type
+
+    type, bind(C) :: weft_rmsprop_options
+        real(c_double) :: lr = 0
+        real(c_double) :: alpha = 0
+        real(c_double) :: eps = 0
+        real(c_double) :: weight_decay = 0
+        real(c_double) :: momentum = 0
+        logical(c_bool) :: centered = .false.
+        logical(c_bool) :: maximize = .false.
+    end type
+
+    type, bind(C) :: weft_adagrad_options
+        real(c_double) :: lr = 0
+        real(c_double) :: lr_decay = 0
+        real(c_double) :: weight_decay = 0
+        real(c_double) :: initial_accumulator_value = 0
+        real(c_double) :: eps = 0
+        logical(c_bool) :: maximize = .false.
+    end type
+
+    type, bind(C) :: weft_lbfgs_options
+        real(c_double) :: lr = 0
+        integer(c_int) :: max_iter = 0
+        integer(c_int) :: max_eval = 0
+        real(c_double) :: tolerance_grad = 0
+        real(c_double) :: tolerance_change = 0
+        integer(c_int) :: history_size = 0
+        type(c_ptr) :: line_search = c_null_ptr
+    end type
+
+    type, bind(C) :: weft_group_options
+        real(c_double) :: lr = 0
+        real(c_double) :: weight_decay = 0
+        real(c_double) :: momentum = 0
+        real(c_double) :: dampening = 0
+        real(c_double) :: beta1 = 0
+        real(c_double) :: beta2 = 0
+        real(c_double) :: eps = 0
+        real(c_double) :: alpha = 0
+        real(c_double) :: lr_decay = 0
     end type
 
     type, bind(C) :: weft_schedule_options
@@ -179,6 +268,25 @@ module weft
         integer(c_int64_t) :: warmup = 0
         integer(c_int64_t) :: total = 0
         real(c_double) :: min_lr = 0
+        integer(c_int64_t) :: every = 0
+        integer(c_int64_t) :: step_size = 0
+        real(c_double) :: gamma = 0
+        type(c_ptr) :: milestones = c_null_ptr
+        integer(c_int64_t) :: milestone_count = 0
+        real(c_double) :: start_factor = 0
+        real(c_double) :: end_factor = 0
+        real(c_double) :: power = 0
+        real(c_double) :: pct_start = 0
+        real(c_double) :: div_factor = 0
+        real(c_double) :: final_div_factor = 0
+        type(c_ptr) :: mode = c_null_ptr
+        real(c_double) :: factor = 0
+        integer(c_int64_t) :: patience = 0
+        real(c_double) :: threshold = 0
+        type(c_ptr) :: threshold_mode = c_null_ptr
+        integer(c_int64_t) :: cooldown = 0
+        type(c_funptr) :: lambda = c_null_funptr
+        type(c_ptr) :: user = c_null_ptr
     end type
 
     ! Made by hand: the command line, texts, arrays.
@@ -220,14 +328,25 @@ module weft
             weft_accelerator_name, weft_strategy_name, weft_precision_name, weft_device_name, weft_kernel_set, &
             weft_hostname, weft_logger_count, weft_logger_at, weft_sum_over_ranks, weft_barrier, weft_timing_take, &
             weft_traffic_count, weft_log_to, weft_log_level, weft_log, weft_log_value, weft_log_timing, weft_logger_csv, &
-            weft_logger_console, weft_logger_null, weft_nn_linear, weft_nn_linear_nobias, weft_nn_relu, weft_nn_softmax, &
-            weft_nn_sequential_n, weft_forward, weft_train, weft_is_training, weft_param_count, weft_param_elements, &
-            weft_param_name, weft_param, weft_freeze, weft_add, weft_mul, weft_scale, weft_matmul, weft_linear, &
-            weft_linear_relu, weft_relu, weft_reshape, weft_transpose, weft_sum, weft_mean, weft_softmax, &
-            weft_cross_entropy, weft_cross_entropy_sum, weft_cast, weft_count_correct, weft_sgd, weft_adam, weft_zero_grad, &
-            weft_step, weft_lr, weft_set_lr, weft_steps, weft_set_schedule, weft_strerror, weft_status_name, weft_error, &
-            weft_message, weft_clear, weft_fail_text, weft_full, weft_retain, weft_release, weft_detach, weft_require_grad, &
-            weft_rank_of, weft_dim, weft_numel, weft_dtype_of, weft_is_valid, weft_item, weft_version
+            weft_logger_console, weft_logger_null, weft_cross_entropy, weft_cross_entropy_sum, weft_cross_entropy_with, &
+            weft_nll_loss, weft_mse_loss, weft_l1_loss, weft_huber_loss, weft_smooth_l1_loss, weft_bce_with_logits, &
+            weft_kl_div, weft_nn_linear, weft_nn_linear_nobias, weft_nn_layernorm, weft_nn_layernorm_with, &
+            weft_nn_embedding, weft_nn_embedding_padded, weft_nn_dropout, weft_nn_identity, weft_nn_flatten, &
+            weft_nn_residual, weft_nn_activation, weft_nn_mlp, weft_nn_relu, weft_nn_softmax, weft_nn_log_softmax, &
+            weft_nn_gelu, weft_nn_gelu_tanh, weft_nn_silu, weft_nn_sigmoid, weft_nn_tanh, weft_nn_sequential_n, &
+            weft_forward, weft_train, weft_is_training, weft_param_count, weft_param_elements, weft_param_name, weft_param, &
+            weft_freeze, weft_tie, weft_init_param, weft_module_at, weft_children, weft_child, weft_module_name, &
+            weft_module_kind, weft_add, weft_sub, weft_mul, weft_div, weft_pow, weft_maximum, weft_minimum, weft_eq, &
+            weft_ne, weft_lt, weft_le, weft_gt, weft_ge, weft_where, weft_scale, weft_matmul, weft_linear, weft_linear_relu, &
+            weft_relu, weft_neg, weft_abs, weft_exp, weft_ln, weft_sqrt, weft_sin, weft_cos, weft_pow_scalar, weft_clamp, &
+            weft_sigmoid, weft_tanh, weft_silu, weft_gelu, weft_gelu_tanh, weft_reshape, weft_transpose, weft_sum, &
+            weft_mean, weft_softmax, weft_log_softmax, weft_layernorm, weft_embedding, weft_dropout, weft_cast, &
+            weft_count_correct, weft_sgd, weft_adam, weft_adamw, weft_rmsprop, weft_adagrad, weft_lbfgs, weft_group, &
+            weft_group_module, weft_group_count, weft_zero_grad, weft_step, weft_step_closure, weft_lr, weft_group_lr, &
+            weft_set_lr, weft_set_group_lr, weft_steps, weft_set_schedule, weft_schedule_metric, weft_strerror, &
+            weft_status_name, weft_error, weft_message, weft_clear, weft_fail_text, weft_full, weft_retain, weft_release, &
+            weft_detach, weft_require_grad, weft_rank_of, weft_dim, weft_numel, weft_dtype_of, weft_is_valid, weft_item, &
+            weft_version
     interface weft_batch_of
         procedure weft_batch_of_i64, weft_batch_of_i32
     end interface
@@ -240,11 +359,32 @@ module weft
     interface weft_nn_linear_nobias
         procedure weft_nn_linear_nobias_i64, weft_nn_linear_nobias_i32
     end interface
+    interface weft_nn_layernorm
+        procedure weft_nn_layernorm_i64, weft_nn_layernorm_i32
+    end interface
+    interface weft_nn_layernorm_with
+        procedure weft_nn_layernorm_with_i64, weft_nn_layernorm_with_i32
+    end interface
+    interface weft_nn_embedding
+        procedure weft_nn_embedding_i64, weft_nn_embedding_i32
+    end interface
+    interface weft_nn_embedding_padded
+        procedure weft_nn_embedding_padded_i64, weft_nn_embedding_padded_i32
+    end interface
+    interface weft_nn_mlp
+        procedure weft_nn_mlp_i64, weft_nn_mlp_i32
+    end interface
     interface weft_param_name
         procedure weft_param_name_i64, weft_param_name_i32
     end interface
+    interface weft_child
+        procedure weft_child_i64, weft_child_i32
+    end interface
     interface weft_reshape
         procedure weft_reshape_i64, weft_reshape_i32
+    end interface
+    interface weft_embedding
+        procedure weft_embedding_i64, weft_embedding_i32
     end interface
     interface weft_full
         procedure weft_full_i64, weft_full_i32
@@ -606,6 +746,74 @@ module weft
             type(weft_fabric), value :: f
             type(weft_logger) :: returned
         end function
+        function weft_cross_entropy(logits, labels) bind(C, name="weft_cross_entropy") result(returned)
+            import
+            type(weft_tensor), value :: logits
+            type(weft_tensor), value :: labels
+            type(weft_tensor) :: returned
+        end function
+        function weft_cross_entropy_sum(logits, labels) bind(C, name="weft_cross_entropy_sum") result(returned)
+            import
+            type(weft_tensor), value :: logits
+            type(weft_tensor), value :: labels
+            type(weft_tensor) :: returned
+        end function
+        function weft_cross_entropy_with(logits, labels, o) bind(C, name="weft_cross_entropy_with") result(returned)
+            import
+            type(weft_tensor), value :: logits
+            type(weft_tensor), value :: labels
+            type(weft_cross_entropy_options), intent(in), optional :: o
+            type(weft_tensor) :: returned
+        end function
+        function weft_nll_loss(log_probs, labels, o) bind(C, name="weft_nll_loss") result(returned)
+            import
+            type(weft_tensor), value :: log_probs
+            type(weft_tensor), value :: labels
+            type(weft_cross_entropy_options), intent(in), optional :: o
+            type(weft_tensor) :: returned
+        end function
+        function weft_mse_loss(x, y, o) bind(C, name="weft_mse_loss") result(returned)
+            import
+            type(weft_tensor), value :: x
+            type(weft_tensor), value :: y
+            type(weft_loss_options), intent(in), optional :: o
+            type(weft_tensor) :: returned
+        end function
+        function weft_l1_loss(x, y, o) bind(C, name="weft_l1_loss") result(returned)
+            import
+            type(weft_tensor), value :: x
+            type(weft_tensor), value :: y
+            type(weft_loss_options), intent(in), optional :: o
+            type(weft_tensor) :: returned
+        end function
+        function weft_huber_loss(x, y, o) bind(C, name="weft_huber_loss") result(returned)
+            import
+            type(weft_tensor), value :: x
+            type(weft_tensor), value :: y
+            type(weft_loss_options), intent(in), optional :: o
+            type(weft_tensor) :: returned
+        end function
+        function weft_smooth_l1_loss(x, y, o) bind(C, name="weft_smooth_l1_loss") result(returned)
+            import
+            type(weft_tensor), value :: x
+            type(weft_tensor), value :: y
+            type(weft_loss_options), intent(in), optional :: o
+            type(weft_tensor) :: returned
+        end function
+        function weft_bce_with_logits(x, y, o) bind(C, name="weft_bce_with_logits") result(returned)
+            import
+            type(weft_tensor), value :: x
+            type(weft_tensor), value :: y
+            type(weft_loss_options), intent(in), optional :: o
+            type(weft_tensor) :: returned
+        end function
+        function weft_kl_div(x, y, o) bind(C, name="weft_kl_div") result(returned)
+            import
+            type(weft_tensor), value :: x
+            type(weft_tensor), value :: y
+            type(weft_loss_options), intent(in), optional :: o
+            type(weft_tensor) :: returned
+        end function
         function c_weft_open_mpi_f(f, comm, o) bind(C, name="weft_open_mpi_f") result(returned)
             import
             type(weft_fabric), intent(inout) :: f
@@ -627,12 +835,108 @@ module weft
             integer(c_int64_t), value :: out
             type(weft_module) :: returned
         end function
+        function c_weft_nn_layernorm(f, n) bind(C, name="weft_nn_layernorm") result(returned)
+            import
+            type(weft_fabric), value :: f
+            integer(c_int64_t), value :: n
+            type(weft_module) :: returned
+        end function
+        function c_weft_nn_layernorm_with(f, rank, shape, o) bind(C, name="weft_nn_layernorm_with") result(returned)
+            import
+            type(weft_fabric), value :: f
+            integer(c_int), value :: rank
+            integer(c_int64_t), intent(in) :: shape(*)
+            type(weft_layernorm_options), intent(in), optional :: o
+            type(weft_module) :: returned
+        end function
+        function c_weft_nn_embedding(f, n, dim) bind(C, name="weft_nn_embedding") result(returned)
+            import
+            type(weft_fabric), value :: f
+            integer(c_int64_t), value :: n
+            integer(c_int64_t), value :: dim
+            type(weft_module) :: returned
+        end function
+        function c_weft_nn_embedding_padded(f, n, dim, padding_idx) bind(C, &
+                name="weft_nn_embedding_padded") result(returned)
+            import
+            type(weft_fabric), value :: f
+            integer(c_int64_t), value :: n
+            integer(c_int64_t), value :: dim
+            integer(c_int64_t), value :: padding_idx
+            type(weft_module) :: returned
+        end function
+        function weft_nn_dropout(f, p) bind(C, name="weft_nn_dropout") result(returned)
+            import
+            type(weft_fabric), value :: f
+            real(c_double), value :: p
+            type(weft_module) :: returned
+        end function
+        function weft_nn_identity(f) bind(C, name="weft_nn_identity") result(returned)
+            import
+            type(weft_fabric), value :: f
+            type(weft_module) :: returned
+        end function
+        function weft_nn_flatten(f) bind(C, name="weft_nn_flatten") result(returned)
+            import
+            type(weft_fabric), value :: f
+            type(weft_module) :: returned
+        end function
+        function weft_nn_residual(f, body) bind(C, name="weft_nn_residual") result(returned)
+            import
+            type(weft_fabric), value :: f
+            type(weft_module), value :: body
+            type(weft_module) :: returned
+        end function
+        function c_weft_nn_activation(f, name) bind(C, name="weft_nn_activation") result(returned)
+            import
+            type(weft_fabric), value :: f
+            character(kind=c_char), intent(in) :: name(*)
+            type(weft_module) :: returned
+        end function
+        function c_weft_nn_mlp(f, n, sizes, o) bind(C, name="weft_nn_mlp") result(returned)
+            import
+            type(weft_fabric), value :: f
+            integer(c_int), value :: n
+            integer(c_int64_t), intent(in) :: sizes(*)
+            type(weft_mlp_options), intent(in), optional :: o
+            type(weft_module) :: returned
+        end function
         function weft_nn_relu(f) bind(C, name="weft_nn_relu") result(returned)
             import
             type(weft_fabric), value :: f
             type(weft_module) :: returned
         end function
         function weft_nn_softmax(f) bind(C, name="weft_nn_softmax") result(returned)
+            import
+            type(weft_fabric), value :: f
+            type(weft_module) :: returned
+        end function
+        function weft_nn_log_softmax(f) bind(C, name="weft_nn_log_softmax") result(returned)
+            import
+            type(weft_fabric), value :: f
+            type(weft_module) :: returned
+        end function
+        function weft_nn_gelu(f) bind(C, name="weft_nn_gelu") result(returned)
+            import
+            type(weft_fabric), value :: f
+            type(weft_module) :: returned
+        end function
+        function weft_nn_gelu_tanh(f) bind(C, name="weft_nn_gelu_tanh") result(returned)
+            import
+            type(weft_fabric), value :: f
+            type(weft_module) :: returned
+        end function
+        function weft_nn_silu(f) bind(C, name="weft_nn_silu") result(returned)
+            import
+            type(weft_fabric), value :: f
+            type(weft_module) :: returned
+        end function
+        function weft_nn_sigmoid(f) bind(C, name="weft_nn_sigmoid") result(returned)
+            import
+            type(weft_fabric), value :: f
+            type(weft_module) :: returned
+        end function
+        function weft_nn_tanh(f) bind(C, name="weft_nn_tanh") result(returned)
             import
             type(weft_fabric), value :: f
             type(weft_module) :: returned
@@ -688,7 +992,54 @@ module weft
             logical(c_bool), value :: frozen
             integer(c_int) :: returned
         end function
+        function c_weft_tie(m, name, other) bind(C, name="weft_tie") result(returned)
+            import
+            type(weft_module), value :: m
+            character(kind=c_char), intent(in) :: name(*)
+            character(kind=c_char), intent(in) :: other(*)
+            integer(c_int) :: returned
+        end function
+        function c_weft_init_param(m, name, o) bind(C, name="weft_init_param") result(returned)
+            import
+            type(weft_module), value :: m
+            character(kind=c_char), intent(in) :: name(*)
+            type(weft_initializer_options), intent(in), optional :: o
+            integer(c_int) :: returned
+        end function
+        function c_weft_module_at(m, path) bind(C, name="weft_module_at") result(returned)
+            import
+            type(weft_module), value :: m
+            character(kind=c_char), intent(in) :: path(*)
+            type(weft_module) :: returned
+        end function
+        function weft_children(m) bind(C, name="weft_children") result(returned)
+            import
+            type(weft_module), value :: m
+            integer(c_int64_t) :: returned
+        end function
+        function c_weft_child(m, i) bind(C, name="weft_child") result(returned)
+            import
+            type(weft_module), value :: m
+            integer(c_int64_t), value :: i
+            type(weft_module) :: returned
+        end function
+        function c_weft_module_name(m) bind(C, name="weft_module_name") result(returned)
+            import
+            type(weft_module), value :: m
+            type(c_ptr) :: returned
+        end function
+        function c_weft_module_kind(m) bind(C, name="weft_module_kind") result(returned)
+            import
+            type(weft_module), value :: m
+            type(c_ptr) :: returned
+        end function
         function weft_add(a, b) bind(C, name="weft_add") result(returned)
+            import
+            type(weft_tensor), value :: a
+            type(weft_tensor), value :: b
+            type(weft_tensor) :: returned
+        end function
+        function weft_sub(a, b) bind(C, name="weft_sub") result(returned)
             import
             type(weft_tensor), value :: a
             type(weft_tensor), value :: b
@@ -696,6 +1047,73 @@ module weft
         end function
         function weft_mul(a, b) bind(C, name="weft_mul") result(returned)
             import
+            type(weft_tensor), value :: a
+            type(weft_tensor), value :: b
+            type(weft_tensor) :: returned
+        end function
+        function weft_div(a, b) bind(C, name="weft_div") result(returned)
+            import
+            type(weft_tensor), value :: a
+            type(weft_tensor), value :: b
+            type(weft_tensor) :: returned
+        end function
+        function weft_pow(a, b) bind(C, name="weft_pow") result(returned)
+            import
+            type(weft_tensor), value :: a
+            type(weft_tensor), value :: b
+            type(weft_tensor) :: returned
+        end function
+        function weft_maximum(a, b) bind(C, name="weft_maximum") result(returned)
+            import
+            type(weft_tensor), value :: a
+            type(weft_tensor), value :: b
+            type(weft_tensor) :: returned
+        end function
+        function weft_minimum(a, b) bind(C, name="weft_minimum") result(returned)
+            import
+            type(weft_tensor), value :: a
+            type(weft_tensor), value :: b
+            type(weft_tensor) :: returned
+        end function
+        function weft_eq(a, b) bind(C, name="weft_eq") result(returned)
+            import
+            type(weft_tensor), value :: a
+            type(weft_tensor), value :: b
+            type(weft_tensor) :: returned
+        end function
+        function weft_ne(a, b) bind(C, name="weft_ne") result(returned)
+            import
+            type(weft_tensor), value :: a
+            type(weft_tensor), value :: b
+            type(weft_tensor) :: returned
+        end function
+        function weft_lt(a, b) bind(C, name="weft_lt") result(returned)
+            import
+            type(weft_tensor), value :: a
+            type(weft_tensor), value :: b
+            type(weft_tensor) :: returned
+        end function
+        function weft_le(a, b) bind(C, name="weft_le") result(returned)
+            import
+            type(weft_tensor), value :: a
+            type(weft_tensor), value :: b
+            type(weft_tensor) :: returned
+        end function
+        function weft_gt(a, b) bind(C, name="weft_gt") result(returned)
+            import
+            type(weft_tensor), value :: a
+            type(weft_tensor), value :: b
+            type(weft_tensor) :: returned
+        end function
+        function weft_ge(a, b) bind(C, name="weft_ge") result(returned)
+            import
+            type(weft_tensor), value :: a
+            type(weft_tensor), value :: b
+            type(weft_tensor) :: returned
+        end function
+        function weft_where(condition, a, b) bind(C, name="weft_where") result(returned)
+            import
+            type(weft_tensor), value :: condition
             type(weft_tensor), value :: a
             type(weft_tensor), value :: b
             type(weft_tensor) :: returned
@@ -731,6 +1149,79 @@ module weft
             type(weft_tensor), value :: x
             type(weft_tensor) :: returned
         end function
+        function weft_neg(x) bind(C, name="weft_neg") result(returned)
+            import
+            type(weft_tensor), value :: x
+            type(weft_tensor) :: returned
+        end function
+        function weft_abs(x) bind(C, name="weft_abs") result(returned)
+            import
+            type(weft_tensor), value :: x
+            type(weft_tensor) :: returned
+        end function
+        function weft_exp(x) bind(C, name="weft_exp") result(returned)
+            import
+            type(weft_tensor), value :: x
+            type(weft_tensor) :: returned
+        end function
+        function weft_ln(x) bind(C, name="weft_ln") result(returned)
+            import
+            type(weft_tensor), value :: x
+            type(weft_tensor) :: returned
+        end function
+        function weft_sqrt(x) bind(C, name="weft_sqrt") result(returned)
+            import
+            type(weft_tensor), value :: x
+            type(weft_tensor) :: returned
+        end function
+        function weft_sin(x) bind(C, name="weft_sin") result(returned)
+            import
+            type(weft_tensor), value :: x
+            type(weft_tensor) :: returned
+        end function
+        function weft_cos(x) bind(C, name="weft_cos") result(returned)
+            import
+            type(weft_tensor), value :: x
+            type(weft_tensor) :: returned
+        end function
+        function weft_pow_scalar(x, exponent) bind(C, name="weft_pow_scalar") result(returned)
+            import
+            type(weft_tensor), value :: x
+            real(c_double), value :: exponent
+            type(weft_tensor) :: returned
+        end function
+        function weft_clamp(x, min, max) bind(C, name="weft_clamp") result(returned)
+            import
+            type(weft_tensor), value :: x
+            real(c_double), value :: min
+            real(c_double), value :: max
+            type(weft_tensor) :: returned
+        end function
+        function weft_sigmoid(x) bind(C, name="weft_sigmoid") result(returned)
+            import
+            type(weft_tensor), value :: x
+            type(weft_tensor) :: returned
+        end function
+        function weft_tanh(x) bind(C, name="weft_tanh") result(returned)
+            import
+            type(weft_tensor), value :: x
+            type(weft_tensor) :: returned
+        end function
+        function weft_silu(x) bind(C, name="weft_silu") result(returned)
+            import
+            type(weft_tensor), value :: x
+            type(weft_tensor) :: returned
+        end function
+        function weft_gelu(x) bind(C, name="weft_gelu") result(returned)
+            import
+            type(weft_tensor), value :: x
+            type(weft_tensor) :: returned
+        end function
+        function weft_gelu_tanh(x) bind(C, name="weft_gelu_tanh") result(returned)
+            import
+            type(weft_tensor), value :: x
+            type(weft_tensor) :: returned
+        end function
         function c_weft_reshape(x, rank, shape) bind(C, name="weft_reshape") result(returned)
             import
             type(weft_tensor), value :: x
@@ -762,16 +1253,32 @@ module weft
             type(weft_tensor), value :: x
             type(weft_tensor) :: returned
         end function
-        function weft_cross_entropy(logits, labels) bind(C, name="weft_cross_entropy") result(returned)
+        function weft_log_softmax(x) bind(C, name="weft_log_softmax") result(returned)
             import
-            type(weft_tensor), value :: logits
-            type(weft_tensor), value :: labels
+            type(weft_tensor), value :: x
             type(weft_tensor) :: returned
         end function
-        function weft_cross_entropy_sum(logits, labels) bind(C, name="weft_cross_entropy_sum") result(returned)
+        function weft_layernorm(x, dims, weight, bias, eps) bind(C, name="weft_layernorm") result(returned)
             import
-            type(weft_tensor), value :: logits
-            type(weft_tensor), value :: labels
+            type(weft_tensor), value :: x
+            integer(c_int), value :: dims
+            type(weft_tensor), value :: weight
+            type(weft_tensor), value :: bias
+            real(c_double), value :: eps
+            type(weft_tensor) :: returned
+        end function
+        function c_weft_embedding(indices, weight, padding_idx) bind(C, name="weft_embedding") result(returned)
+            import
+            type(weft_tensor), value :: indices
+            type(weft_tensor), value :: weight
+            integer(c_int64_t), value :: padding_idx
+            type(weft_tensor) :: returned
+        end function
+        function c_weft_dropout(x, p, training) bind(C, name="weft_dropout") result(returned)
+            import
+            type(weft_tensor), value :: x
+            real(c_double), value :: p
+            logical(c_bool), value :: training
             type(weft_tensor) :: returned
         end function
         function c_weft_cast(x, dtype) bind(C, name="weft_cast") result(returned)
@@ -798,6 +1305,49 @@ module weft
             type(weft_adam_options), intent(in), optional :: o
             type(weft_optimizer) :: returned
         end function
+        function weft_adamw(m, o) bind(C, name="weft_adamw") result(returned)
+            import
+            type(weft_module), value :: m
+            type(weft_adam_options), intent(in), optional :: o
+            type(weft_optimizer) :: returned
+        end function
+        function weft_rmsprop(m, o) bind(C, name="weft_rmsprop") result(returned)
+            import
+            type(weft_module), value :: m
+            type(weft_rmsprop_options), intent(in), optional :: o
+            type(weft_optimizer) :: returned
+        end function
+        function weft_adagrad(m, o) bind(C, name="weft_adagrad") result(returned)
+            import
+            type(weft_module), value :: m
+            type(weft_adagrad_options), intent(in), optional :: o
+            type(weft_optimizer) :: returned
+        end function
+        function weft_lbfgs(m, o) bind(C, name="weft_lbfgs") result(returned)
+            import
+            type(weft_module), value :: m
+            type(weft_lbfgs_options), intent(in), optional :: o
+            type(weft_optimizer) :: returned
+        end function
+        function c_weft_group(o, pattern, g) bind(C, name="weft_group") result(returned)
+            import
+            type(weft_optimizer), value :: o
+            character(kind=c_char), intent(in) :: pattern(*)
+            type(weft_group_options), intent(in), optional :: g
+            integer(c_int) :: returned
+        end function
+        function c_weft_group_module(o, part, g) bind(C, name="weft_group_module") result(returned)
+            import
+            type(weft_optimizer), value :: o
+            type(weft_module), value :: part
+            type(weft_group_options), intent(in), optional :: g
+            integer(c_int) :: returned
+        end function
+        function weft_group_count(o) bind(C, name="weft_group_count") result(returned)
+            import
+            type(weft_optimizer), value :: o
+            integer(c_int) :: returned
+        end function
         function c_weft_zero_grad(o) bind(C, name="weft_zero_grad") result(returned)
             import
             type(weft_optimizer), value :: o
@@ -808,14 +1358,34 @@ module weft
             type(weft_optimizer), value :: o
             integer(c_int) :: returned
         end function
+        function c_weft_step_closure(o, closure, user) bind(C, name="weft_step_closure") result(returned)
+            import
+            type(weft_optimizer), value :: o
+            type(c_funptr), value :: closure
+            type(c_ptr), value :: user
+            integer(c_int) :: returned
+        end function
         function weft_lr(o) bind(C, name="weft_lr") result(returned)
             import
             type(weft_optimizer), value :: o
             real(c_double) :: returned
         end function
+        function weft_group_lr(o, group) bind(C, name="weft_group_lr") result(returned)
+            import
+            type(weft_optimizer), value :: o
+            integer(c_int), value :: group
+            real(c_double) :: returned
+        end function
         function c_weft_set_lr(o, lr) bind(C, name="weft_set_lr") result(returned)
             import
             type(weft_optimizer), value :: o
+            real(c_double), value :: lr
+            integer(c_int) :: returned
+        end function
+        function c_weft_set_group_lr(o, group, lr) bind(C, name="weft_set_group_lr") result(returned)
+            import
+            type(weft_optimizer), value :: o
+            integer(c_int), value :: group
             real(c_double), value :: lr
             integer(c_int) :: returned
         end function
@@ -828,6 +1398,12 @@ module weft
             import
             type(weft_optimizer), value :: o
             type(weft_schedule_options), intent(in), optional :: s
+            integer(c_int) :: returned
+        end function
+        function c_weft_schedule_metric(o, value) bind(C, name="weft_schedule_metric") result(returned)
+            import
+            type(weft_optimizer), value :: o
+            real(c_double), value :: value
             integer(c_int) :: returned
         end function
         function c_weft_strerror(code) bind(C, name="weft_strerror") result(returned)
@@ -1663,6 +2239,93 @@ contains
         returned = c_weft_nn_linear_nobias(f, int(in, c_int64_t), int(out, c_int64_t))
     end function
 
+    function weft_nn_layernorm_i64(f, n) result(returned)
+        type(weft_fabric), intent(in) :: f
+        integer(c_int64_t), intent(in) :: n
+        type(weft_module) :: returned
+        returned = c_weft_nn_layernorm(f, n)
+    end function
+
+    function weft_nn_layernorm_i32(f, n) result(returned)
+        type(weft_fabric), intent(in) :: f
+        integer(c_int32_t), intent(in) :: n
+        type(weft_module) :: returned
+        returned = c_weft_nn_layernorm(f, int(n, c_int64_t))
+    end function
+
+    function weft_nn_layernorm_with_i64(f, shape, o) result(returned)
+        type(weft_fabric), intent(in) :: f
+        integer(c_int64_t), intent(in) :: shape(:)
+        type(weft_layernorm_options), intent(in), optional :: o
+        type(weft_module) :: returned
+        returned = c_weft_nn_layernorm_with(f, size(shape, kind=c_int), shape, o)
+    end function
+
+    function weft_nn_layernorm_with_i32(f, shape, o) result(returned)
+        type(weft_fabric), intent(in) :: f
+        integer(c_int32_t), intent(in) :: shape(:)
+        type(weft_layernorm_options), intent(in), optional :: o
+        type(weft_module) :: returned
+        returned = c_weft_nn_layernorm_with(f, size(shape, kind=c_int), int(shape, c_int64_t), o)
+    end function
+
+    function weft_nn_embedding_i64(f, n, dim) result(returned)
+        type(weft_fabric), intent(in) :: f
+        integer(c_int64_t), intent(in) :: n
+        integer(c_int64_t), intent(in) :: dim
+        type(weft_module) :: returned
+        returned = c_weft_nn_embedding(f, n, dim)
+    end function
+
+    function weft_nn_embedding_i32(f, n, dim) result(returned)
+        type(weft_fabric), intent(in) :: f
+        integer(c_int32_t), intent(in) :: n
+        integer(c_int32_t), intent(in) :: dim
+        type(weft_module) :: returned
+        returned = c_weft_nn_embedding(f, int(n, c_int64_t), int(dim, c_int64_t))
+    end function
+
+    function weft_nn_embedding_padded_i64(f, n, dim, padding_idx) result(returned)
+        type(weft_fabric), intent(in) :: f
+        integer(c_int64_t), intent(in) :: n
+        integer(c_int64_t), intent(in) :: dim
+        integer(c_int64_t), intent(in) :: padding_idx
+        type(weft_module) :: returned
+        returned = c_weft_nn_embedding_padded(f, n, dim, padding_idx)
+    end function
+
+    function weft_nn_embedding_padded_i32(f, n, dim, padding_idx) result(returned)
+        type(weft_fabric), intent(in) :: f
+        integer(c_int32_t), intent(in) :: n
+        integer(c_int32_t), intent(in) :: dim
+        integer(c_int32_t), intent(in) :: padding_idx
+        type(weft_module) :: returned
+        returned = c_weft_nn_embedding_padded(f, int(n, c_int64_t), int(dim, c_int64_t), int(padding_idx, c_int64_t))
+    end function
+
+    function weft_nn_activation(f, name) result(returned)
+        type(weft_fabric), intent(in) :: f
+        character(*), intent(in) :: name
+        type(weft_module) :: returned
+        returned = c_weft_nn_activation(f, name//c_null_char)
+    end function
+
+    function weft_nn_mlp_i64(f, sizes, o) result(returned)
+        type(weft_fabric), intent(in) :: f
+        integer(c_int64_t), intent(in) :: sizes(:)
+        type(weft_mlp_options), intent(in), optional :: o
+        type(weft_module) :: returned
+        returned = c_weft_nn_mlp(f, size(sizes, kind=c_int), sizes, o)
+    end function
+
+    function weft_nn_mlp_i32(f, sizes, o) result(returned)
+        type(weft_fabric), intent(in) :: f
+        integer(c_int32_t), intent(in) :: sizes(:)
+        type(weft_mlp_options), intent(in), optional :: o
+        type(weft_module) :: returned
+        returned = c_weft_nn_mlp(f, size(sizes, kind=c_int), int(sizes, c_int64_t), o)
+    end function
+
     function weft_nn_sequential_n(f, modules) result(returned)
         type(weft_fabric), intent(in) :: f
         type(weft_module), intent(in) :: modules(:)
@@ -1710,6 +2373,55 @@ contains
         call give(status, c_weft_freeze(m, logical(frozen, c_bool)))
     end subroutine
 
+    subroutine weft_tie(m, name, other, status)
+        type(weft_module), intent(in) :: m
+        character(*), intent(in) :: name
+        character(*), intent(in) :: other
+        integer, intent(out), optional :: status
+        call give(status, c_weft_tie(m, name//c_null_char, other//c_null_char))
+    end subroutine
+
+    subroutine weft_init_param(m, name, o, status)
+        type(weft_module), intent(in) :: m
+        character(*), intent(in) :: name
+        type(weft_initializer_options), intent(in), optional :: o
+        integer, intent(out), optional :: status
+        call give(status, c_weft_init_param(m, name//c_null_char, o))
+    end subroutine
+
+    function weft_module_at(m, path) result(returned)
+        type(weft_module), intent(in) :: m
+        character(*), intent(in) :: path
+        type(weft_module) :: returned
+        returned = c_weft_module_at(m, path//c_null_char)
+    end function
+
+    function weft_child_i64(m, i) result(returned)
+        type(weft_module), intent(in) :: m
+        integer(c_int64_t), intent(in) :: i
+        type(weft_module) :: returned
+        returned = c_weft_child(m, i)
+    end function
+
+    function weft_child_i32(m, i) result(returned)
+        type(weft_module), intent(in) :: m
+        integer(c_int32_t), intent(in) :: i
+        type(weft_module) :: returned
+        returned = c_weft_child(m, int(i, c_int64_t))
+    end function
+
+    function weft_module_name(m) result(returned)
+        type(weft_module), intent(in) :: m
+        character(:), allocatable :: returned
+        returned = text_of(c_weft_module_name(m))
+    end function
+
+    function weft_module_kind(m) result(returned)
+        type(weft_module), intent(in) :: m
+        character(:), allocatable :: returned
+        returned = text_of(c_weft_module_kind(m))
+    end function
+
     function weft_reshape_i64(x, shape) result(returned)
         type(weft_tensor), intent(in) :: x
         integer(c_int64_t), intent(in) :: shape(:)
@@ -1724,12 +2436,52 @@ contains
         returned = c_weft_reshape(x, size(shape, kind=c_int), int(shape, c_int64_t))
     end function
 
+    function weft_embedding_i64(indices, weight, padding_idx) result(returned)
+        type(weft_tensor), intent(in) :: indices
+        type(weft_tensor), intent(in) :: weight
+        integer(c_int64_t), intent(in) :: padding_idx
+        type(weft_tensor) :: returned
+        returned = c_weft_embedding(indices, weight, padding_idx)
+    end function
+
+    function weft_embedding_i32(indices, weight, padding_idx) result(returned)
+        type(weft_tensor), intent(in) :: indices
+        type(weft_tensor), intent(in) :: weight
+        integer(c_int32_t), intent(in) :: padding_idx
+        type(weft_tensor) :: returned
+        returned = c_weft_embedding(indices, weight, int(padding_idx, c_int64_t))
+    end function
+
+    function weft_dropout(x, p, training) result(returned)
+        type(weft_tensor), intent(in) :: x
+        real(c_double), intent(in) :: p
+        logical, intent(in) :: training
+        type(weft_tensor) :: returned
+        returned = c_weft_dropout(x, p, logical(training, c_bool))
+    end function
+
     function weft_cast(x, dtype) result(returned)
         type(weft_tensor), intent(in) :: x
         integer, intent(in) :: dtype
         type(weft_tensor) :: returned
         returned = c_weft_cast(x, dtype)
     end function
+
+    subroutine weft_group(o, pattern, g, status)
+        type(weft_optimizer), intent(in) :: o
+        character(*), intent(in) :: pattern
+        type(weft_group_options), intent(in), optional :: g
+        integer, intent(out), optional :: status
+        call give(status, c_weft_group(o, pattern//c_null_char, g))
+    end subroutine
+
+    subroutine weft_group_module(o, part, g, status)
+        type(weft_optimizer), intent(in) :: o
+        type(weft_module), intent(in) :: part
+        type(weft_group_options), intent(in), optional :: g
+        integer, intent(out), optional :: status
+        call give(status, c_weft_group_module(o, part, g))
+    end subroutine
 
     subroutine weft_zero_grad(o, status)
         type(weft_optimizer), intent(in) :: o
@@ -1743,6 +2495,14 @@ contains
         call give(status, c_weft_step(o))
     end subroutine
 
+    subroutine weft_step_closure(o, closure, user, status)
+        type(weft_optimizer), intent(in) :: o
+        type(c_funptr), intent(in) :: closure
+        type(c_ptr), intent(in) :: user
+        integer, intent(out), optional :: status
+        call give(status, c_weft_step_closure(o, closure, user))
+    end subroutine
+
     subroutine weft_set_lr(o, lr, status)
         type(weft_optimizer), intent(in) :: o
         real(c_double), intent(in) :: lr
@@ -1750,11 +2510,26 @@ contains
         call give(status, c_weft_set_lr(o, lr))
     end subroutine
 
+    subroutine weft_set_group_lr(o, group, lr, status)
+        type(weft_optimizer), intent(in) :: o
+        integer(c_int), intent(in) :: group
+        real(c_double), intent(in) :: lr
+        integer, intent(out), optional :: status
+        call give(status, c_weft_set_group_lr(o, group, lr))
+    end subroutine
+
     subroutine weft_set_schedule(o, s, status)
         type(weft_optimizer), intent(in) :: o
         type(weft_schedule_options), intent(in), optional :: s
         integer, intent(out), optional :: status
         call give(status, c_weft_set_schedule(o, s))
+    end subroutine
+
+    subroutine weft_schedule_metric(o, value, status)
+        type(weft_optimizer), intent(in) :: o
+        real(c_double), intent(in) :: value
+        integer, intent(out), optional :: status
+        call give(status, c_weft_schedule_metric(o, value))
     end subroutine
 
     function weft_strerror(code) result(returned)

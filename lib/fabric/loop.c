@@ -41,7 +41,7 @@ weft_status weft__edge(weft_fabric *f)
     weft_status s = weft__engine_edge(f);
     if (s)
         weft__stick(f, s);
-    p->differentiated = f->weigh = false;
+    p->differentiated = false;
     return p->agreed;
 }
 

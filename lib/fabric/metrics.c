@@ -22,7 +22,8 @@ typedef struct row {
     double wall;
     bool given[NAMES], sum[NAMES];
     double weight[NAMES];
-    bool plain[NAMES]; /* value is here, else on the device */
+    bool plain[NAMES];   /* value is here, else on the device */
+    bool weighed[NAMES]; /* its weight is there too */
     double value[NAMES];
 } row;
 
@@ -34,7 +35,7 @@ struct weft__metrics {
     bool open; /* the last row is not complete */
     int edges; /* since the last flush: alike on all ranks, where rows may not be */
     row *row;
-    weft_dev ring; /* limit x NAMES doubles */
+    weft_dev ring; /* limit x NAMES x (value, weight) */
     double *fetched, *sums;
     double timing_at[WEFT__PARTS];
     int64_t timing_step;
@@ -43,7 +44,7 @@ struct weft__metrics {
 
 static size_t ring_bytes(const weft__metrics *m)
 {
-    return (size_t)m->limit * NAMES * sizeof(double);
+    return (size_t)m->limit * NAMES * 2 * sizeof(double);
 }
 
 weft_status weft__metrics_open(weft_fabric *f)
@@ -55,7 +56,7 @@ weft_status weft__metrics_open(weft_fabric *f)
     f->facade->metrics = m;
     m->limit = every < ROWS ? every : ROWS;
     m->row = weft__new((size_t)m->limit, sizeof *m->row);
-    m->fetched = weft__new((size_t)m->limit * NAMES, sizeof(double));
+    m->fetched = weft__new((size_t)m->limit * NAMES * 2, sizeof(double));
     m->sums = weft__new((size_t)m->limit * NAMES * 2, sizeof(double));
     if (!m->row || !m->fetched || !m->sums)
         return WEFT_ENOMEM;
@@ -142,16 +143,20 @@ static weft_status complain(weft_fabric *f, weft_status s)
 static weft_status keep(weft_fabric *f, int c, const weft__tensor *t, row *r)
 {
     weft__metrics *m = f->facade->metrics;
-    const int64_t one = 1;
-    size_t at = ((size_t)(r - m->row) * NAMES + (size_t)c) * sizeof(double);
+    const weft_kernels *k = f->device->ops->kernels;
+    const int64_t one = 1, at = ((r - m->row) * NAMES + c) * 2;
+    weft_dev to = weft__at(m->ring, at * (int64_t)sizeof(double));
     if (t->view.numel != 1)
         return weft__fail(WEFT_ESHAPE, "weft_log: %s has %lld elements, not one", m->name[c],
                           (long long)t->view.numel);
     r->sum[c] = t->reduction == WEFT__SUM;
     r->weight[c] = !t->rows.batch || r->sum[c] ? 1 : (double)t->rows.local;
     r->plain[c] = false;
-    return f->device->ops->kernels->copy(f->stream, weft__at(m->ring, (int64_t)at), WEFT_F64, &one,
-                                         t->view.data, t->view.dtype, &one, 1, &one);
+    r->weighed[c] = t->weight.addr && !r->sum[c];
+    if (r->weighed[c])
+        WEFT_TRY(k->copy(f->stream, weft__at(to, sizeof(double)), WEFT_F64, &one, t->weight,
+                         WEFT_F64, &one, 1, &one));
+    return k->copy(f->stream, to, WEFT_F64, &one, t->view.data, t->view.dtype, &one, 1, &one);
 }
 
 weft_status weft_log(weft_fabric *f, const char *name, weft_tensor *value)
@@ -167,6 +172,7 @@ weft_status weft_log(weft_fabric *f, const char *name, weft_tensor *value)
         return complain(f, s);
     r->given[c] = true;
     r->weight[c] = 0;
+    r->weighed[c] = false;
     if (!value) /* an error has stuck on this rank: it weighs nothing */
         return WEFT_OK;
     const weft__tensor *t = weft__tensor_at(value, NULL);
@@ -187,6 +193,7 @@ weft_status weft_log_value(weft_fabric *f, const char *name, double value)
     r->sum[c] = false;
     r->weight[c] = f->rank == 0 ? 1 : 0;
     r->plain[c] = true;
+    r->weighed[c] = false;
     r->value[c] = value;
     return WEFT_OK;
 }
@@ -234,9 +241,11 @@ static void gather(weft__metrics *m)
         for (int c = 0; c < m->names; c++) {
             const row *r = &m->row[i];
             double *s = &m->sums[2 * (i * m->names + c)];
-            double v = r->plain[c] ? r->value[c] : m->fetched[i * NAMES + c];
-            s[0] = r->weight[c] > 0 ? r->weight[c] * v : 0;
-            s[1] = r->given[c] ? r->weight[c] : 0;
+            const double *there = &m->fetched[2 * (i * NAMES + c)];
+            double v = r->plain[c] ? r->value[c] : there[0];
+            double w = r->weighed[c] ? there[1] : r->weight[c];
+            s[0] = w != 0 ? w * v : 0;
+            s[1] = r->given[c] ? w : 0;
         }
 }
 
@@ -295,7 +304,7 @@ static weft_status combine(weft_fabric *f)
         return WEFT_OK;
     /* A rank that cannot fetch its values takes part in the sum all the same. */
     weft_status s = f->device->ops->download(f->stream, m->fetched, m->ring,
-                                             (size_t)m->rows * NAMES * sizeof(double));
+                                             (size_t)m->rows * NAMES * 2 * sizeof(double));
     gather(m);
     WEFT_TRY(weft__all_reduce(f->comm, "metrics", m->sums, 2 * (int64_t)m->rows * m->names,
                               WEFT_F64, WEFT_REDUCE_SUM));

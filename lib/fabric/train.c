@@ -7,47 +7,78 @@
 #include <math.h>
 #include <stdio.h>
 
-/* This rank's share of the gradient: gradients are sums over ranks. */
-static weft_status seed_of(weft_fabric *f, weft_tensor *loss, double global, double *seed)
+/* What this rank's loss weighs: the denominator of its mean, or the rows of its batch. */
+static weft_status weight_of(weft_fabric *f, const weft__tensor *t, double *weight)
 {
-    weft_fabric *home = NULL;
-    const weft__tensor *t = weft__tensor_at(loss, &home);
-    if (!t || home != f)
-        return t ? weft__fail(WEFT_EHANDLE, "weft_backward: the loss belongs to another fabric")
-                 : WEFT_EHANDLE;
-    if (!t->rows.batch)
-        *seed = 1.0 / f->world;
-    else if (t->reduction == WEFT__SUM)
+    *weight = t->rows.batch ? (double)t->rows.local : 0;
+    return t->weight.addr ? f->device->ops->download(f->stream, weight, t->weight, sizeof *weight)
+                          : WEFT_OK;
+}
+
+/* Whether only the ranks together know what their losses weigh. */
+static bool unweighed(const weft__tensor *t)
+{
+    return t && t->reduction != WEFT__SUM &&
+           (t->weight.addr || (t->rows.batch && t->rows.global == 0));
+}
+
+/* This rank's share of the gradient: gradients are sums over ranks. *all: what the losses of all
+ * ranks weigh; the ranks' sum of it, if they formed one, comes in. */
+static weft_status seed_of(weft_fabric *f, const weft__tensor *t, double *all, double *seed)
+{
+    double mine;
+    WEFT_TRY(weight_of(f, t, &mine));
+    if (!unweighed(t))
+        *all = (double)t->rows.global;
+    else if (f->world == 1)
+        *all = mine;
+    if (isnan(*all))
+        return weft__fail(WEFT_EDATA, "weft_backward: the weights of the loss add up to NaN");
+    *seed = *all != 0 ? mine / *all : 0;
+    if (t->reduction == WEFT__SUM)
         *seed = t->rows.local ? 1 : 0;
-    else if (t->rows.global > 0 || global > 0)
-        *seed = (double)t->rows.local / (t->rows.global > 0 ? (double)t->rows.global : global);
-    else
-        *seed = 0;
+    else if (!t->rows.batch && !t->weight.addr)
+        *seed = 1.0 / f->world;
     return WEFT_OK;
 }
 
-/* Rows of all ranks, where a batch did not say. */
-static weft_status weigh(weft_fabric *f, weft_tensor *loss, double *global)
+/* The sum of the weights over ranks. */
+static weft_status weigh(weft_fabric *f, weft_tensor *loss, double *all)
 {
     const weft__tensor *t = weft__stuck(f) ? NULL : weft__tensor_at(loss, NULL);
-    *global = t && t->rows.batch ? (double)t->rows.local : 0;
-    return weft__all_reduce(f->comm, "rows of the batch", global, 1, WEFT_F64, WEFT_REDUCE_SUM);
+    weft_status s = unweighed(t) ? weight_of(f, t, all) : WEFT_OK;
+    WEFT_TRY(weft__all_reduce(f->comm, "weight of the loss", all, 1, WEFT_F64, WEFT_REDUCE_SUM));
+    return s;
+}
+
+static weft_status check(const weft_fabric *f, weft_tensor *loss, const weft__tensor **t)
+{
+    weft_fabric *home = NULL;
+    if (!loss)
+        return weft__fail(WEFT_EARG, "weft_backward: the loss is NULL and no error has stuck");
+    if (!(*t = weft__tensor_at(loss, &home)))
+        return WEFT_EHANDLE;
+    return home == f
+               ? WEFT_OK
+               : weft__fail(WEFT_EHANDLE, "weft_backward: the loss belongs to another fabric");
 }
 
 static weft_status differentiate(weft_fabric *f, weft_tensor *loss)
 {
     weft__facade *p = f->facade;
-    double global = 0, seed = 0;
+    const weft__tensor *t = NULL;
+    double all = 0, seed = 0;
     /* First, on every rank: also one that fails below takes part in the schedule from its start. */
     WEFT_TRY(p->strategy->ops->begin(p->strategy));
     if (f->weigh)
-        WEFT_TRY(weigh(f, loss, &global));
-    if (!loss && !weft__stuck(f))
-        return weft__fail(WEFT_EARG, "weft_backward: the loss is NULL and no error has stuck");
+        WEFT_TRY(weigh(f, loss, &all));
     if (weft__stuck(f))
         return WEFT_OK;
-    WEFT_TRY(seed_of(f, loss, global, &seed));
-    return weft__tape_backward(f, loss, seed);
+    WEFT_TRY(check(f, loss, &t));
+    /* The others may not know: this pass adds zeros, and its verdict tells them. */
+    p->strategy->weigh = f->world > 1 && !f->weigh && unweighed(t);
+    WEFT_TRY(seed_of(f, t, &all, &seed));
+    return weft__tape_backward(f, loss, p->strategy->weigh ? 0 : seed);
 }
 
 static weft_status count_nonfinite(weft_fabric *f, int64_t *count)
@@ -79,8 +110,10 @@ static weft_status judge_values(weft_fabric *f, weft_tensor *loss)
         return WEFT_OK;
     }
     const weft__tensor *t = weft__tensor_at(loss, NULL);
-    bool empty = t && t->rows.batch && !t->rows.local; /* the mean of no rows is NaN */
-    weft_status mine = isfinite(value) || empty ? WEFT_OK : WEFT_ENONFINITE;
+    double weight = 1;
+    if (t && (t->rows.batch || t->weight.addr))
+        WEFT_TRY(weight_of(f, t, &weight)); /* the mean of nothing is NaN */
+    weft_status mine = isfinite(value) || weight == 0 ? WEFT_OK : WEFT_ENONFINITE;
     char text[WEFT__TEXT];
     snprintf(text, sizeof text,
              "rank %d on %s: the loss is %g at step %lld; parameters are as before. Lower the "
@@ -93,16 +126,30 @@ static weft_status judge_values(weft_fabric *f, weft_tensor *loss)
                       (long long)f->step);
 }
 
+/* Once through the schedule of the step's collectives. */
+static void pass(weft_fabric *f, weft_tensor *loss, bool *failed)
+{
+    weft__strategy *strategy = f->facade->strategy;
+    strategy->weigh = false;
+    weft_status s = differentiate(f, loss);
+    if (s < 0 && !weft__stuck(f))
+        weft__stick(f, s);
+    s = strategy->ops->end(strategy, weft__stuck(f), failed);
+    if (s < 0 && !weft__stuck(f))
+        weft__stick(f, s);
+}
+
 static weft_status backward(weft_fabric *f, weft_tensor *loss)
 {
     weft__facade *p = f->facade;
     bool failed = false;
-    weft_status s = differentiate(f, loss);
-    if (s < 0 && !weft__stuck(f))
-        weft__stick(f, s);
-    s = p->strategy->ops->end(p->strategy, weft__stuck(f), &failed);
-    if (s < 0 && !weft__stuck(f))
-        weft__stick(f, s);
+    weft_status s;
+    pass(f, loss, &failed);
+    if (p->strategy->weigh && !f->comm->lost) { /* for the first time: now all ranks know */
+        f->weigh = true;
+        if (!failed)
+            pass(f, loss, &failed);
+    }
     p->differentiated = p->window = true;
     if (f->comm->lost)
         return p->agreed = weft__stuck(f) ? weft__stuck(f) : WEFT_EPEER;
@@ -133,20 +180,20 @@ weft_status weft_zero_grad(weft_optimizer *o)
     if (!o)
         return WEFT_EARG;
     o->object.fabric->facade->window = false;
-    for (int i = 0; i < o->module->flats; i++)
-        for (int k = 0; k < o->module->flat[i]->nsegments; k++)
-            o->module->flat[i]->segment[k]->grad = WEFT__GRAD_EMPTY;
+    weft__flat *flat = weft__optim_flat(o);
+    for (int k = 0; flat && k < flat->nsegments; k++)
+        if (weft__optim_owns(o, flat->segment[k]))
+            flat->segment[k]->grad = WEFT__GRAD_EMPTY;
     return WEFT_OK;
 }
 
 static weft_status update(weft_fabric *f, weft_optimizer *o)
 {
     weft__strategy *s = f->facade->strategy;
-    for (int i = 0; i < o->module->flats; i++) {
-        weft__flat *flat = o->module->flat[i];
+    weft__flat *flat = weft__optim_flat(o);
+    WEFT_TRY(weft__optim_begin(o));
+    if (flat) {
         int64_t first = 0, count = flat->elements;
-        if (!flat->trainable)
-            continue;
         if (s->ops->range)
             s->ops->range(s, flat, &first, &count);
         WEFT_TRY(weft__optim_update(o, flat, first, count));
@@ -160,12 +207,12 @@ static weft_status update(weft_fabric *f, weft_optimizer *o)
 /* Whether a backward has reached the optimizer's parameters since weft_zero_grad. */
 static bool has_gradients(const weft_optimizer *o)
 {
+    const weft__flat *flat = weft__optim_flat(o);
     bool any = false, trainable = false;
-    for (int i = 0; i < o->module->flats; i++) {
-        const weft__flat *flat = o->module->flat[i];
-        trainable |= flat->trainable;
-        for (int k = 0; k < flat->nsegments && flat->trainable; k++)
-            any |= flat->segment[k]->grad != WEFT__GRAD_EMPTY;
+    for (int k = 0; flat && k < flat->nsegments; k++) {
+        const bool mine = weft__optim_owns(o, flat->segment[k]);
+        trainable |= mine;
+        any |= mine && flat->segment[k]->grad != WEFT__GRAD_EMPTY;
     }
     return any || !trainable;
 }
@@ -178,6 +225,11 @@ static weft_status step(weft_fabric *f, weft_optimizer *o)
     if (!o->setup)
         return weft__stick(f, weft__fail(WEFT_ESTATE, "weft_step: the optimizer was not set up; "
                                                       "call weft_setup before the loop"));
+    if (o->ops->search)
+        return weft__stick(f, weft__fail(WEFT_ESTATE,
+                                         "weft_step: %s evaluates the loss itself; call "
+                                         "weft_step_closure",
+                                         o->ops->name));
     if (!has_gradients(o))
         return weft__stick(f, weft__fail(WEFT_ESTATE, "weft_step without weft_backward since "
                                                       "weft_zero_grad"));

@@ -1,7 +1,8 @@
 /* Data parallel: every rank holds all parameters; gradients are summed over ranks bucket by bucket,
  * in the order of the flat planes, as they become ready. The schedule is every bucket of every space
  * that was set up, so a rank that failed knows what its peers will call and takes part with zeros.
- * The verdict rides behind the last bucket: the number of ranks that failed. */
+ * The verdict rides behind the last bucket: the number of ranks that failed, and of those whose loss
+ * needs the sum of its weights over ranks. */
 #include "strategy/strategy.h"
 
 #include "device/device.h"
@@ -34,6 +35,8 @@ static weft_status begin(weft__strategy *s)
     return WEFT_OK;
 }
 
+#define HALF (WEFT__VERDICT / 2) /* the words of each number */
+
 static bool is_last(const weft__strategy *s, const weft__flat *flat, const weft__bucket *b)
 {
     return flat == s->flat[s->flats - 1] && b == &flat->bucket[flat->nbuckets - 1];
@@ -47,8 +50,9 @@ static weft_status reduce(weft__strategy *s, weft__flat *flat, weft__bucket *b, 
     if (is_last(s, flat, b)) {
         weft_dev word = weft__flat_at(flat, WEFT__GRAD, b->first + b->count);
         n += WEFT__VERDICT;
-        WEFT_TRY(
-            f->device->ops->kernels->fill(f->stream, word, WEFT__VERDICT, verdict, flat->dtype));
+        weft_dev other = weft__flat_at(flat, WEFT__GRAD, b->first + b->count + HALF);
+        WEFT_TRY(f->device->ops->kernels->fill(f->stream, word, HALF, verdict, flat->dtype));
+        WEFT_TRY(f->device->ops->kernels->fill(f->stream, other, HALF, s->weigh, flat->dtype));
     }
     WEFT_TRY(f->device->ops->sync(f->stream));
     weft__part part = weft__enter(f, WEFT__COMMUNICATION);
@@ -95,13 +99,14 @@ static weft_status verdict(weft__strategy *s, bool *failed)
     weft_fabric *f = s->fabric;
     const weft__flat *flat = s->flat[s->flats - 1];
     weft_dev word = weft__flat_at(flat, WEFT__GRAD, flat->elements);
-    float single = 0;
-    double value = 0;
+    float single[WEFT__VERDICT] = {0};
+    double value[WEFT__VERDICT] = {0};
     if (flat->dtype == WEFT_F64)
-        WEFT_TRY(f->device->ops->download(f->stream, &value, word, sizeof value));
+        WEFT_TRY(f->device->ops->download(f->stream, value, word, sizeof value));
     else
-        WEFT_TRY(f->device->ops->download(f->stream, &single, word, sizeof single));
-    *failed = value + (double)single != 0;
+        WEFT_TRY(f->device->ops->download(f->stream, single, word, sizeof single));
+    *failed = value[0] + (double)single[0] != 0;
+    s->weigh = value[HALF] + (double)single[HALF] != 0;
     return WEFT_OK;
 }
 
@@ -116,9 +121,11 @@ static weft_status end(weft__strategy *s, weft_status mine, bool *failed)
             s->flat[i]->segment[k]->grad = WEFT__GRAD_REDUCED;
     if (s->flats)
         return verdict(s, failed);
-    weft_status any = weft__agree(s->fabric->comm, "verdict", mine, "");
-    *failed = any < 0;
-    return s->fabric->comm->lost ? any : WEFT_OK;
+    int64_t any[2] = {mine < 0, s->weigh};
+    WEFT_TRY(weft__all_reduce(s->fabric->comm, "verdict", any, 2, WEFT_I64, WEFT_REDUCE_SUM));
+    *failed = any[0] != 0;
+    s->weigh = any[1] != 0;
+    return WEFT_OK;
 }
 
 const weft__strategy_ops weft__ddp = {.size = sizeof(weft__strategy_ops),

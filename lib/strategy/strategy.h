@@ -35,6 +35,7 @@ struct weft__strategy {
     weft_fabric *fabric;
     weft__flat **flat; /* trainable spaces that were set up, in order */
     size_t flats, room;
+    bool weigh; /* this rank's loss needs a sum over ranks; after end: some rank's does */
     weft_traffic traffic;
 };
 

@@ -18,6 +18,9 @@ typedef void weft__cpu_body(const void *args, int64_t lo, int64_t hi);
 #define CPU_WIDE
 #endif
 
+/* A part of a body that is compiled anew for the constants that it is called with. */
+#define CPU_INLINE __attribute__((always_inline)) static inline
+
 /* Both bodies of a kernel, with its name for messages. */
 #define CPU_PAIR(name) #name, name##_f32, name##_f64
 /* In a body: calls another function of the same type. */
