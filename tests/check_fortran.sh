@@ -37,7 +37,7 @@ awk '/^ *type, bind\(C\) :: / { t = $NF } /end type/ { t = "" }
     echo 'program layout; use, intrinsic :: iso_c_binding; use weft; implicit none'
     awk '!($1 in seen) { seen[$1]; print "type(" $1 "), target :: v_" $1 }' "$dir/members"
     awk '!($1 in seen) { seen[$1]; printf "print *, \"%s\", c_sizeof(v_%s)\n", $1, $1 }
-         { printf "call at(\"%s.%s\", c_loc(v_%s%%%s), c_loc(v_%s))\n", $1, $2, $1, $2, $1 }' "$dir/members"
+         { printf "call at(\"%s.%s\", &\nc_loc(v_%s%%%s), c_loc(v_%s))\n", $1, $2, $1, $2, $1 }' "$dir/members"
     echo 'contains; subroutine at(name, m, v); character(*), intent(in) :: name; type(c_ptr), intent(in) :: m, v'
     echo 'print *, name, transfer(m, 0_c_intptr_t) - transfer(v, 0_c_intptr_t); end subroutine; end program'
 } >"$dir/layout.f90"
