@@ -38,7 +38,7 @@ program heat
     do step = 0, steps - 1
         call solve(step*rods + first)
         b = weft_batch_of(f, weft_wrap(f, now), weft_wrap(f, later), step*rods + first, rods)
-        loss = mean_square(weft_forward(model, b%x), b%y)
+        loss = weft_mse_loss(weft_forward(model, b%x), b%y)
         call weft_zero_grad(adam)
         call weft_backward(f, loss)
         call weft_step(adam)
@@ -54,14 +54,6 @@ program heat
     stop status, quiet=.true.
 
 contains
-
-    ! mean (a - b)^2 from the elementary operations.
-    function mean_square(a, b) result(m)
-        type(weft_tensor), intent(in) :: a, b
-        type(weft_tensor) :: m, difference
-        difference = weft_add(a, weft_scale(b, -1d0))
-        m = weft_mean(weft_mul(difference, difference), WEFT_ALL)
-    end function
 
     ! Fills now with rods from number n on, alike on any number of ranks, and later with what becomes of them.
     subroutine solve(n)

@@ -864,6 +864,7 @@ START_TEST(moments_run_dry)
     const weft_sgd_step sgd = {.lr = 0.1, .momentum = 0.5};
     const weft_adam_step adam = {
         .lr = 1e-3, .beta1 = 0.5, .beta2 = 0.5, .eps = 1e-8, .correct1 = 1, .correct2 = 1};
+    const weft_rmsprop_step rmsprop = {.lr = 1e-3, .alpha = 0.5, .eps = 1e-8};
     array p = some(dt, 3, 22), m = none(dt, 3), v = none(dt, 3), g = none(dt, 3), was = same(p);
     volatile double tiny = DBL_MIN;
     for (int64_t i = 0; i < 3; i++)
@@ -875,7 +876,11 @@ START_TEST(moments_run_dry)
     for (int64_t i = 0; i < 3; i++) {
         ck_assert(get(m, i) == 0 && get(v, i) == 0);
         near(p, i, get(was, i), 0);
+        set(v, i, least);
     }
+    CALL(0, rmsprop, dev(p), dev(v), (weft_dev){0}, (weft_dev){0}, dev(g), 3, &rmsprop, dt);
+    for (int64_t i = 0; i < 3; i++)
+        ck_assert(get(v, i) == 0);
     ck_assert(tiny / 2 > 0);
     weft__free(p.p), weft__free(m.p), weft__free(v.p), weft__free(g.p), weft__free(was.p);
 }
