@@ -30,7 +30,7 @@ program heat
     mine = rods*(weft_global_rank(f) + 1)/weft_world_size(f) - first
     allocate (now(cells, mine), later(cells, mine))
 
-    model = weft_nn_sequential(f, [weft_nn_linear(f, cells, 48), weft_nn_relu(f), weft_nn_linear(f, 48, cells)])
+    model = weft_nn_mlp(f, [cells, 48, cells])
     adam = weft_adam(model, weft_adam_options(lr=4d-3))
     call weft_set_schedule(adam, weft_schedule_options(total=steps))
     call weft_setup(f, model, adam)
