@@ -1,4 +1,4 @@
-"""Makes weft.f90 from weft.f90.in and the public C headers: python3 generate.py > weft.f90
+"""Makes weft.f90 from weft.f90.in and the public C headers: python3 generate.py (with -: prints it)
 
 Every function, options struct and constant of include/weft/*.h is translated by the rules in weft.f90.in's head. What
 cannot be said in Fortran, or is said better by hand, stands in the tables below; anything else that is not understood is an
@@ -432,7 +432,11 @@ def main():
              "arrays_interfaces": array_interfaces(h), "arrays_procedures": array_procedures(h)}
     for key, lines in parts.items():
         text = text.replace(f"@{key}@", "\n".join(lines).strip("\n"))
-    print(re.sub(r"\n{3,}", "\n\n", text), end="")
+    text = re.sub(r"\n{3,}", "\n\n", text)
+    if sys.argv[1:] == ["-"]:
+        sys.stdout.write(text)
+    else:
+        (HERE / "weft.f90").write_text(text)
 
 
 main()

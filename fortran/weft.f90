@@ -8,6 +8,7 @@
 ! - An array of Fortran is a tensor with its extents read backwards, in place: a(784, 64) is the tensor (64, 784), 64 rows
 !   of 784. Shapes that are written as such (weft_reshape, weft_full) are Weft's, and dimensions count from 0 as in C.
 ! - Arrays that Weft keeps (weft_wrap, weft_loader_arrays, weft_track_f64) must be contiguous and have the TARGET attribute.
+! - Callbacks are procedures with bind(C), given by c_funloc.
 ! - MPI's communicators are the integers of `use mpi`, or comm%MPI_VAL of `use mpi_f08`.
 !
 ! Made by fortran/generate.py from weft.f90.in and the C headers.

@@ -18,14 +18,14 @@ if [ -r "$so" ]; then
     nm -D --defined-only "$so" | awk '{ print $3 }' | grep -E '^weft_[a-z0-9]' | sort >"$dir/public"
     sort -u "$dir/left" | sort - "$dir/there" | uniq >"$dir/known"
     missing=$(comm -23 "$dir/public" "$dir/known")
-    [ -z "$missing" ] || fail "fortran/weft.f90 lacks $(echo "$missing" | xargs): run python3 generate.py >weft.f90 in fortran/"
+    [ -z "$missing" ] || fail "fortran/weft.f90 lacks $(echo "$missing" | xargs): run python3 fortran/generate.py"
     gone=$(comm -13 "$dir/public" "$dir/there")
     [ -z "$gone" ] || fail "fortran/weft.f90 has what the library has not: $(echo "$gone" | xargs)"
     echo "# $(wc -l <"$dir/there") functions of $(wc -l <"$dir/public")"
 fi
 if command -v python3 >/dev/null; then
-    python3 "$top/fortran/generate.py" >"$dir/weft.f90" || exit 1
-    cmp "$dir/weft.f90" "$module" || fail "the headers have changed: run python3 generate.py >weft.f90 in fortran/"
+    python3 "$top/fortran/generate.py" - >"$dir/weft.f90" || exit 1
+    cmp "$dir/weft.f90" "$module" || fail "the headers have changed: run python3 fortran/generate.py"
 fi
 [ -n "$FC" ] || { echo "# skipped: no Fortran compiler"; exit 77; }
 

@@ -1,8 +1,31 @@
 ! What the Fortran module does beside handing on: arrays with their extents backwards, texts, logicals, structs by value,
-! counts, integers of both kinds, NULL, errors. Run by check_fortran.sh.
+! counts, integers of both kinds, callbacks, NULL, errors. Run by check_fortran.sh.
+module callbacks
+    use, intrinsic :: iso_c_binding
+    use weft
+    implicit none
+    integer :: heard = 0
+contains
+    subroutine listen(user, level, text) bind(C)
+        type(c_ptr), value :: user, text
+        integer(c_int), value :: level
+        if (.not. c_associated(user) .and. c_associated(text) .and. level == WEFT_LOG_WARNING) heard = heard + 1
+    end subroutine
+
+    ! sum of x^3, with the right gradient
+    function cubes(user, x) bind(C) result(y)
+        type(c_ptr), value :: user
+        type(weft_tensor), intent(in) :: x(*)
+        type(weft_tensor) :: y
+        if (c_associated(user)) return
+        y = weft_sum(weft_mul(x(1), weft_mul(x(1), x(1))), WEFT_ALL)
+    end function
+end module
+
 program fortran_calls
     use, intrinsic :: iso_c_binding
     use weft
+    use callbacks
     implicit none
     integer :: failed = 0, status
     type(weft_fabric) :: f
@@ -22,6 +45,7 @@ program fortran_calls
     call results()
     call training()
     call counts()
+    call calls_back()
     call errors()
     call check(weft_close(f) == 0, "it closes")
     if (failed > 0) error stop 1
@@ -136,6 +160,23 @@ contains
         call weft_track_f64(f, "best", best, status)
         call check(status == WEFT_ESTATE, "but once")
         call weft_clear(f)
+    end subroutine
+
+    subroutine calls_back()
+        real(c_double), target :: x(5) = [1d0, -2d0, 0.5d0, 3d0, -1d0]
+        real(c_double) :: worst
+        type(c_funptr) :: function
+        worst = -1
+        function = c_funloc(cubes)
+        call weft_gradcheck(f, function, c_null_ptr, [weft_wrap(f, x)], 0d0, 0d0, worst, status)
+        call check(status == WEFT_OK .and. worst >= 0 .and. worst < 1d-7, "a function of the program's own")
+        function = c_funloc(listen)
+        call weft_log_to(function, c_null_ptr)
+        call weft_log_level(WEFT_LOG_WARNING)
+        call weft_save(f, "/dev/null/nowhere", status)
+        call check(status < 0 .and. heard == 1, "messages go where the program wants them")
+        call weft_log_level(WEFT_LOG_SILENT)
+        call weft_log_to(c_null_funptr, c_null_ptr)
     end subroutine
 
     subroutine errors()
