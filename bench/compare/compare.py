@@ -136,7 +136,7 @@ def compare(sides, network, rows, threads, rounds, loaders, folder):
             "bound": bound, "share_of_bound": bound["bound_us"] / statistics.median(us["weft"])}
 
 
-def table(lines, about):
+def table(lines):
     names = list(dict.fromkeys(n for line in lines for n in line["us"]))
     yield "| network | batch | threads | " + " | ".join(f"{n}, us" for n in names) + " | " + \
         " | ".join(f"{n} / weft" for n in names[1:]) + " | share of bound |"
@@ -161,7 +161,7 @@ def describe(lines, about):
     yield "The bound is the sum over the step's matrix products and Adam of the larger of flops / peak and bytes / bandwidth,"
     yield "both measured in the same run."
     yield ""
-    yield from table(lines, about)
+    yield from table(lines)
 
 
 def main():
@@ -178,7 +178,8 @@ def main():
     env = {k: v for k, v in os.environ.items() if not FOREIGN.match(k)}
     env["WEFT_LOG_LEVEL"] = "error"
     cpus = sorted(os.sched_getaffinity(0))
-    lines, about = [], {"bench": "compare", "unset": sorted(set(os.environ) - set(env))}
+    unset = sorted(set(os.environ) - set(env))
+    lines, abouts = [], []
     with tempfile.TemporaryDirectory() as folder:
         env["TORCHINDUCTOR_CACHE_DIR"] = folder + "/inductor"
         for threads in map(int, a.threads.split(",")):
@@ -192,9 +193,10 @@ def main():
             for network in a.networks.split(","):
                 for rows in map(int, a.batches.split(",")):
                     line = compare(sides, network, rows, threads, a.rounds, a.loaders, folder)
-                    if not lines:
-                        about.update(weft=sides[0].ask("about"), peer=sides[1].ask("about"))
-                        print(json.dumps(about), flush=True)
+                    if len(abouts) == 0 or abouts[-1]["threads"] != threads:
+                        abouts.append({"bench": "compare", "threads": threads, "unset": unset, "weft": sides[0].ask("about"),
+                                       "peer": sides[1].ask("about")})
+                        print(json.dumps(abouts[-1]), flush=True)
                     lines.append(line)
                     print(json.dumps(line), flush=True)
             for side in sides:
@@ -203,8 +205,8 @@ def main():
         results = pathlib.Path(a.results)
         results.mkdir(exist_ok=True)
         name = "compare-loaders" if a.loaders else "compare"
-        (results / f"{name}.jsonl").write_text("".join(json.dumps(line) + "\n" for line in [about] + lines))
-        (results / f"{name}.md").write_text("\n".join(describe(lines, about)) + "\n")
+        (results / f"{name}.jsonl").write_text("".join(json.dumps(line) + "\n" for line in abouts + lines))
+        (results / f"{name}.md").write_text("\n".join(describe(lines, abouts[0])) + "\n")
 
 
 main()
