@@ -15,6 +15,7 @@
 !
 ! Not here: weft_fail takes any number of arguments
 ! Not here: weft_open_mpi takes C's handle: weft_open_mpi_f
+! Not here: weft_print takes any number of arguments
 module weft
     use, intrinsic :: iso_c_binding
     implicit none
@@ -22,10 +23,10 @@ module weft
 
     public :: WEFT_OFF, WEFT_MAX_RANK, WEFT_ALL, WEFT_VERSION_MAJOR, WEFT_VERSION_MINOR, WEFT_VERSION_PATCH, WEFT_DEFAULT, &
             WEFT_F32, WEFT_F64, WEFT_F16, WEFT_BF16, WEFT_I32, WEFT_I64, WEFT_U8, WEFT_LOG_SILENT, WEFT_LOG_ERROR, &
-            WEFT_LOG_WARNING, WEFT_LOG_INFO, WEFT_LOG_DEBUG, WEFT_POSTPONED, WEFT_SKIPPED, WEFT_SYNCHRONOUS, &
-            WEFT_RELAUNCHED, WEFT_OK, WEFT_EARG, WEFT_ESHAPE, WEFT_EDTYPE, WEFT_EHANDLE, WEFT_ESTATE, WEFT_ENOMEM, &
-            WEFT_ENOTSUP, WEFT_ENOENT, WEFT_EIO, WEFT_EFORMAT, WEFT_EDATA, WEFT_ENONFINITE, WEFT_ECONFIG, WEFT_EPEER, &
-            WEFT_ETIMEOUT, WEFT_EMPI, WEFT_ECHILD, WEFT_EUSER
+            WEFT_LOG_WARNING, WEFT_LOG_INFO, WEFT_LOG_DEBUG, WEFT_CONFIG_PRINTED, WEFT_POSTPONED, WEFT_SKIPPED, &
+            WEFT_SYNCHRONOUS, WEFT_RELAUNCHED, WEFT_OK, WEFT_EARG, WEFT_ESHAPE, WEFT_EDTYPE, WEFT_EHANDLE, WEFT_ESTATE, &
+            WEFT_ENOMEM, WEFT_ENOTSUP, WEFT_ENOENT, WEFT_EIO, WEFT_EFORMAT, WEFT_EDATA, WEFT_ENONFINITE, WEFT_ECONFIG, &
+            WEFT_EPEER, WEFT_ETIMEOUT, WEFT_EMPI, WEFT_ECHILD, WEFT_EUSER
     integer(c_int), parameter :: WEFT_OFF = -1
     integer(c_int), parameter :: WEFT_MAX_RANK = 8
     integer(c_int), parameter :: WEFT_ALL = huge(0_c_int32_t)
@@ -45,6 +46,7 @@ module weft
     integer(c_int), parameter :: WEFT_LOG_WARNING = 2
     integer(c_int), parameter :: WEFT_LOG_INFO = 3
     integer(c_int), parameter :: WEFT_LOG_DEBUG = 4
+    integer(c_int), parameter :: WEFT_CONFIG_PRINTED = 5
     integer(c_int), parameter :: WEFT_POSTPONED = 4
     integer(c_int), parameter :: WEFT_SKIPPED = 3
     integer(c_int), parameter :: WEFT_SYNCHRONOUS = 2
@@ -69,11 +71,11 @@ module weft
     integer(c_int), parameter :: WEFT_ECHILD = -17
     integer(c_int), parameter :: WEFT_EUSER = -18
 
-    public :: weft_fabric, weft_tensor, weft_module, weft_optimizer, weft_loader, weft_logger, weft_batch, &
-            weft_loader_options, weft_open_options, weft_timing, weft_traffic, weft_cross_entropy_options, &
-            weft_loss_options, weft_layernorm_options, weft_mlp_options, weft_initializer_options, weft_sgd_options, &
-            weft_adam_options, weft_rmsprop_options, weft_adagrad_options, weft_lbfgs_options, weft_group_options, &
-            weft_schedule_options
+    public :: weft_fabric, weft_tensor, weft_module, weft_optimizer, weft_loader, weft_logger, weft_metric, &
+            weft_clip_options, weft_batch, weft_loader_options, weft_open_options, weft_timing, weft_traffic, weft_named, &
+            weft_cross_entropy_options, weft_loss_options, weft_accuracy_options, weft_layernorm_options, weft_mlp_options, &
+            weft_initializer_options, weft_sgd_options, weft_adam_options, weft_rmsprop_options, weft_adagrad_options, &
+            weft_lbfgs_options, weft_group_options, weft_schedule_options
 
     type, bind(C) :: weft_fabric
         private
@@ -103,6 +105,18 @@ module weft
     type, bind(C) :: weft_logger
         private
         type(c_ptr) :: p = c_null_ptr
+    end type
+
+    type, bind(C) :: weft_metric
+        private
+        type(c_ptr) :: p = c_null_ptr
+    end type
+
+    type, bind(C) :: weft_clip_options
+        real(c_double) :: clip_val = 0
+        real(c_double) :: max_norm = 0
+        real(c_double) :: norm_type = 0
+        integer(c_int) :: error_if_nonfinite = 0
     end type
 
     type, bind(C) :: weft_batch
@@ -144,6 +158,7 @@ module weft
         real(c_double) :: timeout = 0
         integer(c_int) :: bucket_mb = 0
         integer(c_int) :: keep = 0
+        logical(c_bool) :: print_config = .false.
     end type
 
     type, bind(C) :: weft_timing
@@ -162,6 +177,11 @@ module weft
         integer(c_int64_t) :: gradient_bytes = 0
     end type
 
+    type, bind(C) :: weft_named
+        type(c_ptr) :: name = c_null_ptr
+        type(weft_tensor) :: value
+    end type
+
     type, bind(C) :: weft_cross_entropy_options
         type(c_ptr) :: reduction = c_null_ptr
         integer(c_int64_t) :: ignore_index = 0
@@ -176,6 +196,10 @@ module weft
         real(c_double) :: beta = 0
         type(weft_tensor) :: pos_weight
         logical(c_bool) :: log_target = .false.
+    end type
+
+    type, bind(C) :: weft_accuracy_options
+        integer(c_int64_t) :: top_k = 0
     end type
 
     type, bind(C) :: weft_layernorm_options
@@ -300,7 +324,7 @@ module weft
     end interface
     interface weft_associated ! false: NULL, after an error
         procedure weft_associated_fabric, weft_associated_tensor, weft_associated_module, weft_associated_optimizer, &
-                weft_associated_loader, weft_associated_logger
+                weft_associated_loader, weft_associated_logger, weft_associated_metric
     end interface
     interface weft_wrap
         procedure weft_wrap_f32, weft_wrap_f64, weft_wrap_i32, weft_wrap_i64
@@ -320,39 +344,63 @@ module weft
                 weft_loader_arrays_f64_f64, weft_loader_arrays_f64_i32, weft_loader_arrays_f64_i64
     end interface
 
-    public :: weft_backward, weft_gradient, weft_eval_begin, weft_eval_end, weft_gradcheck, weft_dtype_size, &
+    public :: weft_backward, weft_accumulate, weft_is_accumulating, weft_no_backward_sync_begin, weft_no_backward_sync_end, &
+            weft_clip_gradients, weft_gradient, weft_eval_begin, weft_eval_end, weft_gradcheck, weft_dtype_size, &
             weft_dtype_name, weft_save, weft_save_async, weft_resume, weft_load, weft_track_f64, weft_track_i64, &
-            weft_loader_hdf5, weft_next, weft_rewind, weft_loader_rows, weft_loader_batches, weft_loader_epochs, &
-            weft_loader_position, weft_batch_of, weft_close, weft_setup, weft_setup_module, weft_setup_optimizer, &
-            weft_setup_loader, weft_step_end, weft_every, weft_step_count, weft_global_rank, weft_local_rank, &
-            weft_node_rank, weft_world_size, weft_num_nodes, weft_is_global_zero, weft_threads, weft_seed, &
-            weft_accelerator_name, weft_strategy_name, weft_precision_name, weft_device_name, weft_kernel_set, &
-            weft_hostname, weft_logger_count, weft_logger_at, weft_sum_over_ranks, weft_barrier, weft_timing_take, &
-            weft_traffic_count, weft_log_to, weft_log_level, weft_log, weft_log_value, weft_log_timing, weft_logger_csv, &
-            weft_logger_console, weft_logger_null, weft_cross_entropy, weft_cross_entropy_sum, weft_cross_entropy_with, &
-            weft_nll_loss, weft_mse_loss, weft_l1_loss, weft_huber_loss, weft_smooth_l1_loss, weft_bce_with_logits, &
-            weft_kl_div, weft_nn_linear, weft_nn_linear_nobias, weft_nn_layernorm, weft_nn_layernorm_with, &
-            weft_nn_embedding, weft_nn_embedding_padded, weft_nn_dropout, weft_nn_identity, weft_nn_flatten, &
-            weft_nn_residual, weft_nn_activation, weft_nn_mlp, weft_nn_relu, weft_nn_softmax, weft_nn_log_softmax, &
-            weft_nn_gelu, weft_nn_gelu_tanh, weft_nn_silu, weft_nn_sigmoid, weft_nn_tanh, weft_nn_sequential_n, &
-            weft_forward, weft_train, weft_is_training, weft_param_count, weft_param_elements, weft_param_name, weft_param, &
-            weft_freeze, weft_tie, weft_init_param, weft_module_at, weft_children, weft_child, weft_module_name, &
-            weft_module_kind, weft_add, weft_sub, weft_mul, weft_div, weft_pow, weft_maximum, weft_minimum, weft_eq, &
-            weft_ne, weft_lt, weft_le, weft_gt, weft_ge, weft_where, weft_scale, weft_matmul, weft_linear, weft_linear_relu, &
-            weft_relu, weft_neg, weft_abs, weft_exp, weft_ln, weft_sqrt, weft_sin, weft_cos, weft_pow_scalar, weft_clamp, &
-            weft_sigmoid, weft_tanh, weft_silu, weft_gelu, weft_gelu_tanh, weft_reshape, weft_transpose, weft_sum, &
-            weft_mean, weft_softmax, weft_log_softmax, weft_layernorm, weft_embedding, weft_dropout, weft_cast, &
-            weft_count_correct, weft_sgd, weft_adam, weft_adamw, weft_rmsprop, weft_adagrad, weft_lbfgs, weft_group, &
-            weft_group_module, weft_group_count, weft_zero_grad, weft_step, weft_step_closure, weft_lr, weft_group_lr, &
-            weft_set_lr, weft_set_group_lr, weft_steps, weft_set_schedule, weft_schedule_metric, weft_strerror, &
-            weft_status_name, weft_error, weft_message, weft_clear, weft_fail_text, weft_full, weft_retain, weft_release, &
-            weft_detach, weft_require_grad, weft_rank_of, weft_dim, weft_numel, weft_dtype_of, weft_is_valid, weft_item, &
-            weft_version
+            weft_all_gather, weft_all_gather_rows, weft_all_reduce, weft_broadcast, weft_broadcast_bytes, &
+            weft_broadcast_text, weft_reduce_boolean_decision, weft_sum_over_ranks, weft_barrier, weft_barrier_named, &
+            weft_rank_zero_first_begin, weft_rank_zero_first_end, weft_loader_hdf5, weft_next, weft_rewind, &
+            weft_loader_rows, weft_loader_batches, weft_loader_epochs, weft_loader_position, weft_batch_of, weft_close, &
+            weft_setup, weft_setup_module, weft_setup_optimizer, weft_setup_loader, weft_step_end, weft_every, &
+            weft_step_count, weft_global_rank, weft_local_rank, weft_node_rank, weft_world_size, weft_local_world_size, &
+            weft_num_nodes, weft_is_global_zero, weft_threads, weft_seed, weft_accelerator_name, weft_strategy_name, &
+            weft_precision_name, weft_device_name, weft_kernel_set, weft_hostname, weft_logger_count, weft_logger_at, &
+            weft_seed_everything, weft_to_device, weft_batch_to_device, weft_autocast_begin, weft_autocast_end, &
+            weft_timing_take, weft_traffic_count, weft_log_to, weft_log_level, weft_log, weft_log_dict_n, weft_log_value, &
+            weft_log_timing, weft_logger_csv, weft_logger_console, weft_logger_null, weft_cross_entropy, &
+            weft_cross_entropy_sum, weft_cross_entropy_with, weft_nll_loss, weft_mse_loss, weft_l1_loss, weft_huber_loss, &
+            weft_smooth_l1_loss, weft_bce_with_logits, weft_kl_div, weft_metric_accuracy, weft_metric_confusion, &
+            weft_metric_mean, weft_metric_sum, weft_metric_min, weft_metric_max, weft_metric_update, weft_metric_value, &
+            weft_metric_counts, weft_metric_reset, weft_nn_linear, weft_nn_linear_nobias, weft_nn_layernorm, &
+            weft_nn_layernorm_with, weft_nn_embedding, weft_nn_embedding_padded, weft_nn_dropout, weft_nn_identity, &
+            weft_nn_flatten, weft_nn_residual, weft_nn_activation, weft_nn_mlp, weft_nn_relu, weft_nn_softmax, &
+            weft_nn_log_softmax, weft_nn_gelu, weft_nn_gelu_tanh, weft_nn_silu, weft_nn_sigmoid, weft_nn_tanh, &
+            weft_nn_sequential_n, weft_forward, weft_train, weft_is_training, weft_param_count, weft_param_elements, &
+            weft_param_name, weft_param, weft_freeze, weft_tie, weft_init_param, weft_module_at, weft_children, weft_child, &
+            weft_module_name, weft_module_kind, weft_add, weft_sub, weft_mul, weft_div, weft_pow, weft_maximum, &
+            weft_minimum, weft_eq, weft_ne, weft_lt, weft_le, weft_gt, weft_ge, weft_where, weft_scale, weft_matmul, &
+            weft_linear, weft_linear_relu, weft_relu, weft_neg, weft_abs, weft_exp, weft_ln, weft_sqrt, weft_sin, weft_cos, &
+            weft_pow_scalar, weft_clamp, weft_sigmoid, weft_tanh, weft_silu, weft_gelu, weft_gelu_tanh, weft_reshape, &
+            weft_transpose, weft_sum, weft_mean, weft_softmax, weft_log_softmax, weft_layernorm, weft_embedding, &
+            weft_dropout, weft_cast, weft_count_correct, weft_sgd, weft_adam, weft_adamw, weft_rmsprop, weft_adagrad, &
+            weft_lbfgs, weft_group, weft_group_module, weft_group_count, weft_zero_grad, weft_step, weft_step_closure, &
+            weft_lr, weft_group_lr, weft_set_lr, weft_set_group_lr, weft_steps, weft_set_schedule, weft_schedule_metric, &
+            weft_strerror, weft_status_name, weft_error, weft_message, weft_clear, weft_fail_text, weft_full, weft_retain, &
+            weft_release, weft_detach, weft_require_grad, weft_rank_of, weft_dim, weft_numel, weft_dtype_of, weft_is_valid, &
+            weft_item, weft_version
+    interface weft_accumulate
+        procedure weft_accumulate_i64, weft_accumulate_i32
+    end interface
+    interface weft_broadcast_bytes
+        procedure weft_broadcast_bytes_i64, weft_broadcast_bytes_i32
+    end interface
+    interface weft_broadcast_text
+        procedure weft_broadcast_text_i64, weft_broadcast_text_i32
+    end interface
     interface weft_batch_of
         procedure weft_batch_of_i64, weft_batch_of_i32
     end interface
     interface weft_every
         procedure weft_every_i64, weft_every_i32
+    end interface
+    interface weft_seed_everything
+        procedure weft_seed_everything_i64, weft_seed_everything_i32
+    end interface
+    interface weft_log_dict_n
+        procedure weft_log_dict_n_i64, weft_log_dict_n_i32
+    end interface
+    interface weft_metric_confusion
+        procedure weft_metric_confusion_i64, weft_metric_confusion_i32
     end interface
     interface weft_nn_linear
         procedure weft_nn_linear_i64, weft_nn_linear_i32
@@ -401,6 +449,34 @@ module weft
             type(weft_fabric), value :: f
             type(weft_tensor), value :: loss
             integer(c_int) :: returned
+        end function
+        function c_weft_accumulate(f, n) bind(C, name="weft_accumulate") result(returned)
+            import
+            type(weft_fabric), value :: f
+            integer(c_int64_t), value :: n
+            integer(c_int) :: returned
+        end function
+        function c_weft_is_accumulating(f) bind(C, name="weft_is_accumulating") result(returned)
+            import
+            type(weft_fabric), value :: f
+            logical(c_bool) :: returned
+        end function
+        function c_weft_no_backward_sync_begin(m, enabled) bind(C, name="weft_no_backward_sync_begin") result(returned)
+            import
+            type(weft_module), value :: m
+            logical(c_bool), value :: enabled
+            integer(c_int) :: returned
+        end function
+        function c_weft_no_backward_sync_end(m) bind(C, name="weft_no_backward_sync_end") result(returned)
+            import
+            type(weft_module), value :: m
+            integer(c_int) :: returned
+        end function
+        function weft_clip_gradients(o, c) bind(C, name="weft_clip_gradients") result(returned)
+            import
+            type(weft_optimizer), value :: o
+            type(weft_clip_options), intent(in), optional :: c
+            type(weft_tensor) :: returned
         end function
         function weft_gradient(t) bind(C, name="weft_gradient") result(returned)
             import
@@ -475,6 +551,85 @@ module weft
             character(kind=c_char), intent(in) :: name(*)
             integer(c_int64_t), intent(inout) :: values(*)
             integer(c_int64_t), value :: n
+            integer(c_int) :: returned
+        end function
+        function weft_all_gather(f, x) bind(C, name="weft_all_gather") result(returned)
+            import
+            type(weft_fabric), value :: f
+            type(weft_tensor), value :: x
+            type(weft_tensor) :: returned
+        end function
+        function weft_all_gather_rows(f, x) bind(C, name="weft_all_gather_rows") result(returned)
+            import
+            type(weft_fabric), value :: f
+            type(weft_tensor), value :: x
+            type(weft_tensor) :: returned
+        end function
+        function c_weft_all_reduce(f, x, op) bind(C, name="weft_all_reduce") result(returned)
+            import
+            type(weft_fabric), value :: f
+            type(weft_tensor), value :: x
+            character(kind=c_char), intent(in) :: op(*)
+            type(weft_tensor) :: returned
+        end function
+        function weft_broadcast(f, x, src) bind(C, name="weft_broadcast") result(returned)
+            import
+            type(weft_fabric), value :: f
+            type(weft_tensor), value :: x
+            integer(c_int), value :: src
+            type(weft_tensor) :: returned
+        end function
+        function c_weft_broadcast_bytes(f, data, bytes, src) bind(C, name="weft_broadcast_bytes") result(returned)
+            import
+            type(weft_fabric), value :: f
+            type(c_ptr), value :: data
+            integer(c_size_t), value :: bytes
+            integer(c_int), value :: src
+            integer(c_int) :: returned
+        end function
+        function c_weft_broadcast_text(f, text, capacity, src) bind(C, name="weft_broadcast_text") result(returned)
+            import
+            type(weft_fabric), value :: f
+            character(kind=c_char), intent(in) :: text(*)
+            integer(c_size_t), value :: capacity
+            integer(c_int), value :: src
+            integer(c_int) :: returned
+        end function
+        function c_weft_reduce_boolean_decision(f, decision, all) bind(C, &
+                name="weft_reduce_boolean_decision") result(returned)
+            import
+            type(weft_fabric), value :: f
+            logical(c_bool), value :: decision
+            logical(c_bool), value :: all
+            logical(c_bool) :: returned
+        end function
+        function c_weft_sum_over_ranks(f, values, n) bind(C, name="weft_sum_over_ranks") result(returned)
+            import
+            type(weft_fabric), value :: f
+            real(c_double), intent(inout) :: values(*)
+            integer(c_int64_t), value :: n
+            integer(c_int) :: returned
+        end function
+        function c_weft_barrier(f) bind(C, name="weft_barrier") result(returned)
+            import
+            type(weft_fabric), value :: f
+            integer(c_int) :: returned
+        end function
+        function c_weft_barrier_named(f, name) bind(C, name="weft_barrier_named") result(returned)
+            import
+            type(weft_fabric), value :: f
+            character(kind=c_char), intent(in) :: name(*)
+            integer(c_int) :: returned
+        end function
+        function c_weft_rank_zero_first_begin(f, local) bind(C, name="weft_rank_zero_first_begin") result(returned)
+            import
+            type(weft_fabric), value :: f
+            logical(c_bool), value :: local
+            integer(c_int) :: returned
+        end function
+        function c_weft_rank_zero_first_end(f) bind(C, name="weft_rank_zero_first_end") result(returned)
+            import
+            type(weft_fabric), value :: f
             integer(c_int) :: returned
         end function
         function c_weft_loader_hdf5(f, path, o) bind(C, name="weft_loader_hdf5") result(returned)
@@ -620,6 +775,11 @@ module weft
             type(weft_fabric), value :: f
             integer(c_int) :: returned
         end function
+        function weft_local_world_size(f) bind(C, name="weft_local_world_size") result(returned)
+            import
+            type(weft_fabric), value :: f
+            integer(c_int) :: returned
+        end function
         function weft_num_nodes(f) bind(C, name="weft_num_nodes") result(returned)
             import
             type(weft_fabric), value :: f
@@ -681,18 +841,32 @@ module weft
             integer(c_int), value :: i
             type(weft_logger) :: returned
         end function
-        function c_weft_sum_over_ranks(f, values, n) bind(C, name="weft_sum_over_ranks") result(returned)
+        function c_weft_seed_everything(f, seed) bind(C, name="weft_seed_everything") result(returned)
             import
             type(weft_fabric), value :: f
-            real(c_double), intent(inout) :: values(*)
-            integer(c_int64_t), value :: n
+            integer(c_int64_t), value :: seed
             integer(c_int) :: returned
         end function
-        function c_weft_barrier(f) bind(C, name="weft_barrier") result(returned)
+        function weft_to_device(f, x) bind(C, name="weft_to_device") result(returned)
             import
             type(weft_fabric), value :: f
-            integer(c_int) :: returned
+            type(weft_tensor), value :: x
+            type(weft_tensor) :: returned
         end function
+        function weft_batch_to_device(f, b) bind(C, name="weft_batch_to_device") result(returned)
+            import
+            type(weft_fabric), value :: f
+            type(weft_batch), value :: b
+            type(weft_batch) :: returned
+        end function
+        subroutine weft_autocast_begin(f) bind(C, name="weft_autocast_begin")
+            import
+            type(weft_fabric), value :: f
+        end subroutine
+        subroutine weft_autocast_end(f) bind(C, name="weft_autocast_end")
+            import
+            type(weft_fabric), value :: f
+        end subroutine
         function weft_timing_take(f) bind(C, name="weft_timing_take") result(returned)
             import
             type(weft_fabric), value :: f
@@ -717,6 +891,13 @@ module weft
             type(weft_fabric), value :: f
             character(kind=c_char), intent(in) :: name(*)
             type(weft_tensor), value :: value
+            integer(c_int) :: returned
+        end function
+        function c_weft_log_dict_n(f, n, metrics) bind(C, name="weft_log_dict_n") result(returned)
+            import
+            type(weft_fabric), value :: f
+            integer(c_size_t), value :: n
+            type(weft_named), intent(in), optional :: metrics
             integer(c_int) :: returned
         end function
         function c_weft_log_value(f, name, value) bind(C, name="weft_log_value") result(returned)
@@ -814,6 +995,64 @@ module weft
             type(weft_tensor), value :: y
             type(weft_loss_options), intent(in), optional :: o
             type(weft_tensor) :: returned
+        end function
+        function weft_metric_accuracy(f, o) bind(C, name="weft_metric_accuracy") result(returned)
+            import
+            type(weft_fabric), value :: f
+            type(weft_accuracy_options), intent(in), optional :: o
+            type(weft_metric) :: returned
+        end function
+        function c_weft_metric_confusion(f, classes) bind(C, name="weft_metric_confusion") result(returned)
+            import
+            type(weft_fabric), value :: f
+            integer(c_int64_t), value :: classes
+            type(weft_metric) :: returned
+        end function
+        function weft_metric_mean(f) bind(C, name="weft_metric_mean") result(returned)
+            import
+            type(weft_fabric), value :: f
+            type(weft_metric) :: returned
+        end function
+        function weft_metric_sum(f) bind(C, name="weft_metric_sum") result(returned)
+            import
+            type(weft_fabric), value :: f
+            type(weft_metric) :: returned
+        end function
+        function weft_metric_min(f) bind(C, name="weft_metric_min") result(returned)
+            import
+            type(weft_fabric), value :: f
+            type(weft_metric) :: returned
+        end function
+        function weft_metric_max(f) bind(C, name="weft_metric_max") result(returned)
+            import
+            type(weft_fabric), value :: f
+            type(weft_metric) :: returned
+        end function
+        function c_weft_metric_update(m, x, y) bind(C, name="weft_metric_update") result(returned)
+            import
+            type(weft_metric), value :: m
+            type(weft_tensor), value :: x
+            type(weft_tensor), value :: y
+            integer(c_int) :: returned
+        end function
+        function weft_metric_value(f, m) bind(C, name="weft_metric_value") result(returned)
+            import
+            type(weft_fabric), value :: f
+            type(weft_metric), value :: m
+            real(c_double) :: returned
+        end function
+        function c_weft_metric_counts(f, m, out, n) bind(C, name="weft_metric_counts") result(returned)
+            import
+            type(weft_fabric), value :: f
+            type(weft_metric), value :: m
+            integer(c_int64_t), intent(inout) :: out(*)
+            integer(c_int64_t), value :: n
+            integer(c_int) :: returned
+        end function
+        function c_weft_metric_reset(m) bind(C, name="weft_metric_reset") result(returned)
+            import
+            type(weft_metric), value :: m
+            integer(c_int) :: returned
         end function
         function c_weft_open_mpi_f(f, comm, o) bind(C, name="weft_open_mpi_f") result(returned)
             import
@@ -1692,6 +1931,12 @@ contains
         r = c_associated(handle%p)
     end function
 
+    pure function weft_associated_metric(handle) result(r)
+        type(weft_metric), intent(in) :: handle
+        logical :: r
+        r = c_associated(handle%p)
+    end function
+
     ! Bytes of n elements; nothing that fits if the tensor has another type.
     function bytes_of(t, dtype, n) result(r)
         type(weft_tensor), intent(in) :: t
@@ -1961,6 +2206,39 @@ contains
         call give(status, c_weft_backward(f, loss))
     end subroutine
 
+    subroutine weft_accumulate_i64(f, n, status)
+        type(weft_fabric), intent(in) :: f
+        integer(c_int64_t), intent(in) :: n
+        integer, intent(out), optional :: status
+        call give(status, c_weft_accumulate(f, n))
+    end subroutine
+
+    subroutine weft_accumulate_i32(f, n, status)
+        type(weft_fabric), intent(in) :: f
+        integer(c_int32_t), intent(in) :: n
+        integer, intent(out), optional :: status
+        call give(status, c_weft_accumulate(f, int(n, c_int64_t)))
+    end subroutine
+
+    function weft_is_accumulating(f) result(returned)
+        type(weft_fabric), intent(in) :: f
+        logical :: returned
+        returned = c_weft_is_accumulating(f)
+    end function
+
+    subroutine weft_no_backward_sync_begin(m, enabled, status)
+        type(weft_module), intent(in) :: m
+        logical, intent(in) :: enabled
+        integer, intent(out), optional :: status
+        call give(status, c_weft_no_backward_sync_begin(m, logical(enabled, c_bool)))
+    end subroutine
+
+    subroutine weft_no_backward_sync_end(m, status)
+        type(weft_module), intent(in) :: m
+        integer, intent(out), optional :: status
+        call give(status, c_weft_no_backward_sync_end(m))
+    end subroutine
+
     subroutine weft_gradcheck(f, fn, user, x, eps, tolerance, worst, status)
         type(weft_fabric), intent(in) :: f
         type(c_funptr), intent(in) :: fn
@@ -2027,6 +2305,91 @@ contains
         integer(c_int64_t), intent(inout), target, contiguous :: values(:)
         integer, intent(out), optional :: status
         call give(status, c_weft_track_i64(f, name//c_null_char, values, size(values, kind=c_int64_t)))
+    end subroutine
+
+    function weft_all_reduce(f, x, op) result(returned)
+        type(weft_fabric), intent(in) :: f
+        type(weft_tensor), intent(in) :: x
+        character(*), intent(in) :: op
+        type(weft_tensor) :: returned
+        returned = c_weft_all_reduce(f, x, op//c_null_char)
+    end function
+
+    subroutine weft_broadcast_bytes_i64(f, data, bytes, src, status)
+        type(weft_fabric), intent(in) :: f
+        type(c_ptr), intent(in) :: data
+        integer(c_size_t), intent(in) :: bytes
+        integer(c_int), intent(in) :: src
+        integer, intent(out), optional :: status
+        call give(status, c_weft_broadcast_bytes(f, data, bytes, src))
+    end subroutine
+
+    subroutine weft_broadcast_bytes_i32(f, data, bytes, src, status)
+        type(weft_fabric), intent(in) :: f
+        type(c_ptr), intent(in) :: data
+        integer(c_int32_t), intent(in) :: bytes
+        integer(c_int), intent(in) :: src
+        integer, intent(out), optional :: status
+        call give(status, c_weft_broadcast_bytes(f, data, int(bytes, c_size_t), src))
+    end subroutine
+
+    subroutine weft_broadcast_text_i64(f, text, capacity, src, status)
+        type(weft_fabric), intent(in) :: f
+        character(*), intent(in) :: text
+        integer(c_size_t), intent(in) :: capacity
+        integer(c_int), intent(in) :: src
+        integer, intent(out), optional :: status
+        call give(status, c_weft_broadcast_text(f, text//c_null_char, capacity, src))
+    end subroutine
+
+    subroutine weft_broadcast_text_i32(f, text, capacity, src, status)
+        type(weft_fabric), intent(in) :: f
+        character(*), intent(in) :: text
+        integer(c_int32_t), intent(in) :: capacity
+        integer(c_int), intent(in) :: src
+        integer, intent(out), optional :: status
+        call give(status, c_weft_broadcast_text(f, text//c_null_char, int(capacity, c_size_t), src))
+    end subroutine
+
+    function weft_reduce_boolean_decision(f, decision, all) result(returned)
+        type(weft_fabric), intent(in) :: f
+        logical, intent(in) :: decision
+        logical, intent(in) :: all
+        logical :: returned
+        returned = c_weft_reduce_boolean_decision(f, logical(decision, c_bool), logical(all, c_bool))
+    end function
+
+    subroutine weft_sum_over_ranks(f, values, status)
+        type(weft_fabric), intent(in) :: f
+        real(c_double), intent(inout), target, contiguous :: values(:)
+        integer, intent(out), optional :: status
+        call give(status, c_weft_sum_over_ranks(f, values, size(values, kind=c_int64_t)))
+    end subroutine
+
+    subroutine weft_barrier(f, status)
+        type(weft_fabric), intent(in) :: f
+        integer, intent(out), optional :: status
+        call give(status, c_weft_barrier(f))
+    end subroutine
+
+    subroutine weft_barrier_named(f, name, status)
+        type(weft_fabric), intent(in) :: f
+        character(*), intent(in) :: name
+        integer, intent(out), optional :: status
+        call give(status, c_weft_barrier_named(f, name//c_null_char))
+    end subroutine
+
+    subroutine weft_rank_zero_first_begin(f, local, status)
+        type(weft_fabric), intent(in) :: f
+        logical, intent(in) :: local
+        integer, intent(out), optional :: status
+        call give(status, c_weft_rank_zero_first_begin(f, logical(local, c_bool)))
+    end subroutine
+
+    subroutine weft_rank_zero_first_end(f, status)
+        type(weft_fabric), intent(in) :: f
+        integer, intent(out), optional :: status
+        call give(status, c_weft_rank_zero_first_end(f))
     end subroutine
 
     function weft_loader_hdf5(f, path, o) result(returned)
@@ -2161,17 +2524,18 @@ contains
         returned = text_of(c_weft_hostname(f))
     end function
 
-    subroutine weft_sum_over_ranks(f, values, status)
+    subroutine weft_seed_everything_i64(f, seed, status)
         type(weft_fabric), intent(in) :: f
-        real(c_double), intent(inout), target, contiguous :: values(:)
+        integer(c_int64_t), intent(in) :: seed
         integer, intent(out), optional :: status
-        call give(status, c_weft_sum_over_ranks(f, values, size(values, kind=c_int64_t)))
+        call give(status, c_weft_seed_everything(f, seed))
     end subroutine
 
-    subroutine weft_barrier(f, status)
+    subroutine weft_seed_everything_i32(f, seed, status)
         type(weft_fabric), intent(in) :: f
+        integer(c_int32_t), intent(in) :: seed
         integer, intent(out), optional :: status
-        call give(status, c_weft_barrier(f))
+        call give(status, c_weft_seed_everything(f, int(seed, c_int64_t)))
     end subroutine
 
     subroutine weft_log_level(level)
@@ -2185,6 +2549,22 @@ contains
         type(weft_tensor), intent(in) :: value
         integer, intent(out), optional :: status
         call give(status, c_weft_log(f, name//c_null_char, value))
+    end subroutine
+
+    subroutine weft_log_dict_n_i64(f, n, metrics, status)
+        type(weft_fabric), intent(in) :: f
+        integer(c_size_t), intent(in) :: n
+        type(weft_named), intent(in), optional :: metrics
+        integer, intent(out), optional :: status
+        call give(status, c_weft_log_dict_n(f, n, metrics))
+    end subroutine
+
+    subroutine weft_log_dict_n_i32(f, n, metrics, status)
+        type(weft_fabric), intent(in) :: f
+        integer(c_int32_t), intent(in) :: n
+        type(weft_named), intent(in), optional :: metrics
+        integer, intent(out), optional :: status
+        call give(status, c_weft_log_dict_n(f, int(n, c_size_t), metrics))
     end subroutine
 
     subroutine weft_log_value(f, name, value, status)
@@ -2207,6 +2587,42 @@ contains
         type(weft_logger) :: returned
         returned = c_weft_logger_csv(f, path//c_null_char)
     end function
+
+    function weft_metric_confusion_i64(f, classes) result(returned)
+        type(weft_fabric), intent(in) :: f
+        integer(c_int64_t), intent(in) :: classes
+        type(weft_metric) :: returned
+        returned = c_weft_metric_confusion(f, classes)
+    end function
+
+    function weft_metric_confusion_i32(f, classes) result(returned)
+        type(weft_fabric), intent(in) :: f
+        integer(c_int32_t), intent(in) :: classes
+        type(weft_metric) :: returned
+        returned = c_weft_metric_confusion(f, int(classes, c_int64_t))
+    end function
+
+    subroutine weft_metric_update(m, x, y, status)
+        type(weft_metric), intent(in) :: m
+        type(weft_tensor), intent(in) :: x
+        type(weft_tensor), intent(in) :: y
+        integer, intent(out), optional :: status
+        call give(status, c_weft_metric_update(m, x, y))
+    end subroutine
+
+    subroutine weft_metric_counts(f, m, out, status)
+        type(weft_fabric), intent(in) :: f
+        type(weft_metric), intent(in) :: m
+        integer(c_int64_t), intent(inout), target, contiguous :: out(:)
+        integer, intent(out), optional :: status
+        call give(status, c_weft_metric_counts(f, m, out, size(out, kind=c_int64_t)))
+    end subroutine
+
+    subroutine weft_metric_reset(m, status)
+        type(weft_metric), intent(in) :: m
+        integer, intent(out), optional :: status
+        call give(status, c_weft_metric_reset(m))
+    end subroutine
 
     function weft_nn_linear_i64(f, in, out) result(returned)
         type(weft_fabric), intent(in) :: f

@@ -22,8 +22,7 @@ typedef struct row {
     double wall;
     bool given[NAMES], sum[NAMES];
     double weight[NAMES];
-    bool plain[NAMES];   /* value is here, else on the device */
-    bool weighed[NAMES]; /* its weight is there too */
+    bool plain[NAMES]; /* value is here, else on the device */
     double value[NAMES];
 } row;
 
@@ -35,7 +34,7 @@ struct weft__metrics {
     bool open; /* the last row is not complete */
     int edges; /* since the last flush: alike on all ranks, where rows may not be */
     row *row;
-    weft_dev ring; /* limit x NAMES x (value, weight) */
+    weft_dev ring; /* limit x NAMES doubles */
     double *fetched, *sums;
     double timing_at[WEFT__PARTS];
     int64_t timing_step;
@@ -44,7 +43,7 @@ struct weft__metrics {
 
 static size_t ring_bytes(const weft__metrics *m)
 {
-    return (size_t)m->limit * NAMES * 2 * sizeof(double);
+    return (size_t)m->limit * NAMES * sizeof(double);
 }
 
 weft_status weft__metrics_open(weft_fabric *f)
@@ -56,7 +55,7 @@ weft_status weft__metrics_open(weft_fabric *f)
     f->facade->metrics = m;
     m->limit = every < ROWS ? every : ROWS;
     m->row = weft__new((size_t)m->limit, sizeof *m->row);
-    m->fetched = weft__new((size_t)m->limit * NAMES * 2, sizeof(double));
+    m->fetched = weft__new((size_t)m->limit * NAMES, sizeof(double));
     m->sums = weft__new((size_t)m->limit * NAMES * 2, sizeof(double));
     if (!m->row || !m->fetched || !m->sums)
         return WEFT_ENOMEM;
@@ -110,9 +109,9 @@ static double wall_of(const weft_fabric *f)
 static row *current(weft_fabric *f)
 {
     weft__metrics *m = f->facade->metrics;
-    if (!m->open && m->rows < m->limit) {
-        memset(&m->row[m->rows], 0, sizeof *m->row);
-        m->rows++;
+    if (!m->open) {
+        m->rows += m->rows < m->limit;
+        memset(&m->row[m->rows - 1], 0, sizeof *m->row);
     }
     m->open = true;
     return &m->row[m->rows - 1];
@@ -140,23 +139,42 @@ static weft_status complain(weft_fabric *f, weft_status s)
     return s;
 }
 
+/* at = a at + b value, in f64. */
+static weft_status mix(weft_fabric *f, weft_dev at, double a, double b, const weft_view *value)
+{
+    const weft_kernels *k = f->device->ops->kernels;
+    const int64_t one = 1;
+    weft_dev wide;
+    WEFT_TRY(weft__scratch(f, sizeof(double), &wide));
+    WEFT_TRY(k->copy(f->stream, wide, WEFT_F64, &one, value->data, value->dtype, &one, 1, &one));
+    WEFT_TRY(k->scale(f->stream, at, a, at, 1, WEFT_F64));
+    return k->axpy(f->stream, at, b, wide, 1, WEFT_F64);
+}
+
+/* What is logged again before the step is over joins: sums add up, means weigh. */
 static weft_status keep(weft_fabric *f, int c, const weft__tensor *t, row *r)
 {
     weft__metrics *m = f->facade->metrics;
-    const weft_kernels *k = f->device->ops->kernels;
-    const int64_t one = 1, at = ((r - m->row) * NAMES + c) * 2;
-    weft_dev to = weft__at(m->ring, at * (int64_t)sizeof(double));
+    const int64_t one = 1;
+    const bool sum = t->reduction == WEFT__SUM;
+    size_t at = ((size_t)(r - m->row) * NAMES + (size_t)c) * sizeof(double);
     if (t->view.numel != 1)
         return weft__fail(WEFT_ESHAPE, "weft_log: %s has %lld elements, not one", m->name[c],
                           (long long)t->view.numel);
-    r->sum[c] = t->reduction == WEFT__SUM;
-    r->weight[c] = !t->rows.batch || r->sum[c] ? 1 : (double)t->rows.local;
+    double before = r->plain[c] || r->sum[c] != sum ? 0 : r->weight[c], weight = 1;
+    if (!sum && (t->rows.batch || t->weight.addr))
+        WEFT_TRY(weft__weight_of(f, t, &weight));
+    const double all = before + weight;
+    r->sum[c] = sum;
     r->plain[c] = false;
-    r->weighed[c] = t->weight.addr && !r->sum[c];
-    if (r->weighed[c])
-        WEFT_TRY(k->copy(f->stream, weft__at(to, sizeof(double)), WEFT_F64, &one, t->weight,
-                         WEFT_F64, &one, 1, &one));
-    return k->copy(f->stream, to, WEFT_F64, &one, t->view.data, t->view.dtype, &one, 1, &one);
+    r->weight[c] = sum ? 1 : all;
+    if (before > 0 && weight > 0)
+        return mix(f, weft__at(m->ring, (int64_t)at), sum ? 1 : before / all,
+                   sum ? 1 : weight / all, &t->view);
+    if (before > 0)
+        return WEFT_OK;
+    return f->device->ops->kernels->copy(f->stream, weft__at(m->ring, (int64_t)at), WEFT_F64, &one,
+                                         t->view.data, t->view.dtype, &one, 1, &one);
 }
 
 weft_status weft_log(weft_fabric *f, const char *name, weft_tensor *value)
@@ -170,9 +188,8 @@ weft_status weft_log(weft_fabric *f, const char *name, weft_tensor *value)
     row *r = s ? NULL : current(f);
     if (s)
         return complain(f, s);
+    r->weight[c] = r->given[c] ? r->weight[c] : 0;
     r->given[c] = true;
-    r->weight[c] = 0;
-    r->weighed[c] = false;
     if (!value) /* an error has stuck on this rank: it weighs nothing */
         return WEFT_OK;
     const weft__tensor *t = weft__tensor_at(value, NULL);
@@ -193,7 +210,6 @@ weft_status weft_log_value(weft_fabric *f, const char *name, double value)
     r->sum[c] = false;
     r->weight[c] = f->rank == 0 ? 1 : 0;
     r->plain[c] = true;
-    r->weighed[c] = false;
     r->value[c] = value;
     return WEFT_OK;
 }
@@ -241,11 +257,9 @@ static void gather(weft__metrics *m)
         for (int c = 0; c < m->names; c++) {
             const row *r = &m->row[i];
             double *s = &m->sums[2 * (i * m->names + c)];
-            const double *there = &m->fetched[2 * (i * NAMES + c)];
-            double v = r->plain[c] ? r->value[c] : there[0];
-            double w = r->weighed[c] ? there[1] : r->weight[c];
-            s[0] = w != 0 ? w * v : 0;
-            s[1] = r->given[c] ? w : 0;
+            double v = r->plain[c] ? r->value[c] : m->fetched[i * NAMES + c];
+            s[0] = r->weight[c] > 0 ? r->weight[c] * v : 0;
+            s[1] = r->given[c] ? r->weight[c] : 0;
         }
 }
 
@@ -304,7 +318,7 @@ static weft_status combine(weft_fabric *f)
         return WEFT_OK;
     /* A rank that cannot fetch its values takes part in the sum all the same. */
     weft_status s = f->device->ops->download(f->stream, m->fetched, m->ring,
-                                             (size_t)m->rows * NAMES * 2 * sizeof(double));
+                                             (size_t)m->rows * NAMES * sizeof(double));
     gather(m);
     WEFT_TRY(weft__all_reduce(f->comm, "metrics", m->sums, 2 * (int64_t)m->rows * m->names,
                               WEFT_F64, WEFT_REDUCE_SUM));
@@ -316,6 +330,8 @@ static weft_status combine(weft_fabric *f)
 weft_status weft__metrics_flush(weft_fabric *f, bool force)
 {
     weft__metrics *m = f->facade->metrics;
+    if (!force && f->facade->held) /* the step's row is not complete */
+        return WEFT_OK;
     complete(f);
     if (!force && ++m->edges < m->limit)
         return WEFT_OK;
