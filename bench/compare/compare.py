@@ -164,6 +164,17 @@ def describe(lines, about):
     yield from table(lines)
 
 
+def keep(a, abouts, lines):
+    """What there is so far, so that a run which is cut short leaves something."""
+    if not a.results:
+        return
+    results = pathlib.Path(a.results)
+    results.mkdir(exist_ok=True)
+    name = "compare-loaders" if a.loaders else "compare"
+    (results / f"{name}.jsonl").write_text("".join(json.dumps(line) + "\n" for line in abouts + lines))
+    (results / f"{name}.md").write_text("\n".join(describe(lines, abouts[0])) + "\n")
+
+
 def main():
     a = argparse.ArgumentParser(usage=__doc__)
     a.add_argument("build")
@@ -199,14 +210,9 @@ def main():
                         print(json.dumps(abouts[-1]), flush=True)
                     lines.append(line)
                     print(json.dumps(line), flush=True)
+                    keep(a, abouts, lines)
             for side in sides:
                 side.end()
-    if a.results:
-        results = pathlib.Path(a.results)
-        results.mkdir(exist_ok=True)
-        name = "compare-loaders" if a.loaders else "compare"
-        (results / f"{name}.jsonl").write_text("".join(json.dumps(line) + "\n" for line in abouts + lines))
-        (results / f"{name}.md").write_text("\n".join(describe(lines, abouts[0])) + "\n")
 
 
 main()
