@@ -55,6 +55,8 @@ WEFT_API weft_status weft_clear(weft_fabric *f);
  * @return code. */
 WEFT_API weft_status weft_fail(weft_fabric *f, weft_status code, const char *format, ...)
     WEFT_PRINTF(3, 4);
+/* The same with the whole message, for languages that have no variable arguments. */
+WEFT_API weft_status weft_fail_text(weft_fabric *f, weft_status code, const char *message);
 
 WEFT_END
 #endif
