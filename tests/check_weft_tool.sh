@@ -49,6 +49,7 @@ gives 2 run --strategy dpp true; warns "did you mean"
 gives 2 run --precision 8 true; warns "there are: 32-true"
 gives 2 run --grace soon true; warns "grace"
 gives 2 run --launcher rsh true; warns "auto, mpirun, srun"
+SLURM_JOB_ID=7 gives 2 run --launcher mpirun --devices 65535 --num-nodes 65535 true; warns "too many"
 gives 2 run --hosts ,a true; warns "empty name"
 gives 7 run --accelerator cuda true; warns cuda
 gives 7 run --strategy fsdp true; warns fsdp
