@@ -162,10 +162,13 @@ START_TEST(wrong_options)
             ck_all(!differentiate(&j, ones));
             weft_tensor *t = weft_clip_gradients(j.sgd, o);
             ck_all(!t == (o == &wrong[i]) && weft_error(j.f) == (t ? WEFT_OK : WEFT_EARG));
+            weft_step(j.sgd);
             weft_backward(j.f, loss_with(&j, ones));
             ck_all(weft_error(j.f) == WEFT_EARG &&
                    strstr(weft_message(j.f), "weft_clip_gradients"));
-            ck_all(!weft_clear(j.f));
+            double now[PARAMS];
+            ck_all(!weft_clear(j.f) && numbers_of(j.model, now) == PARAMS);
+            ck_all(same_bytes(now, sizeof now)); /* also where one rank alone did not clip */
         }
     ck_all(!differentiate(&j, ones) && !weft_clip_gradients(j.sgd, NULL));
     ck_all(weft_error(j.f) == WEFT_EARG && !weft_clear(j.f) && !weft_close(&j.f));

@@ -151,7 +151,9 @@ weft_tensor *weft_clip_gradients(weft_optimizer *o, const weft_clip_options *opt
             s = c.value > 0 ? each(&c, clamp) : by_norm(&c, &norm);
     }
     weft__enter(c.f, part);
-    if (s < 0 && !weft__stuck(c.f))
+    if (s < 0 && s != c.f->facade->agreed) { /* the others clip */
+        c.f->facade->astray = true;
         weft__stick(c.f, s);
+    }
     return norm;
 }

@@ -63,6 +63,7 @@ struct weft__facade {
     weft_status agreed;      /* the error that all ranks know of */
     bool skip;               /* the last backward's gradients are to be skipped */
     bool differentiated;     /* weft_backward was called since the edge */
+    bool astray;             /* a step failed here: others may have other parameters now */
     bool window;             /* there are gradients that no weft_step has used yet */
     bool held;               /* the last backward summed nothing over ranks */
     bool postponed;          /* a save waits for the end of the window */

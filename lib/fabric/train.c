@@ -200,6 +200,7 @@ static weft_status step(weft_fabric *f, weft_optimizer *o)
                                                       "weft_zero_grad"));
     weft_status s = p->skip ? WEFT_SKIPPED : update(f, o);
     o->used = true;
+    p->astray |= s < 0;
     f->step++; /* also on a rank where it failed: ranks count alike */
     p->window = false;
     return s < 0 ? weft__stick(f, s) : s;
