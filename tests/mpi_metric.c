@@ -180,6 +180,10 @@ START_TEST(of_ones_own)
     ck_all(!weft_metric_update(m, weft_tensor_of(f, x, 1, &n, 0), weft_tensor_of(f, y, 1, &n, 0)));
     ck_all(!weft_metric_update(m, weft_tensor_of(f, x, 1, &none, 0),
                                weft_tensor_of(f, y, 1, &none, 0)));
+    weft_metric *least = weft_metric_min(f);
+    const double odd = all_rank() == all_world() - 1 ? NAN : all_rank();
+    ck_all(!weft_metric_update(least, weft_full(f, odd, 0, NULL, 0), NULL));
+    ck_all(isnan(weft_metric_value(f, least)) && !weft_error(f) && !weft_metric_reset(least));
     double want = sqrt((16.0 * all_world() + 9) / (all_world() + 1));
     ck_all(weft_metric_value(f, m) == want && weft_metric_rows(weft_full(f, 1, 0, NULL, 0)) == -1);
     m = weft_metric_new(f, &wild, NULL, 0, 2);

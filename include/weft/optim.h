@@ -36,13 +36,15 @@ WEFT_API weft_optimizer *weft_sgd(weft_module *m, const weft_sgd_options *o);
 WEFT_API weft_optimizer *weft_adam(weft_module *m, const weft_adam_options *o);
 
 /* Starts a new sum of gradients: the next weft_backward overwrites instead of adding. Not
- * collective, but to be called on all ranks alike. */
+ * collective, but to be called on all ranks alike. @return 0; WEFT_POSTPONED inside a window of
+ * weft_accumulate, where it does nothing. */
 WEFT_API weft_status weft_zero_grad(weft_optimizer *o);
 /* One update of the parameters from their gradients, and the end of a step. Obeys the verdict that
  * the ranks agreed on in weft_backward: after an error nothing changes, on any rank.
  * Collective under strategies that shard. @return 0; WEFT_SKIPPED if the update was left out
- * because of non-finite gradients under .nonfinite = "skip"; or the error that sticks, WEFT_ESTATE
- * before weft_setup, or without weft_backward since weft_zero_grad. */
+ * because of non-finite gradients under .nonfinite = "skip"; WEFT_POSTPONED inside a window of
+ * weft_accumulate, where it does nothing; or the error that sticks, WEFT_ESTATE before weft_setup, or
+ * without weft_backward since weft_zero_grad. */
 WEFT_API weft_status weft_step(weft_optimizer *o);
 
 /* The learning rate that the next step will use. */
