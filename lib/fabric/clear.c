@@ -1,5 +1,5 @@
 /* Going on after an error. Where a step failed on some ranks alone, their parameters and moments are not
- * the others' any more: a visitor that broadcasts brings them what a rank has where it did not. */
+ * the others' any more, nor is their count of steps: a visitor that broadcasts brings them what a rank has where it did not. */
 #include "device/device.h"
 #include "fabric/facade.h"
 #include "optim/optimizer.h"
@@ -44,6 +44,7 @@ static weft_status heal(weft_fabric *f, int from)
         .f = f,
         .from = from};
     WEFT_TRY(f->device->ops->sync(f->stream));
+    WEFT_TRY(bring(&h, &f->step, sizeof f->step));
     for (weft__object *o = weft__object_first(f, WEFT__MODULE); o; o = weft__object_after(o))
         if (((weft_module *)o)->setup)
             WEFT_TRY(weft__module_state(o, &h.visitor));
@@ -80,5 +81,6 @@ weft_status weft_clear(weft_fabric *f)
     if (s >= 0 && !all && good < f->world)
         s = heal(f, good);
     p->astray = false;
+    p->clipped = 0;
     return s < 0 ? weft__stick(f, s) : WEFT_OK;
 }

@@ -103,6 +103,7 @@ static weft_status backward(weft_fabric *f, weft_tensor *loss)
     weft_status s = differentiate(f, loss);
     if (s < 0 && !weft__stuck(f))
         weft__stick(f, s);
+    p->strategy->token = weft__alike_token(f);
     s = p->strategy->ops->end(p->strategy, weft__stuck(f), &failed);
     if (s < 0 && !weft__stuck(f))
         weft__stick(f, s);
@@ -113,6 +114,8 @@ static weft_status backward(weft_fabric *f, weft_tensor *loss)
         return weft__stuck(f);
     if (failed)
         return weft__agree_on_errors(f);
+    if (p->strategy->differ)
+        return weft__alike_differ(f);
     s = weft__window_close(f);
     s = s < 0 ? s : judge_values(f, loss);
     if (s < 0)

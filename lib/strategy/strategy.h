@@ -37,6 +37,8 @@ struct weft__strategy {
     weft__flat **flat; /* trainable spaces that were set up, in order */
     size_t flats, room;
     weft_traffic traffic;
+    uint32_t token; /* of what this rank has done, */
+    bool differ;    /* and whether the last pass found another one on some rank */
 };
 
 extern const weft__strategy_ops weft__single, weft__ddp;
