@@ -42,7 +42,7 @@ bool weft__window_open(weft_fabric *f)
 static weft_status other_rows(const weft__window *w, double weight)
 {
     return weft__fail(WEFT_EARG,
-                      "weft_backward: a loss over %.17g rows follows one over %.17g in the same "
+                      "weft_backward: a loss over %.0f rows follows one over %.0f in the same "
                       "micro-batch of a window; add them up and call weft_backward once",
                       weight, w->weight);
 }
