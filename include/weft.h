@@ -10,6 +10,7 @@
 #include <weft/fabric.h>
 #include <weft/log.h>
 #include <weft/logger.h>
+#include <weft/loss.h>
 #include <weft/metric.h>
 #include <weft/nn.h>
 #include <weft/ops.h>

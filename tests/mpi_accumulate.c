@@ -32,9 +32,13 @@ static void load(job *j, int64_t batch, int64_t epochs, const int32_t *labels)
     weft_setup_loader(j->f, j->train);
 }
 
+#define IGNORED (-100)
+static bool ignores; /* labels are IGNORED in places */
+
 static weft_tensor *loss_of(const job *j, const weft_batch *b)
 {
-    return weft_cross_entropy(weft_forward(j->model, b->x), b->y);
+    return weft_cross_entropy_with(weft_forward(j->model, b->x), b->y,
+                                   WEFT_CROSS_ENTROPY(.ignore_index = ignores ? IGNORED : 0));
 }
 
 /* The loop of the README, whatever the window. @return steps. */
@@ -72,8 +76,11 @@ static const weft_logger_ops remembers = {
 /* Trains two epochs; parameters to out. @return steps. */
 static int trained(int64_t batch, int64_t window, double *out, size_t *n)
 {
+    static int32_t some[ROWS];
     job j = opened();
-    load(&j, batch, 2, data_y);
+    for (int i = 0; i < ROWS; i++)
+        some[i] = i % 7 < 2 || i / 40 == 3 ? IGNORED : data_y[i];
+    load(&j, batch, 2, ignores ? some : data_y);
     weft_logger_new(j.f, &remembers, NULL, 0);
     rows_logged = 0;
     int steps = weft_accumulate(j.f, window) ? -1 : loop(&j);
@@ -98,6 +105,44 @@ START_TEST(window_is_a_batch)
         ck_assert(logged_step[i] == i + 1);
     ck_all(trained(50, 4, many, &k) == 4); /* 200 and 100 rows */
     ck_all(trained(200, 1, one, &k) == 4 && furthest(one, many, n) < 1e-13);
+}
+END_TEST
+
+/* The mean over a window is that over its labels that count, of which only the ranks together know how
+ * many there are: they learn it where they communicate, at the window's end. */
+START_TEST(window_of_uncounted_labels_is_a_batch)
+{
+    static double one[1000], many[1000], loss[100];
+    size_t n, k;
+    ignores = true;
+    ck_all(trained(125, 1, one, &n) == 6);
+    memcpy(loss, logged, sizeof loss);
+    const int rows = rows_logged;
+    ck_all(trained(25, 5, many, &k) == 6 && k == n);
+    ck_all(furthest(one, many, n) < 1e-13 && same_bytes(many, n * sizeof *many));
+    ck_all(rows_logged == rows && furthest(loss, logged, (size_t)rows) < 1e-13);
+    ignores = false;
+}
+END_TEST
+
+/* Where nothing is communicated the others cannot learn it. No rank waits. */
+START_TEST(uncounted_labels_without_a_sum)
+{
+    job j = opened();
+    static int32_t none[ROWS];
+    for (int i = 0; i < ROWS; i++)
+        none[i] = IGNORED;
+    ignores = true;
+    load(&j, 50, 1, none);
+    weft_batch b;
+    ck_all(weft_next(j.train, &b));
+    weft_no_backward_sync_begin(j.model, true);
+    weft_status s = weft_backward(j.f, loss_of(&j, &b));
+    weft_no_backward_sync_end(j.model);
+    ck_all(s == (all_world() > 1 ? WEFT_ESTATE : WEFT_OK));
+    ck_all(weft_backward(j.f, weft_error(j.f) ? NULL : loss_of(&j, &b)) == s);
+    ck_all((weft_close(&j.f) != 0) == (all_world() > 1));
+    ignores = false;
 }
 END_TEST
 
@@ -451,6 +496,8 @@ static Suite *suite(void)
     Suite *s = suite_create("accumulate");
     TCase *t = tcase_create("windows");
     tcase_add_test(t, window_is_a_batch);
+    tcase_add_test(t, window_of_uncounted_labels_is_a_batch);
+    tcase_add_test(t, uncounted_labels_without_a_sum);
     tcase_add_test(t, zero_grad_last);
     tcase_add_test(t, collectives);
     tcase_add_test(t, made_in_place);

@@ -121,6 +121,31 @@ START_TEST(like_one_rank)
 }
 END_TEST
 
+/* Of two optimizers on one model each clips its own part. */
+START_TEST(each_its_own)
+{
+    job j;
+    double norm[2];
+    weft_open_mpi(&j.f, MPI_COMM_WORLD, WEFT_OPEN(.precision = "64-true", .seed = 5));
+    weft_module *part[] = {weft_nn_linear(j.f, 4, 3), weft_nn_linear(j.f, 3, 2)};
+    j.model = weft_nn_sequential_n(j.f, 2, part);
+    weft_optimizer *o[] = {weft_sgd(part[0], NULL), weft_sgd(part[1], NULL)};
+    weft_setup(j.f, j.model, o[0]);
+    weft_setup_optimizer(j.f, o[1]);
+    weft_tensor *x = weft_full(j.f, 1, 2, (const int64_t[]){5, 4}, WEFT_F64);
+    ck_all(!weft_backward(j.f, weft_sum(weft_forward(j.model, x), WEFT_ALL)));
+    for (int i = 0; i < 2; i++)
+        norm[i] = weft_item(weft_clip_gradients(o[i], WEFT_CLIP(.max_norm = INFINITY)));
+    ck_all(norm[0] > 0.1 && norm[1] > 0.1);
+    weft_clip_gradients(o[0], WEFT_CLIP(.max_norm = 0.01));
+    for (int i = 0; i < 2; i++) {
+        double after = weft_item(weft_clip_gradients(o[i], WEFT_CLIP(.max_norm = INFINITY)));
+        ck_all(i ? after == norm[1] : after < 0.01);
+    }
+    ck_all(!weft_step(o[0]) && !weft_step(o[1]) && !weft_close(&j.f));
+}
+END_TEST
+
 /* Large enough that threads share the work; the same bits for any number of them. */
 START_TEST(any_threads)
 {
@@ -266,6 +291,7 @@ static Suite *suite(void)
     TCase *t = tcase_create("gradients");
     tcase_add_test(t, golden_values);
     tcase_add_test(t, like_one_rank);
+    tcase_add_test(t, each_its_own);
     tcase_add_test(t, any_threads);
     tcase_add_test(t, wrong_options);
     tcase_add_test(t, wrong_time);

@@ -45,7 +45,7 @@ struct weft_fabric {
     weft_dtype dtype;     /* what WEFT_DEFAULT means */
     int64_t step;         /* steps taken */
     int64_t bucket_bytes; /* of gradients that are reduced together */
-    bool weigh;           /* a batch whose global rows are not known is in this step */
+    bool weigh;           /* all ranks know: a weft_backward begins with the sum of the weights */
 
     bool shut; /* weft_open failed: nothing can be made from it */
     weft__object *objects;

@@ -1,8 +1,9 @@
 /* Gradient accumulation: which backward passes sum over ranks, and the weights that make a window of
  * micro-batches one batch. The mean over the union of rows is
- *     sum_k W_k / W mean_k,   W = sum_k W_k
- * where W_k is the rows that loss k is a mean over. W is not known before the window's end: seeds
- * are divided by size W_1, and what was summed is multiplied by size W_1 / W if that is not 1. */
+ *     sum_kr w_kr / W mean_kr,   W = sum_kr w_kr
+ * where w_kr are the rows of micro-batch k on rank r, or what its loss was divided by. W is not known
+ * before the window's end: seeds are divided by a unit that all ranks have alike, size W_1 where the
+ * rows say so, and what was summed is multiplied by unit / W if that is not 1. */
 #include "device/device.h"
 #include "fabric/facade.h"
 #include "optim/optimizer.h"
@@ -39,12 +40,18 @@ bool weft__window_open(weft_fabric *f)
     return !f->facade->held;
 }
 
-static weft_status other_rows(const weft__window *w, double weight)
+bool weft__in_window(const weft_fabric *f)
 {
-    return weft__fail(WEFT_EARG,
-                      "weft_backward: a loss over %.0f rows follows one over %.0f in the same "
-                      "micro-batch of a window; add them up and call weft_backward once",
-                      weight, w->weight);
+    return f->facade->micro.size > 1;
+}
+
+static weft_status other_weight(const weft__window *w, double weight)
+{
+    return weft__fail(
+        WEFT_EARG,
+        "weft_backward: a loss that weighs %.17g follows one that weighs %.17g in the "
+        "same micro-batch of a window; add them up and call weft_backward once",
+        weight, w->weight);
 }
 
 static weft_status other_kind(void)
@@ -53,38 +60,63 @@ static weft_status other_kind(void)
                                  "weft_accumulate; ranks could not weigh them: use the mean");
 }
 
-weft_status weft__window_seed(weft_fabric *f, weft_tensor *loss, double global, double *seed)
+static weft_status seed_of(weft_fabric *f, const weft__tensor *t, double *seed)
 {
     weft__window *w = &f->facade->micro;
-    const weft__tensor *t = weft__tensor_at(loss, NULL);
-    weft__reduction kind = t && t->reduction == WEFT__SUM ? WEFT__SUM : WEFT__MEAN;
-    double weight = !t || !t->rows.batch ? 1 : t->rows.global > 0 ? (double)t->rows.global : global;
-    if (w->size < 2)
-        return WEFT_OK;
+    const weft__reduction kind = t->reduction == WEFT__SUM ? WEFT__SUM : WEFT__MEAN;
+    const double all = t->rows.batch ? (double)t->rows.global : 1;
+    double mine = 1.0 / f->world;
+    if (t->rows.batch || t->weight.addr)
+        WEFT_TRY(weft__weight_of(f, t, &mine));
     if (w->kind != WEFT__NONE && w->kind != kind)
         return other_kind();
-    if (w->begun && kind == WEFT__MEAN && w->weight != weight)
-        return other_rows(w, weight);
-    w->total += w->begun ? 0 : weight;
+    if (w->begun && kind == WEFT__MEAN && w->weight != mine)
+        return other_weight(w, mine);
+    w->mine += w->begun ? 0 : mine;
+    w->total += w->begun ? 0 : all;
     w->kind = kind;
-    w->weight = weight;
+    w->weight = mine;
     w->begun = true;
     if (w->unit == 0)
-        w->unit = (double)w->size * weight;
-    if (kind == WEFT__MEAN && weight > 0)
-        *seed *= weight / w->unit;
+        w->unit = (double)w->size * (all > 0 ? all : 1);
+    if (kind == WEFT__MEAN)
+        *seed = mine / w->unit;
+    else
+        *seed = t->rows.local ? 1 : 0;
     return WEFT_OK;
+}
+
+weft_status weft__window_backward(weft_fabric *f, weft_tensor *loss, const weft__tensor *t,
+                                  bool asks)
+{
+    double seed = 0;
+    f->facade->micro.asks |= asks;
+    f->facade->strategy->weigh = f->facade->micro.asks;
+    WEFT_TRY(seed_of(f, t, &seed));
+    return weft__tape_backward(f, loss, seed);
+}
+
+/* What all of the window weighs on all ranks. */
+static weft_status weigh(weft_fabric *f, double *all)
+{
+    const weft__window *w = &f->facade->micro;
+    *all = f->weigh || f->world == 1 ? w->mine : w->total;
+    return f->weigh ? weft__all_reduce(f->comm, "weight of the window", all, 1, WEFT_F64,
+                                       WEFT_REDUCE_SUM)
+                    : WEFT_OK;
 }
 
 weft_status weft__window_close(weft_fabric *f)
 {
     weft__window *w = &f->facade->micro;
     const weft__strategy *s = f->facade->strategy;
-    double factor = w->total > 0 ? w->unit / w->total : 1;
-    w->unit = w->total; /* for another backward of the same micro-batch */
-    if (w->size < 2 || w->kind != WEFT__MEAN || factor == 1)
+    double all = 0;
+    if (w->size < 2 || w->kind != WEFT__MEAN)
         return WEFT_OK;
-    for (size_t i = 0; i < s->flats; i++) {
+    WEFT_TRY(weigh(f, &all));
+    const double factor = all != 0 ? w->unit / all : 1;
+    w->unit = all != 0 ? all : w->unit; /* for another backward of the same micro-batch */
+    for (size_t i = 0; i < s->flats && factor != 1; i++) {
         weft_dev g = s->flat[i]->plane[WEFT__GRAD];
         if (!s->flat[i]->hold)
             WEFT_TRY(f->device->ops->kernels->scale(f->stream, g, factor, g, s->flat[i]->elements,
@@ -122,10 +154,8 @@ int64_t weft__window_unused(const weft_fabric *f)
 
 bool weft__window_has(const weft_optimizer *o)
 {
-    bool any = false;
-    for (int i = 0; i < o->module->flats; i++)
-        any |= o->module->flat[i]->trainable && o->module->flat[i]->hold;
-    return any;
+    const weft__flat *flat = weft__optim_flat(o);
+    return flat && flat->hold;
 }
 
 bool weft__window_keeps(const weft_optimizer *o)

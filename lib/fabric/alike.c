@@ -26,9 +26,11 @@ uint32_t weft__alike_token(const weft_fabric *f)
     hash = mix(hash, &f->facade->clipped, sizeof f->facade->clipped);
     for (weft__object *o = weft__object_first(f, WEFT__OPTIM); o; o = weft__object_after(o)) {
         const weft_optimizer *a = (const weft_optimizer *)o;
-        const double rate = weft_lr(a);
         hash = mix(hash, &a->steps, sizeof a->steps);
-        hash = mix(hash, &rate, sizeof rate);
+        for (int i = 0; i < weft_group_count(a); i++) {
+            const double rate = weft_group_lr(a, i);
+            hash = mix(hash, &rate, sizeof rate);
+        }
     }
     return (uint32_t)(hash >> 32);
 }

@@ -60,18 +60,16 @@ typedef weft_status (*visit_fn)(const clip *c, weft_dev g, int64_t n, weft_dtype
 static weft_status each(const clip *c, visit_fn visit)
 {
     weft__strategy *s = c->f->facade->strategy;
-    for (int i = 0; i < c->o->module->flats; i++) {
-        const weft__flat *flat = c->o->module->flat[i];
-        int64_t first = 0, count = flat->elements;
-        if (s->ops->range)
-            s->ops->range(s, flat, &first, &count);
-        for (int k = 0; k < flat->nsegments && flat->trainable; k++) {
-            const weft__segment *g = flat->segment[k];
-            int64_t from = g->first > first ? g->first : first, to = g->first + g->count;
-            to = to < first + count ? to : first + count;
-            if (from < to)
-                WEFT_TRY(visit(c, weft__flat_at(flat, WEFT__GRAD, from), to - from, flat->dtype));
-        }
+    const weft__flat *flat = weft__optim_flat(c->o);
+    int64_t first = 0, count = flat ? flat->elements : 0;
+    if (flat && s->ops->range)
+        s->ops->range(s, flat, &first, &count);
+    for (int k = 0; flat && k < flat->nsegments; k++) {
+        const weft__segment *g = flat->segment[k];
+        int64_t from = g->first > first ? g->first : first, to = g->first + g->count;
+        to = to < first + count ? to : first + count;
+        if (from < to && weft__optim_owns(c->o, g))
+            WEFT_TRY(visit(c, weft__flat_at(flat, WEFT__GRAD, from), to - from, flat->dtype));
     }
     return WEFT_OK;
 }

@@ -40,10 +40,11 @@ typedef struct weft__window {
     int64_t taken;  /* those that the open window holds already */
     int64_t unused; /* batches before the one at hand whose gradients no step has used */
     bool ran;       /* weft_backward was called for the one at hand, */
-    bool begun;     /* with a loss, a mean over so many rows of all ranks */
+    bool begun;     /* with a loss, which weighs so much on this rank */
     double weight;
-    weft__reduction kind; /* of the window's losses */
-    double unit, total;   /* rows that seeds were divided by, and rows there were */
+    weft__reduction kind;     /* of the window's losses */
+    double unit, mine, total; /* what seeds were divided by; what this rank's losses weigh; rows */
+    bool asks;                /* only the ranks together know what the losses weigh */
 } weft__window;
 
 typedef struct weft__facade weft__facade;
@@ -109,8 +110,14 @@ bool weft__window_holds(const weft_fabric *f);
 /* A backward begins: spaces inside weft_no_backward_sync or an open window are held. @return whether
  * any is summed over ranks. */
 bool weft__window_open(weft_fabric *f);
-/* The seed of a loss as a part of its window. */
-weft_status weft__window_seed(weft_fabric *f, weft_tensor *loss, double global, double *seed);
+/* What this rank's loss weighs: the denominator of its mean, or the rows of its batch. */
+weft_status weft__weight_of(weft_fabric *f, const weft__tensor *t, double *weight);
+/* Whether micro-batches are joined into steps: weft_accumulate with more than one. */
+bool weft__in_window(const weft_fabric *f);
+/* Differentiates a loss as a part of its window; asks: this rank alone knows that it must be weighed
+ * over ranks. */
+weft_status weft__window_backward(weft_fabric *f, weft_tensor *loss, const weft__tensor *t,
+                                  bool asks);
 /* The window's last backward has summed: makes it the mean over the rows that there were. */
 weft_status weft__window_close(weft_fabric *f);
 /* The next micro-batch comes. */

@@ -42,7 +42,7 @@ weft_status weft__edge(weft_fabric *f)
     if (s)
         weft__stick(f, s);
     weft__window_edge(f);
-    p->differentiated = f->weigh = false;
+    p->differentiated = false;
     return p->agreed;
 }
 

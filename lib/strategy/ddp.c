@@ -1,9 +1,10 @@
 /* Data parallel: every rank holds all parameters; gradients are summed over ranks bucket by bucket,
  * in the order of the flat planes, as they become ready. The schedule is every bucket of every space
  * that was set up, so a rank that failed knows what its peers will call and takes part with zeros.
- * The verdict rides behind the last bucket: the number of ranks that failed, and whether all have the
- * same token, as the sums of each of its pieces and of their squares: x is the same on all n ranks if
- * n sum x^2 = (sum x)^2. Pieces are small, so that f32 adds them up exactly on any number of ranks. */
+ * The verdict rides behind the last bucket: the number of ranks that failed, of those whose loss needs
+ * the sum of its weights over ranks, and whether all have the same token, as the sums of each of its
+ * pieces and of their squares: x is the same on all n ranks if n sum x^2 = (sum x)^2. Pieces are
+ * small, so that f32 adds them up exactly on any number of ranks. */
 #include "strategy/strategy.h"
 
 #include "device/device.h"
@@ -50,18 +51,22 @@ static bool is_last(const weft__strategy *s, const weft__flat *flat, const weft_
     return flat == carrier(s) && b == &flat->bucket[flat->nbuckets - 1];
 }
 
-#define PIECES 7 /* of 4 bits */
-_Static_assert(1 + 2 * PIECES <= WEFT__VERDICT, "the token does not fit beside the verdict");
+/* The words of the verdict. */
+enum { FAILED, WEIGH, TOKEN };
+#define PIECES 7 /* of the token, 4 bits each */
+#define PIECE(i) (TOKEN + 2 * (i))
+#define SQUARE(i) (PIECE(i) + 1)
+_Static_assert(PIECE(PIECES) <= WEFT__VERDICT, "the token does not fit into the verdict");
 
 static weft_status write_words(const weft__strategy *s, const weft__flat *flat, weft_dev at,
-                               double verdict)
+                               double failed)
 {
-    double wide[WEFT__VERDICT] = {verdict};
+    double wide[WEFT__VERDICT] = {[FAILED] = failed, [WEIGH] = s->weigh};
     float single[WEFT__VERDICT];
     for (int i = 0; i < PIECES; i++) {
         const int piece = (int)(s->token >> 4 * i & 15);
-        wide[1 + 2 * i] = piece;
-        wide[2 + 2 * i] = piece * piece;
+        wide[PIECE(i)] = piece;
+        wide[SQUARE(i)] = piece * piece;
     }
     for (int i = 0; i < WEFT__VERDICT; i++)
         single[i] = (float)wide[i];
@@ -133,10 +138,11 @@ static weft_status verdict(weft__strategy *s, bool *failed)
         WEFT_TRY(f->device->ops->download(f->stream, single, word, sizeof single));
     for (int i = 0; i < WEFT__VERDICT && flat->dtype != WEFT_F64; i++)
         v[i] = (double)single[i];
-    *failed = v[0] != 0;
+    *failed = v[FAILED] != 0;
+    s->weigh = v[WEIGH] != 0;
     s->differ = false;
     for (int i = 0; i < PIECES; i++)
-        s->differ |= f->world * v[2 + 2 * i] != v[1 + 2 * i] * v[1 + 2 * i];
+        s->differ |= f->world * v[SQUARE(i)] != v[PIECE(i)] * v[PIECE(i)];
     return WEFT_OK;
 }
 
@@ -151,9 +157,11 @@ static weft_status end(weft__strategy *s, weft_status mine, bool *failed)
             s->flat[i]->segment[k]->grad = WEFT__GRAD_REDUCED;
     if (s->flats)
         return carrier(s) ? verdict(s, failed) : WEFT_OK;
-    weft_status any = weft__agree(s->fabric->comm, "verdict", mine, "");
-    *failed = any < 0;
-    return s->fabric->comm->lost ? any : WEFT_OK;
+    int64_t any[2] = {mine < 0, s->weigh};
+    WEFT_TRY(weft__all_reduce(s->fabric->comm, "verdict", any, 2, WEFT_I64, WEFT_REDUCE_SUM));
+    *failed = any[0] != 0;
+    s->weigh = any[1] != 0;
+    return WEFT_OK;
 }
 
 const weft__strategy_ops weft__ddp = {.size = sizeof(weft__strategy_ops),

@@ -36,6 +36,7 @@ struct weft__strategy {
     weft_fabric *fabric;
     weft__flat **flat; /* trainable spaces that were set up, in order */
     size_t flats, room;
+    bool weigh; /* this rank's loss needs a sum over ranks; after end: some rank's does */
     weft_traffic traffic;
     uint32_t token; /* of what this rank has done, */
     bool differ;    /* and whether the last pass found another one on some rank */
