@@ -213,6 +213,30 @@ START_TEST(a_rank_that_fails_holds_nobody_up)
 }
 END_TEST
 
+/* A rank whose part is known adds it once, also in the backward that all go through twice. */
+START_TEST(what_is_known_is_added_once)
+{
+    const plan p = {.batch = 16, .pattern = HERE_AND_THERE};
+    double g[2][FEATURES * 16];
+    weft_fabric *f = open_on(MPI_COMM_WORLD);
+    weft_module *m = small_net(f);
+    weft_optimizer *o = weft_sgd(m, NULL);
+    weft_setup(f, m, o);
+    for (int i = 0; i < 2; i++) {
+        weft_batch b = part(f, &p, 0);
+        weft_tensor *one = weft_full(f, 1, 2, (int64_t[]){1, FEATURES}, WEFT_F64);
+        weft_tensor *loss = all_rank() ? loss_of(f, &p, weft_forward(m, b.x), b.y)
+                                       : weft_mean(weft_forward(m, one), WEFT_ALL);
+        weft_zero_grad(o);
+        ck_all(!weft_backward(f, loss));
+        ck_all(!weft_copy_out(weft_gradient(weft_param(m, "0.weight")), g[i], sizeof g[i]));
+        weft_step_end(f);
+    }
+    ck_all(furthest(g[0], g[1], FEATURES * 16) < 1e-15);
+    ck_all(weft_close(&f) == 0);
+}
+END_TEST
+
 /* The sums over ranks that a loss costs: none if the denominators are known. */
 START_TEST(what_it_costs)
 {
@@ -245,6 +269,7 @@ static Suite *suite(void)
     tcase_add_test(t, ignored_labels);
     tcase_add_test(t, class_weights_and_smoothing);
     tcase_add_test(t, rows_that_the_program_does_not_know);
+    tcase_add_test(t, what_is_known_is_added_once);
     tcase_add_test(t, what_it_costs);
     tcase_add_test(e, a_rank_that_fails_holds_nobody_up);
     return s;

@@ -240,8 +240,12 @@ static weft_optimizer *optimizer(const loop *l)
 static void set_up(loop *l, int64_t width, int64_t batch)
 {
     weft_fabric *f = l->f;
+    weft_module *more = l->kind != GROUPS
+                            ? weft_nn_identity(f)
+                            : weft_nn_residual(f, weft_nn_sequential(f, weft_nn_layernorm(f, 10),
+                                                                     weft_nn_dropout(f, 0.1)));
     l->model = weft_nn_sequential(f, weft_nn_linear(f, 784, width), weft_nn_relu(f),
-                                  weft_nn_linear(f, width, 10));
+                                  weft_nn_linear(f, width, 10), more);
     l->adam = optimizer(l);
     l->train = weft_loader_hdf5(
         f, data,
@@ -255,7 +259,9 @@ static void set_up(loop *l, int64_t width, int64_t batch)
 static weft_tensor *evaluate(void *user)
 {
     loop *l = user;
-    weft_tensor *loss = weft_cross_entropy(weft_forward(l->model, l->b.x), l->b.y);
+    weft_tensor *loss =
+        weft_cross_entropy_with(weft_forward(l->model, l->b.x), l->b.y,
+                                WEFT_CROSS_ENTROPY(.ignore_index = l->kind == GROUPS ? 9 : 0));
     weft_zero_grad(l->adam);
     weft_backward(l->f, loss);
     weft_log(l->f, "loss", loss);

@@ -5,6 +5,7 @@
 
 #include <check.h>
 #include <math.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <weft.h>
@@ -299,6 +300,57 @@ START_TEST(what_is_dropped_does_not_depend_on_threads_or_type)
         ck_assert((v[0][i] == 0) == (v[1][i] == 0));
     free(v[0]);
     free(v[1]);
+}
+END_TEST
+
+/* --- threads --- */
+
+/* What each op and its gradients give on so many threads, in one array. */
+static size_t on_threads(int threads, double *out)
+{
+    enum { R = 500, C = 130, V = 900 };
+    static double x[R * C];
+    static int64_t index[R];
+    weft_fabric *g;
+    size_t n = 0;
+    weft_open(&g, NULL, NULL, WEFT_OPEN(.threads = threads, .seed = 3, .precision = "64-true"));
+    for (int i = 0; i < R * C; i++)
+        x[i] = sin(i) * 3;
+    for (int i = 0; i < R; i++)
+        index[i] = i * i % V;
+    weft_tensor *a = weft_tensor_of(g, x, 2, (int64_t[]){R, C}, WEFT_F64);
+    weft_tensor *w = weft_full(g, 1.5, 1, (int64_t[]){C}, WEFT_F64);
+    weft_tensor *t = weft_full(g, 0.5, 2, (int64_t[]){V, C}, WEFT_F64);
+    weft_tensor *at = weft_tensor_of(g, index, 1, (int64_t[]){R}, WEFT_I64), *leaf[] = {a, w, t};
+    for (int i = 0; i < 3; i++)
+        weft_require_grad(leaf[i]);
+    weft_tensor *y = weft_layernorm(weft_dropout(a, 0.5, true), 1, w, w, 0);
+    y = weft_mul(y, weft_embedding(at, t, WEFT_OFF));
+    weft_tensor *z = weft_bce_with_logits(y, weft_sigmoid(a), WEFT_LOSS(.reduction = "none"));
+    weft_tensor *loss =
+        weft_cross_entropy_with(z, weft_full(g, 3, 1, (int64_t[]){R}, WEFT_I64),
+                                WEFT_CROSS_ENTROPY(.label_smoothing = 0.1, .weight = w));
+    ck_assert_int_eq(weft_backward(g, loss), 0);
+    out[n++] = weft_item(loss);
+    for (int i = 0; i < 3; i++) {
+        weft_tensor *grad = weft_gradient(leaf[i]);
+        ck_assert_int_eq(weft_copy_out(grad, out + n, (size_t)weft_numel(grad) * sizeof(double)),
+                         0);
+        n += (size_t)weft_numel(grad);
+    }
+    weft_module *m = weft_nn_embedding(g, 1000, 64);
+    weft_setup(g, m, NULL);
+    ck_assert_int_eq(weft_copy_out(weft_param(m, "weight"), out + n, 64000 * sizeof(double)), 0);
+    ck_assert_int_eq(weft_close(&g), 0);
+    return n + 64000;
+}
+
+START_TEST(threads_change_no_bit)
+{
+    static double one[300000], three[300000];
+    size_t n = on_threads(1, one);
+    ck_assert_uint_eq(n, on_threads(3, three));
+    ck_assert_mem_eq(one, three, n * sizeof(double));
 }
 END_TEST
 
@@ -616,6 +668,59 @@ START_TEST(bad_ties_are_refused)
 }
 END_TEST
 
+/* Dropout's numbers are those of the step, and two names are one parameter on disk: what is resumed
+ * goes on to the same bits. */
+static double *run(const char *dir, int steps, weft_fabric **kept)
+{
+    weft_fabric *g;
+    const int64_t four = 4;
+    weft_open(&g, NULL, NULL, WEFT_OPEN(.threads = 1, .seed = 7, .precision = "64-true"));
+    weft_module *m = weft_nn_sequential(g, weft_nn_embedding(g, 6, 3), weft_nn_dropout(g, 0.4),
+                                        weft_nn_layernorm(g, 3), weft_nn_linear_nobias(g, 3, 6));
+    weft_tie(m, "3.weight", "0.weight");
+    weft_optimizer *o = weft_adam(m, WEFT_ADAM(.lr = 0.1));
+    weft_setup(g, m, o);
+    ck_assert_int_eq(weft_resume(g, dir), 0);
+    while (weft_step_count(g) < steps) {
+        const int64_t x[4] = {0, 5, weft_step_count(g) % 6, 2}, y[4] = {1, 0, 5, 3};
+        weft_tensor *z = weft_forward(m, weft_tensor_of(g, x, 1, &four, WEFT_I64));
+        weft_zero_grad(o);
+        weft_backward(g, weft_cross_entropy(z, weft_tensor_of(g, y, 1, &four, WEFT_I64)));
+        ck_assert_int_eq(weft_step(o), 0);
+        weft_step_end(g);
+    }
+    double *v = values(weft_param(m, "3.weight"));
+    *kept = g;
+    return v;
+}
+
+START_TEST(a_resumed_run_drops_what_it_would_have_dropped)
+{
+    char dir[2][64] = {"/tmp/weft-modules-a-XXXXXX", "/tmp/weft-modules-b-XXXXXX"}, rm[200];
+    weft_fabric *g;
+    double *v[3];
+    ck_assert_ptr_nonnull(mkdtemp(dir[0]));
+    ck_assert_ptr_nonnull(mkdtemp(dir[1]));
+    v[0] = run(dir[0], 9, &g);
+    ck_assert_int_eq(weft_close(&g), 0);
+    v[1] = run(dir[1], 4, &g); /* saved by weft_close */
+    ck_assert_int_eq(weft_close(&g), 0);
+    v[2] = run(dir[1], 9, &g);
+    ck_assert_int_eq(weft_close(&g), 0);
+    ck_assert_mem_eq(v[0], v[2], 18 * sizeof(double));
+    ck_assert_mem_ne(v[0], v[1], 18 * sizeof(double));
+    snprintf(rm, sizeof rm,
+             "grep -q '0.weight' %s/latest/MANIFEST && ! grep -q '3.weight' "
+             "%s/latest/MANIFEST",
+             dir[1], dir[1]);
+    ck_assert_int_eq(system(rm), 0);
+    snprintf(rm, sizeof rm, "rm -rf %s %s", dir[0], dir[1]);
+    ck_assert_int_eq(system(rm), 0);
+    for (int i = 0; i < 3; i++)
+        free(v[i]);
+}
+END_TEST
+
 /* --- the tree --- */
 
 START_TEST(modules_are_found_by_their_path)
@@ -694,6 +799,7 @@ int main(void)
     tcase_add_test(t, nothing_and_all_may_be_dropped);
     tcase_add_test(t, evaluation_drops_nothing);
     tcase_add_test(t, what_is_dropped_does_not_depend_on_threads_or_type);
+    tcase_add_test(t, threads_change_no_bit);
     tcase_add_test(t, initialisers_have_their_moments);
     tcase_add_test(t, normal_values_are_normal);
     tcase_add_test(t, values_are_those_of_name_and_seed);
@@ -705,6 +811,7 @@ int main(void)
     tcase_add_test(t, a_tied_parameters_gradient_is_the_sum_over_its_uses);
     tcase_add_test(t, both_names_are_frozen_together);
     tcase_add_test(t, bad_ties_are_refused);
+    tcase_add_test(t, a_resumed_run_drops_what_it_would_have_dropped);
     tcase_add_test(t, modules_are_found_by_their_path);
     tcase_add_test(t, a_net_of_all_of_it_learns);
     SRunner *r = srunner_create(s);

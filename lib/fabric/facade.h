@@ -4,17 +4,11 @@
 #include "checkpoint/checkpoint.h"
 #include "core/context.h"
 #include "environ/environ.h"
+#include "fabric/options.h"
 #include "strategy/strategy.h"
 
 #include <weft/checkpoint.h>
 #include <weft/fabric.h>
-
-/* Options after the code's, the environment's and the command line's have been laid over each
- * other. Texts are borrowed from them, or from `owned`. */
-typedef struct weft__settings {
-    weft_open_options o;
-    char *owned; /* the text given to weft_open_text, cut into words */
-} weft__settings;
 
 /* A variable of the user's that is part of every checkpoint. */
 typedef struct weft__tracked {
@@ -92,12 +86,6 @@ struct weft__facade {
     double opened;
 };
 
-/* Lays text, environment and command line over the code's options; takes Weft's own words out of
- * argv. */
-weft_status weft__settings_read(weft__settings *s, const weft_open_options *code, const char *text,
-                                int *argc, char ***argv);
-void weft__settings_free(weft__settings *s);
-
 /* weft_open on the communicator with that Fortran handle. */
 weft_status weft__open_fortran(weft_fabric **f, int fortran_comm, const weft_open_options *o);
 
@@ -110,8 +98,9 @@ bool weft__window_holds(const weft_fabric *f);
 /* A backward begins: spaces inside weft_no_backward_sync or an open window are held. @return whether
  * any is summed over ranks. */
 bool weft__window_open(weft_fabric *f);
-/* What this rank's loss weighs: the denominator of its mean, or the rows of its batch. */
-weft_status weft__weight_of(weft_fabric *f, const weft__tensor *t, double *weight);
+/* What this rank's loss weighs: the denominator of its mean, or the rows of its batch, 0 if it has
+ * neither. */
+weft_status weft__weight_of(weft_fabric *f, const weft__tensor *loss, double *weight);
 /* Whether micro-batches are joined into steps: weft_accumulate with more than one. */
 bool weft__in_window(const weft_fabric *f);
 /* Differentiates a loss as a part of its window; asks: this rank alone knows that it must be weighed

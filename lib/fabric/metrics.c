@@ -4,16 +4,46 @@
 #include "core/rng.h"
 #include "data/loader.h"
 #include "device/device.h"
-#include "fabric/metrics.h"
+#include "fabric/facade.h"
 #include "logger/logger.h"
+#include "tensor/tensor.h"
 
 #include <math.h>
 #include <stdio.h>
 #include <string.h>
 
+#define NAMES 64  /* distinct metrics */
+#define NAME 64   /* bytes of a name */
+#define ROWS 1024 /* steps that wait at most */
+
+/* The values of one step on this rank. */
+typedef struct row {
+    int64_t step, epoch;
+    double wall;
+    bool given[NAMES], sum[NAMES];
+    double weight[NAMES];
+    bool plain[NAMES]; /* value is here, else on the device */
+    double value[NAMES];
+} row;
+
+struct weft__metrics {
+    char name[NAMES][NAME];
+    int names;
+    int limit; /* rows before a flush */
+    int rows;
+    bool open; /* the last row is not complete */
+    int edges; /* since the last flush: alike on all ranks, where rows may not be */
+    row *row;
+    weft_dev ring; /* limit x NAMES doubles */
+    double *fetched, *sums;
+    double timing_at[WEFT__PARTS];
+    int64_t timing_step;
+    bool complained;
+};
+
 static size_t ring_bytes(const weft__metrics *m)
 {
-    return (size_t)m->limit * WEFT__METRICS * 2 * sizeof(double);
+    return (size_t)m->limit * NAMES * sizeof(double);
 }
 
 weft_status weft__metrics_open(weft_fabric *f)
@@ -23,10 +53,10 @@ weft_status weft__metrics_open(weft_fabric *f)
     if (!m)
         return WEFT_ENOMEM;
     f->facade->metrics = m;
-    m->limit = every < WEFT__METRIC_ROWS ? every : WEFT__METRIC_ROWS;
+    m->limit = every < ROWS ? every : ROWS;
     m->row = weft__new((size_t)m->limit, sizeof *m->row);
-    m->fetched = weft__new((size_t)m->limit * WEFT__METRICS * 2, sizeof(double));
-    m->sums = weft__new((size_t)m->limit * WEFT__METRICS * 2, sizeof(double));
+    m->fetched = weft__new((size_t)m->limit * NAMES, sizeof(double));
+    m->sums = weft__new((size_t)m->limit * NAMES * 2, sizeof(double));
     if (!m->row || !m->fetched || !m->sums)
         return WEFT_ENOMEM;
     return f->device->ops->alloc(f->device, ring_bytes(m), &m->ring);
@@ -49,14 +79,14 @@ void weft__metrics_close(weft_fabric *f)
 static weft_status column(weft__metrics *m, const char *name, int *out)
 {
     for (int i = 0; i < m->names; i++)
-        if (strncmp(m->name[i], name, WEFT__METRIC_NAME - 1) == 0) {
+        if (strncmp(m->name[i], name, NAME - 1) == 0) {
             *out = i;
             return WEFT_OK;
         }
-    if (m->names == WEFT__METRICS)
-        return weft__fail(WEFT_EARG, "weft_log: more than %d metrics; \"%.60s\" is left out",
-                          WEFT__METRICS, name);
-    snprintf(m->name[m->names], WEFT__METRIC_NAME, "%s", name);
+    if (m->names == NAMES)
+        return weft__fail(WEFT_EARG, "weft_log: more than %d metrics; \"%.60s\" is left out", NAMES,
+                          name);
+    snprintf(m->name[m->names], NAME, "%s", name);
     *out = m->names++;
     return WEFT_OK;
 }
@@ -76,7 +106,7 @@ static double wall_of(const weft_fabric *f)
 
 /* The row of what is logged between two edges, begun if need be. Where no edge comes to flush full
  * rows, the last one is reused. */
-static weft__row *current(weft_fabric *f)
+static row *current(weft_fabric *f)
 {
     weft__metrics *m = f->facade->metrics;
     if (!m->open) {
@@ -93,7 +123,7 @@ static void complete(weft_fabric *f)
     weft__metrics *m = f->facade->metrics;
     if (!m->open)
         return;
-    weft__row *r = &m->row[m->rows - 1];
+    row *r = &m->row[m->rows - 1];
     r->step = f->step;
     r->epoch = epoch_of(f);
     r->wall = wall_of(f);
@@ -109,6 +139,44 @@ static weft_status complain(weft_fabric *f, weft_status s)
     return s;
 }
 
+/* at = a at + b value, in f64. */
+static weft_status mix(weft_fabric *f, weft_dev at, double a, double b, const weft_view *value)
+{
+    const weft_kernels *k = f->device->ops->kernels;
+    const int64_t one = 1;
+    weft_dev wide;
+    WEFT_TRY(weft__scratch(f, sizeof(double), &wide));
+    WEFT_TRY(k->copy(f->stream, wide, WEFT_F64, &one, value->data, value->dtype, &one, 1, &one));
+    WEFT_TRY(k->scale(f->stream, at, a, at, 1, WEFT_F64));
+    return k->axpy(f->stream, at, b, wide, 1, WEFT_F64);
+}
+
+/* What is logged again before the step is over joins: sums add up, means weigh. */
+static weft_status keep(weft_fabric *f, int c, const weft__tensor *t, row *r)
+{
+    weft__metrics *m = f->facade->metrics;
+    const int64_t one = 1;
+    const bool sum = t->reduction == WEFT__SUM;
+    size_t at = ((size_t)(r - m->row) * NAMES + (size_t)c) * sizeof(double);
+    if (t->view.numel != 1)
+        return weft__fail(WEFT_ESHAPE, "weft_log: %s has %lld elements, not one", m->name[c],
+                          (long long)t->view.numel);
+    double before = r->plain[c] || r->sum[c] != sum ? 0 : r->weight[c], weight = 1;
+    if (!sum && (t->rows.batch || t->weight.addr))
+        WEFT_TRY(weft__weight_of(f, t, &weight));
+    const double all = before + weight;
+    r->sum[c] = sum;
+    r->plain[c] = false;
+    r->weight[c] = sum ? 1 : all;
+    if (before > 0 && weight > 0)
+        return mix(f, weft__at(m->ring, (int64_t)at), sum ? 1 : before / all,
+                   sum ? 1 : weight / all, &t->view);
+    if (before > 0)
+        return WEFT_OK;
+    return f->device->ops->kernels->copy(f->stream, weft__at(m->ring, (int64_t)at), WEFT_F64, &one,
+                                         t->view.data, t->view.dtype, &one, 1, &one);
+}
+
 weft_status weft_log(weft_fabric *f, const char *name, weft_tensor *value)
 {
     weft__metrics *m;
@@ -117,7 +185,7 @@ weft_status weft_log(weft_fabric *f, const char *name, weft_tensor *value)
         return weft__stuck(f);
     m = f->facade->metrics;
     weft_status s = column(m, name, &c);
-    weft__row *r = s ? NULL : current(f);
+    row *r = s ? NULL : current(f);
     if (s)
         return complain(f, s);
     r->weight[c] = r->given[c] ? r->weight[c] : 0;
@@ -125,7 +193,7 @@ weft_status weft_log(weft_fabric *f, const char *name, weft_tensor *value)
     if (!value) /* an error has stuck on this rank: it weighs nothing */
         return WEFT_OK;
     const weft__tensor *t = weft__tensor_at(value, NULL);
-    s = t ? weft__metrics_keep(f, c, t, r) : WEFT_EHANDLE;
+    s = t ? keep(f, c, t, r) : WEFT_EHANDLE;
     return s ? complain(f, s) : WEFT_OK;
 }
 
@@ -137,12 +205,11 @@ weft_status weft_log_value(weft_fabric *f, const char *name, double value)
     weft_status s = column(f->facade->metrics, name, &c);
     if (s)
         return complain(f, s);
-    weft__row *r = current(f);
+    row *r = current(f);
     r->given[c] = true;
     r->sum[c] = false;
     r->weight[c] = f->rank == 0 ? 1 : 0;
     r->plain[c] = true;
-    r->weighed[c] = false;
     r->value[c] = value;
     return WEFT_OK;
 }
@@ -188,13 +255,11 @@ static void gather(weft__metrics *m)
 {
     for (int i = 0; i < m->rows; i++)
         for (int c = 0; c < m->names; c++) {
-            const weft__row *r = &m->row[i];
+            const row *r = &m->row[i];
             double *s = &m->sums[2 * (i * m->names + c)];
-            const double *there = &m->fetched[2 * (i * WEFT__METRICS + c)];
-            double v = r->plain[c] ? r->value[c] : there[0];
-            double w = r->weighed[c] ? there[1] : r->weight[c];
-            s[0] = w != 0 ? w * v : 0;
-            s[1] = r->given[c] ? w : 0;
+            double v = r->plain[c] ? r->value[c] : m->fetched[i * NAMES + c];
+            s[0] = r->weight[c] > 0 ? r->weight[c] * v : 0;
+            s[1] = r->given[c] ? r->weight[c] : 0;
         }
 }
 
@@ -214,10 +279,10 @@ static weft_record placed(const weft_fabric *f)
 static void hand_over(weft_fabric *f)
 {
     weft__metrics *m = f->facade->metrics;
-    const char *name[WEFT__METRICS];
-    double value[WEFT__METRICS];
+    const char *name[NAMES];
+    double value[NAMES];
     for (int i = 0; i < m->rows; i++) {
-        const weft__row *w = &m->row[i];
+        const row *w = &m->row[i];
         weft_record r = placed(f);
         r.step = w->step;
         r.epoch = w->epoch;
@@ -253,7 +318,7 @@ static weft_status combine(weft_fabric *f)
         return WEFT_OK;
     /* A rank that cannot fetch its values takes part in the sum all the same. */
     weft_status s = f->device->ops->download(f->stream, m->fetched, m->ring,
-                                             (size_t)m->rows * WEFT__METRICS * 2 * sizeof(double));
+                                             (size_t)m->rows * NAMES * sizeof(double));
     gather(m);
     WEFT_TRY(weft__all_reduce(f->comm, "metrics", m->sums, 2 * (int64_t)m->rows * m->names,
                               WEFT_F64, WEFT_REDUCE_SUM));

@@ -70,7 +70,8 @@ static weft_status untold(void)
                      "weft_backward once outside weft_no_backward_sync_begin/end");
 }
 
-static weft_status differentiate(weft_fabric *f, weft_tensor *loss)
+/* *due: this rank's part is still to be added; false is left where it was. */
+static weft_status differentiate(weft_fabric *f, weft_tensor *loss, bool *due)
 {
     weft__facade *p = f->facade;
     const weft__tensor *t = NULL;
@@ -82,15 +83,16 @@ static weft_status differentiate(weft_fabric *f, weft_tensor *loss)
     if (weft__stuck(f))
         return WEFT_OK;
     WEFT_TRY(check(f, loss, &t));
-    /* The others may not know that the weights must be summed: the verdict tells them. */
+    /* The others may not know that weights must be summed: the verdict tells them. */
     const bool asks = f->world > 1 && !f->weigh && unweighed(t);
     if (weft__in_window(f))
         return weft__window_backward(f, loss, t, asks);
     if (asks && p->held)
         return untold();
-    p->strategy->weigh = asks;
     WEFT_TRY(seed_of(f, t, all, &seed));
-    return weft__tape_backward(f, loss, asks ? 0 : seed);
+    seed = *due && !asks ? seed : 0;
+    *due = p->strategy->weigh = asks;
+    return weft__tape_backward(f, loss, seed);
 }
 
 static weft_status count_nonfinite(weft_fabric *f, int64_t *count)
@@ -141,12 +143,12 @@ static weft_status judge_values(weft_fabric *f, weft_tensor *loss)
 }
 
 /* Once through the schedule of the step's collectives. */
-static void pass(weft_fabric *f, weft_tensor *loss, bool *failed)
+static void pass(weft_fabric *f, weft_tensor *loss, bool *due, bool *failed)
 {
     weft__strategy *strategy = f->facade->strategy;
     strategy->weigh = false;
     strategy->token = weft__alike_token(f);
-    weft_status s = differentiate(f, loss);
+    weft_status s = differentiate(f, loss, due);
     if (s < 0 && !weft__stuck(f))
         weft__stick(f, s);
     s = strategy->ops->end(strategy, weft__stuck(f), failed);
@@ -157,13 +159,13 @@ static void pass(weft_fabric *f, weft_tensor *loss, bool *failed)
 static weft_status backward(weft_fabric *f, weft_tensor *loss)
 {
     weft__facade *p = f->facade;
-    bool failed = false, sums = weft__window_open(f);
+    bool failed = false, due = true, sums = weft__window_open(f);
     weft_status s;
-    pass(f, loss, &failed);
+    pass(f, loss, &due, &failed);
     if (sums && p->strategy->weigh && !f->comm->lost) { /* for the first time: now all know */
         f->weigh = true;
         if (!failed && !weft__in_window(f))
-            pass(f, loss, &failed);
+            pass(f, loss, &due, &failed);
     }
     p->differentiated = p->window = true;
     if (f->comm->lost)
