@@ -7,6 +7,7 @@
 #include "data/sampler.h"
 
 #include <string.h>
+#include <xxhash.h>
 
 #define WINDOW 50 /* batches sorted together */
 
@@ -76,7 +77,10 @@ weft_status weft__sampler_bucket(weft__sampler *s, int64_t rows, int64_t batch,
     bucket *b = weft__new(1, sizeof *b);
     if (!b)
         return WEFT_ENOMEM;
-    *s = (weft__sampler){.ops = &ops, .self = b, .free = destroy};
+    *s = (weft__sampler){.ops = &ops,
+                         .self = b,
+                         .free = destroy,
+                         .digest = XXH3_64bits(lengths, (size_t)rows * sizeof *lengths)};
     b->batch = batch < rows ? batch : rows;
     b->window = b->batch > rows / WINDOW ? rows : WINDOW * b->batch;
     b->length = weft__new((size_t)rows, sizeof *b->length);

@@ -1,6 +1,7 @@
 /* What a loader tells of itself. */
 #include "data/object.h"
 
+#include <stdio.h>
 #include <string.h>
 
 weft_status weft__loader_setup(weft_loader *l)
@@ -36,6 +37,24 @@ int64_t weft__loader_epoch(const weft_loader *l)
 {
     int64_t batches = l->plan.batches, at = l->ring.taken;
     return l->plan.stream ? l->stream.epoch : batches && at ? (at - 1) / batches : 0;
+}
+
+void weft__loader_text(const weft_loader *l, char *text, size_t size)
+{
+    static const char *const last[] = {"uneven", "drop", "pad"};
+    const weft__plan *p = &l->plan;
+    const weft__sampler *s = &l->sampler;
+    int n = snprintf(text, size, "%lld rows, %lld epochs of %lld batches of %lld, seed %llu",
+                     (long long)p->rows, (long long)p->epochs, (long long)p->batches,
+                     (long long)p->batch, (unsigned long long)p->seed);
+    if (p->stream)
+        snprintf(text + n, size - (size_t)n, ", %d shards a rank", p->shards);
+    else
+        snprintf(text + n, size - (size_t)n, ", last %s, order %s %016llx", last[p->last],
+                 !s->ops        ? "as it is"
+                 : s->ops->name ? s->ops->name
+                                : "of the program",
+                 (unsigned long long)s->digest);
 }
 
 int64_t weft__loader_global_batch(const weft_loader *l)

@@ -27,6 +27,8 @@ bool weft__loader_is_evaluation(const weft_loader *l);
 /* seed, epoch and cursor, or where each shard of a stream stands; a loading visit repositions the
  * loader, which starts no worker before the first weft__loader_next. */
 weft_status weft__loader_state(void *loader, weft_visitor *v);
+/* What must be the same on all ranks, as a line of text. */
+void weft__loader_text(const weft_loader *l, char *text, size_t size);
 int64_t weft__loader_global_batch(const weft_loader *l);
 weft_fabric *weft__loader_fabric(const weft_loader *l);
 #endif

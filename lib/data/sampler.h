@@ -22,6 +22,7 @@ typedef struct weft__sampler {
     const weft_sampler_ops *ops; /* NULL: the rows as they are */
     void *self;
     void (*free)(void *self);
+    uint64_t digest; /* of weights or lengths, which must be the same on all ranks */
 } weft__sampler;
 
 /* The one that the options choose, for `rows` rows in global batches of `batch`. */

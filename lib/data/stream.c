@@ -125,8 +125,12 @@ static weft_status read(const weft__stream *s, weft__slot *slot, int64_t shard, 
     weft_rows r = weft__slot_rows(src, slot, s->plan->seed);
     r.shard = (uint64_t)number_of(s, shard);
     weft_status code = src->stream->next(at->cursor, &r, raw, &got, &then, why, sizeof why);
-    if (code < 0)
-        return failed(s, slot, shard, code, why);
+    if (code < 0) {
+        failed(s, slot, shard, code, why);
+        then.rows = at->at.rows;
+        at->at = then; /* where it goes on after weft_clear is the stream's to say */
+        return code;
+    }
     if (got < 0 || got > most) {
         snprintf(why, sizeof why, "next gave %lld rows of at most %lld", (long long)got,
                  (long long)most);

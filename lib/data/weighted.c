@@ -8,6 +8,7 @@
 #include "data/sampler.h"
 
 #include <math.h>
+#include <xxhash.h>
 
 typedef struct weighted {
     double *keep;
@@ -96,7 +97,10 @@ weft_status weft__sampler_weighted(weft__sampler *s, int64_t rows, const double 
     weighted *w = weft__new(1, sizeof *w);
     if (!w)
         return WEFT_ENOMEM;
-    *s = (weft__sampler){.ops = &ops, .self = w, .free = destroy};
+    *s = (weft__sampler){.ops = &ops,
+                         .self = w,
+                         .free = destroy,
+                         .digest = XXH3_64bits(weights, (size_t)rows * sizeof *weights)};
     w->keep = weft__new((size_t)rows, sizeof *w->keep);
     w->alias = w->keep ? weft__new((size_t)rows, sizeof *w->alias) : NULL;
     int64_t *stack = w->alias ? weft__new((size_t)rows, sizeof *stack) : NULL;

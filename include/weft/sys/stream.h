@@ -23,8 +23,9 @@ typedef struct weft_stream_ops {
     weft_status (*open)(void *self, int64_t shard, int64_t shards, int64_t epoch,
                         const weft_stream_at *at, void **cursor, char *why, size_t why_size);
     /* REQUIRED. The next r->n rows to data[k], (n, shape[k]...) of the field's dtype; *got is fewer only
-     * at the end of the shard. Sets at->state so that open could go on after these rows. May lower
-     * r->shape[k][d] as a collate does. */
+     * at the end of the shard. Sets at->state so that open could go on after these rows; after a
+     * failure, where to go on once weft_clear has been called. May lower r->shape[k][d] as a collate
+     * does. */
     weft_status (*next)(void *cursor, const weft_rows *r, void *const data[], int64_t *got,
                         weft_stream_at *at, char *why, size_t why_size);
     void (*close)(void *cursor); /* OPTIONAL */
