@@ -146,10 +146,10 @@ START_TEST(cache_is_smaller_than_the_data)
     for (int shuffle = 0; shuffle < 2; shuffle++) {
         weft_fabric *f = fabric(0, 1, WEFT_F32);
         atomic_long rows = 0;
-        weft_loader *l =
-            weft_loader_hdf5(f, path,
-                             WEFT_LOADER(.global_batch = 5, .shuffle = shuffle, .transform = look,
-                                         .transform_self = &rows, .prefetch = WEFT_OFF));
+        weft_loader *l = weft_loader_hdf5(f, path,
+                                          WEFT_LOADER(.global_batch = 5, .shuffle = shuffle,
+                                                      .transform = look, .transform_self = &rows,
+                                                      .prefetch = WEFT_OFF, .cache_mb = 2));
         ck_assert_msg(l != NULL, "%s", weft_message(f));
         for (int n = 0; n < 20; n++)
             weft__loader_pass(l);
@@ -229,6 +229,7 @@ START_TEST(field_lists_are_read_strictly)
     refuse(p, WEFT_LOADER(.fields = "x,"), WEFT_EARG, "fields is \"x,\"");
     refuse(p, WEFT_LOADER(.fields = "x,x,x,x,x,x,x,x,x"), WEFT_EARG, "1 to 8 names");
     refuse(p, WEFT_LOADER(.fields = "x", .y = "y"), WEFT_EARG, "leave out .x and .y");
+    refuse(p, WEFT_LOADER(.cache_mb = -1), WEFT_EARG, "cache_mb is -1");
     refuse(p, WEFT_LOADER(.scales = bad), WEFT_EARG, "field y with scale nan");
     refuse(p, WEFT_LOADER(.scales = zero, .shifts = one), WEFT_EARG, "a shift needs a scale");
     refuse(p, WEFT_LOADER(.scales = one, .scale = 2), WEFT_EARG, "the one or the other");

@@ -42,8 +42,10 @@ static const char *idx(const char *name, const char *mode, int type, int rank, c
     gzFile out = gzopen(path_of(name), mode);
     int64_t n = 1;
     big_endian(out, (uint64_t)type << 8 | (uint64_t)rank, 4);
-    for (int d = 0; d < rank; d++, n *= dim[d - 1])
+    for (int d = 0; d < rank; d++) {
         big_endian(out, (uint64_t)dim[d], 4);
+        n *= values < 0 ? dim[d] : 1;
+    }
     for (int64_t i = 0; i < (values < 0 ? n : values); i++)
         put(out, type, i);
     gzclose(out);
@@ -104,7 +106,8 @@ START_TEST(broken_idx_files)
     refuse_idx(good, "/nowhere", WEFT_ENOENT, "No such file");
     refuse_idx(good, idx("nine", "wb", 0x08, 1, (int64_t[]){9}, -1), WEFT_EFORMAT, "has 10 rows, ");
     refuse_idx(idx("type", "wb", 0x0A, 1, dim, 10), NULL, WEFT_EFORMAT, "begins with 0x00000a01");
-    refuse_idx(idx("rank", "wb", 0x08, 9, dim, 0), NULL, WEFT_EFORMAT, "begins with 0x00000809");
+    refuse_idx(idx("rank", "wb", 0x08, 9, (const int64_t[9]){1}, 0), NULL, WEFT_EFORMAT,
+               "begins with 0x00000809");
     refuse_idx(idx("zero", "wb", 0x08, 1, zero, 0), NULL, WEFT_EFORMAT, "extent 0 is 0");
     refuse_idx(idx("huge", "wb", 0x08, 3, huge, 5), NULL, WEFT_EFORMAT, "extent 2");
     refuse_idx(idx("short", "wbT", 0x08, 3, dim, 59), NULL, WEFT_EFORMAT, "1 are missing");

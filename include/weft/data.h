@@ -99,15 +99,17 @@ typedef struct weft_loader_options {
     /* Of a stream: shards a rank, default workers. The rows of a rank depend on this number (and on
      * the ranks), not on workers. */
     int shards WEFT_INIT;
+    int cache_mb WEFT_INIT; /* MiB of inflated HDF5 chunks that each worker keeps; default 64 */
     WEFT_PTR(weft_loader_options)
 } weft_loader_options;
 #define WEFT_LOADER(...) WEFT__ARGS(weft_loader_options, __VA_ARGS__)
 
 /* An HDF5 file with one data set a field, rows along dimension 0, of u8, i32, i64, f16, f32 or f64;
  * floating point is cast to the fabric's dtype. Contiguous, or chunked with none, some or all of the
- * filters shuffle, deflate (gzip) and fletcher32. Structure is read once, in the caller's thread; rows are
- * then read with pread and inflated by the workers, without HDF5. Each worker keeps up to 16 MiB of
- * chunks a field, and at least those of one row.
+ * filters shuffle, deflate (gzip) and fletcher32. Structure is read once, in the caller's thread; rows
+ * are then read with pread and inflated by the workers, without HDF5. Shuffled rows inflate a chunk each
+ * unless .cache_mb holds it: small chunks, or a cache as large as the data, are quick. Before HDF5 1.14 the
+ * time to open grows with the square of the number of chunks (20000: seconds).
  * Errors stick: WEFT_ENOENT, WEFT_EDTYPE, WEFT_ENOTSUP (another filter, by name), WEFT_EFORMAT
  * (truncated, a damaged chunk, other rows). */
 WEFT_API weft_loader *weft_loader_hdf5(weft_fabric *f, const char *path,

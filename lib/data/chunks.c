@@ -10,8 +10,6 @@
 #include <stdio.h>
 #include <string.h>
 
-#define CACHE (16 << 20) /* bytes of plain chunks a field and worker */
-
 void weft__chunks_free(weft__chunks *c)
 {
     weft__free(c->at);
@@ -31,10 +29,12 @@ static void zip_free(void *self, void *p)
     weft__free(p);
 }
 
-weft_status weft__chunk_cache_open(weft__chunk_cache *c, const weft__chunks *of)
+weft_status weft__chunk_cache_open(weft__chunk_cache *c, const weft__chunks *of, int64_t bytes)
 {
-    int64_t fit = of->bytes > 0 ? CACHE / of->bytes : 1;
+    int64_t fit = of->bytes > 0 ? bytes / of->bytes : 1;
     c->of = of;
+    if (of->whole)
+        return WEFT_OK;
     c->places = fit > of->n ? of->n : fit;
     c->places = c->places < of->across ? of->across : c->places;
     c->zip.zalloc = zip_alloc;
@@ -158,7 +158,7 @@ static weft_status read_band(weft__chunk_cache *cache, const int64_t *row, int64
                              int64_t width, char *out, char *why, size_t why_size)
 {
     const weft__chunks *c = cache->of;
-    int64_t band = row[from] / c->chunk[0];
+    int64_t band = row[from] / c->chunk[0], low = band * c->chunk[0];
     for (int64_t k = 0; k < c->across; k++) {
         int64_t at[WEFT_MAX_RANK] = {0}, rest = k;
         char *plain;
@@ -168,10 +168,37 @@ static weft_status read_band(weft__chunk_cache *cache, const int64_t *row, int64
             rest /= c->grid[d];
         }
         for (int64_t i = from; i < n; i++)
-            if (row[i] / c->chunk[0] == band)
-                copy_part(c, at, row[i] % c->chunk[0], plain, out + i * width);
+            if (row[i] >= low && row[i] < low + c->chunk[0])
+                copy_part(c, at, row[i] - low, plain, out + i * width);
     }
     return WEFT_OK;
+}
+
+/* Rows that lie whole and plain in their chunks are read there, and not kept. */
+static weft_status read_whole(const weft__chunks *c, const int64_t *row, int64_t n, int64_t width,
+                              char *out, char *why, size_t why_size)
+{
+    for (int64_t i = 0, run; i < n; i += run) {
+        int64_t number = row[i] / c->chunk[0], first = number * c->chunk[0];
+        const weft__place place = {.fd = c->fd,
+                                   .offset = c->at[number].offset - first * width,
+                                   .step = width,
+                                   .width = width};
+        for (run = 1;
+             i + run < n && row[i + run] == row[i] + run && row[i + run] < first + c->chunk[0];)
+            run++;
+        WEFT_TRY(weft__place_run(&place, row[i], run, out + i * width, why, why_size));
+    }
+    return WEFT_OK;
+}
+
+/* Whether an earlier row of the batch has brought row[i] with it. */
+static bool is_there(const weft__chunks *c, const int64_t *row, int64_t i)
+{
+    int64_t low = row[i] - row[i] % c->chunk[0], high = low + c->chunk[0], j = i - 1;
+    while (j >= 0 && (row[j] < low || row[j] >= high))
+        j--;
+    return j >= 0;
 }
 
 weft_status weft__chunk_read(weft__chunk_cache *cache, const int64_t *row, int64_t n, char *out,
@@ -181,12 +208,10 @@ weft_status weft__chunk_read(weft__chunk_cache *cache, const int64_t *row, int64
     int64_t width = c->element;
     for (int d = 1; d < c->rank; d++)
         width *= c->dim[d];
-    for (int64_t i = 0; width > 0 && i < n; i++) {
-        bool before = false; /* another row of the batch has brought it */
-        for (int64_t j = 0; j < i && !before; j++)
-            before = row[j] / c->chunk[0] == row[i] / c->chunk[0];
-        if (!before)
+    if (c->whole && width > 0)
+        return read_whole(c, row, n, width, out, why, why_size);
+    for (int64_t i = 0; width > 0 && i < n; i++)
+        if (!is_there(c, row, i))
             WEFT_TRY(read_band(cache, row, n, i, width, out, why, why_size));
-    }
     return WEFT_OK;
 }

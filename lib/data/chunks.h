@@ -24,6 +24,7 @@ typedef struct weft__chunks {
     int64_t n, most; /* chunks; bytes of the largest in the file */
     weft__chunk_at *at;
     int filters, filter[WEFT__FILTERS]; /* as written: read backwards */
+    bool whole;                         /* no filters, and each row lies in one chunk */
 } weft__chunks;
 
 /* A worker's own: chunks that are plain already. Chunk c lives in place c % places. */
@@ -37,7 +38,8 @@ typedef struct weft__chunk_cache {
 } weft__chunk_cache;
 
 void weft__chunks_free(weft__chunks *c);
-weft_status weft__chunk_cache_open(weft__chunk_cache *c, const weft__chunks *of);
+/* Keeps about that many bytes of plain chunks, and at least those of one row. */
+weft_status weft__chunk_cache_open(weft__chunk_cache *c, const weft__chunks *of, int64_t bytes);
 void weft__chunk_cache_close(weft__chunk_cache *c);
 /* Copies the rows row[0..n) to out, each chunk made plain once. On failure fills why. */
 weft_status weft__chunk_read(weft__chunk_cache *c, const int64_t *row, int64_t n, char *out,

@@ -9,6 +9,9 @@
 #include <string.h>
 #include <unistd.h>
 
+#define CACHE_MB 64
+#define MOST_CACHE_MB (1 << 20)
+
 /* A worker's self. */
 typedef struct worker {
     const weft__hdf5 *file;
@@ -107,6 +110,10 @@ static weft_status open_hdf5(weft__hdf5 *h, const char *path, const weft_loader_
         return weft__fail(WEFT_EARG, "weft_loader_hdf5: path is NULL");
     if (!(h->path = weft__strdup(path)))
         return WEFT_ENOMEM;
+    if (o && (o->cache_mb < 0 || o->cache_mb > MOST_CACHE_MB))
+        return weft__fail(WEFT_EARG, "%.200s: cache_mb is %d; it takes 1 to %d MiB a worker", path,
+                          o->cache_mb, MOST_CACHE_MB);
+    h->cache = (int64_t)(o && o->cache_mb ? o->cache_mb : CACHE_MB) << 20;
     WEFT_TRY(read_names(h, o, name, &wanted, &needed));
     WEFT_TRY(weft__hdf5_gate(path, &h->fd, &h->size));
     WEFT_TRY(read_structure(h, name, wanted, needed));
@@ -144,6 +151,19 @@ static void close_worker(void *self)
     weft__free(w);
 }
 
+/* A field's part of the cache: as its part of all that is inflated. */
+static int64_t share_of(const weft__hdf5 *h, int field)
+{
+    double all = 0, mine = 0;
+    for (int k = 0; k < h->fields; k++) {
+        const weft__chunks *c = &h->set[k].chunks;
+        double bytes = c->rank && !c->whole ? (double)c->n * (double)c->bytes : 0;
+        all += bytes;
+        mine = k == field ? bytes : mine;
+    }
+    return all > 0 ? (int64_t)((double)h->cache * (mine / all)) : 0;
+}
+
 static weft_status open_worker(void *self, int number, int workers, void **own, char *why,
                                size_t why_size)
 {
@@ -155,7 +175,7 @@ static weft_status open_worker(void *self, int number, int workers, void **own, 
         w->file = h;
     for (int k = 0; k < h->fields && s == WEFT_OK; k++)
         if (h->set[k].chunks.rank)
-            s = weft__chunk_cache_open(&w->cache[k], &h->set[k].chunks);
+            s = weft__chunk_cache_open(&w->cache[k], &h->set[k].chunks, share_of(h, k));
     if (s < 0) {
         strncat(why, weft__why(), why_size - 1);
         if (w)

@@ -19,6 +19,7 @@ typedef struct weft__hdf5 {
     int fd;
     int64_t size;
     char *path, *names;
+    int64_t cache; /* bytes of plain chunks that a worker keeps */
     int fields;
     weft__set set[WEFT_FIELDS];
 } weft__hdf5;

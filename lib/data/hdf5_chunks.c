@@ -161,11 +161,14 @@ weft_status weft__hdf5_chunks(const weft__hdf5 *h, const char *name, hid_t set, 
     if (!(c->at = weft__new((size_t)c->n, sizeof *c->at)))
         return WEFT_ENOMEM;
     WEFT_TRY(find(h, name, set, c));
+    c->whole = c->filters == 0;
+    for (int d = 1; d < c->rank; d++)
+        c->whole &= c->chunk[d] == c->dim[d];
     for (int64_t i = 0; i < c->n; i++)
-        if (!c->at[i].bytes)
+        if (!c->at[i].bytes || (!c->filters && c->at[i].bytes != c->bytes))
             return weft__fail(WEFT_EFORMAT,
-                              "%.200s: chunk %lld of data set %.80s was never written; write all "
-                              "rows",
+                              "%.200s: chunk %lld of data set %.80s was never written, or not "
+                              "whole; write all rows",
                               h->path, (long long)i, name);
     return WEFT_OK;
 }

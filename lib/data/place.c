@@ -26,7 +26,7 @@ int64_t weft__file_read(int fd, void *out, int64_t n, int64_t offset)
     return done;
 }
 
-static weft_status read_run(const weft__place *p, int64_t row, int64_t n, char *out, char *why,
+weft_status weft__place_run(const weft__place *p, int64_t row, int64_t n, char *out, char *why,
                             size_t why_size)
 {
     int64_t bytes = n * p->width, offset = p->offset + row * p->step;
@@ -56,7 +56,7 @@ weft_status weft__place_read(const weft__place *p, const int64_t *row, int64_t n
     for (int64_t i = 0, run; p->width > 0 && i < n; i += run) {
         for (run = 1; p->step == p->width && i + run < n && row[i + run] == row[i] + run;)
             run++;
-        WEFT_TRY(read_run(p, row[i], run, (char *)out + i * p->width, why, why_size));
+        WEFT_TRY(weft__place_run(p, row[i], run, (char *)out + i * p->width, why, why_size));
     }
     return WEFT_OK;
 }

@@ -14,6 +14,9 @@ typedef struct weft__place {
 /* Copies the rows row[0..n) to out. On failure fills why. */
 weft_status weft__place_read(const weft__place *p, const int64_t *row, int64_t n, void *out,
                              char *why, size_t why_size);
+/* The same for rows row ... row + n - 1, which lie one behind the other (step is width). */
+weft_status weft__place_run(const weft__place *p, int64_t row, int64_t n, char *out, char *why,
+                            size_t why_size);
 
 /* Opens a regular file for reading. WEFT_ENOENT, WEFT_EIO, WEFT_EFORMAT; *fd is -1 then. */
 weft_status weft__file_open(const char *path, int *fd, int64_t *size);
