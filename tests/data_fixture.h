@@ -1,6 +1,6 @@
-/* What tests of loaders share. They stand beneath the tensor floor: tensors here are plain memory, made by
- * the four functions of that floor that loaders call; fabrics are made by hand. One file of a program
- * includes it. */
+/* What tests of loaders share. They stand beneath the tensor floor: tensors here are plain memory,
+ * made by the four functions of that floor that loaders call; fabrics are made by hand. One file of
+ * a program includes it. */
 #ifndef TESTS_DATA_FIXTURE_H
 #define TESTS_DATA_FIXTURE_H
 #include "autograd/tape.h"

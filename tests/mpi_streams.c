@@ -1,5 +1,5 @@
-/* Streams on several ranks, whose shards end at different times; joins without a loader; and loaders of all
- * kinds that differ between ranks. */
+/* Streams on several ranks, whose shards end at different times; joins without a loader; and
+ * loaders of all kinds that differ between ranks. */
 #include "mpi_train.h"
 
 #include <ftw.h>
@@ -10,8 +10,8 @@
 
 #define BATCH 4 /* rows a rank */
 
-/* Rank r has rows[r] rows of its own, the rows of data_x and data_y from first[r] on, shard s of its
- * `shards` every shards-th. */
+/* Rank r has rows[r] rows of its own, the rows of data_x and data_y from first[r] on, shard s of
+ * its `shards` every shards-th. */
 typedef struct uneven {
     int64_t first, rows;
     int64_t bad;    /* row of its own that cannot be read, -1: none */

@@ -24,8 +24,8 @@ static weft_loader *good(weft_fabric *f, int64_t rows, const weft_loader_options
 
 /* ---- the statistics */
 
-/* Drawn rows against their expected numbers: chi-square with k - 1 degrees of freedom has mean k - 1 and
- * deviation sqrt(2 (k - 1)); draws are fixed by the seed, so this passes always or never. */
+/* Drawn rows against their expected numbers: chi-square with k - 1 degrees of freedom has mean k -
+ * 1 and deviation sqrt(2 (k - 1)); draws are fixed by the seed, so this passes always or never. */
 static void check_draws(const double *weight, int64_t rows, uint64_t seed)
 {
     int64_t times[ROWS] = {0}, draws = 20000, kinds = 0;

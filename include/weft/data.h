@@ -36,8 +36,7 @@ typedef struct weft_rows {
     const int64_t *row; /* (n) indices into the data set; NULL for a stream */
     int64_t n;
     int64_t epoch;
-    int64_t
-        base; /* number of the first row: over the run and all ranks; of a stream, in its shard */
+    int64_t base;   /* number of the first row over the run; of a stream, in its shard and epoch */
     uint64_t seed;  /* of the loader */
     uint64_t shard; /* of a stream, else 0 */
     /* Extents of one row of each field as they are in this batch. A collate or a stream may lower
@@ -45,13 +44,13 @@ typedef struct weft_rows {
     int64_t (*shape)[WEFT_MAX_RANK];
 } weft_rows;
 
-/* Works on one batch in a worker: data[k] is field k, (n, ...) row-major. Several workers call it at
- * once. It makes no MPI, HDF5 or tensor calls. On failure it fills why (one line). */
+/* Works on one batch in a worker: data[k] is field k, (n, ...) row-major. Several workers call it
+ * at once. It makes no MPI, HDF5 or tensor calls. On failure it fills why (one line). */
 typedef weft_status weft_transform(void *self, const weft_rows *r, void *const data[], char *why,
                                    size_t why_size);
 
-/* Number k of row i's own random numbers, uniform in [0, 1): Philox on (seed, base + i, k), so that
- * they depend on no rank, worker or prefetch, and are others in each epoch. */
+/* Number k of row i's own random numbers, uniform in [0, 1): Philox on (seed, epoch, shard, base + i,
+ * k), so that they depend on no rank, worker or prefetch, and are others in each epoch. */
 WEFT_API double weft_rows_uniform(const weft_rows *r, int64_t i, uint64_t k);
 
 struct weft_sampler_ops; /* weft/sys/sampler.h */
@@ -68,12 +67,13 @@ typedef struct weft_loader_options {
     const char *last WEFT_INIT;
     bool evaluation WEFT_INIT; /* every row once, in order, one epoch; moves no step */
     int prefetch
-        WEFT_INIT; /* batches read ahead by the worker; default 2, small ones more; WEFT_OFF: none */
+        WEFT_INIT; /* batches read ahead by workers; default 2, small ones more; WEFT_OFF: none */
     const char *x WEFT_INIT; /* name of field x in the file, default "x" */
     const char *y WEFT_INIT; /* default "y"; a file without it gives y = NULL if not named here */
     double scale WEFT_INIT;  /* not 0: x becomes scale * x + shift in the fabric's dtype */
     double shift WEFT_INIT;
-    /* Threads that read, default 1; 1 to 64. The batches are the same, bit for bit, for any number. */
+    /* Threads that read, default 1; 1 to 64. The batches are the same, bit for bit, for any
+     * number. */
     int workers WEFT_INIT;
     /* Names of the fields in the file, "x,y,w", the first is x, the second y; instead of .x and .y.
      * All must be there. */
@@ -91,8 +91,9 @@ typedef struct weft_loader_options {
     /* (rows of the data set) each row of an epoch is drawn with a probability proportional to its
      * weight, with replacement. Finite, at least 0, not all 0. Read once. */
     const double *weights WEFT_INIT;
-    /* (rows of the data set) batches of rows of similar length, at least 0: rows are shuffled, sorted by
-     * length within every 50 global batches, and cut; then the batches are shuffled. Read once. */
+    /* (rows of the data set) batches of rows of similar length, at least 0: rows are shuffled,
+     * sorted by length within every 50 global batches, and cut; then the batches are shuffled. Read
+     * once. */
     const int64_t *lengths WEFT_INIT;
     const struct weft_sampler_ops *sampler WEFT_INIT; /* an order of the user's own */
     void *sampler_self WEFT_INIT;                     /* borrowed */
@@ -105,11 +106,12 @@ typedef struct weft_loader_options {
 #define WEFT_LOADER(...) WEFT__ARGS(weft_loader_options, __VA_ARGS__)
 
 /* An HDF5 file with one data set a field, rows along dimension 0, of u8, i32, i64, f16, f32 or f64;
- * floating point is cast to the fabric's dtype. Contiguous, or chunked with none, some or all of the
- * filters shuffle, deflate (gzip) and fletcher32. Structure is read once, in the caller's thread; rows
- * are then read with pread and inflated by the workers, without HDF5. Shuffled rows inflate a chunk each
- * unless .cache_mb holds it: small chunks, or a cache as large as the data, are quick. Before HDF5 1.14 the
- * time to open grows with the square of the number of chunks (20000: seconds).
+ * floating point is cast to the fabric's dtype. Contiguous, or chunked with none, some or all of
+ * the filters shuffle, deflate (gzip) and fletcher32. Structure is read once, in the caller's
+ * thread; rows are then read with pread and inflated by the workers, without HDF5. Shuffled rows
+ * inflate a chunk each unless .cache_mb holds it: small chunks, or a cache as large as the data,
+ * are quick. Before HDF5 1.14 the time to open grows with the square of the number of chunks
+ * (20000: seconds).
  * Errors stick: WEFT_ENOENT, WEFT_EDTYPE, WEFT_ENOTSUP (another filter, by name), WEFT_EFORMAT
  * (truncated, a damaged chunk, other rows). */
 WEFT_API weft_loader *weft_loader_hdf5(weft_fabric *f, const char *path,
@@ -141,25 +143,26 @@ WEFT_API weft_loader *weft_loader_idx(weft_fabric *f, const char *x, const char 
                                       const weft_loader_options *o);
 
 typedef struct weft_token_options {
-    int64_t length WEFT_INIT; /* tokens of a sample, T. Default 1024 */
-    int64_t stride
-        WEFT_INIT; /* tokens from one sample to the next, default length; 1: every window */
+    int64_t length WEFT_INIT;    /* tokens of a sample, T. Default 1024 */
+    int64_t stride WEFT_INIT;    /* tokens from one sample to the next; default length */
     int64_t offset WEFT_INIT;    /* bytes before the first token, 1024 for llm.c; default 0 */
     const char *dtype WEFT_INIT; /* "u16" (default), "i32" or "u32", in this machine's byte order */
     WEFT_PTR(weft_token_options)
 } weft_token_options;
 #define WEFT_TOKENS(...) WEFT__ARGS(weft_token_options, __VA_ARGS__)
 
-/* A raw file of tokens, as nanoGPT and llm.c write them. Row i is x = tokens [i * stride, i * stride +
- * T) and y = the same one token on, both (rows, T) i32. Random windows are .stride = 1 with .replacement
- * and .samples. Read with pread, so that a file that shrinks is an error, not a signal.
- * Errors stick: WEFT_ENOENT, WEFT_EFORMAT (too short, a torn token), WEFT_EDATA (token above 2^31 - 1). */
+/* A raw file of tokens, as nanoGPT and llm.c write them. Row i is the T tokens from i * stride on as
+ * x, and those from one later on as y, both (rows, T) i32. Random windows are .stride = 1 with
+ * .replacement and .samples. Read with pread, so that a file that shrinks is an error, not a signal.
+ * Errors stick: WEFT_ENOENT, WEFT_EFORMAT (too short, half a token), WEFT_EDATA (a token of more than
+ * 31 bits). */
 WEFT_API weft_loader *weft_loader_tokens(weft_fabric *f, const char *path,
                                          const weft_token_options *t, const weft_loader_options *o);
 
 /* The step's edge, and the next batch. Frees what the last step made, agrees with the other ranks
  * on errors and on stopping, then fills *b. False at the end of the last epoch, and on all ranks
- * after an error (weft_error says which). Collective for the loader of a training loop; an
+ * after an error (weft_error says which). Ranks of a stream join: one whose shards have ended gets
+ * tensors of 0 rows until all ranks' have. Collective for the loader of a training loop; an
  * evaluation loader, or any loader inside weft_eval_begin/end, is local and moves no step. */
 WEFT_API bool weft_next(weft_loader *l, weft_batch *b);
 /* Back to the first batch of the first epoch, so that an evaluation loader can be used again. */
@@ -174,9 +177,9 @@ WEFT_API int64_t weft_loader_position(const weft_loader *l); /* global batches h
  * global_rows is the sum over ranks; 0 lets weft_backward find it with one 8-byte all-reduce. */
 WEFT_API weft_batch weft_batch_of(weft_fabric *f, weft_tensor *x, weft_tensor *y, int64_t base,
                                   int64_t global_rows);
-/* The step's edge for loops over weft_batch_of whose ranks end at different times: true on all ranks
- * as long as `more` is true on any. A rank without more passes tensors of 0 rows and weighs nothing.
- * False at the end, and on all ranks after an error. Collective. */
+/* The step's edge for loops over weft_batch_of whose ranks end at different times: true on all
+ * ranks as long as `more` is true on any. A rank without more passes tensors of 0 rows and weighs
+ * nothing. False at the end, and on all ranks after an error. Collective. */
 WEFT_API bool weft_join(weft_fabric *f, bool more);
 WEFT_END
 #endif

@@ -1,6 +1,6 @@
-/* Batches of rows of similar length: the epoch's rows are shuffled, every WINDOW batches of them are
- * sorted by length, and the full batches are shuffled again, so that padding is small and both what
- * is in a batch and when it comes stay random. The last, smaller batch stays last. */
+/* Batches of rows of similar length: the epoch's rows are shuffled, every WINDOW batches of them
+ * are sorted by length, and the full batches are shuffled again, so that padding is small and both
+ * what is in a batch and when it comes stay random. The last, smaller batch stays last. */
 #include "core/alloc.h"
 #include "core/error.h"
 #include "core/rng.h"

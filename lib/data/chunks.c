@@ -127,8 +127,8 @@ static weft_status load(weft__chunk_cache *c, int64_t number, char **plain, char
     return WEFT_OK;
 }
 
-/* Copies the part of one row that lies in a chunk whose corner in dimensions 1... is at[]: runs along the
- * last dimension, the others counted up like the digits of a number. */
+/* Copies the part of one row that lies in a chunk whose corner in dimensions 1... is at[]: runs
+ * along the last dimension, the others counted up like the digits of a number. */
 static void copy_part(const weft__chunks *c, const int64_t *at, int64_t in_chunk, const char *plain,
                       char *row)
 {

@@ -1,5 +1,5 @@
-/* Loaders over HDF5 files: libhdf5 tells once, in the caller's thread, where the rows lie; workers read
- * them without it, each with a cache of chunks of its own. */
+/* Loaders over HDF5 files: libhdf5 tells once, in the caller's thread, where the rows lie; workers
+ * read them without it, each with a cache of chunks of its own. */
 #include "data/hdf5.h"
 
 #include "core/alloc.h"

@@ -1,5 +1,5 @@
-/* An HDF5 data set's structure, read once: where its rows lie. All that makes them anything but plain
- * numbers at known places is refused here, with the cure. */
+/* An HDF5 data set's structure, read once: where its rows lie. All that makes them anything but
+ * plain numbers at known places is refused here, with the cure. */
 #include "core/shape.h"
 #include "data/hdf5.h"
 

@@ -1,6 +1,6 @@
 /* Streams as the loop sees them: empty batches are left out, and ranks whose shards have ended take
- * part with 0 rows until all ranks' have. One gather of the ranks' rows a step decides, and gives each
- * batch its place among all rows. */
+ * part with 0 rows until all ranks' have. One gather of the ranks' rows a step decides, and gives
+ * each batch its place among all rows. */
 #include "comm/comm.h"
 #include "core/alloc.h"
 #include "data/object.h"

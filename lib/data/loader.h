@@ -20,7 +20,8 @@ void weft__loader_pass(weft_loader *l);
 bool weft__loader_at_end(const weft_loader *l);
 /* The epoch of the batch that was handed out last. */
 int64_t weft__loader_epoch(const weft_loader *l);
-/* True once weft_setup_loader has been called; and the call itself (WEFT_ESTATE the second time). */
+/* True once weft_setup_loader has been called; and the call itself (WEFT_ESTATE the second
+ * time). */
 bool weft__loader_is_setup(const weft_loader *l);
 weft_status weft__loader_setup(weft_loader *l);
 bool weft__loader_is_evaluation(const weft_loader *l);

@@ -5,8 +5,8 @@
 
 #include <weft/sys/dataset.h>
 
-/* As weft_loader_new; messages call the data set `label` and its fields name[] (an entry may be NULL);
- * all copied. */
+/* As weft_loader_new; messages call the data set `label` and its fields name[] (an entry may be
+ * NULL); all copied. */
 weft_loader *weft__loader_make(weft_fabric *f, const weft_dataset_ops *ops, void *self,
                                int64_t rows, int fields, const weft_field *field, const char *label,
                                const char *const *name, const weft_loader_options *o);

@@ -1,5 +1,6 @@
-/* Makes one batch of a data set whose rows have numbers: the order, the rows, the cast, the transform.
- * Runs in the workers, so it makes no HDF5, MPI or tensor calls, and allocates nothing. */
+/* Makes one batch of a data set whose rows have numbers: the order, the rows, the cast, the
+ * transform. Runs in the workers, so it makes no HDF5, MPI or tensor calls, and allocates
+ * nothing. */
 #include "data/map.h"
 
 #include "core/alloc.h"
@@ -16,7 +17,8 @@ static int64_t piece_of(const weft__source *s, int field)
     return bytes > 0 && bytes < PIECE ? PIECE / bytes : 1;
 }
 
-/* Of one worker. A collate needs the whole batch of all fields that are cast, read a piece of one. */
+/* Of one worker. A collate needs the whole batch of all fields that are cast, read a piece of
+ * one. */
 static size_t staging_of(const weft__source *s, int64_t rows)
 {
     size_t most = 0, sum = 0;

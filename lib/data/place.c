@@ -1,5 +1,5 @@
-/* Rows of a file, by pread on a descriptor of our own, or of memory. No mapping: a file that shrinks
- * under it would end the process with a signal. */
+/* Rows of a file, by pread on a descriptor of our own, or of memory. No mapping: a file that
+ * shrinks under it would end the process with a signal. */
 #include "data/place.h"
 
 #include <errno.h>

@@ -1,7 +1,7 @@
 /* The ring. Batch n lives in slot n % depth. The consumer keeps the slot of its last batch until it
  * asks for the next one, because the batch's ids point into it; so `prefetch` batches ahead take
- * prefetch + 1 slots. Workers claim batches in order, finish them in any, and the consumer gets them
- * in order. A batch that cannot be made takes its place in the order like any other. */
+ * prefetch + 1 slots. Workers claim batches in order, finish them in any, and the consumer gets
+ * them in order. A batch that cannot be made takes its place in the order like any other. */
 #include "data/ring.h"
 
 #include "core/alloc.h"

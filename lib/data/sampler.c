@@ -1,5 +1,6 @@
-/* The order of an epoch, its cuts, and the choice of a sampler. A position is drawn from a counter, never from a stream that
- * has been consumed, so any epoch can be had at once and all ranks agree without speaking. */
+/* The order of an epoch, its cuts, and the choice of a sampler. A position is drawn from a counter,
+ * never from a stream that has been consumed, so any epoch can be had at once and all ranks agree
+ * without speaking. */
 #include "data/sampler.h"
 
 #include "core/error.h"

@@ -13,8 +13,8 @@ void weft__sampler_order(int64_t *order, int64_t n, uint64_t seed, int64_t epoch
 int64_t weft__sampler_batches(int64_t n, int64_t batch, weft__last last);
 /* Rows of global batch number index, padding included. */
 int64_t weft__sampler_rows(int64_t n, int64_t batch, weft__last last, int64_t index);
-/* Rank's contiguous slice [*first, *first + *count) of `rows` rows: the first rows % world ranks get
- * one more. */
+/* Rank's contiguous slice [*first, *first + *count) of `rows` rows: the first rows % world ranks
+ * get one more. */
 void weft__sampler_slice(int64_t rows, int rank, int world, int64_t *first, int64_t *count);
 
 /* A sampler and its self; free destroys it, NULL: it is the user's. */

@@ -1,5 +1,5 @@
-/* Makes one batch of a stream. Batch n of an epoch comes from shard n % shards of this rank, so that
- * what a rank gets depends on its shards and not on who reads them. An ended shard makes empty
+/* Makes one batch of a stream. Batch n of an epoch comes from shard n % shards of this rank, so
+ * that what a rank gets depends on its shards and not on who reads them. An ended shard makes empty
  * batches, which the loop leaves out. Runs in the workers. */
 #include "data/stream.h"
 

@@ -1,4 +1,5 @@
-/* A raw file of tokens: row i is x = t[i * stride ... i * stride + T) and y the same, one token on. */
+/* A raw file of tokens: row i is x = t[i * stride ... i * stride + T) and y the same, one token
+ * on. */
 #include "core/alloc.h"
 #include "core/env.h"
 #include "data/make.h"

@@ -1,7 +1,8 @@
-/* Rows drawn with probability w[i] / sum(w), with replacement, by the alias method: A. J. Walker, "An
- * efficient method for generating discrete random variables with general distributions", ACM TOMS
- * 3(3), 1977, with the table of M. D. Vose, IEEE Trans. Software Eng. 17(9), 1991. Column c of n stands
- * for itself with probability keep[c], else for alias[c]; a draw takes a column and a coin. */
+/* Rows drawn with probability w[i] / sum(w), with replacement, by the alias method: A. J. Walker,
+ * "An efficient method for generating discrete random variables with general distributions", ACM
+ * TOMS 3(3), 1977, with the table of M. D. Vose, IEEE Trans. Software Eng. 17(9), 1991. Column c of
+ * n stands for itself with probability keep[c], else for alias[c]; a draw takes a column and a
+ * coin. */
 #include "core/alloc.h"
 #include "core/error.h"
 #include "core/rng.h"
@@ -66,7 +67,8 @@ static void fill(weighted *w, const double *weight, int64_t n, double sum, int64
             stack[low++] = rich;
         }
     }
-    /* What is left differs from 1 by rounding alone; a row of weight 0 is never drawn, all the same. */
+    /* What is left differs from 1 by rounding alone; a row of weight 0 is never drawn, all the
+     * same. */
     while (low > 0) {
         int64_t i = stack[--low];
         w->keep[i] = weight[i] > 0;

@@ -31,9 +31,9 @@ typedef struct weft_dataset_ops {
     /* OPTIONAL: works on each batch after the cast (floats are in the fabric's dtype), in place. A
      * transform of the loader's options stands in its place. */
     weft_transform *transform;
-    /* OPTIONAL: a worker's own self, which read, collate and transform get in self's place: buffers,
-     * descriptors. Opened and closed in the caller's thread, before the first batch and at the end.
-     * On failure fills why. Both or none. */
+    /* OPTIONAL: a worker's own self, which read, collate and transform get in self's place:
+     * buffers, descriptors. Opened and closed in the caller's thread, before the first batch and at
+     * the end. On failure fills why. Both or none. */
     weft_status (*open_worker)(void *self, int worker, int workers, void **own, char *why,
                                size_t why_size);
     void (*close_worker)(void *own);
