@@ -1,4 +1,5 @@
 /* Chunked and compressed HDF5 files, files with several fields, and what is damaged in them. */
+#include "data/hdf5.h"
 #include "data_fixture.h"
 
 #include <fcntl.h>
@@ -38,9 +39,15 @@ static void put(hid_t file, const char *name, int rank, const hsize_t *dim, hid_
     free(all);
 }
 
+static bool latest; /* format of new files */
+
 static hid_t new_file(const char *name)
 {
-    hid_t file = H5Fcreate(path_of(name), H5F_ACC_TRUNC, H5P_DEFAULT, H5P_DEFAULT);
+    hid_t access = H5Pcreate(H5P_FILE_ACCESS);
+    if (latest)
+        H5Pset_libver_bounds(access, H5F_LIBVER_LATEST, H5F_LIBVER_LATEST);
+    hid_t file = H5Fcreate(path_of(name), H5F_ACC_TRUNC, H5P_DEFAULT, access);
+    H5Pclose(access);
     ck_assert_int_ge(file, 0);
     return file;
 }
@@ -119,6 +126,82 @@ START_TEST(every_shape_of_chunk)
             check_rows(path, row[i].rank, row[i].dim,
                        WEFT_LOADER(.global_batch = 9, .shuffle = true, .workers = 3));
         }
+}
+END_TEST
+
+/* Newer files have other indices: of one chunk, implicit, arrays. */
+START_TEST(the_newest_file_format)
+{
+    const hsize_t dim[2] = {37, 12}, one[2] = {37, 12}, many[2] = {5, 5};
+    latest = true;
+    for (int filters = 0; filters < 8; filters++)
+        for (int k = 0; k < 2; k++) {
+            const char *path =
+                one_set("latest.h5", 2, dim, k ? many : one, H5T_NATIVE_INT32, filters);
+            check_rows(path, 2, dim, WEFT_LOADER(.global_batch = 8, .shuffle = true));
+        }
+    latest = false;
+}
+END_TEST
+
+/* A data set of n chunks of one element, grown from nothing if `grows`. */
+static void check_index(int64_t n, bool grows, int attributes)
+{
+    const hsize_t dim = (hsize_t)n, chunk = 1, most = H5S_UNLIMITED, none = 0;
+    weft__hdf5 h = {.fd = -1, .path = "index"};
+    weft__set set = {.rows = n, .field = {.dtype = WEFT_I32}};
+    hid_t file = new_file("index.h5"), plist = chunked(1, &chunk, DEFLATE);
+    hid_t space = H5Screate_simple(1, grows ? &none : &dim, grows ? &most : NULL);
+    hid_t x = H5Dcreate2(file, "x", H5T_NATIVE_INT32, space, H5P_DEFAULT, plist, H5P_DEFAULT);
+    int32_t *v = calloc((size_t)n, sizeof *v);
+    if (grows) /* as h5py's resize does, with what pushes the messages apart */
+        H5Dset_extent(x, &dim);
+    for (int i = 0; i < attributes; i++) {
+        char name[20];
+        snprintf(name, sizeof name, "attribute %d", i);
+        hid_t scalar = H5Screate(H5S_SCALAR);
+        H5Aclose(H5Acreate2(x, name, H5T_NATIVE_INT32, scalar, H5P_DEFAULT, H5P_DEFAULT));
+        H5Sclose(scalar);
+    }
+    H5Dwrite(x, H5T_NATIVE_INT32, H5S_ALL, H5S_ALL, H5P_DEFAULT, v);
+    H5Dclose(x);
+    H5Sclose(space);
+    H5Fclose(file);
+    free(v);
+    ck_assert_int_eq(weft__hdf5_gate(path_of("index.h5"), &h.fd, &h.size), 0);
+    file = H5Fopen(path_of("index.h5"), H5F_ACC_RDONLY, H5P_DEFAULT);
+    x = H5Dopen2(file, "x", H5P_DEFAULT);
+    space = H5Dget_space(x);
+    ck_assert_int_eq(weft__hdf5_chunks(&h, "x", x, plist, &set), 0);
+    memset(set.chunks.at, 0, (size_t)n * sizeof *set.chunks.at);
+    ck_assert_int_eq(weft__hdf5_tree(&h, "x", x, &set.chunks), latest ? 1 : 0);
+    for (hsize_t i = 0; i < dim && !latest; i += i < 100 ? 1 : 97) {
+        hsize_t offset, bytes;
+        unsigned skipped;
+        haddr_t at;
+        H5Dget_chunk_info(x, space, i, &offset, &skipped, &at, &bytes);
+        const weft__chunk_at *c = &set.chunks.at[offset];
+        ck_assert(c->offset == (int64_t)at && c->bytes == (int64_t)bytes && c->skipped == skipped);
+    }
+    weft__chunks_free(&set.chunks);
+    close(h.fd);
+    H5Sclose(space);
+    H5Dclose(x);
+    H5Fclose(file);
+    H5Pclose(plist);
+}
+
+START_TEST(indices_are_read_in_linear_time)
+{
+    for (int grows = 0; grows < 2; grows++)
+        for (int attributes = 0; attributes <= 30; attributes += 15) {
+            check_index(1, grows, attributes);
+            check_index(70, grows, attributes); /* two leaves */
+            check_index(5000, grows, attributes);
+        }
+    latest = true;
+    check_index(70, true, 3);
+    latest = false;
 }
 END_TEST
 
@@ -439,6 +522,8 @@ int main(void)
     TCase *c = tcase_create("chunks");
     tcase_set_timeout(c, 60);
     tcase_add_test(c, every_shape_of_chunk);
+    tcase_add_test(c, the_newest_file_format);
+    tcase_add_test(c, indices_are_read_in_linear_time);
     tcase_add_test(c, cache_is_smaller_than_the_data);
     tcase_add_test(c, fields_by_name);
     tcase_add_test(c, field_lists_are_read_strictly);

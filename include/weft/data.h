@@ -49,8 +49,8 @@ typedef struct weft_rows {
 typedef weft_status weft_transform(void *self, const weft_rows *r, void *const data[], char *why,
                                    size_t why_size);
 
-/* Number k of row i's own random numbers, uniform in [0, 1): Philox on (seed, epoch, shard, base + i,
- * k), so that they depend on no rank, worker or prefetch, and are others in each epoch. */
+/* Number k of row i's own random numbers, uniform in [0, 1): Philox on (seed, epoch, shard, base +
+ * i, k), so that they depend on no rank, worker or prefetch, and are others in each epoch. */
 WEFT_API double weft_rows_uniform(const weft_rows *r, int64_t i, uint64_t k);
 
 struct weft_sampler_ops; /* weft/sys/sampler.h */
@@ -110,8 +110,7 @@ typedef struct weft_loader_options {
  * the filters shuffle, deflate (gzip) and fletcher32. Structure is read once, in the caller's
  * thread; rows are then read with pread and inflated by the workers, without HDF5. Shuffled rows
  * inflate a chunk each unless .cache_mb holds it: small chunks, or a cache as large as the data,
- * are quick. Before HDF5 1.14 the time to open grows with the square of the number of chunks
- * (20000: seconds).
+ * are quick.
  * Errors stick: WEFT_ENOENT, WEFT_EDTYPE, WEFT_ENOTSUP (another filter, by name), WEFT_EFORMAT
  * (truncated, a damaged chunk, other rows). */
 WEFT_API weft_loader *weft_loader_hdf5(weft_fabric *f, const char *path,
@@ -151,11 +150,12 @@ typedef struct weft_token_options {
 } weft_token_options;
 #define WEFT_TOKENS(...) WEFT__ARGS(weft_token_options, __VA_ARGS__)
 
-/* A raw file of tokens, as nanoGPT and llm.c write them. Row i is the T tokens from i * stride on as
- * x, and those from one later on as y, both (rows, T) i32. Random windows are .stride = 1 with
- * .replacement and .samples. Read with pread, so that a file that shrinks is an error, not a signal.
- * Errors stick: WEFT_ENOENT, WEFT_EFORMAT (too short, half a token), WEFT_EDATA (a token of more than
- * 31 bits). */
+/* A raw file of tokens, as nanoGPT and llm.c write them. Row i is the T tokens from i * stride on
+ * as x, and those from one later on as y, both (rows, T) i32. Random windows are .stride = 1 with
+ * .replacement and .samples. Read with pread, so that a file that shrinks is an error, not a
+ * signal.
+ * Errors stick: WEFT_ENOENT, WEFT_EFORMAT (too short, half a token), WEFT_EDATA (a token of more
+ * than 31 bits). */
 WEFT_API weft_loader *weft_loader_tokens(weft_fabric *f, const char *path,
                                          const weft_token_options *t, const weft_loader_options *o);
 

@@ -34,6 +34,11 @@ weft_status weft__hdf5_set(weft__hdf5 *h, const char *name, hid_t file, weft__se
 /* Layout and filters of a chunked one, and where its chunks lie. */
 weft_status weft__hdf5_chunks(const weft__hdf5 *h, const char *name, hid_t set, hid_t plist,
                               weft__set *out);
+/* The same by reading the index from the file, in linear time. Positive: it has another form. */
+weft_status weft__hdf5_tree(const weft__hdf5 *h, const char *name, hid_t set, weft__chunks *c);
+/* Takes down one chunk, whose corner is at offset[]. */
+weft_status weft__hdf5_chunk(const weft__hdf5 *h, const char *name, weft__chunks *c,
+                             const hsize_t *offset, unsigned skipped, haddr_t at, hsize_t bytes);
 /* A failure of libhdf5 itself, with the innermost of its reasons. */
 weft_status weft__hdf5_foreign(const char *path, const char *what);
 #endif

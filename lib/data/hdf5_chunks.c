@@ -60,15 +60,15 @@ static weft_status read_grid(const weft__hdf5 *h, const char *name, hid_t plist,
                             h->path, name);
 }
 
-/* A chunk as libhdf5 tells of it. */
-static weft_status note(const weft__hdf5 *h, const char *name, weft__chunks *c,
-                        const hsize_t *offset, unsigned skipped, haddr_t at, hsize_t bytes)
+weft_status weft__hdf5_chunk(const weft__hdf5 *h, const char *name, weft__chunks *c,
+                             const hsize_t *offset, unsigned skipped, haddr_t at, hsize_t bytes)
 {
     int64_t number = 0, end;
-    for (int d = 0; d < c->rank; d++)
+    for (int d = 0; d < c->rank; d++) {
+        if (offset[d] >= (hsize_t)c->dim[d])
+            return WEFT_OK; /* left over from when the data set was larger */
         number = number * c->grid[d] + (int64_t)offset[d] / c->chunk[d];
-    if (number < 0 || number >= c->n)
-        return WEFT_OK; /* left over from when the data set was larger */
+    }
     if (at > INT64_MAX || bytes > UINT32_MAX ||
         __builtin_add_overflow((int64_t)at, (int64_t)bytes, &end) || end > h->size)
         return weft__fail(WEFT_EFORMAT,
@@ -92,7 +92,7 @@ struct walk {
 static int noted(const hsize_t *offset, unsigned skipped, haddr_t at, hsize_t bytes, void *walk)
 {
     struct walk *w = walk;
-    w->s = note(w->h, w->name, w->c, offset, skipped, at, bytes);
+    w->s = weft__hdf5_chunk(w->h, w->name, w->c, offset, skipped, at, bytes);
     return w->s < 0;
 }
 
@@ -116,7 +116,7 @@ static weft_status find_in(const weft__hdf5 *h, const char *name, hid_t set, hid
     for (hsize_t i = 0; i < n; i++) {
         if (H5Dget_chunk_info(set, space, i, offset, &skipped, &at, &bytes) < 0)
             return weft__hdf5_foreign(h->path, name);
-        WEFT_TRY(note(h, name, c, offset, skipped, at, bytes));
+        WEFT_TRY(weft__hdf5_chunk(h, name, c, offset, skipped, at, bytes));
     }
     return WEFT_OK;
 }
@@ -160,7 +160,10 @@ weft_status weft__hdf5_chunks(const weft__hdf5 *h, const char *name, hid_t set, 
     WEFT_TRY(read_grid(h, name, plist, out));
     if (!(c->at = weft__new((size_t)c->n, sizeof *c->at)))
         return WEFT_ENOMEM;
-    WEFT_TRY(find(h, name, set, c));
+    weft_status s = weft__hdf5_tree(h, name, set, c);
+    if (s > 0)
+        s = find(h, name, set, c);
+    WEFT_TRY(s);
     c->whole = c->filters == 0;
     for (int d = 1; d < c->rank; d++)
         c->whole &= c->chunk[d] == c->dim[d];
