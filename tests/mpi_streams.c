@@ -123,8 +123,8 @@ static void loop(job *j, int64_t most)
     j->n = numbers_of(j->model, j->params);
 }
 
-/* The same training on one rank, with the union of what the ranks had in each step. */
-static size_t alone(int64_t epochs, int world, double *params, int64_t *steps)
+/* The same training on one rank, with the union of what the ranks had in each of `most` steps. */
+static size_t alone(int64_t epochs, int world, int64_t most, double *params, int64_t *steps)
 {
     weft_fabric *f;
     static double x[8 * BATCH * FEATURES];
@@ -135,7 +135,7 @@ static size_t alone(int64_t epochs, int world, double *params, int64_t *steps)
     weft_setup(f, m, o);
     *steps = 0;
     for (int64_t e = 0; e < epochs; e++)
-        for (int64_t k = 0;; k++, (*steps)++) {
+        for (int64_t k = 0; k < most; k++, (*steps)++) {
             int64_t n = 0, first = 0;
             for (int r = 0; r < world; first += rows_of(r++))
                 for (int64_t i = k * BATCH; i < (k + 1) * BATCH && i < rows_of(r); i++, n++) {
@@ -191,7 +191,7 @@ START_TEST(joined_training_equals_one_rank)
         ck_all(j.steps == steps && same == steps);
         ck_all(j.empty == steps - 2 * ((rows_of(all_rank()) + BATCH - 1) / BATCH));
         ck_all(same_bytes(j.params, j.n * sizeof *j.params));
-        ck_all(alone(2, all_world(), params, &steps) == j.n && steps == j.steps);
+        ck_all(alone(2, all_world(), INT64_MAX, params, &steps) == j.n && steps == j.steps);
         ck_all(furthest(params, j.params, j.n) < 1e-12);
         ck_all(weft_loader_position(j.train) == steps && !weft_close(&j.f));
     }
@@ -214,6 +214,30 @@ START_TEST(places_of_rows)
         take_step(&j, weft_cross_entropy(weft_forward(j.model, b.x), b.y));
     }
     ck_all(seen == all_rows() && !weft_error(j.f) && !weft_close(&j.f));
+}
+END_TEST
+
+/* A stream that is not the loop's own loader: weft_backward weighs its batches. */
+START_TEST(a_second_loader)
+{
+    static double params[1000];
+    job j;
+    int64_t steps;
+    build(&j, MPI_COMM_WORLD, 1, 1, 1);
+    weft_loader *first = weft_loader_arrays(j.f, 3 * all_world(), data_x, 1, &features, WEFT_F64,
+                                            NULL, WEFT_DEFAULT, WEFT_LOADER(.batch_size = 1));
+    ck_all(first && !weft_setup_loader(j.f, first));
+    for (weft_batch a, b; weft_next(first, &a);) {
+        if (!weft_next(j.train, &b)) { /* rank 1 has no rows, and says so */
+            const int64_t none = 0;
+            weft_tensor *x = weft_tensor_of(j.f, NULL, 2, (const int64_t[]){0, FEATURES}, WEFT_F64);
+            b = weft_batch_of(j.f, x, weft_tensor_of(j.f, NULL, 1, &none, WEFT_I32), 0, 0);
+        }
+        j.steps += !take_step(&j, weft_cross_entropy(weft_forward(j.model, b.x), b.y));
+    }
+    j.n = numbers_of(j.model, j.params);
+    ck_all(j.steps == 3 && !weft_error(j.f) && alone(1, all_world(), 3, params, &steps) == j.n);
+    ck_all(furthest(params, j.params, j.n) < 1e-12 && !weft_close(&j.f));
 }
 END_TEST
 
@@ -452,6 +476,7 @@ static Suite *suite(void)
     make_data();
     tcase_add_test(c, joined_training_equals_one_rank);
     tcase_add_test(c, places_of_rows);
+    tcase_add_test(c, a_second_loader);
     tcase_add_test(c, nothing_at_all);
     tcase_add_test(c, a_row_that_cannot_be_read);
     tcase_add_test(c, a_shard_that_cannot_be_opened);

@@ -46,15 +46,18 @@ static void put(hid_t file, const char *name, int rank, const hsize_t *dim, hid_
 #define DAMAGED_FROM 0
 #endif
 
-static bool latest; /* format of new files */
+static bool latest, narrow; /* form of new files */
 
 static hid_t new_file(const char *name)
 {
-    hid_t access = H5Pcreate(H5P_FILE_ACCESS);
+    hid_t access = H5Pcreate(H5P_FILE_ACCESS), create = H5Pcreate(H5P_FILE_CREATE);
     if (latest)
         H5Pset_libver_bounds(access, H5F_LIBVER_LATEST, H5F_LIBVER_LATEST);
-    hid_t file = H5Fcreate(path_of(name), H5F_ACC_TRUNC, H5P_DEFAULT, access);
+    if (narrow)
+        H5Pset_sizes(create, 4, 4);
+    hid_t file = H5Fcreate(path_of(name), H5F_ACC_TRUNC, create, access);
     H5Pclose(access);
+    H5Pclose(create);
     ck_assert_int_ge(file, 0);
     return file;
 }
@@ -137,7 +140,7 @@ START_TEST(every_shape_of_chunk)
 END_TEST
 
 /* Newer files have other indices: of one chunk, implicit, arrays. */
-START_TEST(the_newest_file_format)
+START_TEST(other_forms_of_files)
 {
     const hsize_t dim[2] = {37, 12}, one[2] = {37, 12}, many[2] = {5, 5};
     latest = true;
@@ -148,6 +151,9 @@ START_TEST(the_newest_file_format)
             check_rows(path, 2, dim, WEFT_LOADER(.global_batch = 8, .shuffle = true));
         }
     latest = false;
+    narrow = true; /* addresses of 4 bytes */
+    check_rows(one_set("narrow.h5", 2, dim, many, H5T_NATIVE_INT32, DEFLATE), 2, dim, NULL);
+    narrow = false;
 }
 END_TEST
 
@@ -550,7 +556,7 @@ int main(void)
     TCase *c = tcase_create("chunks");
     tcase_set_timeout(c, 60);
     tcase_add_test(c, every_shape_of_chunk);
-    tcase_add_test(c, the_newest_file_format);
+    tcase_add_test(c, other_forms_of_files);
     tcase_add_test(c, indices_are_read_in_linear_time);
     tcase_add_test(c, cache_is_smaller_than_the_data);
     tcase_add_test(c, fields_by_name);

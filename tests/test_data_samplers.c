@@ -269,6 +269,36 @@ START_TEST(resume_in_the_middle)
 }
 END_TEST
 
+/* Saved on 2 ranks, gone on with on 3: together they get the rows that are left, each at its place. */
+START_TEST(resume_on_other_ranks)
+{
+    for (int kind = 0; kind < KINDS; kind++)
+        for (int64_t stop = 1; stop <= 13; stop += 4) {
+            int64_t all[1000], total = places(kind, 1, 1, 42, all), got = 0, from = 1000;
+            memory m = {0};
+            weft_loader_options o = option(kind);
+            weft_fabric *f = fabric(0, 2, WEFT_F32);
+            weft_loader *l = good(f, ROWS, &o);
+            free(record(l, stop));
+            visit(&m, WEFT_VISIT_SAVE, l);
+            drop(f);
+            for (int rank = 0; rank < 3; rank++) {
+                f = fabric(rank, 3, WEFT_F32);
+                l = good(f, ROWS, &o);
+                ck_assert_int_eq(visit(&m, WEFT_VISIT_CHECK, l), 0);
+                ck_assert_int_eq(visit(&m, WEFT_VISIT_LOAD, l), 0);
+                for (weft_batch b; weft__loader_next(l, &b); got += b.rows)
+                    for (int64_t i = 0; i < b.rows; i++) {
+                        ck_assert_int_eq(b.sample[i], all[b.base + i]);
+                        from = b.base + i < from ? b.base + i : from;
+                    }
+                drop(f);
+            }
+            ck_assert(from < 1000 && got == total - from);
+        }
+}
+END_TEST
+
 START_TEST(buckets_depend_on_the_batch)
 {
     memory m = {0};
@@ -384,6 +414,7 @@ int main(void)
     tcase_add_test(c, batches_of_similar_length);
     tcase_add_test(c, buckets_of_any_size);
     tcase_add_test(c, resume_in_the_middle);
+    tcase_add_test(c, resume_on_other_ranks);
     tcase_add_test(c, buckets_depend_on_the_batch);
     tcase_add_test(c, orders_that_fail);
     tcase_add_test(c, options_are_read_strictly);

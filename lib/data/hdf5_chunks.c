@@ -132,18 +132,22 @@ static weft_status find(const weft__hdf5 *h, const char *name, hid_t set, weft__
 }
 #endif
 
-/* Versions differ in whether the addresses of chunks count from the user block. */
-static weft_status refuse_user_block(const weft__hdf5 *h, const char *name, hid_t set)
+/* Versions differ in whether the addresses of chunks count from the user block.
+ * eight: the file has addresses and lengths of 8 bytes, as nearly all do. */
+static weft_status check_file(const weft__hdf5 *h, const char *name, hid_t set, bool *eight)
 {
     hsize_t block = 0;
+    size_t address = 0, length = 0;
     hid_t file = H5Iget_file_id(set), plist = file < 0 ? -1 : H5Fget_create_plist(file);
-    bool good = plist >= 0 && H5Pget_userblock(plist, &block) >= 0;
+    bool good = plist >= 0 && H5Pget_userblock(plist, &block) >= 0 &&
+                H5Pget_sizes(plist, &address, &length) >= 0;
     if (plist >= 0)
         H5Pclose(plist);
     if (file >= 0)
         H5Fclose(file);
     if (!good)
         return weft__hdf5_foreign(h->path, name);
+    *eight = address == 8 && length == 8;
     return block == 0 ? WEFT_OK
                       : weft__fail(WEFT_ENOTSUP,
                                    "%.200s: data set %.80s is chunked, in a file with a user block "
@@ -151,19 +155,25 @@ static weft_status refuse_user_block(const weft__hdf5 *h, const char *name, hid_
                                    h->path, name, (unsigned long long)block);
 }
 
+/* From the file if it has the usual form, else from libhdf5. */
+static weft_status locate(const weft__hdf5 *h, const char *name, hid_t set, bool eight,
+                          weft__chunks *c)
+{
+    weft_status s = eight ? weft__hdf5_tree(h, name, set, c) : 1;
+    return s > 0 ? find(h, name, set, c) : s;
+}
+
 weft_status weft__hdf5_chunks(const weft__hdf5 *h, const char *name, hid_t set, hid_t plist,
                               weft__set *out)
 {
     weft__chunks *c = &out->chunks;
-    WEFT_TRY(refuse_user_block(h, name, set));
+    bool eight = false;
+    WEFT_TRY(check_file(h, name, set, &eight));
     WEFT_TRY(read_filters(h, name, plist, c));
     WEFT_TRY(read_grid(h, name, plist, out));
     if (!(c->at = weft__new((size_t)c->n, sizeof *c->at)))
         return WEFT_ENOMEM;
-    weft_status s = weft__hdf5_tree(h, name, set, c);
-    if (s > 0)
-        s = find(h, name, set, c);
-    WEFT_TRY(s);
+    WEFT_TRY(locate(h, name, set, eight, c));
     c->whole = c->filters == 0;
     for (int d = 1; d < c->rank; d++)
         c->whole &= c->chunk[d] == c->dim[d];

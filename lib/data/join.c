@@ -1,6 +1,7 @@
 /* Streams as the loop sees them: empty batches are left out, and ranks whose shards have ended take
  * part with 0 rows until all ranks' have. One gather of the ranks' rows a step decides, and gives
  * each batch its place among all rows. */
+#include "autograd/tape.h"
 #include "comm/comm.h"
 #include "core/alloc.h"
 #include "data/object.h"
@@ -72,16 +73,19 @@ static bool hand_out(weft_loader *l, const weft__slot *slot, int64_t before, int
 
 bool weft__stream_next(weft_loader *l, weft_batch *b)
 {
+    weft_fabric *f = l->object.fabric;
     weft__stream *s = &l->stream;
     weft__slot *slot = NULL;
     weft_status code = WEFT_OK;
+    /* Also on a rank that has ended: weft_backward sums the rows of all. */
+    f->weigh |= l->plan.world > 1 && !f->tape->eval;
     while (code == WEFT_OK && !slot && !s->ended) {
         code = take(l, &slot);
         if (code == WEFT_OK && !slot)
             begin_epoch(l, s->epoch + 1);
     }
     if (code < 0)
-        weft__stick(l->object.fabric, code);
+        weft__stick(f, code);
     return code == WEFT_OK && slot &&
            hand_out(l, slot, 0, l->plan.world == 1 ? slot->part.local : 0, b);
 }
