@@ -1,6 +1,9 @@
 /* Streams on one rank: shards that take turns, their ends, their state, and what fails. */
 #include "data_fixture.h"
 
+#include <dlfcn.h>
+#include <errno.h>
+#include <pthread.h>
 #include <time.h>
 #include <weft/sys/sampler.h>
 #include <weft/sys/stream.h>
@@ -278,6 +281,50 @@ START_TEST(rows_that_cannot_be)
 }
 END_TEST
 
+/* ---- threads that cannot be had */
+
+#if !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__)
+static int threads_left = -1; /* until one fails, once */
+
+/* Comes before libc's. */
+int pthread_create(pthread_t *t, const pthread_attr_t *a, void *(*run)(void *), void *arg)
+{
+    int (*real)(pthread_t *, const pthread_attr_t *, void *(*)(void *), void *);
+    *(void **)&real = dlsym(RTLD_NEXT, "pthread_create");
+    if (threads_left >= 0 && threads_left-- == 0)
+        return EAGAIN;
+    return real(t, a, run, arg);
+}
+
+/* The workers that did start may have read ahead: nothing of it is lost, nothing comes twice. */
+START_TEST(threads_that_cannot_be_had)
+{
+    char *first = NULL;
+    for (int k = -1; k < 4; k++) {
+        numbers n = NUMBERS(57);
+        struct timespec t = {0, 3000000};
+        weft_fabric *f = fabric(0, 1, WEFT_F32);
+        weft_loader *l = stream(f, &n, WEFT_LOADER(.batch_size = 4, .shards = 3, .workers = 4));
+        threads_left = k;
+        if (k >= 0) {
+            ck_assert(!weft__loader_next(l, &(weft_batch){0}));
+            expect(f, WEFT_ENOMEM, "no thread for reading ahead");
+        }
+        nanosleep(&t, NULL);
+        char *text = record(l, 1000);
+        ck_assert_str_eq(first ? first : text, text);
+        if (first)
+            free(text);
+        else
+            first = text;
+        drop(f);
+        ck_assert_int_eq(n.opened, n.closed);
+    }
+    free(first);
+}
+END_TEST
+#endif
+
 START_TEST(shutdown_from_any_state)
 {
     for (int taken = 0; taken <= 30; taken += 3) {
@@ -422,6 +469,9 @@ int main(void)
     tcase_add_test(c, failures_are_named_and_passed);
     tcase_add_test(c, a_shard_that_cannot_be_opened);
     tcase_add_test(c, rows_that_cannot_be);
+#if !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__)
+    tcase_add_test(c, threads_that_cannot_be_had);
+#endif
     tcase_add_test(c, shutdown_from_any_state);
     tcase_add_test(c, every_failing_allocation_is_survived);
     tcase_add_test(c, steady_steps_allocate_nothing);

@@ -40,12 +40,12 @@ static weft_status take(weft_loader *l, weft__slot **out)
 static void begin_epoch(weft_loader *l, int64_t epoch)
 {
     weft__stream *s = &l->stream;
-    weft__ring_seek(&l->ring, 0);
+    weft__ring_stop(&l->ring);
     s->epoch = epoch;
     s->batches = 0;
     s->ended = epoch >= l->plan.epochs;
     memset(s->seen, 0, (size_t)l->plan.shards * sizeof *s->seen);
-    weft__stream_place(s, 0);
+    weft__ring_seek(&l->ring, 0);
 }
 
 void weft__stream_rewind(weft_loader *l)

@@ -43,7 +43,7 @@ static weft_status make(weft_loader *l, int64_t rows, const weft_field *field, c
     WEFT_TRY(weft__source_fill(s, label, name, field, weft__plan_most(&l->plan), real, o));
     if (s->stream)
         return weft__stream_init(&l->stream, &l->plan, s);
-    l->map = (weft__map){.plan = &l->plan, .source = s, .sampler = &l->sampler};
+    l->map = (weft__map){.plan = &l->plan, .source = s, .sampler = &l->sampler, .order_epoch = -1};
     l->ring.total = weft__plan_total(&l->plan);
     return WEFT_OK;
 }
@@ -194,9 +194,9 @@ weft_status weft_rewind(weft_loader *l)
 {
     if (!l)
         return WEFT_EARG;
-    weft__ring_seek(&l->ring, 0);
-    l->map.order_epoch = -1;
     if (l->plan.stream)
         weft__stream_rewind(l);
+    else
+        weft__ring_seek(&l->ring, 0);
     return WEFT_OK;
 }

@@ -35,7 +35,6 @@ static weft_status open_map(void *self, int workers)
 {
     weft__map *m = self;
     const weft__plan *p = m->plan;
-    m->order_epoch = -1;
     m->staging_bytes = staging_of(m->source, weft__plan_most(p));
     if (!m->staging && !(m->staging = weft__new((size_t)workers, m->staging_bytes)))
         return WEFT_ENOMEM;
@@ -166,4 +165,11 @@ static void fill(void *self, int number, weft__slot *s)
         weft__slot_transform(src, number, s, m->plan->seed);
 }
 
-const weft__maker_ops weft__map_ops = {.open = open_map, .claim = claim, .fill = fill};
+static void seek(void *self, int64_t n)
+{
+    (void)n;
+    ((weft__map *)self)->order_epoch = -1; /* the seed may be another one */
+}
+
+const weft__maker_ops weft__map_ops = {
+    .open = open_map, .claim = claim, .fill = fill, .seek = seek};

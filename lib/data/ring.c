@@ -187,6 +187,7 @@ void weft__ring_seek(weft__ring *r, int64_t n)
 {
     weft__ring_stop(r);
     r->next = r->taken = r->held = n;
+    r->ops->seek(r->self, n);
 }
 
 void weft__ring_close(weft__ring *r)

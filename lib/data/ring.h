@@ -14,6 +14,8 @@ typedef struct weft__maker_ops {
     void (*claim)(void *self, weft__slot *s);
     /* All that may be done by several workers at once. The verdict is in the slot. */
     void (*fill)(void *self, int worker, weft__slot *s);
+    /* Forgets what was made ahead: batch n comes next. No worker runs. */
+    void (*seek)(void *self, int64_t n);
 } weft__maker_ops;
 
 typedef struct weft__ring weft__ring;
@@ -49,7 +51,7 @@ void weft__ring_init(weft__ring *r, const weft__plan *plan, const weft__source *
  * run. Allocates and starts the workers at the first call; not a step of the ring if that fails. A
  * batch that could not be made is handed out too: look at slot->code. */
 weft_status weft__ring_take(weft__ring *r, weft__slot **out);
-/* Ends the workers. */
+/* Ends the workers, so that what they read may change; weft__ring_seek must follow. */
 void weft__ring_stop(weft__ring *r);
 /* Ends the workers and goes on at batch n. */
 void weft__ring_seek(weft__ring *r, int64_t n);

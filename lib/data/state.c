@@ -65,9 +65,9 @@ static weft_status map_state(weft_loader *l, weft_visitor *v)
     if (n < 0)
         return (weft_status)n;
     if (v->mode == WEFT_VISIT_LOAD) {
-        weft__ring_seek(&l->ring, n); /* ends the workers, which read the seed */
-        l->map.order_epoch = -1;
+        weft__ring_stop(&l->ring); /* they read the seed */
         p->seed = (uint64_t)value[0];
+        weft__ring_seek(&l->ring, n);
         if (value[4] != p->batch && p->rank == 0)
             weft__say(WEFT_LOG_INFO, "%.200s: goes on with a global batch of %lld, it was %lld",
                       l->source.label, (long long)p->batch, (long long)value[4]);
@@ -94,14 +94,13 @@ static void unpack(weft_loader *l)
     weft__stream *s = &l->stream;
     const int64_t *at = s->saved;
     int64_t turn = *at++;
-    weft__ring_seek(&l->ring, turn); /* ends the workers before anything changes */
     for (int i = 0; i < l->plan.shards; i++) {
         s->seen[i].at.rows = *at++;
         s->seen[i].ended = *at++ != 0;
         memcpy(s->seen[i].at.state, at, sizeof s->seen[i].at.state);
         at += WEFT_STREAM_STATE;
     }
-    weft__stream_place(s, turn);
+    weft__ring_seek(&l->ring, turn);
 }
 
 static weft_status check_stream(const weft_loader *l, const int64_t *value)
@@ -137,13 +136,14 @@ static weft_status stream_state(weft_loader *l, weft_visitor *v)
         return WEFT_OK;
     WEFT_TRY(check_stream(l, value));
     if (v->mode == WEFT_VISIT_LOAD) {
-        unpack(l);
+        weft__ring_stop(&l->ring); /* they read the seed and the epoch */
         l->plan.seed = (uint64_t)value[0];
         s->epoch = value[1];
         s->batches = value[2];
         s->handed = value[3];
         s->rows = value[4];
         s->ended = s->epoch >= l->plan.epochs;
+        unpack(l);
     }
     return WEFT_OK;
 }

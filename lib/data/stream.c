@@ -30,6 +30,18 @@ static void close_all(weft__stream *s)
     }
 }
 
+/* All shards stand where `seen` says. */
+static void seek(void *self, int64_t n)
+{
+    weft__stream *s = self;
+    int64_t shards = s->plan->shards;
+    close_all(s);
+    for (int64_t i = 0; i < shards; i++)
+        s->shard[i] = (weft__shard){.at = s->seen[i].at,
+                                    .ended = s->seen[i].ended,
+                                    .turn = n + (i - n % shards + shards) % shards};
+}
+
 weft_status weft__stream_init(weft__stream *s, const weft__plan *plan, const weft__source *source)
 {
     size_t n = (size_t)plan->shards, world = (size_t)plan->world;
@@ -45,7 +57,7 @@ weft_status weft__stream_init(weft__stream *s, const weft__plan *plan, const wef
         return WEFT_ENOMEM;
     for (size_t r = 0; r < world; r++)
         s->counts[world + r] = 1;
-    weft__stream_place(s, 0);
+    seek(s, 0);
     return WEFT_OK;
 }
 
@@ -61,16 +73,6 @@ void weft__stream_free(weft__stream *s)
     weft__free(s->staging);
     pthread_cond_destroy(&s->turned);
     pthread_mutex_destroy(&s->mutex);
-}
-
-void weft__stream_place(weft__stream *s, int64_t n)
-{
-    int64_t shards = s->plan->shards;
-    close_all(s);
-    for (int64_t i = 0; i < shards; i++)
-        s->shard[i] = (weft__shard){.at = s->seen[i].at,
-                                    .ended = s->seen[i].ended,
-                                    .turn = n + (i - n % shards + shards) % shards};
 }
 
 static void claim(void *self, weft__slot *slot)
@@ -170,4 +172,5 @@ static void fill(void *self, int worker, weft__slot *slot)
     pthread_mutex_unlock(&s->mutex);
 }
 
-const weft__maker_ops weft__stream_ops = {.open = open_stream, .claim = claim, .fill = fill};
+const weft__maker_ops weft__stream_ops = {
+    .open = open_stream, .claim = claim, .fill = fill, .seek = seek};

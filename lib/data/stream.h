@@ -32,6 +32,4 @@ extern const weft__maker_ops weft__stream_ops;
 
 weft_status weft__stream_init(weft__stream *s, const weft__plan *plan, const weft__source *source);
 void weft__stream_free(weft__stream *s);
-/* Puts all shards where `seen` says, the next batch being number n. No worker may run. */
-void weft__stream_place(weft__stream *s, int64_t n);
 #endif
