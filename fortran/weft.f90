@@ -159,6 +159,7 @@ module weft
         integer(c_int) :: bucket_mb = 0
         integer(c_int) :: keep = 0
         logical(c_bool) :: print_config = .false.
+        real(c_double) :: heartbeat = 0
     end type
 
     type, bind(C) :: weft_timing
