@@ -171,16 +171,18 @@ def describe(lines, about):
         f"{', '.join(about['unset']) or 'nothing'}."
     yield "The bound is the sum over the step's matrix products and Adam of the larger of flops / peak and bytes / bandwidth,"
     yield "both measured in the same run."
-    yield ""
-    yield from table(lines, "us")
     busy = [line for line in lines if max(line["preempted"].values()) > BUSY]
+    quiet = [line for line in lines if line not in busy]
+    if quiet:
+        yield ""
+        yield from table(quiet, "us")
     if busy:
         yield ""
-        yield f"**The machine was busy** in {len(busy)} of {len(lines)} lines: other processes took the cores during the steps, the more often the"
-        yield "longer a step is. Processor times say more then, of one thread at least (threads that wait for each other count, too):"
+        yield f"**The machine was busy** in {len(busy)} of {len(lines)} lines: other processes took the cores, from long steps more often than from"
+        yield "short ones, so that times on the clock (in `compare.jsonl`) do not compare. Below is processor time; with several threads their"
+        yield "waits for each other count, too."
         yield ""
         yield from table(busy, "cpu_us")
-
 
 def keep(a, abouts, lines):
     """What there is so far, so that a run which is cut short leaves something."""
