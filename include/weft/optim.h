@@ -170,7 +170,8 @@ WEFT_API int64_t weft_steps(const weft_optimizer *o);
  *   lambda       lr times what the function returns
  * Its position is the optimizer's step count, so it is resumed with it, under the program's own
  * options; a plateau's best metric, counts and reductions are in the checkpoint too. Replaces an
- * earlier schedule. Not collective, but to be called on all ranks alike. */
+ * earlier schedule. Not collective, but to be called on all ranks alike: setup compares what is there
+ * by then (WEFT_ECONFIG). */
 typedef struct weft_schedule_options {
     const char *kind WEFT_INIT;           /* one of the above; default "cosine" */
     int64_t warmup WEFT_INIT;             /* default 0 */
