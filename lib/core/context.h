@@ -18,7 +18,13 @@ typedef enum weft__part {
 
 /* The first member of everything that dies with the fabric. The facade destroys by kind, in the
  * order of this list. */
-typedef enum weft__kind { WEFT__LOADER = 1, WEFT__LOGGER, WEFT__OPTIM, WEFT__MODULE } weft__kind;
+typedef enum weft__kind {
+    WEFT__LOADER = 1,
+    WEFT__LOGGER,
+    WEFT__METRIC,
+    WEFT__OPTIM,
+    WEFT__MODULE
+} weft__kind;
 
 typedef struct weft__object weft__object;
 struct weft__object {

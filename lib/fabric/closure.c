@@ -5,22 +5,22 @@
 
 #include <weft/autograd.h>
 
-/* To sum: the loss, weighed as its gradient is, and the weight. */
-static weft_status weigh(weft_fabric *f, const weft__tensor *t, double value, double sum[2])
+/* Adds to sum: the loss weighted as its gradient is, the weight, and whether this rank failed. */
+static weft_status weigh(weft_fabric *f, const weft__tensor *t, double value, double sum[3])
 {
-    const bool whole = t->rows.batch && t->reduction == WEFT__SUM; /* adds up by itself */
-    sum[1] = whole ? (t->rows.local ? 1 : 0) : 1;
+    const bool whole = t->rows.batch && t->reduction == WEFT__SUM;
+    sum[1] = whole ? 1.0 / f->world : 1;
     if (!whole && (t->rows.batch || t->weight.addr))
         WEFT_TRY(weft__weight_of(f, t, &sum[1]));
-    sum[0] = sum[1] != 0 ? sum[1] * value : 0; /* the mean of nothing is NaN */
-    sum[1] = whole ? 1.0 / f->world : sum[1];
+    if (sum[1] != 0) /* the mean of nothing is NaN */
+        sum[0] = whole ? value : sum[1] * value;
     return WEFT_OK;
 }
 
 /* The loss over all ranks. Collective, also for a rank that failed. */
 static weft_status combine(weft_fabric *f, weft_tensor *loss, double *out)
 {
-    double sum[3] = {0, 0, 0}; /* the last one: ranks that failed */
+    double sum[3] = {0, 0, 0};
     if (!loss && !weft__stuck(f))
         weft__stick(f, weft__fail(WEFT_EARG, "weft_step_closure: the closure gave no loss"));
     const double value = weft__stuck(f) ? 0 : weft_item(loss);
@@ -28,7 +28,7 @@ static weft_status combine(weft_fabric *f, weft_tensor *loss, double *out)
     weft_status s = t ? weigh(f, t, value, sum) : WEFT_OK;
     if (s < 0)
         weft__stick(f, s);
-    sum[2] = weft__stuck(f) ? 1 : 0;
+    sum[2] = t && s == WEFT_OK ? 0 : 1;
     s = weft__all_reduce(f->comm, "loss of a closure", sum, 3, WEFT_F64, WEFT_REDUCE_SUM);
     if (s < 0)
         return weft__stick(f, s);

@@ -21,19 +21,19 @@ static bool unweighed(const weft__tensor *t)
            (t->weight.addr || (t->rows.batch && t->rows.global == 0));
 }
 
-/* This rank's share of the gradient: gradients are sums over ranks. *all: what the losses of all
- * ranks weigh; the ranks' sum of it, if they formed one, comes in. */
-static weft_status seed_of(weft_fabric *f, const weft__tensor *t, double *all, double *seed)
+/* This rank's share of the gradient: gradients are sums over ranks. all: what their losses weigh, if
+ * they have summed it. */
+static weft_status seed_of(weft_fabric *f, const weft__tensor *t, double all, double *seed)
 {
     double mine;
     WEFT_TRY(weft__weight_of(f, t, &mine));
     if (!unweighed(t))
-        *all = (double)t->rows.global;
+        all = (double)t->rows.global;
     else if (f->world == 1)
-        *all = mine;
-    if (isnan(*all))
+        all = mine;
+    if (isnan(all))
         return weft__fail(WEFT_EDATA, "weft_backward: the weights of the loss add up to NaN");
-    *seed = *all != 0 ? mine / *all : 0;
+    *seed = all != 0 ? mine / all : 0;
     if (t->reduction == WEFT__SUM)
         *seed = t->rows.local ? 1 : 0;
     else if (!t->rows.batch && !t->weight.addr)
@@ -62,6 +62,14 @@ static weft_status check(const weft_fabric *f, weft_tensor *loss, const weft__te
                : weft__fail(WEFT_EHANDLE, "weft_backward: the loss belongs to another fabric");
 }
 
+static weft_status untold(void)
+{
+    return weft__fail(
+        WEFT_ESTATE, "weft_backward: what this loss weighs is summed over ranks, which they do not "
+                     "know yet where they do not communicate; use weft_accumulate, or call "
+                     "weft_backward once outside weft_no_backward_sync_begin/end");
+}
+
 /* *due: this rank's part is still to be added; false is left where it was. */
 static weft_status differentiate(weft_fabric *f, weft_tensor *loss, bool *due)
 {
@@ -70,16 +78,21 @@ static weft_status differentiate(weft_fabric *f, weft_tensor *loss, bool *due)
     double all = 0, seed = 0;
     /* First, on every rank: also one that fails below takes part in the schedule from its start. */
     WEFT_TRY(p->strategy->ops->begin(p->strategy));
-    if (f->weigh)
+    if (f->weigh && !weft__in_window(f))
         WEFT_TRY(weigh(f, loss, &all));
     if (weft__stuck(f))
         return WEFT_OK;
     WEFT_TRY(check(f, loss, &t));
-    WEFT_TRY(seed_of(f, t, &all, &seed));
-    seed = *due ? seed : 0;
-    /* The others may not know: this pass adds zeros, and its verdict tells them. */
-    *due = p->strategy->weigh = f->world > 1 && !f->weigh && unweighed(t);
-    return weft__tape_backward(f, loss, *due ? 0 : seed);
+    /* The others may not know that weights must be summed: the verdict tells them. */
+    const bool asks = f->world > 1 && !f->weigh && unweighed(t);
+    if (weft__in_window(f))
+        return weft__window_backward(f, loss, t, asks);
+    if (asks && p->held)
+        return untold();
+    WEFT_TRY(seed_of(f, t, all, &seed));
+    seed = *due && !asks ? seed : 0;
+    *due = p->strategy->weigh = asks;
+    return weft__tape_backward(f, loss, seed);
 }
 
 static weft_status count_nonfinite(weft_fabric *f, int64_t *count)
@@ -89,8 +102,10 @@ static weft_status count_nonfinite(weft_fabric *f, int64_t *count)
     WEFT_TRY(weft__scratch(f, sizeof *count, &flag));
     WEFT_TRY(f->device->ops->zero(f->stream, flag, sizeof *count));
     for (size_t i = 0; i < s->flats; i++)
-        WEFT_TRY(f->device->ops->kernels->nonfinite(f->stream, flag, s->flat[i]->plane[WEFT__GRAD],
-                                                    s->flat[i]->elements, s->flat[i]->dtype));
+        if (!s->flat[i]->hold)
+            WEFT_TRY(f->device->ops->kernels->nonfinite(f->stream, flag,
+                                                        s->flat[i]->plane[WEFT__GRAD],
+                                                        s->flat[i]->elements, s->flat[i]->dtype));
     return f->device->ops->download(f->stream, count, flag, sizeof *count);
 }
 
@@ -143,20 +158,23 @@ static void pass(weft_fabric *f, weft_tensor *loss, bool *due, bool *failed)
 static weft_status backward(weft_fabric *f, weft_tensor *loss)
 {
     weft__facade *p = f->facade;
-    bool failed = false, due = true;
+    bool failed = false, due = true, sums = weft__window_open(f);
     weft_status s;
     pass(f, loss, &due, &failed);
-    if (p->strategy->weigh && !f->comm->lost) { /* for the first time: now all ranks know */
+    if (sums && p->strategy->weigh && !f->comm->lost) { /* for the first time: now all know */
         f->weigh = true;
-        if (!failed)
+        if (!failed && !weft__in_window(f))
             pass(f, loss, &due, &failed);
     }
     p->differentiated = p->window = true;
     if (f->comm->lost)
         return p->agreed = weft__stuck(f) ? weft__stuck(f) : WEFT_EPEER;
+    if (!sums) /* this rank's own: the next backward that sums carries it */
+        return weft__stuck(f);
     if (failed)
         return weft__agree_on_errors(f);
-    s = judge_values(f, loss);
+    s = weft__window_close(f);
+    s = s < 0 ? s : judge_values(f, loss);
     if (s < 0)
         weft__sticky_set(&f->error, s, weft__why());
     if (s == WEFT_ENONFINITE || f->comm->lost) /* else this rank's own: it counts at the edge */
@@ -180,7 +198,10 @@ weft_status weft_zero_grad(weft_optimizer *o)
 {
     if (!o)
         return WEFT_EARG;
-    o->object.fabric->facade->window = false;
+    weft__facade *p = o->object.fabric->facade;
+    if (weft__window_keeps(o))
+        return WEFT_POSTPONED;
+    p->window = o->used = false;
     weft__flat *flat = weft__optim_flat(o);
     for (int k = 0; flat && k < flat->nsegments; k++)
         if (weft__optim_owns(o, flat->segment[k]))
@@ -205,8 +226,7 @@ static weft_status update(weft_fabric *f, weft_optimizer *o)
     return WEFT_OK;
 }
 
-/* Whether a backward has reached the optimizer's parameters since weft_zero_grad. */
-static bool has_gradients(const weft_optimizer *o)
+bool weft__has_gradients(const weft_optimizer *o)
 {
     const weft__flat *flat = weft__optim_flat(o);
     bool any = false, trainable = false;
@@ -216,6 +236,13 @@ static bool has_gradients(const weft_optimizer *o)
         any |= mine && flat->segment[k]->grad != WEFT__GRAD_EMPTY;
     }
     return any || !trainable;
+}
+
+static weft_status not_summed(void)
+{
+    return weft__fail(WEFT_ESTATE, "weft_step: the gradients are not summed over ranks yet; call "
+                                   "weft_backward for the last micro-batch outside "
+                                   "weft_no_backward_sync_begin/end");
 }
 
 static weft_status step(weft_fabric *f, weft_optimizer *o)
@@ -231,10 +258,13 @@ static weft_status step(weft_fabric *f, weft_optimizer *o)
                                          "weft_step: %s evaluates the loss itself; call "
                                          "weft_step_closure",
                                          o->ops->name));
-    if (!has_gradients(o))
+    if (weft__window_has(o))
+        return weft__window_holds(f) ? WEFT_POSTPONED : weft__stick(f, not_summed());
+    if (!weft__has_gradients(o))
         return weft__stick(f, weft__fail(WEFT_ESTATE, "weft_step without weft_backward since "
                                                       "weft_zero_grad"));
     weft_status s = p->skip ? WEFT_SKIPPED : update(f, o);
+    o->used = true;
     f->step++; /* also on a rank where it failed: ranks count alike */
     p->window = false;
     return s < 0 ? weft__stick(f, s) : s;

@@ -65,6 +65,7 @@ struct weft__flat {
     weft__bucket *bucket;
     weft_dev plane[WEFT__PLANES];
     void (*grad_free)(weft__flat *flat); /* set by who allocated the gradient plane */
+    bool hold; /* the backward that runs, or ran last, leaves the sums to this rank */
 };
 
 /* Lays the segments out in the given order, in buckets of about bucket_bytes (the first is at most

@@ -33,6 +33,8 @@ struct weft_module {
     size_t nall;
     weft__flat *flat[WEFT__FLATS];
     int flats;
+    uint64_t scopes; /* of weft_no_backward_sync, innermost lowest: 1 if enabled */
+    int depth;       /* how many are open */
 };
 
 extern const weft_module_ops weft__relu_module;

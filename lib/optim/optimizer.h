@@ -25,6 +25,7 @@ struct weft_optimizer {
     unsigned uses;       /* bit k: moment k has memory */
     int64_t steps;
     bool setup;
+    bool used; /* a step was taken with the gradients that are there */
     int number;
     weft__schedule schedule;
     /* Of an optimizer that searches: */

@@ -37,9 +37,18 @@ static weft_status begin(weft__strategy *s)
 
 #define HALF (WEFT__VERDICT / 2) /* the words of each number */
 
+/* The space whose last bucket carries the verdict; NULL if all are held. */
+static const weft__flat *carrier(const weft__strategy *s)
+{
+    for (size_t i = s->flats; i > 0; i--)
+        if (!s->flat[i - 1]->hold)
+            return s->flat[i - 1];
+    return NULL;
+}
+
 static bool is_last(const weft__strategy *s, const weft__flat *flat, const weft__bucket *b)
 {
-    return flat == s->flat[s->flats - 1] && b == &flat->bucket[flat->nbuckets - 1];
+    return flat == carrier(s) && b == &flat->bucket[flat->nbuckets - 1];
 }
 
 static weft_status reduce(weft__strategy *s, weft__flat *flat, weft__bucket *b, double verdict)
@@ -69,8 +78,8 @@ static weft_status reduce(weft__strategy *s, weft__flat *flat, weft__bucket *b, 
 static weft_status grad_ready(weft__strategy *s, weft__segment *segment)
 {
     segment->flat->bucket[segment->bucket].ready++;
-    for (size_t i = 0; i < s->flats; i++)
-        for (int k = 0; k < s->flat[i]->nbuckets; k++) {
+    for (size_t i = 0; i < s->flats && !segment->flat->hold; i++)
+        for (int k = 0; k < s->flat[i]->nbuckets && !s->flat[i]->hold; k++) {
             weft__bucket *b = &s->flat[i]->bucket[k];
             if (b->reduced)
                 continue;
@@ -97,7 +106,7 @@ static weft_status finish(weft__strategy *s, weft__flat *flat, weft__bucket *b, 
 static weft_status verdict(weft__strategy *s, bool *failed)
 {
     weft_fabric *f = s->fabric;
-    const weft__flat *flat = s->flat[s->flats - 1];
+    const weft__flat *flat = carrier(s);
     weft_dev word = weft__flat_at(flat, WEFT__GRAD, flat->elements);
     float single[WEFT__VERDICT] = {0};
     double value[WEFT__VERDICT] = {0};
@@ -114,13 +123,13 @@ static weft_status end(weft__strategy *s, weft_status mine, bool *failed)
 {
     *failed = mine < 0;
     for (size_t i = 0; i < s->flats; i++)
-        for (int b = 0; b < s->flat[i]->nbuckets; b++)
+        for (int b = 0; b < s->flat[i]->nbuckets && !s->flat[i]->hold; b++)
             WEFT_TRY(finish(s, s->flat[i], &s->flat[i]->bucket[b], mine));
     for (size_t i = 0; i < s->flats; i++)
-        for (int k = 0; k < s->flat[i]->nsegments; k++)
+        for (int k = 0; k < s->flat[i]->nsegments && !s->flat[i]->hold; k++)
             s->flat[i]->segment[k]->grad = WEFT__GRAD_REDUCED;
     if (s->flats)
-        return verdict(s, failed);
+        return carrier(s) ? verdict(s, failed) : WEFT_OK;
     int64_t any[2] = {mine < 0, s->weigh};
     WEFT_TRY(weft__all_reduce(s->fabric->comm, "verdict", any, 2, WEFT_I64, WEFT_REDUCE_SUM));
     *failed = any[0] != 0;

@@ -669,6 +669,34 @@ def more_schedules(f):
         put(f, f"rate/lr/{name}", np.array(lr))
 
 
+# ---- calls-clip.h5 ----
+
+def clipping(f):
+    """clip_grad_norm_ and clip_grad_value_ over four parameters."""
+    shapes = (16, 6), (16,), (4, 16), (4,)
+    for name, clip_val, max_norm, norm_type in (
+            ("l2", 0.0, 0.5, 2.0), ("l2_loose", 0.0, 1e3, 2.0),
+            ("l1", 0.0, 3.0, 1.0), ("l3", 0.0, 0.25, 3.0),
+            ("half", 0.0, 100.0, 0.5), ("inf", 0.0, 0.125, math.inf),
+            ("value", 0.25, 0.0, 2.0)):
+        rng = rng_of("clip/" + name)
+        grads = [draw(rng, *s) / 4 for s in shapes]
+        for tag, dtype in DTYPES.items():
+            params = [torch.zeros(s, dtype=dtype) for s in shapes]
+            for p, v in zip(params, grads):
+                p.grad = tensor(v, dtype)
+            g = f.create_group(f"{name}_{tag}")
+            put(g, "g", torch.cat([p.grad.flatten() for p in params]))
+            if clip_val:
+                torch.nn.utils.clip_grad_value_(params, clip_val, foreach=False)
+            else:
+                put(g, "norm", torch.nn.utils.clip_grad_norm_(
+                    params, max_norm, norm_type, foreach=False))
+            put(g, "out", torch.cat([p.grad.flatten() for p in params]))
+            put_attrs(g, clip_val=clip_val, max_norm=max_norm,
+                      norm_type=norm_type)
+
+
 def main():
     folder = (sys.argv[1] if len(sys.argv) > 1
               else os.path.dirname(os.path.abspath(__file__)))
@@ -684,7 +712,8 @@ def main():
                         ("optim.h5", (traces, schedules)),
                         ("train.h5", (training,)),
                         ("optim2.h5", (more_traces, grouped, searches,
-                                       more_schedules))):
+                                       more_schedules)),
+                        ("calls-clip.h5", (clipping,))):
         if chosen and name not in chosen:
             continue
         with create(os.path.join(folder, name)) as f:
