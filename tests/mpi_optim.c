@@ -324,6 +324,24 @@ START_TEST(no_loss_on_one_rank)
 }
 END_TEST
 
+/* Micro-batches: a first-order optimizer steps at the end of their window, L-BFGS refuses. */
+START_TEST(closures_and_windows)
+{
+    job j = opened(MPI_COMM_WORLD, plain), k = opened(MPI_COMM_WORLD, lbfgs);
+    ck_all(!set_up(&j) && !set_up(&k) && !weft_accumulate(j.f, 2) && !weft_accumulate(k.f, 2));
+    ck_all(weft_step_closure(j.a, closure, &j) == WEFT_POSTPONED && !weft_step_end(j.f));
+    ck_all(weft_step_closure(j.a, closure, &j) == WEFT_OK && !weft_step_end(j.f));
+    ck_all(weft_steps(j.a) == 1 && j.calls == 2);
+    ck_all(weft_step_closure(k.a, closure, &k) == WEFT_ESTATE);
+    ck_all(all_know(&k, WEFT_ESTATE, "takes whole batches") && !weft_clear(k.f));
+    ck_all(!weft_accumulate(k.f, 1) && !weft_no_backward_sync_begin(k.model, true));
+    ck_all(weft_step_closure(k.a, closure, &k) == WEFT_ESTATE);
+    ck_all(all_know(&k, WEFT_ESTATE, "takes whole batches") && !weft_clear(k.f));
+    ck_all(!weft_no_backward_sync_end(k.model) && !train(&k, 0, 2));
+    ck_all(!weft_close(&j.f) && !weft_close(&k.f));
+}
+END_TEST
+
 static double not_a_number(int64_t t, int group, void *user)
 {
     (void)t, (void)group, (void)user;
@@ -397,6 +415,7 @@ static Suite *suite(void)
     tcase_add_test(t, an_overlap_on_one_rank);
     tcase_add_loop_test(t, a_closure_fails_on_one_rank, 0, 4);
     tcase_add_test(t, no_loss_on_one_rank);
+    tcase_add_test(t, closures_and_windows);
     tcase_add_loop_test(t, no_closure_on_one_rank, 0, 2);
     tcase_add_loop_test(t, another_search_on_one_rank, 0, 4);
     tcase_add_test(t, a_metric_without_plateau_on_one_rank);

@@ -139,7 +139,8 @@ typedef weft_tensor *(*weft_closure)(void *user);
 /* One step with as many evaluations as o needs: one, then weft_step; L-BFGS one or more. Tensors of
  * the first evaluation live until the edge, those of later ones until the next evaluation. After an
  * error in the closure the parameters are as before the step, and on all ranks alike. Collective.
- * @return what weft_step does; WEFT_EARG if the closure gives no loss. */
+ * @return what weft_step does; WEFT_EARG if the closure gives no loss; of L-BFGS WEFT_ESTATE inside a
+ * window of weft_accumulate or weft_no_backward_sync_begin: it takes whole batches. */
 WEFT_API weft_status weft_step_closure(weft_optimizer *o, weft_closure closure, void *user);
 
 /* The learning rate that the next step will use: group 0's, or any group's; NAN if there is none. */
