@@ -75,7 +75,7 @@ typedef struct weft_adagrad_options {
 /* L-BFGS (Nocedal and Wright 2006, algorithms 7.4 and 3.5), which steps with weft_step_closure alone.
  * A step ends after max_iter iterations or max_eval evaluations, when no |g| is above tolerance_grad,
  * or when neither the parameters nor the loss move by more than tolerance_change. It keeps
- * 2 history_size + 6 copies of its parameters. No groups; whole tensors. */
+ * 2 history_size + 8 copies of its parameters. No groups; whole tensors. */
 typedef struct weft_lbfgs_options {
     double lr WEFT_INIT;               /* default 1 */
     int max_iter WEFT_INIT;            /* default 20 */
