@@ -75,7 +75,7 @@ typedef struct weft_adagrad_options {
 /* L-BFGS (Nocedal and Wright 2006, algorithms 7.4 and 3.5), which steps with weft_step_closure alone.
  * A step ends after max_iter iterations or max_eval evaluations, when no |g| is above tolerance_grad,
  * or when neither the parameters nor the loss move by more than tolerance_change. It keeps
- * 2 history_size + 6 copies of its parameters. No groups; whole tensors. */
+ * 2 history_size + 8 copies of its parameters. No groups; whole tensors. */
 typedef struct weft_lbfgs_options {
     double lr WEFT_INIT;               /* default 1 */
     int max_iter WEFT_INIT;            /* default 20 */
@@ -141,7 +141,8 @@ typedef weft_tensor *(*weft_closure)(void *user);
 /* One step with as many evaluations as o needs: one, then weft_step; L-BFGS one or more. Tensors of
  * the first evaluation live until the edge, those of later ones until the next evaluation. After an
  * error in the closure the parameters are as before the step, and on all ranks alike. Collective.
- * @return what weft_step does; WEFT_EARG if the closure gives no loss. */
+ * @return what weft_step does; WEFT_EARG if the closure gives no loss; of L-BFGS WEFT_ESTATE inside a
+ * window of weft_accumulate or weft_no_backward_sync_begin: it takes whole batches. */
 WEFT_API weft_status weft_step_closure(weft_optimizer *o, weft_closure closure, void *user);
 
 /* The learning rate that the next step will use: group 0's, or any group's; NAN if there is none. */
@@ -172,7 +173,8 @@ WEFT_API int64_t weft_steps(const weft_optimizer *o);
  *   lambda       lr times what the function returns
  * Its position is the optimizer's step count, so it is resumed with it, under the program's own
  * options; a plateau's best metric, counts and reductions are in the checkpoint too. Replaces an
- * earlier schedule. Not collective, but to be called on all ranks alike. */
+ * earlier schedule. Not collective, but to be called on all ranks alike: setup compares what is there
+ * by then (WEFT_ECONFIG). */
 typedef struct weft_schedule_options {
     const char *kind WEFT_INIT;           /* one of the above; default "cosine" */
     int64_t warmup WEFT_INIT;             /* default 0 */
