@@ -59,7 +59,7 @@ static inline T N(clamp)(T x, T low, T high)
     F(WEFT_SIN, N(sin)(x), (g * N(cos)(x)))                                                        \
     F(WEFT_COS, N(cos)(x), (-g * N(sin)(x)))                                                       \
     F(WEFT_POWER, N(pow)(x, p), p == 0 ? 0 : g * (p * N(pow)(x, p - 1)))                           \
-    F(WEFT_CLAMP, N(clamp)(x, p, q), x > p && x < q ? g : 0)                                     \
+    F(WEFT_CLAMP, N(clamp)(x, p, q), x > p && x < q ? g : 0)                                       \
     F(WEFT_SIGMOID, N(sigmoid)(x), (g * y * (1 - y)))                                              \
     F(WEFT_TANH, N(tanh)(x), (g * (1 - y * y)))                                                    \
     F(WEFT_SILU, (x * N(sigmoid)(x)), (g * N(silu_slope)(x)))                                      \
