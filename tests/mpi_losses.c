@@ -237,6 +237,58 @@ START_TEST(what_is_known_is_added_once)
 }
 END_TEST
 
+/* A metric, and an optimizer that evaluates the loss itself, weigh it as its gradient is. */
+typedef struct evaluation {
+    weft_fabric *f;
+    weft_module *m;
+    weft_optimizer *o;
+    const plan *p;
+} evaluation;
+
+static weft_tensor *evaluate(void *user)
+{
+    const evaluation *e = user;
+    weft_batch b = part(e->f, e->p, 0);
+    weft_tensor *loss = loss_of(e->f, e->p, weft_forward(e->m, b.x), b.y);
+    weft_zero_grad(e->o);
+    weft_backward(e->f, loss);
+    return loss;
+}
+
+static double searched(MPI_Comm comm, const plan *p, double *mean)
+{
+    evaluation e = {.f = open_on(comm), .p = p};
+    e.m = small_net(e.f);
+    e.o = weft_lbfgs(e.m, WEFT_LBFGS(.lr = 0.5, .max_iter = 4, .line_search = "strong_wolfe"));
+    weft_metric *metric = weft_metric_mean(e.f);
+    weft_setup(e.f, e.m, e.o);
+    weft_step_closure(e.o, evaluate, &e);
+    numbers_of(e.m, comm == MPI_COMM_SELF ? alone : together_);
+    weft_eval_begin(e.f);
+    for (int i = 0; i < 3; i++) {
+        weft_batch b = part(e.f, p, i);
+        weft_metric_update(metric, loss_of(e.f, p, weft_forward(e.m, b.x), b.y), NULL);
+    }
+    weft_eval_end(e.f);
+    *mean = weft_metric_value(e.f, metric);
+    double sum = 0;
+    for (int i = 0; i < 7 * 16 + 17 * CLASSES; i++)
+        sum += (comm == MPI_COMM_SELF ? alone : together_)[i];
+    return weft_close(&e.f) == 0 ? sum : NAN;
+}
+
+START_TEST(metrics_and_searches_weigh_alike)
+{
+    for (pattern k = HERE_AND_THERE; k <= FIRST_HALF; k++) {
+        const plan p = {.batch = 21, .pattern = k, .weights = k == FIRST_HALF};
+        double mean[2], a = searched(MPI_COMM_WORLD, &p, &mean[0]);
+        double b = searched(MPI_COMM_SELF, &p, &mean[1]);
+        ck_all(fabs(a - b) < 1e-10);
+        ck_all(fabs(mean[0] - mean[1]) < 1e-10 && mean[0] > 0);
+    }
+}
+END_TEST
+
 /* The sums over ranks that a loss costs: none if the denominators are known. */
 START_TEST(what_it_costs)
 {
@@ -270,6 +322,7 @@ static Suite *suite(void)
     tcase_add_test(t, class_weights_and_smoothing);
     tcase_add_test(t, rows_that_the_program_does_not_know);
     tcase_add_test(t, what_is_known_is_added_once);
+    tcase_add_test(t, metrics_and_searches_weigh_alike);
     tcase_add_test(t, what_it_costs);
     tcase_add_test(e, a_rank_that_fails_holds_nobody_up);
     return s;

@@ -6,12 +6,16 @@
 #include <weft/autograd.h>
 
 /* Adds to sum: the loss weighted as its gradient is, the weight, and whether this rank failed. */
-static void weigh(const weft__tensor *t, double value, int world, double sum[3])
+static weft_status weigh(weft_fabric *f, const weft__tensor *t, double value, double sum[3])
 {
-    const bool batch = t->rows.batch, whole = batch && t->reduction == WEFT__SUM;
-    sum[1] = whole ? 1.0 / world : batch ? (double)t->rows.local : 1;
-    if (!batch || t->rows.local) /* the mean of no rows is NaN */
-        sum[0] = whole ? value : sum[1] * value;
+    const bool whole = t->rows.batch && t->reduction == WEFT__SUM;
+    double weight = 1;
+    if (t->rows.batch || t->weight.addr)
+        WEFT_TRY(weft__weight_of(f, t, &weight));
+    if (weight != 0) /* the mean of nothing is NaN */
+        sum[0] = whole ? value : weight * value;
+    sum[1] = whole ? 1.0 / f->world : weight;
+    return WEFT_OK;
 }
 
 /* The loss over all ranks. Collective, also for a rank that failed. */
@@ -22,9 +26,10 @@ static weft_status combine(weft_fabric *f, weft_tensor *loss, double *out)
         weft__stick(f, weft__fail(WEFT_EARG, "weft_step_closure: the closure gave no loss"));
     const double value = weft__stuck(f) ? 0 : weft_item(loss);
     const weft__tensor *t = weft__stuck(f) ? NULL : weft__tensor_at(loss, NULL);
-    if (t)
-        weigh(t, value, f->world, sum);
-    sum[2] = t ? 0 : 1;
+    weft_status own = t ? weigh(f, t, value, sum) : WEFT_OK;
+    if (own < 0)
+        weft__stick(f, own);
+    sum[2] = t && !own ? 0 : 1;
     weft_status s =
         weft__all_reduce(f->comm, "loss of a closure", sum, 3, WEFT_F64, WEFT_REDUCE_SUM);
     if (s < 0)
