@@ -9,9 +9,15 @@
 #include <weft/status.h>
 WEFT_BEGIN
 
-/* Options of weft_open; names and accepted words are Fabric's. Each can also be given as
- * --option=value on the command line (these are removed from argv), as WEFT_OPTION=value in the
- * environment, and as text. The command line wins over the environment, which wins over the code. */
+/* Options of weft_open; names and accepted words are Fabric's. Each can also be given as text, as
+ * WEFT_OPTION=value in the environment, and as --option=value or --option value on the command
+ * line, where num-nodes is num_nodes, and print_config stands alone. The command line wins over the
+ * environment, which wins over the code or text; of one given twice in one place the last counts.
+ * Our words, and no others, are taken out of argv; "--" ends them, and stays. A word that nearly is
+ * ours is left to the program, with a warning.
+ * Lightning's LT_ACCELERATOR, LT_STRATEGY, LT_DEVICES, LT_NUM_NODES and LT_PRECISION count where
+ * LT_CLI_USED=1 says that a launcher set them: WEFT_OPTION wins over them, and a program that asks
+ * for something else is refused (WEFT_EARG). */
 typedef struct weft_open_options {
     const char *accelerator WEFT_INIT; /* "auto" (default), "cpu" */
     const char *strategy WEFT_INIT;    /* "auto" (default), "single", "ddp" */
@@ -24,7 +30,8 @@ typedef struct weft_open_options {
     int log_every WEFT_INIT;         /* steps between fetches of logged values; default 10 */
     double timeout WEFT_INIT;        /* seconds a collective may wait for a peer; default 1800 */
     int bucket_mb WEFT_INIT;         /* size of a gradient bucket; default 25 */
-    int keep WEFT_INIT;              /* checkpoints kept, oldest go first; default 3 */
+    int keep WEFT_INIT;          /* checkpoints kept, oldest go first; default 3; WEFT_OFF: all */
+    bool print_config WEFT_INIT; /* says each option, its value and its source, and stops */
     WEFT_PTR(weft_open_options)
 } weft_open_options;
 #define WEFT_OPEN(...) WEFT__ARGS(weft_open_options, __VA_ARGS__)
@@ -33,10 +40,12 @@ typedef struct weft_open_options {
  * MPI is initialised unless the program has done so or runs alone, without a launcher, where it has
  * nothing to do; what we initialised, the last weft_close finalises. A program started alone with
  * devices=N starts itself again under mpirun as N ranks: in the parent weft_open then returns
- * WEFT_RELAUNCHED after they ended, and weft_close their exit status.
+ * WEFT_RELAUNCHED after they ended, and weft_close their exit status. With print_config all ranks
+ * get WEFT_CONFIG_PRINTED once rank 0 has said the options (to stderr, or weft_log_to's function),
+ * and weft_close returns 0: the program's first lines end it.
  * Collective over MPI_COMM_WORLD (<weft/mpi.h> takes any other communicator).
  * @param[out] f  set even on failure, so that it can carry the message to weft_close.
- * @return 0, WEFT_RELAUNCHED, or WEFT_EARG, WEFT_ECONFIG, WEFT_ENOTSUP, WEFT_EMPI, WEFT_ENOMEM. */
+ * @return 0, WEFT_RELAUNCHED, WEFT_CONFIG_PRINTED, or WEFT_EARG, WEFT_ECONFIG, WEFT_ENOTSUP, WEFT_EMPI, WEFT_ENOMEM. */
 WEFT_API weft_status weft_open(weft_fabric **f, int *argc, char ***argv,
                                const weft_open_options *o);
 /* The same from text, "strategy=ddp devices=2". */

@@ -9,12 +9,11 @@
 static weft_status weigh(weft_fabric *f, const weft__tensor *t, double value, double sum[3])
 {
     const bool whole = t->rows.batch && t->reduction == WEFT__SUM;
-    double weight = 1;
-    if (t->rows.batch || t->weight.addr)
-        WEFT_TRY(weft__weight_of(f, t, &weight));
-    if (weight != 0) /* the mean of nothing is NaN */
-        sum[0] = whole ? value : weight * value;
-    sum[1] = whole ? 1.0 / f->world : weight;
+    sum[1] = whole ? 1.0 / f->world : 1;
+    if (!whole && (t->rows.batch || t->weight.addr))
+        WEFT_TRY(weft__weight_of(f, t, &sum[1]));
+    if (sum[1] != 0) /* the mean of nothing is NaN */
+        sum[0] = whole ? value : sum[1] * value;
     return WEFT_OK;
 }
 
@@ -26,12 +25,11 @@ static weft_status combine(weft_fabric *f, weft_tensor *loss, double *out)
         weft__stick(f, weft__fail(WEFT_EARG, "weft_step_closure: the closure gave no loss"));
     const double value = weft__stuck(f) ? 0 : weft_item(loss);
     const weft__tensor *t = weft__stuck(f) ? NULL : weft__tensor_at(loss, NULL);
-    weft_status own = t ? weigh(f, t, value, sum) : WEFT_OK;
-    if (own < 0)
-        weft__stick(f, own);
-    sum[2] = t && !own ? 0 : 1;
-    weft_status s =
-        weft__all_reduce(f->comm, "loss of a closure", sum, 3, WEFT_F64, WEFT_REDUCE_SUM);
+    weft_status s = t ? weigh(f, t, value, sum) : WEFT_OK;
+    if (s < 0)
+        weft__stick(f, s);
+    sum[2] = t && s == WEFT_OK ? 0 : 1;
+    s = weft__all_reduce(f->comm, "loss of a closure", sum, 3, WEFT_F64, WEFT_REDUCE_SUM);
     if (s < 0)
         return weft__stick(f, s);
     *out = sum[0] / sum[1];

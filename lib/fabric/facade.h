@@ -4,17 +4,11 @@
 #include "checkpoint/checkpoint.h"
 #include "core/context.h"
 #include "environ/environ.h"
+#include "fabric/options.h"
 #include "strategy/strategy.h"
 
 #include <weft/checkpoint.h>
 #include <weft/fabric.h>
-
-/* Options after the code's, the environment's and the command line's have been laid over each
- * other. Texts are borrowed from them, or from `owned`. */
-typedef struct weft__settings {
-    weft_open_options o;
-    char *owned; /* the text given to weft_open_text, cut into words */
-} weft__settings;
 
 /* A variable of the user's that is part of every checkpoint. */
 typedef struct weft__tracked {
@@ -89,12 +83,6 @@ struct weft__facade {
     double wall_before; /* seconds of earlier runs, from the checkpoint */
     double opened;
 };
-
-/* Lays text, environment and command line over the code's options; takes Weft's own words out of
- * argv. */
-weft_status weft__settings_read(weft__settings *s, const weft_open_options *code, const char *text,
-                                int *argc, char ***argv);
-void weft__settings_free(weft__settings *s);
 
 /* weft_open on the communicator with that Fortran handle. */
 weft_status weft__open_fortran(weft_fabric **f, int fortran_comm, const weft_open_options *o);

@@ -7,8 +7,7 @@ bool weft__opened(weft_fabric *f)
 {
     if (f->facade && f->facade->whole)
         return true;
-    weft__fail(WEFT_ESTATE,
-               "the fabric is not open: weft_open failed, or returned WEFT_RELAUNCHED");
+    weft__fail(WEFT_ESTATE, "the fabric is not open: weft_open failed, or returned a notice");
     weft__stick(f, WEFT_ESTATE); /* after an error of weft_open, that one stays */
     return false;
 }

@@ -43,7 +43,9 @@ struct weft__strategy {
 extern const weft__strategy_ops weft__single, weft__ddp;
 
 /* "auto" (NULL too) is single on one rank and ddp on more; names of Fabric's that this version does
- * not have are WEFT_ENOTSUP, any other WEFT_EARG with the nearest. */
+ * not have are WEFT_ENOTSUP, any other WEFT_EARG with the nearest; single on more ranks than one is
+ * WEFT_ECONFIG. */
+weft_status weft__strategy_find(const char *name, int ranks, const weft__strategy_ops **ops);
 weft_status weft__strategy_open(weft__strategy **out, weft_fabric *f, const char *name);
 void weft__strategy_close(weft__strategy *s);
 /* What the tape calls in a backward pass. */
