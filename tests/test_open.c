@@ -96,6 +96,10 @@ START_TEST(numbers)
     for (int i = 0; i < 12; i++)
         refused(bad[i], WEFT_EARG, strlen(bad[i]) == 8 ? "whole number" : "it takes");
     refused("devices=x", WEFT_EARG, "\"x\"");
+    refused("heartbeat=0.5", WEFT_EARG, "heartbeat|from 1 to");
+    refused("heartbeat=-0.5", WEFT_EARG, "heartbeat|from 1 to");
+    refused("heartbeat=-1", WEFT_EARG, "heartbeat|from 1 to");
+    refused("heartbeat=nan", WEFT_EARG, "heartbeat");
     refused("num_nodes=2", WEFT_ECONFIG, "num_nodes=2|leave num_nodes out");
     refused("num_nodes=2 devices=2", WEFT_ECONFIG, "srun");
 }
@@ -103,20 +107,15 @@ END_TEST
 
 START_TEST(accepted)
 {
-    static const char *const good[] = {"strategy=DDP",
-                                       "strategy=Single",
-                                       "strategy=AUTO",
-                                       "precision=32-TRUE",
-                                       "accelerator=CPU",
-                                       "nonfinite=Skip",
-                                       "devices=auto",
-                                       "devices=1",
-                                       "num_nodes=1",
-                                       "num-nodes=1 log-every=3",
-                                       "precision=32",
-                                       "precision=64",
-                                       "strategy=ddp_find_unused_parameters_true"};
-    for (int i = 0; i < 13; i++) {
+    static const char *const good[] = {
+        "strategy=DDP",    "strategy=Single",
+        "strategy=AUTO",   "precision=32-TRUE",
+        "accelerator=CPU", "nonfinite=Skip",
+        "devices=auto",    "devices=1",
+        "num_nodes=1",     "num-nodes=1 log-every=3",
+        "precision=32",    "precision=64",
+        "heartbeat=off",   "strategy=ddp_find_unused_parameters_true"};
+    for (int i = 0; i < 14; i++) {
         weft_fabric *f;
         listen();
         weft_status s = weft_open_text(&f, NULL, NULL, good[i]);
@@ -131,9 +130,10 @@ END_TEST
 
 START_TEST(out_of_range_in_code)
 {
-    const weft_open_options bad[] = {{.threads = -1}, {.num_nodes = -2}, {.log_every = WEFT_OFF},
-                                     {.timeout = -1}, {.bucket_mb = -1}, {.keep = -3}};
-    for (int i = 0; i < 6; i++) {
+    const weft_open_options bad[] = {{.threads = -1},  {.num_nodes = -2}, {.log_every = WEFT_OFF},
+                                     {.timeout = -1},  {.bucket_mb = -1}, {.keep = -3},
+                                     {.heartbeat = -2}};
+    for (int i = 0; i < 7; i++) {
         weft_fabric *f;
         listen();
         ck_assert_int_eq(weft_open(&f, NULL, NULL, &bad[i]), WEFT_EARG);

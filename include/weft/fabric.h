@@ -32,6 +32,9 @@ typedef struct weft_open_options {
     int bucket_mb WEFT_INIT;         /* size of a gradient bucket; default 25 */
     int keep WEFT_INIT;          /* checkpoints kept, oldest go first; default 3; WEFT_OFF: all */
     bool print_config WEFT_INIT; /* says each option, its value and its source, and stops */
+    /* Seconds in which a dead, stopped or strayed rank is found and all ranks end; one that is only
+     * late is waited for until timeout. At least 1, default 10, WEFT_OFF: only timeout counts. */
+    double heartbeat WEFT_INIT;
     WEFT_PTR(weft_open_options)
 } weft_open_options;
 #define WEFT_OPEN(...) WEFT__ARGS(weft_open_options, __VA_ARGS__)

@@ -99,6 +99,8 @@ static weft_status read_srun(weft__environ *e)
     static const char *const name[] = {"SLURM_STEP_TASKS_PER_NODE", "SLURM_TASKS_PER_NODE"};
     int node = -1;
     e->launcher = WEFT__LAUNCHER_SRUN;
+    e->pmi = weft__env_text("PMIX_NAMESPACE") || weft__env_text("PMIX_RANK") ||
+             weft__env_text("PMI_RANK");
     FIRST(&e->rank, 0, "PMIX_RANK", "PMI_RANK", "SLURM_PROCID");
     FIRST(&e->size, 1, "SLURM_STEP_NUM_TASKS", "SLURM_NTASKS", "SLURM_NPROCS");
     FIRST(&e->local_rank, 0, "SLURM_LOCALID");

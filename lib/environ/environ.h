@@ -19,6 +19,7 @@ typedef struct weft__environ {
     int cpus;                   /* cores (not hyperthreads) in this process's affinity mask */
     int node_cpus;              /* cores of this node that the job may use: a guess until
                                    weft__environ_share */
+    bool pmi;                   /* srun has given this task what MPI finds the others by */
     bool relaunched;            /* a child of weft_open's own relaunch */
 } weft__environ;
 
@@ -34,6 +35,9 @@ void weft__environ_share(weft__environ *e, const unsigned char mask[WEFT__MASK])
 /* Cores in a mask; hyperthreads of one core count once. */
 int weft__environ_cores(const unsigned char mask[WEFT__MASK]);
 
+/* Before MPI is started: WEFT_ECONFIG with cures if srun gave no PMI and this MPI, whose version line
+ * is given, ends the process for that. */
+weft_status weft__environ_check_pmi(const weft__environ *e, const char *mpi);
 /* The communicator's word against the launcher's: WEFT_ECONFIG with cures for singletons under srun
  * (size 1 where SLURM_NTASKS says more), for sizes that differ, and for a devices or num_nodes that
  * the user gave (0: did not) and that is not what runs. */

@@ -1,5 +1,6 @@
 /* Opening and closing: one of each part, from the ground up and down again. */
 #include "autograd/tape.h"
+#include "comm/heartbeat.h"
 #include "comm/mpi.h"
 #include "core/alloc.h"
 #include "core/env.h"
@@ -16,7 +17,8 @@
 #include <weft/version.h>
 
 #define TIMEOUT 1800 /* seconds */
-#define HIGHEST 125  /* exit status; 126 and up mean other things to shells */
+#define HEARTBEAT 10
+#define HIGHEST 125 /* exit status; 126 and up mean other things to shells */
 
 /* Stands for a fabric when there is no memory for one, so that weft_close can say so. */
 static weft_fabric no_memory = {
@@ -65,6 +67,7 @@ static weft_status read_settings(weft_fabric *f, const weft_open_options *code, 
     f->bucket_bytes = (int64_t)o->bucket_mb * (1 << 20);
     o->log_every = o->log_every ? o->log_every : 10;
     o->keep = o->keep ? o->keep : 3;
+    o->heartbeat = o->heartbeat != 0 ? o->heartbeat : HEARTBEAT;
     return WEFT_OK;
 }
 
@@ -99,10 +102,10 @@ static weft_status relaunch(weft_fabric *f, int devices)
 }
 
 /* Nobody started this process who could tell MPI of others. */
-static bool alone(const weft_fabric *f)
+static bool alone(const weft__environ *e)
 {
-    weft__launcher l = f->facade->environ.launcher;
-    return l == WEFT__LAUNCHER_NONE || l == WEFT__LAUNCHER_TORCHRUN;
+    return e->launcher == WEFT__LAUNCHER_NONE || e->launcher == WEFT__LAUNCHER_TORCHRUN ||
+           (e->launcher == WEFT__LAUNCHER_SRUN && e->size == 1 && !e->pmi);
 }
 
 /* Started alone: MPI has nothing to do. */
@@ -117,11 +120,15 @@ static weft_status join_self(weft_fabric *f, int devices)
 static weft_status join(weft_fabric *f, const int *fortran_comm, int devices)
 {
     weft__facade *p = f->facade;
+    const weft__environ *e = &p->environ;
     int world = 0;
-    if (!fortran_comm && alone(f) && !weft__mpi_is_up())
+    if (!fortran_comm && alone(e) && !weft__mpi_is_up())
         return join_self(f, devices);
-    if (fortran_comm) /* else it would be started here */
+    f->rank = e->rank > 0 ? e->rank : 0; /* until MPI says */
+    if (fortran_comm)                    /* else it would be started here */
         WEFT_TRY(weft__mpi_running());
+    else if (!weft__mpi_is_up())
+        WEFT_TRY(weft__environ_check_pmi(e, weft__mpi_version()));
     WEFT_TRY(weft__mpi_enter(&world));
     p->mpi = true;
     WEFT_TRY(weft__comm_mpi(&f->comm, fortran_comm ? *fortran_comm : world, p->settings.o.timeout,
@@ -140,10 +147,10 @@ static weft_status same_settings(weft_fabric *f)
     char text[256];
     snprintf(text, sizeof text,
              "version %s strategy %s precision %s seed %llu nonfinite %d log_every %d bucket %lld "
-             "keep %d print_config %d",
+             "keep %d print_config %d heartbeat %g",
              weft_version(), p->strategy->ops->name, p->precision, (unsigned long long)f->seed,
              (int)p->nonfinite, p->settings.o.log_every, (long long)f->bucket_bytes,
-             p->settings.o.keep, p->settings.o.print_config);
+             p->settings.o.keep, p->settings.o.print_config, p->settings.o.heartbeat);
     return weft__agree_text(f->comm, "settings", "the settings of weft_open", text);
 }
 
@@ -180,6 +187,19 @@ static weft_status build(weft_fabric *f)
                                        .host = f->host,
                                        .keep = o->keep};
     return WEFT_OK;
+}
+
+static weft_status watch(weft_fabric *f)
+{
+    double seconds = f->facade->settings.o.heartbeat;
+    if (f->world == 1 || seconds == WEFT_OFF)
+        return WEFT_OK;
+    return weft__heartbeat_start(f->comm, &(weft__watch){.seconds = seconds,
+                                                         .host = f->host,
+                                                         .local_rank = f->local_rank,
+                                                         .node_rank = f->node_rank,
+                                                         .nodes = f->nodes,
+                                                         .step = &f->step});
 }
 
 static void greet(const weft_fabric *f)
@@ -228,7 +248,7 @@ static weft_status open_all(weft_fabric *f, const int *fortran_comm, const weft_
         s = read_devices(f, &devices);
     if (!s && !fortran_comm)
         s = relaunch(f, devices);
-    if (s == WEFT_RELAUNCHED || (s < 0 && alone(f) && !fortran_comm))
+    if (s == WEFT_RELAUNCHED || (s < 0 && alone(&f->facade->environ) && !fortran_comm))
         return s;
     /* A rank that failed alone would leave the others waiting: it joins them, to say so. */
     snprintf(why, sizeof why, "%s", weft__why());
@@ -238,6 +258,7 @@ static weft_status open_all(weft_fabric *f, const int *fortran_comm, const weft_
     WEFT_TRY(together(f, same_settings(f)));
     if (f->facade->settings.o.print_config)
         return print_config(f);
+    WEFT_TRY(together(f, watch(f)));
     f->facade->whole = true;
     greet(f);
     return WEFT_OK;
@@ -337,6 +358,11 @@ int weft_close(weft_fabric **out)
             weft__final_save(f);
         if (!f->comm->lost)
             weft__metrics_flush(f, true);
+        weft_status last = weft__heartbeat_end(f->comm);
+        if (last < 0)
+            code = weft__stick(f, last);
+    } else if (f->comm) {
+        weft__heartbeat_end(f->comm);
     }
     weft__metrics_finish(f);
     status = report(f, code, alike && !f->comm->lost);
