@@ -98,9 +98,6 @@ bool weft__window_holds(const weft_fabric *f);
 /* A backward begins: spaces inside weft_no_backward_sync or an open window are held. @return whether
  * any is summed over ranks. */
 bool weft__window_open(weft_fabric *f);
-/* What this rank's loss weighs: the denominator of its mean, or the rows of its batch, 0 if it has
- * neither. */
-weft_status weft__weight_of(weft_fabric *f, const weft__tensor *loss, double *weight);
 /* Whether micro-batches are joined into steps: weft_accumulate with more than one. */
 bool weft__in_window(const weft_fabric *f);
 /* Differentiates a loss as a part of its window; asks: this rank alone knows that it must be weighed

@@ -7,13 +7,6 @@
 #include <math.h>
 #include <stdio.h>
 
-weft_status weft__weight_of(weft_fabric *f, const weft__tensor *t, double *weight)
-{
-    *weight = t->rows.batch ? (double)t->rows.local : 0;
-    return t->weight.addr ? f->device->ops->download(f->stream, weight, t->weight, sizeof *weight)
-                          : WEFT_OK;
-}
-
 /* Whether only the ranks together know what their losses weigh. */
 static bool unweighed(const weft__tensor *t)
 {
