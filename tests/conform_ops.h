@@ -3,15 +3,23 @@
  * single inputs, and what it says to wrong ones. */
 #ifndef TESTS_CONFORM_OPS_H
 #define TESTS_CONFORM_OPS_H
+#include <math.h>
 #include <weft.h>
+
+#define CONFORM_WEIGHTS 8
 
 /* What an op takes beside its tensors: attributes of the golden groups and of the cases below. */
 typedef struct conform_attributes {
     int dim;
     bool keepdim, has_bias, relu, sum;
-    double alpha;
+    double alpha, beta;
     int rank;
     int64_t shape[WEFT_MAX_RANK];
+    /* of conform_losses.h */
+    int reduction, dims, weights;
+    int64_t ignore, padding;
+    bool ignore_zero, log_target, bias_only;
+    double smoothing, delta, weight[CONFORM_WEIGHTS];
 } conform_attributes;
 
 typedef struct conform_shape {
@@ -27,12 +35,14 @@ typedef struct conform_case {
 typedef struct conform_row {
     const char *name;                           /* in messages of the tests */
     const char *says;                           /* in messages of the library */
-    const char *golden;                         /* group of ops.h5, NULL: none */
+    const char *golden;                         /* group of the golden file, NULL: none */
+    const char *file;                           /* the golden file; NULL: ops.h5 */
     bool (*takes)(const conform_attributes *a); /* which of its cases; NULL: all */
     weft_tensor *(*apply)(weft_tensor *const *in, const conform_attributes *a);
     int inputs; /* at most 3; those from `least` on may be left out */
     int least;
     bool labels;          /* the last input is labels 0..C-1, C the last extent of the first */
+    bool positive;        /* numbers above 0 are its domain */
     bool any_dtype;       /* u8 is as good as f64 */
     bool gradient;        /* it has one */
     double tol[2];        /* f32, f64: of the largest magnitude in the reference */
@@ -125,6 +135,54 @@ static weft_tensor *conform_relu_op(weft_tensor *const *in, const conform_attrib
 {
     (void)a;
     return weft_relu(in[0]);
+}
+#define CONFORM_UNARY(op)                                                                          \
+    static weft_tensor *conform_##op(weft_tensor *const *in, const conform_attributes *a)          \
+    {                                                                                              \
+        (void)a;                                                                                   \
+        return weft_##op(in[0]);                                                                   \
+    }
+#define CONFORM_BINARY(op)                                                                         \
+    static weft_tensor *conform_##op(weft_tensor *const *in, const conform_attributes *a)          \
+    {                                                                                              \
+        (void)a;                                                                                   \
+        return weft_##op(in[0], in[1]);                                                            \
+    }
+CONFORM_UNARY(neg)
+CONFORM_UNARY(abs)
+CONFORM_UNARY(exp)
+CONFORM_UNARY(ln)
+CONFORM_UNARY(sqrt)
+CONFORM_UNARY(sin)
+CONFORM_UNARY(cos)
+CONFORM_UNARY(sigmoid)
+CONFORM_UNARY(tanh)
+CONFORM_UNARY(silu)
+CONFORM_UNARY(gelu)
+CONFORM_UNARY(gelu_tanh)
+CONFORM_UNARY(log_softmax)
+CONFORM_BINARY(sub)
+CONFORM_BINARY(div)
+CONFORM_BINARY(pow)
+CONFORM_BINARY(maximum)
+CONFORM_BINARY(minimum)
+static weft_tensor *conform_pow_scalar(weft_tensor *const *in, const conform_attributes *a)
+{
+    return weft_pow_scalar(in[0], a->alpha);
+}
+static weft_tensor *conform_clamp(weft_tensor *const *in, const conform_attributes *a)
+{
+    return weft_clamp(in[0], a->alpha, a->beta);
+}
+/* The condition comes as labels: a class above 0 is true. */
+static weft_tensor *conform_where(weft_tensor *const *in, const conform_attributes *a)
+{
+    (void)a;
+    for (int i = 0; i < 3; i++)
+        if (!weft_is_valid(in[i]))
+            return weft_where(in[2], in[0], in[1]);
+    weft_tensor *zero = weft_lt(in[2], in[2]);
+    return weft_where(weft_gt(in[2], zero), in[0], in[1]);
 }
 static weft_tensor *conform_reshape(weft_tensor *const *in, const conform_attributes *a)
 {
@@ -276,6 +334,85 @@ static const conform_row conform_ops[] = {
      .gradient = true,
      .tol = CONFORM_TOL,
      .good = {{{S2(5, 3)}, {0}}, {{S3(2, 3, 4)}, {0}}, {{S2(0, 4)}, {0}}, {{S2(1, 1)}, {0}}}},
+#define UNARY_ROW(op, ...)                                                                         \
+    {                                                                                              \
+        .name = #op, .says = #op, .golden = #op, .file = "ops-unary.h5", .apply = conform_##op,    \
+        .inputs = 1, .least = 1, .gradient = true, .tol = CONFORM_TOL,                             \
+        .good = {{{S2(5, 3)}, {0}}, {{S3(2, 3, 4)}, {0}}, {{S2(0, 4)}, {0}}, {{S2(1, 1)}, {0}}},   \
+        __VA_ARGS__                                                                                \
+    }
+#define BINARY_ROW(op, ...)                                                                        \
+    {                                                                                              \
+        .name = #op, .says = #op, .golden = #op, .file = "ops-binary.h5", .apply = conform_##op,   \
+        .inputs = 2, .least = 2, .gradient = true, .tol = CONFORM_TOL,                             \
+        .good = {{{S2(5, 3), S2(5, 3)}, {0}},                                                      \
+                 {{S3(2, 1, 4), S2(3, 1)}, {0}},                                                   \
+                 {{S1(1), S2(3, 4)}, {0}},                                                         \
+                 {{S2(0, 4), S1(4)}, {0}},                                                         \
+                 {{S2(1, 1), S1(1)}, {0}}},                                                        \
+        .bad = {{S2(3, 4), S2(2, 4)}, {0}}, __VA_ARGS__                                            \
+    }
+    UNARY_ROW(neg, .positive = false),
+    UNARY_ROW(abs, .positive = false),
+    UNARY_ROW(exp, .positive = false),
+    UNARY_ROW(ln, .positive = true),
+    UNARY_ROW(sqrt, .positive = true),
+    UNARY_ROW(sin, .positive = false),
+    UNARY_ROW(cos, .positive = false),
+    UNARY_ROW(sigmoid, .positive = false),
+    UNARY_ROW(tanh, .positive = false),
+    UNARY_ROW(silu, .positive = false),
+    UNARY_ROW(gelu, .positive = false),
+    UNARY_ROW(gelu_tanh, .positive = false),
+    UNARY_ROW(log_softmax, .bad = {{S0}, {0}}),
+    {.name = "pow_scalar",
+     .says = "pow_scalar",
+     .golden = "pow_scalar",
+     .file = "ops-unary.h5",
+     .apply = conform_pow_scalar,
+     .inputs = 1,
+     .least = 1,
+     .positive = true,
+     .gradient = true,
+     .tol = CONFORM_TOL,
+     .good = {{{S2(5, 3)}, {.alpha = 2}},
+              {{S3(2, 3, 4)}, {.alpha = -1.5}},
+              {{S2(0, 4)}, {.alpha = 2}},
+              {{S2(1, 1)}, {.alpha = 0}}}},
+    {.name = "clamp",
+     .says = "clamp",
+     .golden = "clamp",
+     .file = "ops-unary.h5",
+     .apply = conform_clamp,
+     .inputs = 1,
+     .least = 1,
+     .gradient = true,
+     .tol = CONFORM_TOL,
+     .good = {{{S2(5, 3)}, {.alpha = -1, .beta = 0.5}},
+              {{S3(2, 3, 4)}, {.alpha = 0, .beta = INFINITY}},
+              {{S2(0, 4)}, {.alpha = -INFINITY, .beta = 0}},
+              {{S2(1, 1)}, {.alpha = 1, .beta = -1}}}},
+    BINARY_ROW(sub, .positive = false),
+    BINARY_ROW(div, .positive = true),
+    BINARY_ROW(pow, .positive = true),
+    BINARY_ROW(maximum, .positive = false),
+    BINARY_ROW(minimum, .positive = false),
+    {.name = "where",
+     .says = "where",
+     .golden = "where",
+     .file = "ops-binary.h5",
+     .apply = conform_where,
+     .inputs = 3,
+     .least = 3,
+     .labels = true,
+     .gradient = true,
+     .tol = CONFORM_TOL,
+     .good = {{{S2(5, 3), S2(5, 3), S2(5, 3)}, {0}},
+              {{S3(2, 1, 4), S2(3, 1), S1(4)}, {0}},
+              {{S1(2), S2(3, 1), S2(1, 2)}, {0}},
+              {{S2(0, 4), S1(4), S1(1)}, {0}},
+              {{S2(1, 1), S1(1), S1(1)}, {0}}},
+     .bad = {{S2(3, 4), S1(4), S1(3)}, {0}}},
     {.name = "reshape",
      .says = "reshape",
      .golden = "reshape",

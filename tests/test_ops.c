@@ -1,16 +1,25 @@
 /* Every row of conform_ops.h: values and gradients against PyTorch's, against differences and over
  * strided inputs, and what wrong inputs are told. */
+#include "conform_losses.h"
 #include "conform_ops.h"
 #include "core/rng.h"
 #include "golden.h"
 
 #include <math.h>
 
+#define ROWS (CONFORM_OPS + CONFORM_LOSSES)
+
 static weft_fabric *f;
+
+static const conform_row *row_of(int i)
+{
+    return i < CONFORM_OPS ? &conform_ops[i] : &conform_losses[i - CONFORM_OPS];
+}
 
 static void start(void)
 {
     ck_assert_int_eq(weft_open(&f, NULL, NULL, WEFT_OPEN(.precision = "64-true", .threads = 1)), 0);
+    conform_fabric = f;
 }
 
 static void stop(void)
@@ -198,10 +207,13 @@ static void read_attributes(hid_t file, const char *group, conform_attributes *a
         a->keepdim = v[0] != 0;
     if (golden_attributes(file, group, "alpha", v, 1))
         a->alpha = v[0];
+    if (golden_attributes(file, group, "beta", v, 1))
+        a->beta = v[0];
     if (golden_attributes(file, group, "relu", v, 1))
         a->relu = v[0] != 0;
     if (golden_attributes(file, group, "reduction", v, 1))
         a->sum = v[0] != 0;
+    conform_read_loss(file, group, a);
     a->rank = golden_attributes(file, group, "shape", v, WEFT_MAX_RANK);
     for (int d = 0; d < a->rank; d++)
         a->shape[d] = (int64_t)v[d];
@@ -242,12 +254,17 @@ static answer read_answer(hid_t file, const char *group)
     return a;
 }
 
+static const char *file_of(const conform_row *row)
+{
+    return row->file ? row->file : "ops.h5";
+}
+
 /* Runs the row on its cases of one type; how many there were. */
 static int against_golden(const conform_row *row, weft_dtype t)
 {
     char name[100], group[160];
     int cases = 0;
-    hid_t file = golden_open("ops.h5");
+    hid_t file = golden_open(file_of(row));
     for (int i = 0; i < golden_count(file, row->golden); i++) {
         golden_name(file, row->golden, i, name, sizeof name);
         snprintf(group, sizeof group, "%s/%s", row->golden, name);
@@ -267,7 +284,7 @@ static int against_golden(const conform_row *row, weft_dtype t)
 
 START_TEST(golden_values_and_gradients_f64)
 {
-    const conform_row *row = &conform_ops[_i];
+    const conform_row *row = row_of(_i);
     if (row->golden)
         ck_assert_int_ge(against_golden(row, WEFT_F64), 2);
 }
@@ -275,17 +292,17 @@ END_TEST
 
 START_TEST(golden_values_and_gradients_f32)
 {
-    const conform_row *row = &conform_ops[_i];
+    const conform_row *row = row_of(_i);
     if (row->golden)
         ck_assert_int_ge(against_golden(row, WEFT_F32), 2);
 }
 END_TEST
 
 /* A case that no row takes, or two, would be a hole in the table. */
-START_TEST(the_table_takes_every_golden_case_once)
+static int cases_taken_once(const char *path)
 {
     char op[100], name[100], group[220];
-    hid_t file = golden_open("ops.h5");
+    hid_t file = golden_open(path);
     int cases = 0;
     for (int i = 0; i < golden_count(file, "/"); i++) {
         golden_name(file, "/", i, op, sizeof op);
@@ -294,14 +311,23 @@ START_TEST(the_table_takes_every_golden_case_once)
             int takers = 0;
             snprintf(group, sizeof group, "%s/%s", op, golden_name(file, op, k, name, sizeof name));
             read_attributes(file, group, &a);
-            for (int r = 0; r < CONFORM_OPS; r++)
-                takers += conform_ops[r].golden && strcmp(conform_ops[r].golden, op) == 0 &&
-                          (!conform_ops[r].takes || conform_ops[r].takes(&a));
+            for (int r = 0; r < ROWS; r++)
+                takers += row_of(r)->golden && strcmp(file_of(row_of(r)), path) == 0 &&
+                          strcmp(row_of(r)->golden, op) == 0 &&
+                          (!row_of(r)->takes || row_of(r)->takes(&a));
             ck_assert_msg(takers == 1, "%s: %d rows take it", group, takers);
         }
     }
-    ck_assert_int_gt(cases, 100);
     H5Fclose(file);
+    return cases;
+}
+
+START_TEST(the_table_takes_every_golden_case_once)
+{
+    ck_assert_int_gt(cases_taken_once("ops.h5"), 100);
+    ck_assert_int_gt(cases_taken_once("losses.h5"), 90);
+    ck_assert_int_gt(cases_taken_once("ops-unary.h5"), 90);
+    ck_assert_int_gt(cases_taken_once("ops-binary.h5"), 80);
 }
 END_TEST
 
@@ -321,8 +347,11 @@ static golden of_shape(const conform_shape *s, uint64_t seed)
 static problem draw(const conform_row *row, const conform_case *c, uint64_t seed)
 {
     problem p = {.n = row->inputs, .a = c->a};
-    for (int i = 0; i < p.n; i++)
+    for (int i = 0; i < p.n; i++) {
         p.in[i] = of_shape(&c->in[i], seed + (uint64_t)i);
+        for (int64_t k = 0; k < p.in[i].n && row->positive; k++)
+            p.in[i].v[k] = fabs(p.in[i].v[k]) + 0.25;
+    }
     if (!row->labels)
         return p;
     golden *y = &p.in[p.n - 1];
@@ -368,8 +397,8 @@ static void over_layouts(weft_dtype t, const conform_row *row)
 /* Bit for bit: ops either walk strides in the order of the shape or make a copy first. */
 START_TEST(strided_inputs_give_what_contiguous_ones_give)
 {
-    over_layouts(WEFT_F64, &conform_ops[_i]);
-    over_layouts(WEFT_F32, &conform_ops[_i]);
+    over_layouts(WEFT_F64, row_of(_i));
+    over_layouts(WEFT_F32, row_of(_i));
 }
 END_TEST
 
@@ -389,7 +418,7 @@ static weft_tensor *weighted(void *user, weft_tensor *const *x)
 
 START_TEST(gradients_are_those_of_differences)
 {
-    const conform_row *row = &conform_ops[_i];
+    const conform_row *row = row_of(_i);
     for (int k = 0; row->gradient && exists(row, k); k++) {
         problem p = draw(row, &row->good[k], 20 + (uint64_t)k);
         weft_tensor *x[3] = {NULL};
@@ -441,7 +470,7 @@ static void refused(const conform_row *row, const conform_case *c, weft_dtype t,
 
 START_TEST(wrong_shapes_are_refused)
 {
-    const conform_row *row = &conform_ops[_i];
+    const conform_row *row = row_of(_i);
     if (row->bad.in[0].rank || row->bad.in[1].rank || strcmp(row->name, "softmax") == 0)
         refused(row, &row->bad, WEFT_F64, false, WEFT_ESHAPE);
 }
@@ -449,7 +478,7 @@ END_TEST
 
 START_TEST(integers_are_refused_where_numbers_are_needed)
 {
-    const conform_row *row = &conform_ops[_i];
+    const conform_row *row = row_of(_i);
     if (row->any_dtype)
         ck_assert_ptr_nonnull(attempt(row, &row->good[0], WEFT_U8, false));
     else
@@ -459,7 +488,7 @@ END_TEST
 
 START_TEST(stale_handles_are_refused)
 {
-    const conform_row *row = &conform_ops[_i];
+    const conform_row *row = row_of(_i);
     if (row->gradient || row->labels)
         refused(row, &row->good[0], WEFT_F64, true, WEFT_EHANDLE);
 }
@@ -467,7 +496,7 @@ END_TEST
 
 START_TEST(null_in_gives_null_out_silently)
 {
-    const conform_row *row = &conform_ops[_i];
+    const conform_row *row = row_of(_i);
     for (int left = 0; left < row->least; left++) {
         problem p = draw(row, &row->good[0], 40);
         weft_tensor *in[3] = {NULL};
@@ -550,6 +579,125 @@ START_TEST(mixed_types_are_promoted)
     weft_tensor *c = weft_add(a, b);
     ck_assert_int_eq(weft_dtype_of(c), WEFT_F64);
     ck_assert_double_eq(weft_item(weft_mean(c, 0)), 3);
+}
+END_TEST
+
+static weft_tensor *vector(const double *v, int64_t n)
+{
+    return weft_tensor_of(f, v, 1, &n, WEFT_F64);
+}
+
+START_TEST(comparisons_give_ones_and_zeros)
+{
+    static weft_tensor *(*const op[])(weft_tensor *, weft_tensor *) = {weft_eq, weft_ne, weft_lt,
+                                                                       weft_le, weft_gt, weft_ge};
+    const double a[4] = {1, 2, 3, NAN}, b[4] = {2, 2, 2, NAN};
+    const uint8_t want[6][4] = {{0, 1, 0, 0}, {1, 0, 1, 1}, {1, 0, 0, 0},
+                                {1, 1, 0, 0}, {0, 0, 1, 0}, {0, 1, 1, 0}};
+    uint8_t got[4];
+    for (int i = 0; i < 6; i++) {
+        weft_tensor *y = op[i](vector(a, 4), vector(b, 4));
+        ck_assert_int_eq(weft_dtype_of(y), WEFT_U8);
+        ck_assert_int_eq(weft_copy_out(y, got, sizeof got), 0);
+        ck_assert_mem_eq(got, want[i], sizeof got);
+    }
+}
+END_TEST
+
+/* 2^60 + 1 and 2^60 are one number in f64. */
+START_TEST(integers_are_compared_exactly_and_with_numbers)
+{
+    const int64_t big[2] = {(INT64_C(1) << 60) + 1, 3}, two = 2;
+    const int32_t one = 3;
+    const double half = 3.5;
+    uint8_t got[2];
+    weft_tensor *x = weft_tensor_of(f, big, 1, &two, WEFT_I64);
+    weft_tensor *power = weft_tensor_of(f, (int64_t[]){INT64_C(1) << 60}, 0, NULL, WEFT_I64);
+    ck_assert_int_eq(weft_copy_out(weft_gt(x, power), got, 2), 0);
+    ck_assert(got[0] == 1 && got[1] == 0);
+    ck_assert_int_eq(weft_copy_out(weft_eq(x, weft_tensor_of(f, &one, 0, NULL, WEFT_I32)), got, 2),
+                     0);
+    ck_assert(got[0] == 0 && got[1] == 1);
+    ck_assert_int_eq(weft_copy_out(weft_lt(x, weft_tensor_of(f, &half, 0, NULL, WEFT_F64)), got, 2),
+                     0);
+    ck_assert(got[0] == 0 && got[1] == 1);
+    ck_assert_ptr_null(weft_eq(x, weft_full(f, 1, 1, (int64_t[]){3}, WEFT_I64)));
+    ck_assert_int_eq(weft_error(f), WEFT_ESHAPE);
+    ck_assert_ptr_nonnull(strstr(weft_message(f), "eq: (2) and (3) do not broadcast"));
+}
+END_TEST
+
+START_TEST(a_condition_is_of_type_u8)
+{
+    weft_tensor *x = weft_full(f, 1, 1, (int64_t[]){2}, WEFT_F64);
+    ck_assert_ptr_null(weft_where(x, x, x));
+    ck_assert_int_eq(weft_error(f), WEFT_EDTYPE);
+    ck_assert_ptr_nonnull(strstr(weft_message(f), "where: the condition is f64"));
+}
+END_TEST
+
+/* What is not taken may be anything: its gradient is 0, not NaN. */
+START_TEST(what_where_leaves_out_does_not_matter)
+{
+    const double v[2] = {4, 0};
+    double got[2];
+    weft_tensor *x = vector(v, 2), *zero = weft_full(f, 0, 0, NULL, WEFT_F64);
+    weft_require_grad(x);
+    weft_tensor *y = weft_where(weft_gt(x, zero), weft_mul(x, x), weft_full(f, 7, 0, NULL, 0));
+    ck_assert_int_eq(weft_copy_out(y, got, sizeof got), 0);
+    ck_assert(got[0] == 16 && got[1] == 7);
+    ck_assert_int_eq(weft_backward(f, weft_sum(y, WEFT_ALL)), 0);
+    ck_assert_int_eq(weft_copy_out(weft_gradient(x), got, sizeof got), 0);
+    ck_assert(got[0] == 8 && got[1] == 0);
+}
+END_TEST
+
+START_TEST(nan_is_handed_on)
+{
+    const double v[2] = {NAN, 1}, w[2] = {1, NAN};
+    double got[2];
+    weft_tensor *y[] = {weft_maximum(vector(v, 2), vector(w, 2)),
+                        weft_minimum(vector(v, 2), vector(w, 2))};
+    for (int i = 0; i < 2; i++) {
+        ck_assert_int_eq(weft_copy_out(y[i], got, sizeof got), 0);
+        ck_assert(isnan(got[0]) && isnan(got[1]));
+    }
+    ck_assert_int_eq(weft_copy_out(weft_clamp(vector(v, 2), -1, 0), got, sizeof got), 0);
+    ck_assert(isnan(got[0]) && got[1] == 0);
+    ck_assert_int_eq(weft_copy_out(weft_relu(vector(v, 2)), got, sizeof got), 0);
+    ck_assert(isnan(got[0]) && got[1] == 1);
+}
+END_TEST
+
+START_TEST(a_bound_that_is_nan_is_refused)
+{
+    for (int i = 0; i < 2; i++) {
+        weft_tensor *x = weft_full(f, 1, 0, NULL, WEFT_F64);
+        ck_assert_ptr_null(weft_clamp(x, i ? NAN : 0, i ? 1 : NAN));
+        ck_assert_int_eq(weft_error(f), WEFT_EARG);
+        ck_assert_ptr_nonnull(strstr(weft_message(f), "clamp: a bound is NaN"));
+        weft_clear(f);
+    }
+}
+END_TEST
+
+/* Far out the functions are their limits, not NaN. */
+START_TEST(activations_saturate)
+{
+    static weft_tensor *(*const op[])(weft_tensor *) = {weft_sigmoid, weft_tanh, weft_silu,
+                                                        weft_gelu, weft_gelu_tanh};
+    const double v[2] = {-1e4, 1e4}, want[5][2] = {{0, 1}, {-1, 1}, {0, 1e4}, {0, 1e4}, {0, 1e4}};
+    for (int k = 0; k < 10; k++) {
+        double got[2];
+        weft_tensor *x = weft_cast(vector(v, 2), k / 5 ? WEFT_F32 : WEFT_F64);
+        weft_require_grad(x);
+        weft_tensor *y = op[k % 5](x);
+        ck_assert_int_eq(weft_copy_out(weft_cast(y, WEFT_F64), got, sizeof got), 0);
+        ck_assert_msg(got[0] == want[k % 5][0] && got[1] == want[k % 5][1], "%d: %g %g", k, got[0],
+                      got[1]);
+        ck_assert_int_eq(weft_backward(f, weft_sum(y, WEFT_ALL)), 0);
+        ck_assert(isfinite(weft_item(weft_sum(weft_gradient(x), WEFT_ALL))));
+    }
 }
 END_TEST
 
@@ -643,14 +791,14 @@ int main(void)
     tcase_add_checked_fixture(u, start, stop);
     suite_add_tcase(s, t);
     suite_add_tcase(s, u);
-    tcase_add_loop_test(t, golden_values_and_gradients_f64, 0, CONFORM_OPS);
-    tcase_add_loop_test(t, golden_values_and_gradients_f32, 0, CONFORM_OPS);
-    tcase_add_loop_test(t, strided_inputs_give_what_contiguous_ones_give, 0, CONFORM_OPS);
-    tcase_add_loop_test(t, gradients_are_those_of_differences, 0, CONFORM_OPS);
-    tcase_add_loop_test(t, wrong_shapes_are_refused, 0, CONFORM_OPS);
-    tcase_add_loop_test(t, integers_are_refused_where_numbers_are_needed, 0, CONFORM_OPS);
-    tcase_add_loop_test(t, stale_handles_are_refused, 0, CONFORM_OPS);
-    tcase_add_loop_test(t, null_in_gives_null_out_silently, 0, CONFORM_OPS);
+    tcase_add_loop_test(t, golden_values_and_gradients_f64, 0, ROWS);
+    tcase_add_loop_test(t, golden_values_and_gradients_f32, 0, ROWS);
+    tcase_add_loop_test(t, strided_inputs_give_what_contiguous_ones_give, 0, ROWS);
+    tcase_add_loop_test(t, gradients_are_those_of_differences, 0, ROWS);
+    tcase_add_loop_test(t, wrong_shapes_are_refused, 0, ROWS);
+    tcase_add_loop_test(t, integers_are_refused_where_numbers_are_needed, 0, ROWS);
+    tcase_add_loop_test(t, stale_handles_are_refused, 0, ROWS);
+    tcase_add_loop_test(t, null_in_gives_null_out_silently, 0, ROWS);
     tcase_add_test(u, the_table_takes_every_golden_case_once);
     tcase_add_test(u, transpose_exchanges_two_dimensions);
     tcase_add_test(u, casts_round_to_the_type_and_back);
@@ -658,6 +806,13 @@ int main(void)
     tcase_add_test(u, casts_to_integers_are_refused);
     tcase_add_test(u, a_casts_gradient_has_the_inputs_type);
     tcase_add_test(u, mixed_types_are_promoted);
+    tcase_add_test(u, comparisons_give_ones_and_zeros);
+    tcase_add_test(u, integers_are_compared_exactly_and_with_numbers);
+    tcase_add_test(u, a_condition_is_of_type_u8);
+    tcase_add_test(u, what_where_leaves_out_does_not_matter);
+    tcase_add_test(u, nan_is_handed_on);
+    tcase_add_test(u, a_bound_that_is_nan_is_refused);
+    tcase_add_test(u, activations_saturate);
     tcase_add_test(u, correct_rows_are_counted_at_the_first_maximum);
     tcase_add_test(u, labels_outside_the_classes_are_named);
     tcase_add_test(u, rows_of_a_reshape_are_no_samples);

@@ -10,10 +10,27 @@
 #include <weft/tensor.h>
 WEFT_BEGIN
 
-/* a + b and a * b, elementwise. Shapes broadcast as in NumPy: aligned at the last dimension, and
- * dimensions of size 1 stretch. */
+/* a + b, a - b, a * b, a / b, a to the power b, the larger and the smaller, elementwise. Shapes
+ * broadcast as in NumPy: aligned at the last dimension, and dimensions of size 1 stretch. Equal
+ * elements share the gradient of a maximum or minimum; NaN wins. A power is NaN for a negative base
+ * with a broken exponent, and so is the gradient by the exponent for any negative base. */
 WEFT_API weft_tensor *weft_add(weft_tensor *a, weft_tensor *b);
+WEFT_API weft_tensor *weft_sub(weft_tensor *a, weft_tensor *b);
 WEFT_API weft_tensor *weft_mul(weft_tensor *a, weft_tensor *b);
+WEFT_API weft_tensor *weft_div(weft_tensor *a, weft_tensor *b);
+WEFT_API weft_tensor *weft_pow(weft_tensor *a, weft_tensor *b);
+WEFT_API weft_tensor *weft_maximum(weft_tensor *a, weft_tensor *b);
+WEFT_API weft_tensor *weft_minimum(weft_tensor *a, weft_tensor *b);
+/* a == b, !=, <, <=, >, >= as 1 or 0 of type u8, broadcast as above, of any types; without gradient.
+ * Integers are compared as i64, or in the type of a floating point partner. */
+WEFT_API weft_tensor *weft_eq(weft_tensor *a, weft_tensor *b);
+WEFT_API weft_tensor *weft_ne(weft_tensor *a, weft_tensor *b);
+WEFT_API weft_tensor *weft_lt(weft_tensor *a, weft_tensor *b);
+WEFT_API weft_tensor *weft_le(weft_tensor *a, weft_tensor *b);
+WEFT_API weft_tensor *weft_gt(weft_tensor *a, weft_tensor *b);
+WEFT_API weft_tensor *weft_ge(weft_tensor *a, weft_tensor *b);
+/* a where condition (u8) is not 0, b elsewhere; all three broadcast. */
+WEFT_API weft_tensor *weft_where(weft_tensor *condition, weft_tensor *a, weft_tensor *b);
 /* alpha * x. */
 WEFT_API weft_tensor *weft_scale(weft_tensor *x, double alpha);
 /* a b, the matrix product: (M,K) x (K,N) -> (M,N). */
@@ -24,6 +41,28 @@ WEFT_API weft_tensor *weft_linear(weft_tensor *x, weft_tensor *w, weft_tensor *b
 WEFT_API weft_tensor *weft_linear_relu(weft_tensor *x, weft_tensor *w, weft_tensor *b);
 /* max(x, 0). The gradient at 0 is 0. */
 WEFT_API weft_tensor *weft_relu(weft_tensor *x);
+/* Functions of each element. The gradient of |x| at 0 is 0. */
+WEFT_API weft_tensor *weft_neg(weft_tensor *x);
+WEFT_API weft_tensor *weft_abs(weft_tensor *x);
+WEFT_API weft_tensor *weft_exp(weft_tensor *x);
+WEFT_API weft_tensor *weft_ln(weft_tensor *x); /* the natural logarithm; weft_log is for metrics */
+WEFT_API weft_tensor *weft_sqrt(weft_tensor *x);
+WEFT_API weft_tensor *weft_sin(weft_tensor *x);
+WEFT_API weft_tensor *weft_cos(weft_tensor *x);
+/* x to the power exponent. */
+WEFT_API weft_tensor *weft_pow_scalar(weft_tensor *x, double exponent);
+/* x, not below min and not above max; -INFINITY and INFINITY: no bound. max counts where they cross.
+ * The gradient is 0 on the bounds and beyond. WEFT_EARG: a bound is NaN. */
+WEFT_API weft_tensor *weft_clamp(weft_tensor *x, double min, double max);
+/* 1 / (1 + exp(-x)), and tanh x. */
+WEFT_API weft_tensor *weft_sigmoid(weft_tensor *x);
+WEFT_API weft_tensor *weft_tanh(weft_tensor *x);
+/* x sigmoid(x). */
+WEFT_API weft_tensor *weft_silu(weft_tensor *x);
+/* x (1 + erf(x / sqrt 2)) / 2, and with tanh(sqrt(2/pi) (x + 0.044715 x^3)) in the place of erf:
+ * PyTorch's approximate="tanh". */
+WEFT_API weft_tensor *weft_gelu(weft_tensor *x);
+WEFT_API weft_tensor *weft_gelu_tanh(weft_tensor *x);
 /* The same elements, row-major, in another shape. One extent may be -1 and is worked out. Shares
  * memory where the strides allow it. */
 WEFT_API weft_tensor *weft_reshape(weft_tensor *x, int rank, const int64_t *shape);
@@ -36,11 +75,21 @@ WEFT_API weft_tensor *weft_sum(weft_tensor *x, int dim);
 WEFT_API weft_tensor *weft_mean(weft_tensor *x, int dim);
 /* exp(x) / sum exp(x) over the last dimension, computed after subtracting the row's maximum. */
 WEFT_API weft_tensor *weft_softmax(weft_tensor *x);
-/* The mean over the batch of -log softmax(logits)[label]: logits (B,C), labels (B) of type u8, i32
- * or i64 -> rank 0. A label outside 0..C-1 is WEFT_EDATA and names rank and sample. */
-WEFT_API weft_tensor *weft_cross_entropy(weft_tensor *logits, weft_tensor *labels);
-/* The same, summed instead of averaged. */
-WEFT_API weft_tensor *weft_cross_entropy_sum(weft_tensor *logits, weft_tensor *labels);
+/* The logarithm of that, without forming it. */
+WEFT_API weft_tensor *weft_log_softmax(weft_tensor *x);
+/* (x - mean) / sqrt(var + eps) * weight + bias, mean and variance (over n, not n - 1) of the last
+ * `dims` dimensions. weight and bias have their shape, or are NULL. eps 0 is 1e-5, WEFT_OFF is 0. */
+WEFT_API weft_tensor *weft_layernorm(weft_tensor *x, int dims, weft_tensor *weight,
+                                     weft_tensor *bias, double eps);
+/* The rows of weight (N,C) that indices (...) of type u8, i32 or i64 name -> (...,C). The row
+ * padding_idx gets no gradient; WEFT_OFF: all do. An index outside 0..N-1 is WEFT_EDATA and names
+ * rank and sample. The gradient is a sum in the order of the indices. */
+WEFT_API weft_tensor *weft_embedding(weft_tensor *indices, weft_tensor *weight,
+                                     int64_t padding_idx);
+/* In training, elements are 0 with probability p in [0, 1], the others are divided by 1 - p; else x
+ * itself. What is dropped is a function of (seed, number of the call in the step, step, global row
+ * of the batch, element): the same on any number of ranks and threads, and after a resume. */
+WEFT_API weft_tensor *weft_dropout(weft_tensor *x, double p, bool training);
 /* x in another floating point type; integers become numbers. */
 WEFT_API weft_tensor *weft_cast(weft_tensor *x, weft_dtype dtype);
 /* How many rows of logits (B,C) have their maximum at the label (the first maximum counts), as an

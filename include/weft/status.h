@@ -7,6 +7,7 @@
 WEFT_BEGIN
 
 #define WEFT_STATUS_LIST(E)                                                                        \
+    E(WEFT_CONFIG_PRINTED, 5, "the options were printed, as was asked for; nothing runs")          \
     E(WEFT_POSTPONED, 4, "done later, at the end of the accumulation window")                      \
     E(WEFT_SKIPPED, 3, "the step was skipped")                                                     \
     E(WEFT_SYNCHRONOUS, 2, "done at once, not in the background")                                  \

@@ -26,6 +26,7 @@ void weft__tape_close(weft_fabric *f)
 void weft__tape_edge(weft_fabric *f)
 {
     f->tape->nodes = 0;
+    f->tape->draws = 0;
 }
 
 void weft_eval_begin(weft_fabric *f)
@@ -153,6 +154,25 @@ static weft_status inherit_reduction(const weft_op_call *c, weft__tensor *out, i
     return WEFT_OK;
 }
 
+/* A mean that is weighed by its own denominator stays alone: one number weighs a loss. */
+static weft_status inherit_weight(const weft_op_call *c, weft__tensor *out, int n,
+                                  weft__tensor *const *x)
+{
+    bool rows = false, other = false;
+    out->weight = c->weight;
+    for (int i = 0; i < n; i++) {
+        weft_dev w = x[i]->weight;
+        rows |= !w.addr && x[i]->reduction == WEFT__MEAN;
+        other |= w.addr && out->weight.addr && w.addr != out->weight.addr;
+        out->weight = w.addr ? w : out->weight;
+    }
+    if (out->weight.addr && (rows || other))
+        return weft_op_fail(c, WEFT_EARG,
+                            "two means with different denominators are combined; ranks could not "
+                            "weigh them: call weft_backward for each, gradients add up");
+    return WEFT_OK;
+}
+
 static weft_status compute(weft_fabric *f, const weft_op *op, weft_op_call *c)
 {
     for (int i = 0; i < c->nin && op->contiguous; i++)
@@ -209,6 +229,8 @@ static void find_batch(weft_op_call *c, int n, weft__tensor *const *x)
         if (x[i]->rows.batch) {
             c->lead = i;
             c->batch = x[i]->rows.dim;
+            c->base = x[i]->rows.base;
+            c->local = x[i]->rows.local;
             c->sample = has_rows(x[i]) ? x[i]->rows.ids : c->sample;
         }
 }
@@ -242,6 +264,7 @@ static weft_status apply(weft_fabric *f, const weft_op *op, int n, weft_tensor *
         return WEFT_ENOMEM;
     inherit_rows(&c, y, x);
     WEFT_TRY(inherit_reduction(&c, y, n, x));
+    WEFT_TRY(inherit_weight(&c, y, n, x));
     return record(f, &c, token, x, y);
 }
 

@@ -108,7 +108,7 @@ static weft_status start_thread(weft__heartbeat *h)
     sem_init(&h->locked, 0, 0);
     h->wake = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
     if (h->wake < 0)
-        return weft__fail_errno(WEFT_EIO, "heartbeat: an eventfd; heartbeat=-1 does without");
+        return weft__fail_errno(WEFT_EIO, "heartbeat: an eventfd; heartbeat=off does without");
     pthread_attr_init(&a);
     pthread_attr_setstacksize(&a, STACK);
     sigfillset(&all);
@@ -120,7 +120,7 @@ static weft_status start_thread(weft__heartbeat *h)
     pthread_attr_destroy(&a);
     h->running = errno == 0;
     if (!h->running)
-        return weft__fail_errno(WEFT_ENOMEM, "heartbeat: no thread; heartbeat=-1 does without");
+        return weft__fail_errno(WEFT_ENOMEM, "heartbeat: no thread; heartbeat=off does without");
     while (sem_wait(&h->locked))
         ;
     return WEFT_OK;

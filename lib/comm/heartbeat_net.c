@@ -83,7 +83,7 @@ static weft_status open_socket(int family, weft__address *bound, int *fd)
     *fd = socket(family, SOCK_DGRAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
     if (*fd < 0 || bind(*fd, (struct sockaddr *)&bound->at, bound->size) ||
         getsockname(*fd, (struct sockaddr *)&bound->at, &bound->size))
-        return weft__fail_errno(WEFT_EIO, "heartbeat: a UDP socket; heartbeat=-1 does without");
+        return weft__fail_errno(WEFT_EIO, "heartbeat: a UDP socket; heartbeat=off does without");
     return WEFT_OK;
 }
 

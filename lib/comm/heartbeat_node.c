@@ -52,14 +52,14 @@ weft_status weft__node_create(int ranks, char name[64], weft__node **out)
     int fd = shm_open(name, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
     if (fd < 0) {
         name[0] = '\0';
-        return weft__fail_errno(WEFT_EIO, "heartbeat: a file in /dev/shm; heartbeat=-1 does "
+        return weft__fail_errno(WEFT_EIO, "heartbeat: a file in /dev/shm; heartbeat=off does "
                                           "without");
     }
     errno = posix_fallocate(fd, 0, (off_t)bytes_for(ranks));
     if (errno) {
         weft_status s = weft__fail_errno(WEFT_ENOMEM,
                                          "heartbeat: no room for %zu bytes in /dev/shm; make room, "
-                                         "or heartbeat=-1 does without",
+                                         "or heartbeat=off does without",
                                          bytes_for(ranks));
         close(fd);
         return s;
@@ -76,7 +76,7 @@ weft_status weft__node_attach(int ranks, const char *name, weft__node **out)
         return weft__fail_errno(WEFT_EIO,
                                 "heartbeat: /dev/shm%s of the node's first rank is not "
                                 "here; ranks that share a node must share /dev/shm, "
-                                "or heartbeat=-1 does without",
+                                "or heartbeat=off does without",
                                 name);
     if (fstat(fd, &s) || s.st_uid != geteuid() || s.st_size != (off_t)bytes_for(ranks)) {
         close(fd);

@@ -28,6 +28,12 @@ static weft_status refuse_singleton(const weft__environ *e)
             "with another MPI than this mpirun's. Compare ldd of the program with "
             "mpirun --version, and use the mpirun of the same installation",
             e->size);
+    case WEFT__LAUNCHER_TORCHRUN:
+        return weft__fail(
+            WEFT_ECONFIG,
+            "torchrun started %d processes, of which MPI knows nothing: each would train alone. "
+            "Start with weft run --devices %d, mpirun -n %d or srun --mpi=pmix",
+            e->size, e->local_size > 0 ? e->local_size : e->size, e->size);
     default:
         return weft__fail(
             WEFT_ECONFIG,

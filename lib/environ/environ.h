@@ -4,10 +4,11 @@
 #include <weft/status.h>
 
 typedef enum weft__launcher {
-    WEFT__LAUNCHER_NONE,   /* started alone */
-    WEFT__LAUNCHER_MPIRUN, /* OMPI_COMM_WORLD_* */
-    WEFT__LAUNCHER_SRUN,   /* SLURM_PROCID with a step of this process's own */
-    WEFT__LAUNCHER_PMI     /* PMIX_RANK or PMI_RANK only */
+    WEFT__LAUNCHER_NONE,    /* started alone */
+    WEFT__LAUNCHER_MPIRUN,  /* OMPI_COMM_WORLD_* */
+    WEFT__LAUNCHER_SRUN,    /* SLURM_PROCID with a step of this process's own */
+    WEFT__LAUNCHER_PMI,     /* PMIX_RANK or PMI_RANK only */
+    WEFT__LAUNCHER_TORCHRUN /* TORCHELASTIC_RUN_ID: of its processes MPI knows nothing */
 } weft__launcher;
 
 typedef struct weft__environ {
@@ -45,4 +46,25 @@ weft_status weft__environ_check(const weft__environ *e, int world, int nodes, in
 /* Threads for a rank: asked (0: not), else OMP_NUM_THREADS, else the mask's or the node's cores over
  * the local ranks; clamped to that with a warning, at least 1. */
 int weft__environ_threads(const weft__environ *e, int local_size, int asked);
+
+/* What the text of `devices` asks for. */
+typedef enum weft__devices_kind {
+    WEFT__DEVICES_AUTO,
+    WEFT__DEVICES_ALL,
+    WEFT__DEVICES_COUNT, /* n of them, ids 0 to n-1 */
+    WEFT__DEVICES_IDS    /* the n with these ids */
+} weft__devices_kind;
+
+#define WEFT__DEVICE_IDS 64 /* the most ids that a list may have */
+typedef struct weft__devices {
+    weft__devices_kind kind;
+    int n;
+    int id[WEFT__DEVICE_IDS];
+} weft__devices;
+
+/* Fabric's grammar, for accelerators whose devices have ids. WEFT_EARG says what is wrong. */
+weft_status weft__devices_read(weft__devices *d, const char *text);
+/* For an accelerator that is the host's processor, where a device is a process: *n of them, 0 for
+ * "auto". All and ids are refused. */
+weft_status weft__devices_of_host(const char *accelerator, const char *text, int *n);
 #endif

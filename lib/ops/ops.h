@@ -4,21 +4,52 @@
 #include "autograd/tape.h"
 #include "core/shape.h"
 
+#include <weft/loss.h>
 #include <weft/ops.h>
 
 /* WEFT_EDTYPE unless input i is f32 or f64. */
 weft_status weft__op_float(const weft_op_call *c, int i);
+/* WEFT_EDTYPE unless input i, whose numbers are called `what`, is u8, i32 or i64. */
+weft_status weft__op_integer(const weft_op_call *c, int i, const char *what);
 /* Output like input 0, contiguous. */
 weft_status weft__op_like(weft_op_call *c);
 /* Applies op to one tensor of its fabric, or to two. */
 weft_tensor *weft__apply1(const weft_op *op, weft_tensor *x, const void *attr);
 weft_tensor *weft__apply2(const weft_op *op, weft_tensor *a, weft_tensor *b);
-/* The shape of elementwise functions of two tensors. */
+/* The shape of elementwise functions of all inputs, and where the batch's rows lie in it. */
+weft_status weft__op_shapes(weft_op_call *c);
+/* The same and the type, for two tensors of floating point. */
 weft_status weft__op_broadcast(weft_op_call *c);
+/* True of u8, i32 and i64. */
+bool weft__op_is_integer(const weft_op_call *c, int i);
+/* Input i becomes a copy of another type, if need be. */
+weft_status weft__op_as(weft_op_call *c, int i, weft_dtype t);
 /* Strides that read v as if it had the output's shape: 0 where it stretches. */
 void weft__op_stretch(const weft_op_call *c, const weft_view *v, int64_t *stride);
 /* gin = g summed over the dimensions along which input i was stretched; g has the output's shape. */
 weft_status weft__op_unbroadcast(weft_op_call *c, int i, const weft_view *g);
+/* Two int64 on the device, 0, where a kernel leaves 1 + the place of the first bad number of an
+ * integer input, and that number. */
+weft_status weft__op_flag(const weft_op_call *c, weft_dev *flag);
+/* WEFT_EDATA if it did, naming the number as `what`, its row and its sample; numbers: the input,
+ * (rows, ...); they are in 0..limit-1. */
+weft_status weft__op_judge(const weft_op_call *c, weft_dev flag, const char *what,
+                           const weft_view *numbers, int64_t limit);
+/* What a loss does with its elements. */
+typedef enum weft__reduce {
+    WEFT__MEAN_OF,
+    WEFT__SUM_OF,
+    WEFT__EACH,
+    WEFT__BATCHMEAN /* their sum over the rows */
+} weft__reduce;
+/* From its name, NULL: the mean; WEFT_EARG with a message for `who`. */
+weft_status weft__reduce_parse(const char *who, const char *name, bool batchmean,
+                               weft__reduce *out);
+/* WEFT_ROWS_KEEP and so on. */
+int weft__reduce_rows(weft__reduce r);
+/* out = factor times the sum of the losses, unless they are the result. */
+weft_status weft__reduce_forward(const weft_op_call *c, weft__reduce r, double factor,
+                                 const weft_view *losses);
 /* gin = the elements of c->gout, in gin's shape. */
 weft_status weft__op_pass(weft_op_call *c);
 #endif

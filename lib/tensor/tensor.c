@@ -139,6 +139,7 @@ weft_tensor *weft_detach(weft_tensor *t)
         return NULL;
     y->rows = x->rows;
     y->reduction = x->reduction;
+    y->weight = x->weight;
     return out;
 }
 

@@ -26,6 +26,7 @@ typedef struct weft__tensor {
     weft_view view;
     weft__rows rows;
     weft__reduction reduction;
+    weft_dev weight;               /* f64: what a mean was divided by; none: the rows */
     int64_t node;                  /* of the tape that made it, -1: none */
     weft_dev leaf_grad;            /* of a leaf with weft_require_grad, */
     uint64_t leaf_edge;            /* which is good until this edge has passed; 0: none yet */

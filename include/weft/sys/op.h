@@ -67,7 +67,11 @@ struct weft_op_call {
     int rows;              /* shape and forward may set it; starts as op->rows */
     const int64_t *sample; /* data set index of each row in dimension 0, or NULL */
     int lead;              /* the input whose batch the result is of; -1: none */
-    int batch; /* the dimension of its rows there; shape sets what it is in the result */
+    int batch;           /* the dimension of its rows there; shape sets what it is in the result */
+    int64_t base, local; /* lead's global row of this rank's first one, and this rank's rows */
+    /* forward may set it: an f64 on the device, the denominator of a mean over the batch where that
+     * is not the number of rows. Ranks weigh by it. */
+    weft_dev weight;
 };
 
 /* Applies op to n inputs and records it. attr: attr_size bytes, copied. NULL after an error. */

@@ -18,6 +18,9 @@ typedef void weft__cpu_body(const void *args, int64_t lo, int64_t hi);
 #define CPU_WIDE
 #endif
 
+/* A part of a body that is compiled anew for the constants that it is called with. */
+#define CPU_INLINE __attribute__((always_inline)) static inline
+
 /* Both bodies of a kernel, with its name for messages. */
 #define CPU_PAIR(name) #name, name##_f32, name##_f64
 /* In a body: calls another function of the same type. */
@@ -28,7 +31,9 @@ typedef void weft__cpu_body(const void *args, int64_t lo, int64_t hi);
 /* Threads for `work` (element operations): small work stays on the caller's, and so does all work
  * of a caller who is inside a parallel region. */
 int weft__cpu_team(const weft_device *d, double work);
-/* Runs a body over 0..n-1, in pieces on the device's threads; cost: element operations per item.
+/* Runs a body over 0..n-1 on `team` threads, in pieces that are cut at multiples of `cut`. */
+void weft__cpu_pieces(weft__cpu_body *body, const void *args, int64_t n, int64_t cut, int team);
+/* The same on the device's threads, as many as pay; cost: element operations per item.
  * Elements are cut at multiples of 64; rows anywhere. */
 void weft__cpu_elements(const weft_device *d, weft__cpu_body *body, const void *args, int64_t n,
                         int64_t cost);

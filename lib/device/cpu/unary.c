@@ -1,0 +1,176 @@
+/* y = f(x) element by element, and gx = gy f'(x), from x and y. */
+#ifdef T
+
+/* 0 at 0, NaN at NaN. */
+static inline T N(sign)(T x)
+{
+    return x > 0 ? 1 : x < 0 ? -1 : x;
+}
+
+static inline T N(sigmoid)(T x)
+{
+    return 1 / (1 + N(exp)(-x));
+}
+
+/* (x s)' of s = sigmoid(x) */
+static inline T N(silu_slope)(T x)
+{
+    const T s = N(sigmoid)(x);
+    return s * (1 + x * (1 - s));
+}
+
+/* The normal distribution's: half of 1 + erf(x / sqrt(2)). */
+static inline T N(normal)(T x)
+{
+    return (T)0.5 * (1 + N(erf)(x * (T)ROOT_HALF));
+}
+
+static inline T N(gelu_slope)(T x)
+{
+    return N(normal)(x) + x * (T)NORMAL_PEAK * N(exp)(x * x * (T)-0.5);
+}
+
+/* Half of 1 + tanh(u) is sigmoid(2u), u = sqrt(2/pi) (x + 0.044715 x^3). */
+static inline T N(gate)(T x)
+{
+    return N(sigmoid)((T)TWICE_ROOT * (x + (T)CUBIC * x * x * x));
+}
+
+static inline T N(gelu_tanh_slope)(T x)
+{
+    const T s = N(gate)(x);
+    return s + x * s * (1 - s) * ((T)TWICE_ROOT * (1 + 3 * (T)CUBIC * x * x));
+}
+
+/* The upper bound counts where they cross; NaN stays. */
+static inline T N(clamp)(T x, T low, T high)
+{
+    const T raised = x < low ? low : x;
+    return raised > high ? high : raised;
+}
+
+/* The function of x and its gradient from that of the result, g, by way of x or the result, y. */
+#define UNARIES(F)                                                                                 \
+    F(WEFT_NEG, -x, -g)                                                                            \
+    F(WEFT_ABS, N(fabs)(x), (g * N(sign)(x)))                                                      \
+    F(WEFT_EXP, N(exp)(x), (g * y))                                                                \
+    F(WEFT_LOG, N(log)(x), g / x)                                                                  \
+    F(WEFT_SQRT, N(sqrt)(x), g / (2 * y))                                                          \
+    F(WEFT_SIN, N(sin)(x), (g * N(cos)(x)))                                                        \
+    F(WEFT_COS, N(cos)(x), (-g * N(sin)(x)))                                                       \
+    F(WEFT_POWER, N(pow)(x, p), p == 0 ? 0 : g * (p * N(pow)(x, p - 1)))                           \
+    F(WEFT_CLAMP, N(clamp)(x, p, q), x > p && x < q ? g : 0)                                     \
+    F(WEFT_SIGMOID, N(sigmoid)(x), (g * y * (1 - y)))                                              \
+    F(WEFT_TANH, N(tanh)(x), (g * (1 - y * y)))                                                    \
+    F(WEFT_SILU, (x * N(sigmoid)(x)), (g * N(silu_slope)(x)))                                      \
+    F(WEFT_GELU, (x * N(normal)(x)), (g * N(gelu_slope)(x)))                                       \
+    F(WEFT_GELU_TANH, (x * N(gate)(x)), (g * N(gelu_tanh_slope)(x)))
+#define VALUE(f, value, gradient)                                                                  \
+    case f:                                                                                        \
+        _Pragma("omp simd") for (int64_t i = lo; i < hi; i++)                                      \
+        {                                                                                          \
+            const T x = xs[i];                                                                     \
+            out[i] = value;                                                                        \
+        }                                                                                          \
+        break;
+#define GRADIENT(f, value, gradient)                                                               \
+    case f:                                                                                        \
+        _Pragma("omp simd") for (int64_t i = lo; i < hi; i++)                                      \
+        {                                                                                          \
+            const T x = xs[i], y = ys[i], g = gs[i];                                               \
+            (void)x, (void)y;                                                                      \
+            out[i] = gradient;                                                                     \
+        }                                                                                          \
+        break;
+
+CPU_WIDE static void N(unary)(const void *args, int64_t lo, int64_t hi)
+{
+    const struct unary *a = args;
+    const T *xs = a->x, p = (T)a->p[0], q = (T)a->p[1];
+    T *out = a->out;
+    switch (a->f) {
+        UNARIES(VALUE)
+    default:
+        break;
+    }
+}
+
+CPU_WIDE static void N(unary_back)(const void *args, int64_t lo, int64_t hi)
+{
+    const struct unary *a = args;
+    const T *xs = a->x, *ys = a->y, *gs = a->gy, p = (T)a->p[0], q = (T)a->p[1];
+    T *out = a->out;
+    switch (a->f) {
+        UNARIES(GRADIENT)
+    default:
+        break;
+    }
+}
+#undef UNARIES
+#undef VALUE
+#undef GRADIENT
+
+#else
+
+#include "device/cpu/cpu.h"
+
+#include <math.h>
+
+#define ROOT_HALF 0.70710678118654752440   /* sqrt(1/2) */
+#define NORMAL_PEAK 0.39894228040143267794 /* 1/sqrt(2 pi) */
+#define TWICE_ROOT 1.59576912160573071176  /* 2 sqrt(2/pi) */
+#define CUBIC 0.044715
+
+struct unary {
+    weft_unary f;
+    double p[2];
+    void *out;
+    const void *x, *y, *gy;
+};
+
+#define fabs_f32 fabsf
+#define fabs_f64 fabs
+#define exp_f32 expf
+#define exp_f64 exp
+#define log_f32 logf
+#define log_f64 log
+#define sqrt_f32 sqrtf
+#define sqrt_f64 sqrt
+#define sin_f32 sinf
+#define sin_f64 sin
+#define cos_f32 cosf
+#define cos_f64 cos
+#define pow_f32 powf
+#define pow_f64 pow
+#define tanh_f32 tanhf
+#define tanh_f64 tanh
+#define erf_f32 erff
+#define erf_f64 erf
+#define CPU_FAMILY "device/cpu/unary.c"
+#include "device/cpu/typed.h"
+
+/* What an element costs: the cheap ones are one instruction. */
+static int64_t cost(weft_unary f)
+{
+    return f == WEFT_NEG || f == WEFT_ABS || f == WEFT_CLAMP ? 1 : 16;
+}
+
+weft_status weft__cpu_unary(weft_stream *s, weft_unary f, weft_dev y, weft_dev x, const double *p,
+                            int64_t n, weft_dtype dt)
+{
+    const struct unary a = {.f = f, .p = {p[0], p[1]}, .out = cpu_ptr(y), .x = cpu_ptr(x)};
+    return weft__cpu_each(s, CPU_PAIR(unary), dt, &a, n, cost(f));
+}
+
+weft_status weft__cpu_unary_back(weft_stream *s, weft_unary f, weft_dev gx, weft_dev gy, weft_dev x,
+                                 weft_dev y, const double *p, int64_t n, weft_dtype dt)
+{
+    const struct unary a = {.f = f,
+                            .p = {p[0], p[1]},
+                            .out = cpu_ptr(gx),
+                            .x = cpu_ptr(x),
+                            .y = cpu_ptr(y),
+                            .gy = cpu_ptr(gy)};
+    return weft__cpu_each(s, CPU_PAIR(unary_back), dt, &a, n, cost(f));
+}
+#endif
