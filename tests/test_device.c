@@ -6,6 +6,7 @@
 #include "device/device.h"
 
 #include <check.h>
+#include <float.h>
 #include <hdf5.h>
 #include <math.h>
 #include <pthread.h>
@@ -503,8 +504,7 @@ START_TEST(cross_entropy)
         ON_ALL
         {
             CALL(t, xent, dev(loss[t] = none(dt, rows)), dev(p[t] = none(dt, n)),
-                 (weft_dev){(uintptr_t)flag}, dev(x), dev(l), lt, rows, c,
-                 NULL, dt);
+                 (weft_dev){(uintptr_t)flag}, dev(x), dev(l), lt, rows, c, NULL, dt);
             CALL(t, xent_back, dev(gx[t] = none(dt, n)), dev(g), 0.25, dev(p[t]), dev(l), lt, rows,
                  c, NULL, dt);
             CALL(t, correct, dev(hits[t] = none(WEFT_F64, 1)), dev(x), dev(l), lt, rows, c, dt);
@@ -544,8 +544,7 @@ START_TEST(bad_labels)
     {
         int64_t flag[2] = {0, 0};
         CALL(t, xent, dev(loss[t] = none(dt, R)), dev(p[t] = none(dt, R * C)),
-             (weft_dev){(uintptr_t)flag}, dev(x), dev(l), WEFT_I64, R, C, NULL,
-             dt);
+             (weft_dev){(uintptr_t)flag}, dev(x), dev(l), WEFT_I64, R, C, NULL, dt);
         ck_assert_int_eq(flag[0], 4322);
         ck_assert_int_eq(flag[1], C);
         CALL(t, xent, dev(loss[t]), dev(p[t]), (weft_dev){(uintptr_t)flag},
@@ -855,6 +854,39 @@ START_TEST(measures)
 }
 END_TEST
 
+#if defined(__x86_64__) || defined(__aarch64__)
+/* Moments without a gradient end as zero, not as subnormal numbers; the caller's arithmetic keeps
+ * those. */
+START_TEST(moments_run_dry)
+{
+    const weft_dtype dt = real[_i];
+    const double least = dt == WEFT_F32 ? FLT_MIN : DBL_MIN;
+    const weft_sgd_step sgd = {.lr = 0.1, .momentum = 0.5};
+    const weft_adam_step adam = {
+        .lr = 1e-3, .beta1 = 0.5, .beta2 = 0.5, .eps = 1e-8, .correct1 = 1, .correct2 = 1};
+    const weft_rmsprop_step rmsprop = {.lr = 1e-3, .alpha = 0.5, .eps = 1e-8};
+    array p = some(dt, 3, 22), m = none(dt, 3), v = none(dt, 3), g = none(dt, 3), was = same(p);
+    volatile double tiny = DBL_MIN;
+    for (int64_t i = 0; i < 3; i++)
+        set(m, i, least), set(v, i, least);
+    CALL(0, sgd, dev(p), dev(v), dev(g), 3, &sgd, dt);
+    for (int64_t i = 0; i < 3; i++)
+        ck_assert(get(v, i) == 0), set(v, i, least);
+    CALL(0, adam, dev(p), dev(m), dev(v), (weft_dev){0}, dev(g), 3, &adam, dt);
+    for (int64_t i = 0; i < 3; i++) {
+        ck_assert(get(m, i) == 0 && get(v, i) == 0);
+        near(p, i, get(was, i), 0);
+        set(v, i, least);
+    }
+    CALL(0, rmsprop, dev(p), dev(v), (weft_dev){0}, (weft_dev){0}, dev(g), 3, &rmsprop, dt);
+    for (int64_t i = 0; i < 3; i++)
+        ck_assert(get(v, i) == 0);
+    ck_assert(tiny / 2 > 0);
+    weft__free(p.p), weft__free(m.p), weft__free(v.p), weft__free(g.p), weft__free(was.p);
+}
+END_TEST
+#endif
+
 START_TEST(memory_and_streams)
 {
     const weft_device_ops *o = device[0]->ops;
@@ -1004,6 +1036,9 @@ static Suite *suite(void)
     tcase_add_loop_test(c, elementwise, 0, CASES);
     tcase_add_loop_test(c, nonfinite, 0, CASES);
     tcase_add_loop_test(c, optimizers_on_threads, 0, CASES);
+#if defined(__x86_64__) || defined(__aarch64__)
+    tcase_add_loop_test(c, moments_run_dry, 0, 2);
+#endif
     tcase_add_loop_test(c, optimizers_as_pytorch, 0, 14);
     tcase_add_loop_test(c, measures, 0, CASES);
     tcase_add_loop_test(c, bias_and_relu, 0, TYPES);

@@ -96,6 +96,10 @@ START_TEST(numbers)
     for (int i = 0; i < 12; i++)
         refused(bad[i], WEFT_EARG, strlen(bad[i]) == 8 ? "whole number" : "it takes");
     refused("devices=x", WEFT_EARG, "\"x\"");
+    refused("heartbeat=0.5", WEFT_EARG, "heartbeat|from 1 to");
+    refused("heartbeat=-0.5", WEFT_EARG, "heartbeat|from 1 to");
+    refused("heartbeat=-1", WEFT_EARG, "heartbeat|from 1 to");
+    refused("heartbeat=nan", WEFT_EARG, "heartbeat");
     refused("num_nodes=2", WEFT_ECONFIG, "num_nodes=2|leave num_nodes out");
     refused("num_nodes=2 devices=2", WEFT_ECONFIG, "srun");
 }

@@ -1,6 +1,7 @@
 /* Metrics of an evaluation. Each rank adds the batches that it has, and the value is that of all rows
  * of all ranks, each counted once: sums and counts are combined, never means of means. A loader with
- * .evaluation gives every row to one rank, so the value does not depend on the number of ranks.
+ * .evaluation gives every row to one rank, so the value does not depend on the number of ranks. NaN
+ * among what is added makes sums, means and extremes NaN, on all ranks.
  *
  *     weft_metric *accuracy = weft_metric_accuracy(f, NULL);
  *     weft_eval_begin(f);

@@ -125,13 +125,15 @@ WEFT_API weft_status weft_group_module(weft_optimizer *o, weft_module *part,
 WEFT_API int weft_group_count(const weft_optimizer *o);
 
 /* Starts a new sum of the gradients of o's parameters: the next weft_backward overwrites instead of
- * adding. Not collective, but to be called on all ranks alike. */
+ * adding. Not collective, but to be called on all ranks alike. @return 0; WEFT_POSTPONED inside a
+ * window of weft_accumulate, where it does nothing. */
 WEFT_API weft_status weft_zero_grad(weft_optimizer *o);
 /* One update of the parameters from their gradients, and the end of a step. Obeys the verdict that
  * the ranks agreed on in weft_backward: after an error nothing changes, on any rank.
  * Collective under strategies that shard. @return 0; WEFT_SKIPPED if the update was left out
- * because of non-finite gradients under .nonfinite = "skip"; or the error that sticks, WEFT_ESTATE
- * before weft_setup, without weft_backward since weft_zero_grad, or where o needs a closure. */
+ * because of non-finite gradients under .nonfinite = "skip"; WEFT_POSTPONED inside a window of
+ * weft_accumulate, where it does nothing; or the error that sticks, WEFT_ESTATE before weft_setup,
+ * without weft_backward since weft_zero_grad, or where o needs a closure. */
 WEFT_API weft_status weft_step(weft_optimizer *o);
 /* Evaluates the loss: zeroes o's gradients, runs forward and weft_backward, and returns the loss, a
  * mean or a sum over a batch; NULL after an error. */

@@ -96,21 +96,6 @@ bool weft_next(weft_loader *l, weft_batch *b)
     return true;
 }
 
-weft_status weft_clear(weft_fabric *f)
-{
-    weft__facade *p = f->facade;
-    if (!weft__opened(f) || f->comm->lost)
-        return WEFT_EPEER;
-    weft__sticky_clear(&f->error);
-    f->noted[0] = '\0';
-    p->agreed = WEFT_OK;
-    p->window = p->skip = false;
-    weft__window_forget(f);
-    weft__strategy_forget(p->strategy);
-    weft_status s = weft__barrier(f->comm, "clear");
-    return s < 0 ? weft__stick(f, s) : WEFT_OK;
-}
-
 bool weft_every(weft_fabric *f, int64_t n)
 {
     weft__facade *p = f->facade;

@@ -102,9 +102,8 @@ static weft_status relaunch(weft_fabric *f, int devices)
 }
 
 /* Nobody started this process who could tell MPI of others. */
-static bool alone(const weft_fabric *f)
+static bool alone(const weft__environ *e)
 {
-    const weft__environ *e = &f->facade->environ;
     return e->launcher == WEFT__LAUNCHER_NONE || e->launcher == WEFT__LAUNCHER_TORCHRUN ||
            (e->launcher == WEFT__LAUNCHER_SRUN && e->size == 1 && !e->pmi);
 }
@@ -123,7 +122,7 @@ static weft_status join(weft_fabric *f, const int *fortran_comm, int devices)
     weft__facade *p = f->facade;
     const weft__environ *e = &p->environ;
     int world = 0;
-    if (!fortran_comm && alone(f) && !weft__mpi_is_up())
+    if (!fortran_comm && alone(e) && !weft__mpi_is_up())
         return join_self(f, devices);
     f->rank = e->rank > 0 ? e->rank : 0; /* until MPI says */
     if (fortran_comm)                    /* else it would be started here */
@@ -249,7 +248,7 @@ static weft_status open_all(weft_fabric *f, const int *fortran_comm, const weft_
         s = read_devices(f, &devices);
     if (!s && !fortran_comm)
         s = relaunch(f, devices);
-    if (s == WEFT_RELAUNCHED || (s < 0 && alone(f) && !fortran_comm))
+    if (s == WEFT_RELAUNCHED || (s < 0 && alone(&f->facade->environ) && !fortran_comm))
         return s;
     /* A rank that failed alone would leave the others waiting: it joins them, to say so. */
     snprintf(why, sizeof why, "%s", weft__why());

@@ -10,22 +10,23 @@
 #include <string.h>
 #include <strings.h>
 
-typedef enum kind { TEXT, INT, INT_OR_OFF, SEED, REAL, REAL_OR_OFF, FLAG } kind;
+typedef enum kind { TEXT, INT, SEED, REAL, FLAG } kind;
 
 static const struct {
     const char *name;
     size_t offset;
     kind kind;
     double lo, hi;
+    bool off; /* WEFT_OFF too */
 } option[] = {
 #define AT(member) #member, offsetof(weft_open_options, member)
-    {AT(accelerator), TEXT, 0, 0},  {AT(strategy), TEXT, 0, 0},
-    {AT(devices), TEXT, 0, 0},      {AT(num_nodes), INT, 1, 1e6},
-    {AT(precision), TEXT, 0, 0},    {AT(nonfinite), TEXT, 0, 0},
-    {AT(seed), SEED, 0, 0},         {AT(threads), INT, 1, 4096},
-    {AT(log_every), INT, 1, 1e9},   {AT(timeout), REAL, 0.001, 1e9},
-    {AT(bucket_mb), INT, 1, 65536}, {AT(keep), INT_OR_OFF, 1, 1e6},
-    {AT(print_config), FLAG, 0, 0}, {AT(heartbeat), REAL_OR_OFF, 1, 1e6},
+    {AT(accelerator), TEXT, 0, 0, false},  {AT(strategy), TEXT, 0, 0, false},
+    {AT(devices), TEXT, 0, 0, false},      {AT(num_nodes), INT, 1, 1e6, false},
+    {AT(precision), TEXT, 0, 0, false},    {AT(nonfinite), TEXT, 0, 0, false},
+    {AT(seed), SEED, 0, 0, false},         {AT(threads), INT, 1, 4096, false},
+    {AT(log_every), INT, 1, 1e9, false},   {AT(timeout), REAL, 0.001, 1e9, false},
+    {AT(bucket_mb), INT, 1, 65536, false}, {AT(keep), INT, 1, 1e6, true},
+    {AT(print_config), FLAG, 0, 0, false}, {AT(heartbeat), REAL, 1, 1e6, true},
 #undef AT
 };
 
@@ -67,30 +68,24 @@ static void *member(weft_open_options *o, int i)
     return (char *)o + option[i].offset;
 }
 
-static bool may_be_off(int i)
-{
-    return option[i].kind == INT_OR_OFF || option[i].kind == REAL_OR_OFF;
-}
-
 static weft_status set_int(int i, const char *what, const char *value, int *out)
 {
     int64_t whole;
-    if (may_be_off(i) && strcasecmp(value, "off") == 0) {
-        *out = WEFT_OFF;
-        return WEFT_OK;
-    }
     WEFT_TRY(weft__parse_int(what, value, (int64_t)option[i].lo, (int64_t)option[i].hi, &whole));
     *out = (int)whole;
     return WEFT_OK;
 }
 
-static weft_status set_real(int i, const char *what, const char *value, double *out)
+/* WEFT_OFF, in words. */
+static bool set_off(int i, const char *value, void *at)
 {
-    if (may_be_off(i) && strcasecmp(value, "off") == 0) {
-        *out = WEFT_OFF;
-        return WEFT_OK;
-    }
-    return weft__parse_f64(what, value, option[i].lo, option[i].hi, out);
+    if (!option[i].off || strcasecmp(value, "off") != 0)
+        return false;
+    if (option[i].kind == INT)
+        *(int *)at = WEFT_OFF;
+    else
+        *(double *)at = WEFT_OFF;
+    return true;
 }
 
 static weft_status set_text(const char *what, const char *value, const char **out)
@@ -102,31 +97,36 @@ static weft_status set_text(const char *what, const char *value, const char **ou
     return WEFT_OK;
 }
 
+static weft_status set_seed(const char *what, const char *value, uint64_t *out)
+{
+    int64_t whole;
+    WEFT_TRY(weft__parse_int(what, value, 0, INT64_MAX, &whole));
+    *out = (uint64_t)whole;
+    return WEFT_OK;
+}
+
+static weft_status set(int i, const char *what, const char *value, void *at)
+{
+    if (set_off(i, value, at))
+        return WEFT_OK;
+    switch (option[i].kind) {
+    case INT:
+        return set_int(i, what, value, at);
+    case SEED:
+        return set_seed(what, value, at);
+    case REAL:
+        return weft__parse_f64(what, value, option[i].lo, option[i].hi, at);
+    case FLAG:
+        return weft__parse_bool(what, value, at);
+    default:
+        return set_text(what, value, at);
+    }
+}
+
 weft_status weft__option_set(weft__settings *s, int i, const char *what, const char *value,
                              weft__source from)
 {
-    void *at = member(&s->o, i);
-    int64_t whole;
-    switch (option[i].kind) {
-    case TEXT:
-        WEFT_TRY(set_text(what, value, at));
-        break;
-    case INT:
-    case INT_OR_OFF:
-        WEFT_TRY(set_int(i, what, value, at));
-        break;
-    case SEED:
-        WEFT_TRY(weft__parse_int(what, value, 0, INT64_MAX, &whole));
-        *(uint64_t *)at = (uint64_t)whole;
-        break;
-    case REAL:
-    case REAL_OR_OFF:
-        WEFT_TRY(set_real(i, what, value, at));
-        break;
-    case FLAG:
-        WEFT_TRY(weft__parse_bool(what, value, at));
-        break;
-    }
+    WEFT_TRY(set(i, what, value, member(&s->o, i)));
     if (s->from[i] && s->from[i] != from && !s->quiet)
         weft__say(WEFT_LOG_DEBUG, "%s takes the place of what %s was before", what, option[i].name);
     s->from[i] = (unsigned char)from;
@@ -139,10 +139,8 @@ static double number_of(const weft__settings *s, int i)
     const void *at = member((weft_open_options *)&s->o, i);
     switch (option[i].kind) {
     case INT:
-    case INT_OR_OFF:
         return *(const int *)at;
     case REAL:
-    case REAL_OR_OFF:
         return *(const double *)at;
     case SEED:
         return (double)*(const uint64_t *)at;
@@ -155,8 +153,9 @@ static double number_of(const weft__settings *s, int i)
 
 static bool in_range(int i, double v)
 {
-    kind k = option[i].kind;
-    return k == TEXT || k == SEED || k == FLAG || (may_be_off(i) && v == WEFT_OFF) ||
+    if (option[i].off && v == WEFT_OFF)
+        return true;
+    return (option[i].kind != INT && option[i].kind != REAL) ||
            (v >= option[i].lo && v <= option[i].hi);
 }
 
@@ -172,7 +171,7 @@ weft_status weft__options_of_code(weft__settings *s, const weft_open_options *co
                               "weft_open: .%s is %g; it takes a number from %g to %g, 0 for the "
                               "default%s",
                               option[i].name, v, option[i].lo, option[i].hi,
-                              may_be_off(i) ? ", or WEFT_OFF" : "");
+                              option[i].off ? ", or WEFT_OFF" : "");
         s->from[i] = WEFT__FROM_CODE;
     }
     return WEFT_OK;
@@ -189,7 +188,7 @@ void weft__option_text(const weft__settings *s, int i, char text[WEFT__OPTION_TE
         snprintf(text, WEFT__OPTION_TEXT, "%llu", (unsigned long long)*(const uint64_t *)at);
     else if (option[i].kind == FLAG)
         snprintf(text, WEFT__OPTION_TEXT, "%s", v != 0 ? "true" : "false");
-    else if (may_be_off(i) && v == WEFT_OFF)
+    else if (option[i].off && v == WEFT_OFF)
         snprintf(text, WEFT__OPTION_TEXT, "off");
     else
         snprintf(text, WEFT__OPTION_TEXT, "%.15g", v);

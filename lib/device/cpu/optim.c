@@ -24,6 +24,7 @@ CPU_INLINE void N(sgd_pass)(const struct run *r, int64_t lo, int64_t hi, const i
 
 CPU_WIDE static void N(sgd)(const void *args, int64_t lo, int64_t hi)
 {
+    CPU_FLUSH;
     const struct run *r = args;
     const weft_sgd_step *o = r->step;
     if (o->momentum == 0)
@@ -61,6 +62,7 @@ CPU_INLINE void N(adam_pass)(const struct run *r, int64_t lo, int64_t hi, const 
 
 CPU_WIDE static void N(adam)(const void *args, int64_t lo, int64_t hi)
 {
+    CPU_FLUSH;
     const struct run *r = args;
     if (r->top)
         N(adam_pass)(r, lo, hi, 1);
@@ -100,6 +102,7 @@ CPU_INLINE void N(rmsprop_pass)(const struct run *r, int64_t lo, int64_t hi, con
 
 CPU_WIDE static void N(rmsprop)(const void *args, int64_t lo, int64_t hi)
 {
+    CPU_FLUSH;
     const struct run *r = args;
     const int momentum = ((const weft_rmsprop_step *)r->step)->momentum > 0;
     if (r->top && momentum)
@@ -114,6 +117,7 @@ CPU_WIDE static void N(rmsprop)(const void *args, int64_t lo, int64_t hi)
 
 CPU_WIDE static void N(adagrad)(const void *args, int64_t lo, int64_t hi)
 {
+    CPU_FLUSH;
     const struct run *r = args;
     const weft_adagrad_step *o = r->step;
     const T lr = (T)o->lr, eps = (T)o->eps, decay = (T)o->weight_decay;
