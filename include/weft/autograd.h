@@ -10,7 +10,9 @@ WEFT_BEGIN
  * was made from, summed over ranks by the strategy, and added to what weft_zero_grad left.
  *
  * Gradients are sums: a mean over the batch is seeded with this rank's share of the global batch,
- * a sum with 1, so that N ranks compute what one rank would on the same global batch.
+ * a sum with 1, so that N ranks compute what one rank would on the same global batch. On several
+ * ranks a loss that is neither is refused (WEFT_ENOTSUP): one through a maximum or minimum over the
+ * batch's rows, or a mean over some of them (weft_slice, weft_gather).
  *
  * Collective: every rank takes part, also one whose loss is NULL because an error stuck there: it
  * adds zeros, and all ranks learn of the error here. A NULL loss with nothing stuck is a mistake of

@@ -126,7 +126,20 @@ static void inherit_rows(const weft_op_call *c, weft__tensor *out, weft__tensor 
     if (c->lead < 0)
         return;
     out->rows = x[c->lead]->rows;
-    out->rows.dim = c->batch;
+    out->rows.dim = c->rows == WEFT_ROWS_KEEP || c->rows == WEFT_ROWS_CHOSEN ? c->batch : -1;
+    out->rows.chosen = c->rows == WEFT_ROWS_CHOSEN;
+    for (int i = 0; i < c->nin; i++)
+        out->rows.chosen |= x[i]->rows.chosen;
+}
+
+static weft__reduction reduction_of(const weft_op_call *c, bool wants_grad)
+{
+    static const weft__reduction of[] = {[WEFT_ROWS_KEEP] = WEFT__NONE,
+                                         [WEFT_ROWS_MEAN] = WEFT__MEAN,
+                                         [WEFT_ROWS_SUM] = WEFT__SUM,
+                                         [WEFT_ROWS_CHOSEN] = WEFT__NONE,
+                                         [WEFT_ROWS_OTHER] = WEFT__LOCAL};
+    return c->rows == WEFT_ROWS_OTHER && !wants_grad ? WEFT__NONE : of[c->rows];
 }
 
 /* Gradients are sums: a loss must be one kind of reduction of the batch throughout. */
@@ -134,9 +147,10 @@ static weft_status inherit_reduction(const weft_op_call *c, weft__tensor *out, i
                                      weft__tensor *const *x)
 {
     weft__reduction r = WEFT__NONE;
-    bool sum = false, other = false;
+    bool sum = false, other = false, wants = false;
     for (int i = 0; i < n; i++) {
-        if (x[i]->reduction != WEFT__NONE)
+        wants |= x[i]->wants_grad;
+        if (x[i]->reduction > r)
             r = x[i]->reduction;
         sum |= x[i]->reduction == WEFT__SUM;
         other |=
@@ -147,8 +161,8 @@ static weft_status inherit_reduction(const weft_op_call *c, weft__tensor *out, i
         return weft_op_fail(c, WEFT_EARG,
                             "a sum over the batch is combined with a mean or with a term that does "
                             "not come from the batch; ranks could not weigh it: use the mean");
-    if (r == WEFT__NONE && out->rows.batch && c->rows != WEFT_ROWS_KEEP)
-        r = c->rows == WEFT_ROWS_MEAN ? WEFT__MEAN : WEFT__SUM;
+    if (r == WEFT__NONE && out->rows.batch)
+        r = reduction_of(c, wants);
     out->reduction = r;
     return WEFT_OK;
 }
@@ -199,18 +213,30 @@ static weft_status record(weft_fabric *f, const weft_op_call *c, weft_tensor *co
 /* Whether dimension 0 is the batch's rows still, and not those of a reshape. */
 static bool has_rows(const weft__tensor *x)
 {
-    return x->rows.dim == 0 && x->view.rank > 0 && x->view.shape[0] == x->rows.local;
+    return x->rows.dim == 0 && x->view.rank > 0 && x->view.shape[0] == x->rows.local &&
+           !x->rows.chosen;
 }
 
+/* Whether x has the rows that a has, in the same dimension. */
+static bool alike(const weft__tensor *x, const weft__tensor *a)
+{
+    return x->rows.batch && x->rows.dim == a->rows.dim && x->rows.local == a->rows.local &&
+           x->rows.global == a->rows.global && !x->rows.chosen;
+}
+
+/* The first input that has rows still leads, else the first that came from a batch. */
 static void find_batch(weft_op_call *c, int n, weft__tensor *const *x)
 {
     c->lead = -1;
     for (int i = n - 1; i >= 0; i--)
-        if (x[i]->rows.batch) {
+        if (x[i]->rows.batch && (x[i]->rows.dim >= 0 || c->lead < 0 || c->batch < 0)) {
             c->lead = i;
             c->batch = x[i]->rows.dim;
+            c->local = x[i]->rows.local;
             c->sample = has_rows(x[i]) ? x[i]->rows.ids : c->sample;
         }
+    for (int i = 0; i < n && c->lead >= 0; i++)
+        c->alike[i] = alike(x[i], x[c->lead]);
 }
 
 static weft_status apply(weft_fabric *f, const weft_op *op, int n, weft_tensor *const *inputs,

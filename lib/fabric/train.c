@@ -15,6 +15,15 @@ static weft_status seed_of(weft_fabric *f, weft_tensor *loss, double global, dou
     if (!t || home != f)
         return t ? weft__fail(WEFT_EHANDLE, "weft_backward: the loss belongs to another fabric")
                  : WEFT_EHANDLE;
+    if (f->world > 1 &&
+        (t->reduction == WEFT__LOCAL || (t->rows.chosen && t->reduction != WEFT__SUM)))
+        return weft__fail(
+            WEFT_ENOTSUP,
+            "weft_backward: over %d ranks the loss is neither a sum nor a mean: it comes "
+            "from %s. Take a sum, or weft_detach what needs no gradient",
+            f->world,
+            t->reduction == WEFT__LOCAL ? "a maximum or minimum over the batch"
+                                        : "a mean over some rows of the batch");
     if (!t->rows.batch)
         *seed = 1.0 / f->world;
     else if (t->reduction == WEFT__SUM)

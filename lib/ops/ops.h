@@ -8,6 +8,8 @@
 
 /* WEFT_EDTYPE unless input i is f32 or f64. */
 weft_status weft__op_float(const weft_op_call *c, int i);
+/* A dimension of input 0, negative from the last, from 0 on; WEFT_ESHAPE if there is none such. */
+weft_status weft__op_dim(const weft_op_call *c, int *dim);
 /* Output like input 0, contiguous. */
 weft_status weft__op_like(weft_op_call *c);
 /* Applies op to one tensor of its fabric, or to two. */
@@ -25,6 +27,8 @@ weft_status weft__op_as(weft_op_call *c, int i, weft_dtype t);
 void weft__op_stretch(const weft_op_call *c, const weft_view *v, int64_t *stride);
 /* gin = g summed over the dimensions along which input i was stretched; g has the output's shape. */
 weft_status weft__op_unbroadcast(weft_op_call *c, int i, const weft_view *g);
+/* The address of element number i of memory, counted in v's type. */
+weft_dev weft__op_at(const weft_view *v, int64_t i);
 /* gin = the elements of c->gout, in gin's shape. */
 weft_status weft__op_pass(weft_op_call *c);
 #endif

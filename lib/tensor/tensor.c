@@ -138,7 +138,8 @@ weft_tensor *weft_detach(weft_tensor *t)
     if (!(out = weft__tensor_new(f, &x->view, true, &y)))
         return NULL;
     y->rows = x->rows;
-    y->reduction = x->reduction;
+    y->rows.chosen = false; /* what has no gradient need not be weighed */
+    y->reduction = x->reduction == WEFT__LOCAL ? WEFT__NONE : x->reduction;
     return out;
 }
 

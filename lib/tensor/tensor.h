@@ -8,6 +8,7 @@
 /* The rows of a batch that a tensor was derived from. */
 typedef struct weft__rows {
     bool batch;         /* derived from a batch, even if local is 0 */
+    bool chosen;        /* not from all of this rank's rows, or not from these alone */
     int dim;            /* along which its rows lie */
     int64_t base;       /* global row of the first one, over the whole run */
     int64_t local;      /* this rank's rows */
@@ -15,8 +16,9 @@ typedef struct weft__rows {
     const int64_t *ids; /* data set index of each local row, or NULL; borrowed for the step */
 } weft__rows;
 
-/* How a tensor stands to its batch: rows of it, their mean, or their sum. */
-typedef enum weft__reduction { WEFT__NONE, WEFT__MEAN, WEFT__SUM } weft__reduction;
+/* How a tensor stands to its batch: rows of it, their mean, their sum, or what only this rank's rows
+ * decide. */
+typedef enum weft__reduction { WEFT__NONE, WEFT__MEAN, WEFT__SUM, WEFT__LOCAL } weft__reduction;
 
 typedef struct weft__tensor {
     uint32_t generation;
