@@ -25,6 +25,19 @@ WEFT_API weft_status weft_backward(weft_fabric *f, weft_tensor *loss);
  * there is none. */
 WEFT_API weft_tensor *weft_gradient(weft_tensor *t);
 
+/* The gradient of y, a tensor with one element, with respect to x, as a tensor of x's shape that lives
+ * until the step's edge. x is a parameter, a tensor on which weft_require_grad was called before it
+ * was used, or one that y was made from by way of these; data may come from weft_batch_of, weft_wrap
+ * or weft_tensor_of. The seed is 1: it is the gradient of this rank's y, nothing is weighed or summed
+ * over ranks. weft_gradient and the parameters' gradients stay as they are, weft_backward of the same
+ * tensors may come before or after. Not collective.
+ *
+ * Its own gradient is not recorded: weft_backward and weft_grad refuse what was made from it
+ * (WEFT_ENOTSUP, second order), unless it went through weft_detach and is a constant.
+ * @return NULL after an error has stuck: WEFT_ESHAPE, WEFT_EHANDLE, WEFT_ESTATE (y does not depend on
+ * x), WEFT_ENOTSUP. */
+WEFT_API weft_tensor *weft_grad(weft_tensor *y, weft_tensor *x);
+
 /* Between begin and end nothing is recorded and modules are in evaluation mode. Nests. Not
  * collective. A weft_next inside the scope moves no step. */
 WEFT_API void weft_eval_begin(weft_fabric *f);

@@ -195,7 +195,7 @@ static weft_status record(weft_fabric *f, const weft_op_call *c, weft_tensor *co
     n->module = NULL;
     n->nin = c->nin;
     n->out = c->out;
-    n->grad.addr = 0;
+    memset(n->grad, 0, sizeof n->grad);
     n->sample = c->sample;
     memcpy(n->saved, c->saved, sizeof n->saved);
     memcpy(n->attr, c->attr, c->op->attr_size);
@@ -267,6 +267,8 @@ static weft_status apply(weft_fabric *f, const weft_op *op, int n, weft_tensor *
     if (!(*out = weft__tensor_new(f, &c.out, true, &y)))
         return WEFT_ENOMEM;
     inherit_rows(&c, y, x);
+    for (int i = 0; i < n && op->backward; i++)
+        y->derived |= x[i]->derived;
     WEFT_TRY(inherit_reduction(&c, y, n, x));
     return record(f, &c, token, x, y);
 }

@@ -7,6 +7,26 @@
 #include <math.h>
 #include <stdio.h>
 
+/* Whether the loss is a sum or a mean over all ranks. */
+static weft_status combines(const weft_fabric *f, const weft__tensor *loss)
+{
+    if (f->world > 1 && loss->reduction == WEFT__LOCAL)
+        return weft__fail(
+            WEFT_ENOTSUP,
+            "weft_backward: the loss comes from a maximum or minimum over the rows of "
+            "a batch, which over %d ranks is neither a sum nor a mean; weft_detach "
+            "what needs no gradient",
+            f->world);
+    if (f->world > 1 && loss->rows.chosen && loss->reduction != WEFT__SUM)
+        return weft__fail(
+            WEFT_ENOTSUP,
+            "weft_backward: the loss is a mean over some rows of a batch, and how many "
+            "these are over %d ranks is not known; say it with weft_batch_of, or "
+            "take a sum",
+            f->world);
+    return WEFT_OK;
+}
+
 /* This rank's share of the gradient: gradients are sums over ranks. */
 static weft_status seed_of(weft_fabric *f, weft_tensor *loss, double global, double *seed)
 {
@@ -15,15 +35,7 @@ static weft_status seed_of(weft_fabric *f, weft_tensor *loss, double global, dou
     if (!t || home != f)
         return t ? weft__fail(WEFT_EHANDLE, "weft_backward: the loss belongs to another fabric")
                  : WEFT_EHANDLE;
-    if (f->world > 1 &&
-        (t->reduction == WEFT__LOCAL || (t->rows.chosen && t->reduction != WEFT__SUM)))
-        return weft__fail(
-            WEFT_ENOTSUP,
-            "weft_backward: over %d ranks the loss is neither a sum nor a mean: it comes "
-            "from %s. Take a sum, or weft_detach what needs no gradient",
-            f->world,
-            t->reduction == WEFT__LOCAL ? "a maximum or minimum over the batch"
-                                        : "a mean over some rows of the batch");
+    WEFT_TRY(combines(f, t));
     if (!t->rows.batch)
         *seed = 1.0 / f->world;
     else if (t->reduction == WEFT__SUM)

@@ -25,6 +25,7 @@ typedef struct weft__tensor {
     bool live;
     bool step;       /* dies at the edge */
     bool wants_grad; /* a gradient flows to it or through it */
+    bool derived;    /* made from a result of weft_grad, whose own gradient is not recorded */
     weft_view view;
     weft__rows rows;
     weft__reduction reduction;
