@@ -96,6 +96,7 @@ static const struct {
            {WEFT_SIGMOID, sigmoid, -80, 20, {3, 3}, false},
            {WEFT_SILU, silu, -80, 20, {3.5, 3.5}, false},
            {WEFT_GELU, gelu, -6, 6, {3, 3}, true},
+           {WEFT_GELU, gelu, -0.1, 10, {2, 2}, false},
            {WEFT_GELU_TANH, gelu_tanh, -6, 6, {4, 4}, true},
            {WEFT_LOG, logl, 1e-3, 10, {1, 1}, false},
            {WEFT_SQRT, sqrtl, 0, 10, {0.5, 0.5}, false}};

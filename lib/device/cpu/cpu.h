@@ -18,6 +18,9 @@ typedef void weft__cpu_body(const void *args, int64_t lo, int64_t hi);
 #define CPU_WIDE
 #endif
 
+/* A function of one element, which must become part of the loop for vectors to be made of it. */
+#define CPU_INLINE static inline __attribute__((always_inline))
+
 /* Both bodies of a kernel, with its name for messages. */
 #define CPU_PAIR(name) #name, name##_f32, name##_f64
 /* In a body: calls another function of the same type. */

@@ -2,48 +2,48 @@
 #ifdef T
 #include "device/cpu/math.h"
 
-static inline T N(sign)(T x)
+CPU_INLINE T N(sign)(T x)
 {
     return (T)((x > 0) - (x < 0));
 }
 
-static inline T N(sigmoid)(T x)
+CPU_INLINE T N(sigmoid)(T x)
 {
     return 1 / (1 + N(cpu_exp)(-x));
 }
 
 /* (x s)' of s = sigmoid(x) */
-static inline T N(silu_slope)(T x)
+CPU_INLINE T N(silu_slope)(T x)
 {
     const T s = N(sigmoid)(x);
     return s * (1 + x * (1 - s));
 }
 
 /* The normal distribution's: half of 1 + erf(x / sqrt(2)). */
-static inline T N(normal)(T x)
+CPU_INLINE T N(normal)(T x)
 {
     return (T)0.5 * (1 + N(cpu_erf)(x * (T)ROOT_HALF));
 }
 
-static inline T N(gelu_slope)(T x)
+CPU_INLINE T N(gelu_slope)(T x)
 {
     return N(normal)(x) + x * (T)NORMAL_PEAK * N(cpu_exp)(x * x * (T)-0.5);
 }
 
 /* Half of 1 + tanh(u) is sigmoid(2u), u = sqrt(2/pi) (x + 0.044715 x^3). */
-static inline T N(gate)(T x)
+CPU_INLINE T N(gate)(T x)
 {
     return N(sigmoid)((T)TWICE_ROOT * (x + (T)CUBIC * x * x * x));
 }
 
-static inline T N(gelu_tanh_slope)(T x)
+CPU_INLINE T N(gelu_tanh_slope)(T x)
 {
     const T s = N(gate)(x);
     return s + x * s * (1 - s) * ((T)TWICE_ROOT * (1 + 3 * (T)CUBIC * x * x));
 }
 
 /* The upper bound counts where they cross; NaN stays. */
-static inline T N(clamp)(T x, T low, T high)
+CPU_INLINE T N(clamp)(T x, T low, T high)
 {
     const T raised = x < low ? low : x;
     return raised > high ? high : raised;
