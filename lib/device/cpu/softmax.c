@@ -48,7 +48,7 @@ static T N(highest)(const T *x, int64_t n)
     return top;
 }
 
-CPU_WIDE double N(weft__cpu_softmax)(T *y, const T *x, int64_t c, T *max)
+CPU_WIDE static double N(powers)(T *y, const T *x, int64_t c, T *max)
 {
     const T m = N(highest)(x, c);
 #pragma omp simd
@@ -56,6 +56,12 @@ CPU_WIDE double N(weft__cpu_softmax)(T *y, const T *x, int64_t c, T *max)
         y[j] = N(cpu_exp)(x[j] - m);
     *max = m;
     return N(total)(y, c);
+}
+
+/* Hidden, which functions with clones are not. */
+double N(weft__cpu_softmax)(T *y, const T *x, int64_t c, T *max)
+{
+    return N(powers)(y, x, c, max);
 }
 
 CPU_WIDE static void N(softmax)(const void *args, int64_t lo, int64_t hi)
