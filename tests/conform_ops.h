@@ -441,6 +441,7 @@ static const conform_row conform_ops[] = {
      .inputs = 3,
      .least = 3,
      .labels = true,
+     .any_dtype = true,
      .gradient = true,
      .tol = CONFORM_TOL,
      .good = {{{S2(5, 3), S2(5, 3), S2(5, 3)}, {0}},

@@ -617,6 +617,23 @@ START_TEST(integers_are_compared_exactly_and_with_numbers)
 }
 END_TEST
 
+START_TEST(integers_are_chosen_exactly)
+{
+    const int64_t big = (INT64_C(1) << 60) + 1, two = 2;
+    const uint8_t c[2] = {1, 0}, small[2] = {200, 100};
+    int64_t got[2];
+    weft_tensor *y = weft_where(weft_tensor_of(f, c, 1, &two, WEFT_U8),
+                                weft_tensor_of(f, &big, 0, NULL, WEFT_I64),
+                                weft_tensor_of(f, small, 1, &two, WEFT_U8));
+    ck_assert_int_eq(weft_dtype_of(y), WEFT_I64);
+    ck_assert_int_eq(weft_copy_out(y, got, sizeof got), 0);
+    ck_assert(got[0] == big && got[1] == 100);
+    ck_assert_ptr_null(
+        weft_where(weft_tensor_of(f, c, 1, &two, WEFT_U8), y, weft_full(f, 1, 0, NULL, WEFT_F64)));
+    ck_assert_int_eq(weft_error(f), WEFT_EDTYPE);
+}
+END_TEST
+
 START_TEST(a_condition_is_of_type_u8)
 {
     weft_tensor *x = weft_full(f, 1, 1, (int64_t[]){2}, WEFT_F64);
@@ -921,6 +938,7 @@ int main(void)
     tcase_add_test(u, mixed_types_are_promoted);
     tcase_add_test(u, comparisons_give_ones_and_zeros);
     tcase_add_test(u, integers_are_compared_exactly_and_with_numbers);
+    tcase_add_test(u, integers_are_chosen_exactly);
     tcase_add_test(u, a_condition_is_of_type_u8);
     tcase_add_test(u, what_where_leaves_out_does_not_matter);
     tcase_add_test(u, nan_is_handed_on);

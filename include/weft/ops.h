@@ -29,7 +29,7 @@ WEFT_API weft_tensor *weft_lt(weft_tensor *a, weft_tensor *b);
 WEFT_API weft_tensor *weft_le(weft_tensor *a, weft_tensor *b);
 WEFT_API weft_tensor *weft_gt(weft_tensor *a, weft_tensor *b);
 WEFT_API weft_tensor *weft_ge(weft_tensor *a, weft_tensor *b);
-/* a where condition (u8) is not 0, b elsewhere; all three broadcast. */
+/* a where condition (u8) is not 0, b elsewhere; all three broadcast. Two integers give i64. */
 WEFT_API weft_tensor *weft_where(weft_tensor *condition, weft_tensor *a, weft_tensor *b);
 /* alpha * x. */
 WEFT_API weft_tensor *weft_scale(weft_tensor *x, double alpha);
