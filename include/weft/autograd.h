@@ -12,7 +12,8 @@ WEFT_BEGIN
  * Gradients are sums: a mean over the batch is seeded with this rank's share of the global batch,
  * a sum with 1, so that N ranks compute what one rank would on the same global batch. On several
  * ranks a loss that is neither is refused (WEFT_ENOTSUP): one through a maximum or minimum over the
- * batch's rows, or a mean over some of them (weft_slice, weft_gather).
+ * batch's rows, through their sum as a factor of rows, or a mean over some of them (weft_slice,
+ * weft_gather).
  *
  * Collective: every rank takes part, also one whose loss is NULL because an error stuck there: it
  * adds zeros, and all ranks learn of the error here. A NULL loss with nothing stuck is a mistake of
@@ -29,8 +30,9 @@ WEFT_API weft_tensor *weft_gradient(weft_tensor *t);
  * until the step's edge. x is a parameter, a tensor on which weft_require_grad was called before it
  * was used, or one that y was made from by way of these; data may come from weft_batch_of, weft_wrap
  * or weft_tensor_of. The seed is 1: it is the gradient of this rank's y, nothing is weighed or summed
- * over ranks. weft_gradient and the parameters' gradients stay as they are, weft_backward of the same
- * tensors may come before or after. Not collective.
+ * over ranks. weft_gradient and the parameters' gradients stay as they are; weft_backward of the same
+ * tensors may come before or after, weft_step only after, as parameters count with the values that
+ * they have now. Not collective.
  *
  * Its own gradient is not recorded: weft_backward and weft_grad refuse what was made from it
  * (WEFT_ENOTSUP, second order), unless it went through weft_detach and is a constant.

@@ -220,10 +220,10 @@ static weft_status look(walk *w, const weft__tensor *y, const weft__tensor *x, w
         return w->f->device->ops->kernels->fill(w->f->stream, w->grad, 1, 1, out->dtype);
     lead(w, y->node);
     if (y->node < 0 || !w->f->tape->node[y->node].reached)
-        return weft__fail(
-            WEFT_ESTATE,
-            "weft_grad: y does not depend on x. Is x a parameter, was weft_require_grad "
-            "called before x was used, was y made outside weft_eval_begin/end?");
+        return weft__fail(WEFT_ESTATE,
+                          "weft_grad: y does not depend on x. Is x a trainable parameter, or was "
+                          "weft_require_grad called before x was used? Was y made inside "
+                          "weft_eval_begin/end?");
     weft__mark mark = weft__engine_mark(w->f);
     weft_status s = walk_from(w, y->node, 1);
     weft__engine_rewind(w->f, mark); /* the result was made before */

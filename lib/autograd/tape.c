@@ -142,16 +142,34 @@ static weft__reduction reduction_of(const weft_op_call *c, bool wants_grad)
     return c->rows == WEFT_ROWS_OTHER && !wants_grad ? WEFT__NONE : of[c->rows];
 }
 
+static bool any_rows(int n, weft__tensor *const *x)
+{
+    for (int i = 0; i < n; i++)
+        if (x[i]->rows.batch && x[i]->rows.dim >= 0 && x[i]->reduction == WEFT__NONE)
+            return true;
+    return false;
+}
+
+/* A sum over the batch that meets rows again is a factor of each: a constant, or what this rank's rows
+ * alone decide. */
+static weft__reduction seen_as(const weft__tensor *x, bool rows)
+{
+    if (x->reduction != WEFT__SUM || !rows)
+        return x->reduction;
+    return x->wants_grad ? WEFT__LOCAL : WEFT__NONE;
+}
+
 /* Gradients are sums: a loss must be one kind of reduction of the batch throughout. */
 static weft_status inherit_reduction(const weft_op_call *c, weft__tensor *out, int n,
                                      weft__tensor *const *x)
 {
     weft__reduction r = WEFT__NONE;
     bool sum = false, other = false, wants = false;
+    const bool rows = any_rows(n, x);
     for (int i = 0; i < n; i++) {
         wants |= x[i]->wants_grad;
-        if (x[i]->reduction > r)
-            r = x[i]->reduction;
+        if (seen_as(x[i], rows) > r)
+            r = seen_as(x[i], rows);
         sum |= x[i]->reduction == WEFT__SUM;
         other |=
             x[i]->reduction == WEFT__MEAN ||

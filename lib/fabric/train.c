@@ -13,9 +13,9 @@ static weft_status combines(const weft_fabric *f, const weft__tensor *loss)
     if (f->world > 1 && loss->reduction == WEFT__LOCAL)
         return weft__fail(
             WEFT_ENOTSUP,
-            "weft_backward: the loss comes from a maximum or minimum over the rows of "
-            "a batch, which over %d ranks is neither a sum nor a mean; weft_detach "
-            "what needs no gradient",
+            "weft_backward: the loss comes from what one rank's rows of a batch alone decide (a "
+            "maximum or minimum over them, or their sum as a factor of rows), which over %d ranks "
+            "is neither a sum nor a mean; weft_detach what needs no gradient",
             f->world);
     if (f->world > 1 && loss->rows.chosen && loss->reduction != WEFT__SUM)
         return weft__fail(

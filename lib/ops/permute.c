@@ -82,7 +82,9 @@ static weft_status unsqueezed(weft_op_call *c)
     int *dim = c->attr;
     weft_view *y = &c->out;
     const int rank = c->in[0].rank + 1;
-    if (rank > WEFT_MAX_RANK || *dim < -rank || *dim >= rank)
+    if (rank > WEFT_MAX_RANK)
+        return weft_op_fail(c, WEFT_ESHAPE, "a tensor has at most %d dimensions", WEFT_MAX_RANK);
+    if (*dim < -rank || *dim >= rank)
         return weft_op_fail(c, WEFT_ESHAPE, "dimension %d of a tensor of %d dimensions", *dim,
                             rank);
     *dim += *dim < 0 ? rank : 0;
