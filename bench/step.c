@@ -1,19 +1,19 @@
 /* What a training step of a small network costs, and what the machine could do: one line of JSON.
  *
- *   step [--batch N] [--steps N] [--warmup N] [--hidden N] [options of weft_open]
+ *   step [--batch N] [--steps N] [--warmup N] [--hidden N] [--tag WORD] [options of weft_open]
  *   mpirun -n 2 step --batch 128
  *
  * The network is 784-hidden-10 with Adam; --batch is over all ranks; data are random and in memory.
+ * --tag is handed on to the line, for whoever collects them.
  * Times are rank 0's, from one weft_next to the next. Nothing is asserted. */
 #include "heap.h"
 #include "peak.h"
+#include "report.h"
 
-#include "comm/mpi.h"
 #include "core/alloc.h"
 #include "core/context.h"
 #include "device/device.h"
 
-#include <blis.h>
 #include <getopt.h>
 #include <jansson.h>
 #include <stdio.h>
@@ -31,24 +31,27 @@
 
 typedef struct arguments {
     long batch, steps, warmup, hidden;
+    const char *tag;
 } arguments;
 
 static bool parse(int argc, char **argv, arguments *a)
 {
-    static const struct option known[] = {{"batch", required_argument, NULL, 'b'},
-                                          {"steps", required_argument, NULL, 's'},
-                                          {"warmup", required_argument, NULL, 'w'},
-                                          {"hidden", required_argument, NULL, 'h'},
-                                          {NULL, 0, NULL, 0}};
+    static const struct option known[] = {
+        {"batch", required_argument, NULL, 'b'},  {"steps", required_argument, NULL, 's'},
+        {"warmup", required_argument, NULL, 'w'}, {"hidden", required_argument, NULL, 'h'},
+        {"tag", required_argument, NULL, 't'},    {NULL, 0, NULL, 0}};
     for (int c; (c = getopt_long(argc, argv, "", known, NULL)) != -1;) {
         long *at = c == 'b'   ? &a->batch
                    : c == 's' ? &a->steps
                    : c == 'w' ? &a->warmup
                    : c == 'h' ? &a->hidden
                               : NULL;
-        if (!at)
+        if (c == 't')
+            a->tag = optarg;
+        else if (at)
+            *at = strtol(optarg, NULL, 10);
+        else
             return false;
-        *at = strtol(optarg, NULL, 10);
     }
     return optind == argc && a->batch > 0 && a->steps > 0 && a->warmup >= 0 && a->hidden > 0;
 }
@@ -78,20 +81,6 @@ static weft_loader *make_data(weft_fabric *f, const arguments *a, data *d)
     return weft_loader_arrays(f, rows, d->x, 1, shape, WEFT_F32, d->y, WEFT_U8,
                               WEFT_LOADER(.global_batch = a->batch, .shuffle = true,
                                           .epochs = (a->warmup + a->steps) / batches + 1));
-}
-
-static int ascending(const void *a, const void *b)
-{
-    const double x = *(const double *)a, y = *(const double *)b;
-    return (x > y) - (x < y);
-}
-
-/* Quartiles of n values, which are sorted by it. */
-static json_t *quartiles(double *value, int64_t n)
-{
-    qsort(value, (size_t)n, sizeof *value, ascending);
-    return json_pack("{s:f, s:f, s:f}", "p25", value[n / 4], "median", value[n / 2], "p75",
-                     value[n * 3 / 4]);
 }
 
 /* Microseconds of each part and step, part by part. */
@@ -157,11 +146,10 @@ static double time_gemm(weft_fabric *f, const gemm *g)
         f->device->ops->sync(f->stream);
         spent[n] = weft__now() - begin;
     }
-    qsort(spent, (size_t)n, sizeof *spent, ascending);
     f->device->ops->free(f->device, a, (size_t)(g->m * g->k) * size);
     f->device->ops->free(f->device, b, (size_t)(g->k * g->n) * size);
     f->device->ops->free(f->device, c, (size_t)(g->m * g->n) * size);
-    return spent[n / 2];
+    return bench_median(spent, n);
 }
 
 /* The step's matrix products on this rank's rows, and all of them together. */
@@ -203,34 +191,16 @@ static void add_gemms(weft_fabric *f, const arguments *a, json_t *out, double st
     }
 }
 
-static void cpu_model(char *out, size_t size)
-{
-    char line[256];
-    FILE *in = fopen("/proc/cpuinfo", "r");
-    snprintf(out, size, "unknown");
-    while (in && fgets(line, sizeof line, in)) {
-        char *colon = strchr(line, ':');
-        if (strncmp(line, "model name", 10) == 0 && colon) {
-            snprintf(out, size, "%.*s", (int)strcspn(colon + 2, "\n"), colon + 2);
-            break;
-        }
-    }
-    if (in)
-        fclose(in);
-}
-
 static json_t *describe(weft_fabric *f, const arguments *a)
 {
-    char cpu[256], network[64];
-    cpu_model(cpu, sizeof cpu);
+    char network[64];
     snprintf(network, sizeof network, "%d-%ld-%d", INPUTS, a->hidden, CLASSES);
-    return json_pack("{s:s, s:s, s:s, s:s, s:s, s:s, s:s, s:i, s:i, s:i, s:s, s:s, s:I, s:I, s:I}",
-                     "bench", "step", "weft", weft_version(), "mpi", weft__mpi_version(), "blis",
-                     bli_info_get_version_str(), "kernels", weft_kernel_set(f), "cpu", cpu,
-                     "network", network, "ranks", weft_world_size(f), "nodes", weft_num_nodes(f),
-                     "threads", weft_threads(f), "strategy", weft_strategy_name(f), "precision",
-                     weft_precision_name(f), "batch", (json_int_t)a->batch, "steps",
-                     (json_int_t)a->steps, "warmup", (json_int_t)a->warmup);
+    return json_pack(
+        "{s:s, s:s, s:s, s:s, s:i, s:i, s:i, s:s, s:s, s:I, s:I, s:I, s:o}", "bench", "step", "tag",
+        a->tag, "kernels", weft_kernel_set(f), "network", network, "ranks", weft_world_size(f),
+        "nodes", weft_num_nodes(f), "threads", weft_threads(f), "strategy", weft_strategy_name(f),
+        "precision", weft_precision_name(f), "batch", (json_int_t)a->batch, "steps",
+        (json_int_t)a->steps, "warmup", (json_int_t)a->warmup, "machine", bench_machine());
 }
 
 static void report(weft_fabric *f, const arguments *a, double *us, int64_t heap)
@@ -240,27 +210,27 @@ static void report(weft_fabric *f, const arguments *a, double *us, int64_t heap)
     json_t *out = describe(f, a), *parts = json_object();
     for (int k = 0; k < PARTS; k++)
         json_object_set_new(k ? parts : out, k ? name[k] : "step_us",
-                            quartiles(us + k * a->steps, a->steps));
+                            bench_quartiles(us + k * a->steps, a->steps));
     json_object_set_new(out, "parts_us", parts);
     json_object_set_new(out, "allocations_per_step",
                         heap < 0 ? json_null() : json_real((double)heap / (double)a->steps));
     add_gemms(f, a, out, us[a->steps / 2]);
-    if (weft_is_global_zero(f)) {
-        json_dumpf(out, stdout, JSON_COMPACT | JSON_REAL_PRECISION(6));
-        putchar('\n');
-    }
-    json_decref(out);
+    if (weft_is_global_zero(f))
+        bench_print(out);
+    else
+        json_decref(out);
 }
 
 int main(int argc, char **argv)
 {
-    arguments a = {.batch = 64, .steps = 1000, .warmup = 100, .hidden = 256};
+    arguments a = {.batch = 64, .steps = 1000, .warmup = 100, .hidden = 256, .tag = ""};
     data d = {0};
     weft_fabric *f;
     if (weft_open(&f, &argc, &argv, NULL))
         return weft_close(&f);
     if (!parse(argc, argv, &a))
-        weft_fail(f, WEFT_EARG, "usage: step [--batch N] [--steps N] [--warmup N] [--hidden N]");
+        weft_fail(f, WEFT_EARG,
+                  "usage: step [--batch N] [--steps N] [--warmup N] [--hidden N] [--tag WORD]");
     double *us = weft_error(f) ? NULL : weft__new((size_t)(PARTS * a.steps), sizeof *us);
     int64_t heap = us ? train(f, &a, &d, us) : 0;
     if (us && !weft_error(f) && !weft_barrier(f))

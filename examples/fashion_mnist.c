@@ -52,14 +52,12 @@ static int parse(int argc, char **argv, arguments *a)
 /* Each of the test images once, whatever the number of ranks. */
 static double evaluate(weft_fabric *f, weft_module *model, weft_loader *test)
 {
-    double count[2] = {0, 0}; /* right, all */
+    weft_metric *accuracy = weft_metric_accuracy(f, NULL);
     weft_eval_begin(f);
-    for (weft_batch b; weft_next(test, &b);) {
-        count[0] += weft_item(weft_count_correct(weft_forward(model, b.x), b.y));
-        count[1] += (double)b.rows;
-    }
+    for (weft_batch b; weft_next(test, &b);)
+        weft_metric_update(accuracy, weft_forward(model, b.x), b.y);
     weft_eval_end(f);
-    return weft_sum_over_ranks(f, count, 2) ? 0 : count[0] / count[1];
+    return weft_metric_value(f, accuracy);
 }
 
 int main(int argc, char **argv)
@@ -104,8 +102,8 @@ int main(int argc, char **argv)
     }
 
     double accuracy = evaluate(f, model, test);
-    int speaks = !weft_error(f) && weft_is_global_zero(f), status = weft_close(&f);
-    if (speaks)
-        printf("test accuracy %.4f\n", accuracy);
+    if (!weft_error(f))
+        weft_print(f, "test accuracy %.4f", accuracy);
+    int status = weft_close(&f);
     return status ? status : accuracy < GOAL;
 }

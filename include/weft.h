@@ -5,10 +5,13 @@
 #include <weft/autograd.h>
 #include <weft/base.h>
 #include <weft/checkpoint.h>
+#include <weft/collective.h>
 #include <weft/data.h>
 #include <weft/fabric.h>
 #include <weft/log.h>
 #include <weft/logger.h>
+#include <weft/loss.h>
+#include <weft/metric.h>
 #include <weft/nn.h>
 #include <weft/ops.h>
 #include <weft/optim.h>

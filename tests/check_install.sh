@@ -1,5 +1,5 @@
 #!/bin/sh
-# What a user gets: installs into a temporary place and builds against that alone, through pkg-config, in C and C++.
+# What a user gets: installs into a temporary place and builds against that alone, through pkg-config, in C, C++ and Fortran.
 # Every public header must also stand alone.
 set -e
 dest=$(mktemp -d)
@@ -26,7 +26,19 @@ for build in "$CC -std=c11:use.c" "$CXX -std=c++20:use.cc"; do
     [ "$said" = "$($weft --modversion weft)" ] || { echo "weft_version() says $said"; exit 1; }
 done
 
-cd "$($weft --variable=includedir weft)"
+# Fortran: with the installed module and library, and from the module's installed source alone.
+include=$($weft --variable=includedir weft)
+if [ -n "$FC" ]; then
+    printf 'program use_weft\nuse weft\nprint "(a)", weft_version()\nend program\n' >"$dest/use.f90"
+    for build in "-I$include/weft $dest/use.f90 -L$libdir -lweft_fortran" "-J$dest $include/weft/weft.f90 $dest/use.f90"; do
+        # shellcheck disable=SC2046,SC2086  # words on purpose
+        $FC -o "$dest/use" $build $($weft --libs weft)
+        said=$(LD_LIBRARY_PATH="$libdir${LD_LIBRARY_PATH:+:$LD_LIBRARY_PATH}" "$dest/use")
+        [ "$said" = "$($weft --modversion weft)" ] || { echo "weft_version() says $said in Fortran"; exit 1; }
+    done
+fi
+
+cd "$include"
 for h in weft.h weft/*.h weft/sys/*.h; do
     [ -f "$h" ] || continue
     mpi=

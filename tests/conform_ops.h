@@ -6,6 +6,8 @@
 #include <math.h>
 #include <weft.h>
 
+#define CONFORM_WEIGHTS 8
+
 /* What an op takes beside its tensors: attributes of the golden groups and of the cases below. */
 typedef struct conform_attributes {
     int dim;
@@ -13,6 +15,11 @@ typedef struct conform_attributes {
     double alpha, beta;
     int rank;
     int64_t shape[WEFT_MAX_RANK];
+    /* of conform_losses.h */
+    int reduction, dims, weights;
+    int64_t ignore, padding;
+    bool ignore_zero, log_target, bias_only;
+    double smoothing, delta, weight[CONFORM_WEIGHTS];
 } conform_attributes;
 
 typedef struct conform_shape {

@@ -200,6 +200,8 @@ static size_t train(MPI_Comm comm, const plan *p, memory *log, double *out)
     size_t count = numbers_of(n.body, out);
     count += n.head ? numbers_of(n.head, out + count) : 0;
     weft_traffic t = weft_traffic_count(f);
+    if (p->parts && p->unknown && (p->loss != SUM || p->both) && all_world() > 1)
+        backwards++; /* the first, in which all ranks learn that rows must be summed */
     int64_t reduces = buckets(&n, &bytes) * backwards;
     bytes *= backwards;
     if (t.gradient_reduces != (world ? reduces : 0) || t.gradient_bytes != (world ? bytes : 0)) {

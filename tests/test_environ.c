@@ -54,6 +54,11 @@ static void set_environment(const char *text)
                                        "SLURM_TASKS_PER_NODE",
                                        "SLURM_CPUS_ON_NODE",
                                        "SLURM_JOB_ID",
+                                       "TORCHELASTIC_RUN_ID",
+                                       "RANK",
+                                       "WORLD_SIZE",
+                                       "LOCAL_RANK",
+                                       "LOCAL_WORLD_SIZE",
                                        "WEFT_RELAUNCHED",
                                        "OMP_NUM_THREADS"};
     char copy[512], *word, *rest = copy;
@@ -81,7 +86,9 @@ static void set_environment(const char *text)
     "SLURM_JOB_ID=3 SLURM_PROCID=0 SLURM_LOCALID=0 SLURM_NODEID=0 SLURM_NTASKS=4 SLURM_NNODES=2 "  \
     "SLURM_TASKS_PER_NODE=2(x2) "
 
-enum { NONE, RUN, SRUN, PMI };
+#define TORCHRUN "TORCHELASTIC_RUN_ID=none RANK=5 WORLD_SIZE=8 LOCAL_RANK=1 LOCAL_WORLD_SIZE=4 "
+
+enum { NONE, RUN, SRUN, PMI, TORCH };
 static const struct {
     const char *text;
     int launcher, rank, size, local_rank, local_size, nodes;
@@ -114,6 +121,11 @@ static const struct {
     {"PMIX_RANK=2", PMI, 2, -1, -1, -1, -1},
     {"PMI_RANK=2 PMI_SIZE=3", PMI, 2, 3, -1, -1, -1},
     {BATCH "PMIX_RANK=2", PMI, 2, -1, -1, -1, -1},
+    /* torchrun, alone or started by somebody else */
+    {TORCHRUN, TORCH, 5, 8, 1, 4, -1},
+    {TASK TORCHRUN, TORCH, 5, 8, 1, 4, -1},
+    {MPIRUN(0, 1, 0, 1) TORCHRUN, TORCH, 5, 8, 1, 4, -1},
+    {"RANK=5 WORLD_SIZE=8", NONE, -1, -1, -1, -1, -1},
 };
 
 START_TEST(launchers)
@@ -188,6 +200,8 @@ static const struct {
     {SRUN, 4, 4, 2, 2, 0, 1, "--nodes"},
     {PMI, -1, 4, 1, 4, 0, 0, NULL},
     {PMI, 4, 1, 1, 1, 0, 0, "sees this one alone"},
+    {TORCH, 4, 1, 1, 1, 0, 0, "torchrun started 4 processes"},
+    {TORCH, 1, 1, 1, 1, 0, 0, NULL},
 };
 
 START_TEST(checks)

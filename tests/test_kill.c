@@ -127,11 +127,14 @@ static void compare_with_unbroken(int ranks)
     free(unbroken);
     ck_assert_msg(same_text(in("run/final"), in("whole/final")), "%s and %s differ",
                   in("run/final"), in("whole/final"));
-    /* What a killed save left goes with the next one, so not if the last run only resumed at the end. */
-    if (started("run", ranks, NULL) < newest("run"))
+    /* What a killed save left, and the checkpoint that it had not yet retired, go with the next one,
+     * so not if the last run only resumed at the end. */
+    bool tidied = started("run", ranks, NULL) < newest("run");
+    if (tidied)
         ck_assert_int_eq(named("run", ".tmp-"), 0);
     ck_assert_int_eq(named("run", ".bad-"), 0);
-    ck_assert_int_eq(named("run", "step-"), 3);
+    ck_assert_int_ge(named("run", "step-"), 3);
+    ck_assert_int_le(named("run", "step-"), tidied ? 3 : 4);
     count.finished++;
 }
 

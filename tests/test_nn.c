@@ -225,7 +225,7 @@ START_TEST(frozen_parameters_do_not_move)
 }
 END_TEST
 
-START_TEST(freezing_can_be_undone_before_setup_only)
+START_TEST(freezing_can_be_undone_before_setup)
 {
     weft_module *m = perceptron(f);
     ck_assert_int_eq(weft_freeze(m, true), 0);
@@ -233,7 +233,6 @@ START_TEST(freezing_can_be_undone_before_setup_only)
     ck_assert_int_eq(weft_setup(f, m, NULL), 0);
     weft_tensor *x = weft_full(f, 1, 2, (int64_t[]){4, 20}, WEFT_F32);
     ck_assert_int_eq(weft_backward(f, weft_sum(weft_forward(m, x), WEFT_ALL)), 0);
-    ck_assert_int_eq(weft_freeze(m, true), WEFT_ESTATE);
 }
 END_TEST
 
@@ -545,7 +544,7 @@ static void add_values(TCase *t)
     tcase_add_test(t, equal_bounds_are_a_constant);
     tcase_add_test(t, memory_comes_with_the_first_forward_too);
     tcase_add_test(t, frozen_parameters_do_not_move);
-    tcase_add_test(t, freezing_can_be_undone_before_setup_only);
+    tcase_add_test(t, freezing_can_be_undone_before_setup);
     tcase_add_test(t, all_frozen_has_no_loss);
     tcase_add_test(t, gradients_flow_through_what_is_frozen);
 }

@@ -75,7 +75,7 @@ START_TEST(known_words)
     static const char *const word[] = {"accelerator=mps",    "accelerator=tpu",
                                        "strategy=fsdp",      "strategy=deepspeed_stage_2",
                                        "strategy=FSDP",      "precision=bf16-mixed",
-                                       "precision=16-mixed", "strategy=ddp_spawn"};
+                                       "precision=16-mixed", "strategy=xla"};
     for (int i = 0; i < 8; i++) {
         refused(word[i], WEFT_ENOTSUP, "");
         ck_assert_msg(!strstr(warnings, "not known"), "%s: %s", word[i], warnings);
@@ -96,6 +96,10 @@ START_TEST(numbers)
     for (int i = 0; i < 12; i++)
         refused(bad[i], WEFT_EARG, strlen(bad[i]) == 8 ? "whole number" : "it takes");
     refused("devices=x", WEFT_EARG, "\"x\"");
+    refused("heartbeat=0.5", WEFT_EARG, "heartbeat|from 1 to");
+    refused("heartbeat=-0.5", WEFT_EARG, "heartbeat|from 1 to");
+    refused("heartbeat=-1", WEFT_EARG, "heartbeat|from 1 to");
+    refused("heartbeat=nan", WEFT_EARG, "heartbeat");
     refused("num_nodes=2", WEFT_ECONFIG, "num_nodes=2|leave num_nodes out");
     refused("num_nodes=2 devices=2", WEFT_ECONFIG, "srun");
 }
@@ -103,20 +107,15 @@ END_TEST
 
 START_TEST(accepted)
 {
-    static const char *const good[] = {"strategy=DDP",
-                                       "strategy=Single",
-                                       "strategy=AUTO",
-                                       "precision=32-TRUE",
-                                       "accelerator=CPU",
-                                       "nonfinite=Skip",
-                                       "devices=auto",
-                                       "devices=1",
-                                       "num_nodes=1",
-                                       "num-nodes=1 log-every=3",
-                                       "precision=32",
-                                       "precision=64",
-                                       "strategy=ddp_find_unused_parameters_true"};
-    for (int i = 0; i < 13; i++) {
+    static const char *const good[] = {
+        "strategy=DDP",    "strategy=Single",
+        "strategy=AUTO",   "precision=32-TRUE",
+        "accelerator=CPU", "nonfinite=Skip",
+        "devices=auto",    "devices=1",
+        "num_nodes=1",     "num-nodes=1 log-every=3",
+        "precision=32",    "precision=64",
+        "heartbeat=off",   "strategy=ddp_find_unused_parameters_true"};
+    for (int i = 0; i < 14; i++) {
         weft_fabric *f;
         listen();
         weft_status s = weft_open_text(&f, NULL, NULL, good[i]);
@@ -131,9 +130,10 @@ END_TEST
 
 START_TEST(out_of_range_in_code)
 {
-    const weft_open_options bad[] = {{.threads = -1}, {.num_nodes = -2}, {.log_every = WEFT_OFF},
-                                     {.timeout = -1}, {.bucket_mb = -1}, {.keep = -3}};
-    for (int i = 0; i < 6; i++) {
+    const weft_open_options bad[] = {{.threads = -1},  {.num_nodes = -2}, {.log_every = WEFT_OFF},
+                                     {.timeout = -1},  {.bucket_mb = -1}, {.keep = -3},
+                                     {.heartbeat = -2}};
+    for (int i = 0; i < 7; i++) {
         weft_fabric *f;
         listen();
         ck_assert_int_eq(weft_open(&f, NULL, NULL, &bad[i]), WEFT_EARG);
@@ -264,6 +264,24 @@ START_TEST(relaunch)
 }
 END_TEST
 
+/* Nothing of the program runs after the options were printed: neither alone nor on ranks. */
+START_TEST(print_config_ends_the_program)
+{
+    char out[4000], words[100], file[64];
+    struct stat there;
+    snprintf(file, sizeof file, "/tmp/weft-open-%d.0", (int)getpid());
+    for (int devices = 1; devices <= 1 + has_mpirun(); devices++) {
+        snprintf(words, sizeof words, "ranks %d --print-config --devices %d 9 2>&1", (int)getpid(),
+                 devices);
+        ck_assert_int_eq(run("WEFT_LOG_LEVEL=silent", words, out, sizeof out), 0);
+        snprintf(words, sizeof words, "weft: devices=%d (command line)\n", devices);
+        char *first = strstr(out, words);
+        ck_assert_msg(first && !strstr(first + 1, words), "%s", out);
+        ck_assert_int_ne(stat(file, &there), 0);
+    }
+}
+END_TEST
+
 START_TEST(relaunch_fails)
 {
     char out[1000];
@@ -287,6 +305,20 @@ START_TEST(singleton_under_srun)
     status = run("SLURM_JOB_ID=7 SLURM_NTASKS=4 SLURM_PROCID=0", "ranks 0 0 2>&1", out, sizeof out);
     ck_assert_int_eq(status, 0); /* legal: a tool beside the job's steps */
     ck_assert_ptr_nonnull(strstr(out, "running alone in a Slurm job of 4 tasks"));
+    unlink("/tmp/weft-open-0.0");
+}
+END_TEST
+
+/* torchrun started four, of which MPI knows nothing. */
+START_TEST(singleton_under_torchrun)
+{
+    char out[3000];
+    int status = run("TORCHELASTIC_RUN_ID=x RANK=0 WORLD_SIZE=4 LOCAL_WORLD_SIZE=4",
+                     "ranks 0 --devices=4 0 2>&1", out, sizeof out);
+    ck_assert_msg(status == -WEFT_ECONFIG, "status %d: %s", status, out);
+    ck_assert_msg(strstr(out, "weft run --devices 4"), "%s", out);
+    status = run("TORCHELASTIC_RUN_ID=x RANK=0 WORLD_SIZE=1", "ranks 0 0 2>&1", out, sizeof out);
+    ck_assert_int_eq(status, 0);
     unlink("/tmp/weft-open-0.0");
 }
 END_TEST
@@ -467,8 +499,10 @@ static Suite *suite(void)
     tcase_add_test(t, statuses);
     tcase_add_test(t, errors_reach_the_end);
     tcase_add_test(t, relaunch);
+    tcase_add_test(t, print_config_ends_the_program);
     tcase_add_test(t, relaunch_fails);
     tcase_add_test(t, singleton_under_srun);
+    tcase_add_test(t, singleton_under_torchrun);
     tcase_add_test(t, stdout_stays_empty);
     suite_add_tcase(s, t);
     return s;

@@ -1,16 +1,25 @@
 /* Every row of conform_ops.h: values and gradients against PyTorch's, against differences and over
  * strided inputs, and what wrong inputs are told. */
+#include "conform_losses.h"
 #include "conform_ops.h"
 #include "core/rng.h"
 #include "golden.h"
 
 #include <math.h>
 
+#define ROWS (CONFORM_OPS + CONFORM_LOSSES)
+
 static weft_fabric *f;
+
+static const conform_row *row_of(int i)
+{
+    return i < CONFORM_OPS ? &conform_ops[i] : &conform_losses[i - CONFORM_OPS];
+}
 
 static void start(void)
 {
     ck_assert_int_eq(weft_open(&f, NULL, NULL, WEFT_OPEN(.precision = "64-true", .threads = 1)), 0);
+    conform_fabric = f;
 }
 
 static void stop(void)
@@ -204,6 +213,7 @@ static void read_attributes(hid_t file, const char *group, conform_attributes *a
         a->relu = v[0] != 0;
     if (golden_attributes(file, group, "reduction", v, 1))
         a->sum = v[0] != 0;
+    conform_read_loss(file, group, a);
     a->rank = golden_attributes(file, group, "shape", v, WEFT_MAX_RANK);
     for (int d = 0; d < a->rank; d++)
         a->shape[d] = (int64_t)v[d];
@@ -274,7 +284,7 @@ static int against_golden(const conform_row *row, weft_dtype t)
 
 START_TEST(golden_values_and_gradients_f64)
 {
-    const conform_row *row = &conform_ops[_i];
+    const conform_row *row = row_of(_i);
     if (row->golden)
         ck_assert_int_ge(against_golden(row, WEFT_F64), 2);
 }
@@ -282,7 +292,7 @@ END_TEST
 
 START_TEST(golden_values_and_gradients_f32)
 {
-    const conform_row *row = &conform_ops[_i];
+    const conform_row *row = row_of(_i);
     if (row->golden)
         ck_assert_int_ge(against_golden(row, WEFT_F32), 2);
 }
@@ -301,10 +311,10 @@ static int cases_taken_once(const char *path)
             int takers = 0;
             snprintf(group, sizeof group, "%s/%s", op, golden_name(file, op, k, name, sizeof name));
             read_attributes(file, group, &a);
-            for (int r = 0; r < CONFORM_OPS; r++)
-                takers += conform_ops[r].golden && strcmp(file_of(&conform_ops[r]), path) == 0 &&
-                          strcmp(conform_ops[r].golden, op) == 0 &&
-                          (!conform_ops[r].takes || conform_ops[r].takes(&a));
+            for (int r = 0; r < ROWS; r++)
+                takers += row_of(r)->golden && strcmp(file_of(row_of(r)), path) == 0 &&
+                          strcmp(row_of(r)->golden, op) == 0 &&
+                          (!row_of(r)->takes || row_of(r)->takes(&a));
             ck_assert_msg(takers == 1, "%s: %d rows take it", group, takers);
         }
     }
@@ -315,6 +325,7 @@ static int cases_taken_once(const char *path)
 START_TEST(the_table_takes_every_golden_case_once)
 {
     ck_assert_int_gt(cases_taken_once("ops.h5"), 100);
+    ck_assert_int_gt(cases_taken_once("losses.h5"), 90);
     ck_assert_int_gt(cases_taken_once("ops-unary.h5"), 90);
     ck_assert_int_gt(cases_taken_once("ops-binary.h5"), 80);
     ck_assert_int_gt(cases_taken_once("ops-shapes.h5"), 90);
@@ -387,8 +398,8 @@ static void over_layouts(weft_dtype t, const conform_row *row)
 /* Bit for bit: ops either walk strides in the order of the shape or make a copy first. */
 START_TEST(strided_inputs_give_what_contiguous_ones_give)
 {
-    over_layouts(WEFT_F64, &conform_ops[_i]);
-    over_layouts(WEFT_F32, &conform_ops[_i]);
+    over_layouts(WEFT_F64, row_of(_i));
+    over_layouts(WEFT_F32, row_of(_i));
 }
 END_TEST
 
@@ -408,7 +419,7 @@ static weft_tensor *weighted(void *user, weft_tensor *const *x)
 
 START_TEST(gradients_are_those_of_differences)
 {
-    const conform_row *row = &conform_ops[_i];
+    const conform_row *row = row_of(_i);
     for (int k = 0; row->gradient && exists(row, k); k++) {
         problem p = draw(row, &row->good[k], 20 + (uint64_t)k);
         weft_tensor *x[3] = {NULL};
@@ -460,7 +471,7 @@ static void refused(const conform_row *row, const conform_case *c, weft_dtype t,
 
 START_TEST(wrong_shapes_are_refused)
 {
-    const conform_row *row = &conform_ops[_i];
+    const conform_row *row = row_of(_i);
     if (row->bad.in[0].rank || row->bad.in[1].rank || strstr(row->name, "softmax"))
         refused(row, &row->bad, WEFT_F64, false, WEFT_ESHAPE);
 }
@@ -468,7 +479,7 @@ END_TEST
 
 START_TEST(integers_are_refused_where_numbers_are_needed)
 {
-    const conform_row *row = &conform_ops[_i];
+    const conform_row *row = row_of(_i);
     if (row->any_dtype)
         ck_assert_ptr_nonnull(attempt(row, &row->good[0], WEFT_U8, false));
     else
@@ -478,7 +489,7 @@ END_TEST
 
 START_TEST(stale_handles_are_refused)
 {
-    const conform_row *row = &conform_ops[_i];
+    const conform_row *row = row_of(_i);
     if (row->gradient || row->labels)
         refused(row, &row->good[0], WEFT_F64, true, WEFT_EHANDLE);
 }
@@ -486,7 +497,7 @@ END_TEST
 
 START_TEST(null_in_gives_null_out_silently)
 {
-    const conform_row *row = &conform_ops[_i];
+    const conform_row *row = row_of(_i);
     for (int left = 0; left < row->least; left++) {
         problem p = draw(row, &row->good[0], 40);
         weft_tensor *in[3] = {NULL};
@@ -921,14 +932,14 @@ int main(void)
     tcase_add_checked_fixture(u, start, stop);
     suite_add_tcase(s, t);
     suite_add_tcase(s, u);
-    tcase_add_loop_test(t, golden_values_and_gradients_f64, 0, CONFORM_OPS);
-    tcase_add_loop_test(t, golden_values_and_gradients_f32, 0, CONFORM_OPS);
-    tcase_add_loop_test(t, strided_inputs_give_what_contiguous_ones_give, 0, CONFORM_OPS);
-    tcase_add_loop_test(t, gradients_are_those_of_differences, 0, CONFORM_OPS);
-    tcase_add_loop_test(t, wrong_shapes_are_refused, 0, CONFORM_OPS);
-    tcase_add_loop_test(t, integers_are_refused_where_numbers_are_needed, 0, CONFORM_OPS);
-    tcase_add_loop_test(t, stale_handles_are_refused, 0, CONFORM_OPS);
-    tcase_add_loop_test(t, null_in_gives_null_out_silently, 0, CONFORM_OPS);
+    tcase_add_loop_test(t, golden_values_and_gradients_f64, 0, ROWS);
+    tcase_add_loop_test(t, golden_values_and_gradients_f32, 0, ROWS);
+    tcase_add_loop_test(t, strided_inputs_give_what_contiguous_ones_give, 0, ROWS);
+    tcase_add_loop_test(t, gradients_are_those_of_differences, 0, ROWS);
+    tcase_add_loop_test(t, wrong_shapes_are_refused, 0, ROWS);
+    tcase_add_loop_test(t, integers_are_refused_where_numbers_are_needed, 0, ROWS);
+    tcase_add_loop_test(t, stale_handles_are_refused, 0, ROWS);
+    tcase_add_loop_test(t, null_in_gives_null_out_silently, 0, ROWS);
     tcase_add_test(u, the_table_takes_every_golden_case_once);
     tcase_add_test(u, transpose_exchanges_two_dimensions);
     tcase_add_test(u, casts_round_to_the_type_and_back);

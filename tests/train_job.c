@@ -11,6 +11,7 @@
 #include <getopt.h>
 #include <hdf5.h>
 #include <inttypes.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -36,15 +37,16 @@ enum {
     KILL,    /* k: the process is killed before call k of save 2 */
     LIMIT,   /* bytes a file may have during save 2 */
     FULL,    /* file that fills the disk during save 2 */
+    TROUBLE, /* "rank:step:what[:seconds]", see trouble() */
     OPTIONS
 };
 static const char *option[OPTIONS];
 static const struct option known[] = {
-    {"make", 1, NULL, MAKE},     {"rows", 1, NULL, ROWS},   {"dir", 1, NULL, DIR},
-    {"epochs", 1, NULL, EPOCHS}, {"batch", 1, NULL, BATCH}, {"every", 1, NULL, EVERY},
-    {"stop", 1, NULL, STOP},     {"pace", 1, NULL, PACE},   {"samples", 1, NULL, SAMPLES},
-    {"fault", 1, NULL, FAULT},   {"kill", 1, NULL, KILL},   {"limit", 1, NULL, LIMIT},
-    {"full", 1, NULL, FULL},     {NULL, 0, NULL, 0}};
+    {"make", 1, NULL, MAKE},     {"rows", 1, NULL, ROWS},       {"dir", 1, NULL, DIR},
+    {"epochs", 1, NULL, EPOCHS}, {"batch", 1, NULL, BATCH},     {"every", 1, NULL, EVERY},
+    {"stop", 1, NULL, STOP},     {"pace", 1, NULL, PACE},       {"samples", 1, NULL, SAMPLES},
+    {"fault", 1, NULL, FAULT},   {"kill", 1, NULL, KILL},       {"limit", 1, NULL, LIMIT},
+    {"full", 1, NULL, FULL},     {"trouble", 1, NULL, TROUBLE}, {NULL, 0, NULL, 0}};
 
 static int64_t number(int i, int64_t otherwise)
 {
@@ -256,6 +258,43 @@ static void save(job *j)
     }
 }
 
+/* ---- ranks that do not come ---- */
+
+static void pause_for(double seconds)
+{
+    char command[80];
+    snprintf(command, sizeof command, "(sleep %g; kill -CONT %d) &", seconds, (int)getpid());
+    if (system(command) == 0)
+        raise(SIGSTOP);
+}
+
+/* What one rank does before a step. @return true to leave the loop */
+static bool trouble(job *j)
+{
+    char what[16] = "";
+    int rank = -1;
+    long step = -1;
+    double seconds = 0;
+    if (option[TROUBLE])
+        sscanf(option[TROUBLE], "%d:%ld:%15[a-z]:%lf", &rank, &step, what, &seconds);
+    if (weft_global_rank(j->f) != rank || weft_step_count(j->f) != step)
+        return false;
+    fclose(fopen(in_dir("trouble"), "w")); /* its time tells when */
+    if (strcmp(what, "kill") == 0)
+        raise(SIGKILL);
+    if (strcmp(what, "stop") == 0)
+        raise(SIGSTOP);
+    if (strcmp(what, "exit") == 0)
+        exit(0);
+    if (strcmp(what, "pause") == 0)
+        pause_for(seconds);
+    if (strcmp(what, "sleep") == 0)
+        usleep((useconds_t)(seconds * 1e6));
+    if (strcmp(what, "barrier") == 0)
+        weft_barrier(j->f);
+    return strcmp(what, "leave") == 0;
+}
+
 /* ---- the job ---- */
 
 static void build(job *j)
@@ -281,6 +320,8 @@ static void train(job *j)
 {
     weft_fabric *f = j->f;
     for (weft_batch b; weft_next(j->train, &b);) {
+        if (trouble(j))
+            break;
         weft_tensor *loss = weft_cross_entropy(weft_forward(j->model, b.x), b.y);
         remember(j, &b, loss);
         weft_zero_grad(j->adam);

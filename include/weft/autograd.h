@@ -12,13 +12,53 @@ WEFT_BEGIN
  * Gradients are sums: a mean over the batch is seeded with this rank's share of the global batch,
  * a sum with 1, so that N ranks compute what one rank would on the same global batch. On several
  * ranks a loss that is neither is refused (WEFT_ENOTSUP): one through a maximum or minimum over the
- * batch's rows, through their sum as a factor of rows, or a mean over some of them (weft_slice,
- * weft_gather).
+ * batch's rows, through their sum as a factor of rows, or from means over different numbers of rows.
  *
  * Collective: every rank takes part, also one whose loss is NULL because an error stuck there: it
  * adds zeros, and all ranks learn of the error here. A NULL loss with nothing stuck is a mistake of
  * the caller (WEFT_EARG). @return 0, or the error that sticks, the same on all ranks. */
 WEFT_API weft_status weft_backward(weft_fabric *f, weft_tensor *loss);
+
+/* Gradient accumulation. From here on n batches make a step: weft_backward sums over ranks only in the
+ * last one of each window of n, and between them weft_step and weft_zero_grad do nothing and return
+ * WEFT_POSTPONED, so that the loop stays as it is. The end of an epoch ends a window early. Losses
+ * that are means are weighed so that the step sees the mean over all rows of the window (G1). n = 1
+ * ends it. Before the loop, or between windows (WEFT_ESTATE). Errors stick: WEFT_EARG,
+ * WEFT_ECONFIG if ranks give different n. Collective. */
+WEFT_API weft_status weft_accumulate(weft_fabric *f, int64_t n);
+/* Whether the batch at hand is not the last of its window. Not collective. */
+WEFT_API bool weft_is_accumulating(const weft_fabric *f);
+
+/* For windows of one's own, Fabric's no_backward_sync: between begin and end weft_backward leaves the
+ * gradients of m, the whole module given to weft_setup, to each rank; the next one outside sums what
+ * all of them have left. With enabled false the scope does nothing. Nests. An error inside is this
+ * rank's own until then. weft_step and weft_clip_gradients before then are WEFT_ESTATE. Batches that
+ * do not know their global rows still cost 8 bytes each. Call them on all ranks alike. Errors stick:
+ * WEFT_ESTATE (m was not set up; end without begin), WEFT_EARG (m is part of another module). */
+WEFT_API weft_status weft_no_backward_sync_begin(weft_module *m, bool enabled);
+WEFT_API weft_status weft_no_backward_sync_end(weft_module *m);
+
+/* Clipping, between weft_backward and weft_step: exactly one of clip_val and max_norm. */
+typedef struct weft_clip_options {
+    double clip_val WEFT_INIT; /* every gradient into [-clip_val, clip_val]; or */
+    double max_norm WEFT_INIT; /* all times max_norm / (norm + 1e-6) if the norm is larger */
+    double norm_type
+        WEFT_INIT; /* p of (sum |g|^p)^(1/p), above 0; INFINITY: the largest |g|; default 2 */
+    int error_if_nonfinite
+        WEFT_INIT; /* a norm that is NaN or infinite sticks; default on. WEFT_OFF:
+                                         nothing is asked, and nothing waits for the device */
+    WEFT_PTR(weft_clip_options)
+} weft_clip_options;
+#define WEFT_CLIP(...) WEFT__ARGS(weft_clip_options, __VA_ARGS__)
+
+/* Clips the gradients of o's parameters, which are those of all ranks; call it on all ranks alike.
+ * Collective under strategies that shard: the norm is that of one rank with all parameters. Sums are
+ * formed in f64, in an order that does not depend on threads. max_norm INFINITY only measures.
+ * @return by norm: the norm before clipping, f64 of rank 0, which lives until the edge. NULL by
+ * value, after an error, and where weft_step is postponed. Errors stick: WEFT_EARG; WEFT_ESTATE
+ * without weft_backward since weft_zero_grad or inside weft_no_backward_sync_begin/end;
+ * WEFT_ENONFINITE (not where the step is skipped anyway), and parameters stay as they are. */
+WEFT_API weft_tensor *weft_clip_gradients(weft_optimizer *o, const weft_clip_options *c);
 
 /* The gradient that the last weft_backward left for a parameter, or for a tensor on which
  * weft_require_grad was called, as a tensor of its shape that lives until the step's edge. Of a

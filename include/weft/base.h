@@ -53,6 +53,7 @@ typedef struct weft_module weft_module;
 typedef struct weft_optimizer weft_optimizer;
 typedef struct weft_loader weft_loader;
 typedef struct weft_logger weft_logger;
+typedef struct weft_metric weft_metric;
 
 /* Element types. The numbers are part of the file formats. */
 typedef enum weft_dtype {

@@ -2,15 +2,22 @@
 #ifndef WEFT_FABRIC_H
 #define WEFT_FABRIC_H
 #include <weft/base.h>
+#include <weft/collective.h>
 #include <weft/data.h>
 #include <weft/nn.h>
 #include <weft/optim.h>
 #include <weft/status.h>
 WEFT_BEGIN
 
-/* Options of weft_open; names and accepted words are Fabric's. Each can also be given as
- * --option=value on the command line (these are removed from argv), as WEFT_OPTION=value in the
- * environment, and as text. The command line wins over the environment, which wins over the code. */
+/* Options of weft_open; names and accepted words are Fabric's. Each can also be given as text, as
+ * WEFT_OPTION=value in the environment, and as --option=value or --option value on the command
+ * line, where num-nodes is num_nodes, and print_config stands alone. The command line wins over the
+ * environment, which wins over the code or text; of one given twice in one place the last counts.
+ * Our words, and no others, are taken out of argv; "--" ends them, and stays. A word that nearly is
+ * ours is left to the program, with a warning.
+ * Lightning's LT_ACCELERATOR, LT_STRATEGY, LT_DEVICES, LT_NUM_NODES and LT_PRECISION count where
+ * LT_CLI_USED=1 says that a launcher set them: WEFT_OPTION wins over them, and a program that asks
+ * for something else is refused (WEFT_EARG). */
 typedef struct weft_open_options {
     const char *accelerator WEFT_INIT; /* "auto" (default), "cpu" */
     const char *strategy WEFT_INIT;    /* "auto" (default), "single", "ddp" */
@@ -23,7 +30,11 @@ typedef struct weft_open_options {
     int log_every WEFT_INIT;         /* steps between fetches of logged values; default 10 */
     double timeout WEFT_INIT;        /* seconds a collective may wait for a peer; default 1800 */
     int bucket_mb WEFT_INIT;         /* size of a gradient bucket; default 25 */
-    int keep WEFT_INIT;              /* checkpoints kept, oldest go first; default 3 */
+    int keep WEFT_INIT;          /* checkpoints kept, oldest go first; default 3; WEFT_OFF: all */
+    bool print_config WEFT_INIT; /* says each option, its value and its source, and stops */
+    /* Seconds in which a dead, stopped or strayed rank is found and all ranks end; one that is only
+     * late is waited for until timeout. At least 1, default 10, WEFT_OFF: only timeout counts. */
+    double heartbeat WEFT_INIT;
     WEFT_PTR(weft_open_options)
 } weft_open_options;
 #define WEFT_OPEN(...) WEFT__ARGS(weft_open_options, __VA_ARGS__)
@@ -32,10 +43,12 @@ typedef struct weft_open_options {
  * MPI is initialised unless the program has done so or runs alone, without a launcher, where it has
  * nothing to do; what we initialised, the last weft_close finalises. A program started alone with
  * devices=N starts itself again under mpirun as N ranks: in the parent weft_open then returns
- * WEFT_RELAUNCHED after they ended, and weft_close their exit status.
+ * WEFT_RELAUNCHED after they ended, and weft_close their exit status. With print_config all ranks
+ * get WEFT_CONFIG_PRINTED once rank 0 has said the options (to stderr, or weft_log_to's function),
+ * and weft_close returns 0: the program's first lines end it.
  * Collective over MPI_COMM_WORLD (<weft/mpi.h> takes any other communicator).
  * @param[out] f  set even on failure, so that it can carry the message to weft_close.
- * @return 0, WEFT_RELAUNCHED, or WEFT_EARG, WEFT_ECONFIG, WEFT_ENOTSUP, WEFT_EMPI, WEFT_ENOMEM. */
+ * @return 0, WEFT_RELAUNCHED, WEFT_CONFIG_PRINTED, or WEFT_EARG, WEFT_ECONFIG, WEFT_ENOTSUP, WEFT_EMPI, WEFT_ENOMEM. */
 WEFT_API weft_status weft_open(weft_fabric **f, int *argc, char ***argv,
                                const weft_open_options *o);
 /* The same from text, "strategy=ddp devices=2". */
@@ -67,6 +80,7 @@ WEFT_API int weft_global_rank(const weft_fabric *f);
 WEFT_API int weft_local_rank(const weft_fabric *f);
 WEFT_API int weft_node_rank(const weft_fabric *f);
 WEFT_API int weft_world_size(const weft_fabric *f);
+WEFT_API int weft_local_world_size(const weft_fabric *f); /* ranks on this node */
 WEFT_API int weft_num_nodes(const weft_fabric *f);
 WEFT_API bool weft_is_global_zero(const weft_fabric *f);
 WEFT_API int weft_threads(const weft_fabric *f);
@@ -80,11 +94,26 @@ WEFT_API const char *weft_hostname(const weft_fabric *f);
 WEFT_API int weft_logger_count(const weft_fabric *f);
 WEFT_API weft_logger *weft_logger_at(const weft_fabric *f, int i); /* 0 is the primary one */
 
-/* Sums values[0..n) over all ranks, in place, in f64. For metrics: counts and sums of losses.
- * Collective. Outputs are untouched on failure. */
-WEFT_API weft_status weft_sum_over_ranks(weft_fabric *f, double *values, int64_t n);
-/* Waits for all ranks. Collective. */
-WEFT_API weft_status weft_barrier(weft_fabric *f);
+/* Prints a line from rank 0, the newline added; the others print nothing. Not collective. It is the
+ * program's own output, so it goes to stdout, where the library itself never writes. */
+WEFT_API void weft_print(weft_fabric *f, const char *format, ...) WEFT_PRINTF(2, 3);
+/* Sets the seed that modules, loaders and drawn numbers get from here on; what has been made keeps
+ * its own. One seed is enough: order and numbers depend on it and on logical positions, never on
+ * ranks, threads or a loader's worker. The C library's rand() is the program's. Errors stick:
+ * WEFT_ECONFIG if ranks give different seeds. Collective. */
+WEFT_API weft_status weft_seed_everything(weft_fabric *f, uint64_t seed);
+/* x on f's device: x itself if it is of f, else a copy that lives until f's edge. Not collective. */
+WEFT_API weft_tensor *weft_to_device(weft_fabric *f, weft_tensor *x);
+/* The same for a batch, whose rows stay what they are. */
+WEFT_API weft_batch weft_batch_to_device(weft_fabric *f, weft_batch b);
+/* Fabric's autocast. The cast policy is in every op, inside modules and outside, so there is nothing
+ * for the scope to change; it must be balanced (WEFT_ESTATE, which sticks). Not collective. */
+WEFT_API void weft_autocast_begin(weft_fabric *f);
+WEFT_API void weft_autocast_end(weft_fabric *f);
+
+/* What else Fabric has, and how it is had: launch and run are weft_open; setup_dataloaders is
+ * weft_setup_loader; init_module is nothing, since a module has no memory before weft_setup, which
+ * makes it on the device and in the type of the precision; init_tensor is WEFT_DEFAULT. */
 
 /* Seconds spent since the last call, by part of the step, of this rank. */
 typedef struct weft_timing {

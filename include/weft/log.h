@@ -5,7 +5,7 @@
 #include <weft/base.h>
 WEFT_BEGIN
 typedef enum weft_level {
-    WEFT_LOG_SILENT = 0,
+    WEFT_LOG_SILENT = 0, /* as a message's own level: it was asked for, and no filter stops it */
     WEFT_LOG_ERROR = 1,
     WEFT_LOG_WARNING = 2,
     WEFT_LOG_INFO = 3, /* the default */

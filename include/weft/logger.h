@@ -9,8 +9,30 @@ WEFT_BEGIN
 
 /* Logs a tensor with one element under name for the current step: its mean over the global batch
  * (ranks weighted by their rows), fetched and combined once every `log_every` steps (an option of
- * weft_open). Call it on all ranks alike. A failure to log is reported once and does not stick. */
+ * weft_open). What is logged again before the step is over is averaged with it, by rows. Call it on all
+ * ranks alike. A failure to log is reported once and does not stick. */
 WEFT_API weft_status weft_log(weft_fabric *f, const char *name, weft_tensor *value);
+/* The same for several:  weft_log_dict(f, {"loss", loss}, {"norm", norm}). @return the first failure,
+ * after trying all. */
+typedef struct weft_named {
+    const char *name;
+    weft_tensor *value;
+} weft_named;
+WEFT_API weft_status weft_log_dict_n(weft_fabric *f, size_t n, const weft_named *metrics);
+#ifdef __cplusplus
+WEFT_END
+template <size_t n>
+static inline weft_status weft_log_dict_(weft_fabric *f, const weft_named (&m)[n])
+{
+    return weft_log_dict_n(f, n, m);
+}
+WEFT_BEGIN
+#define weft_log_dict(f, ...) weft_log_dict_(f, {__VA_ARGS__})
+#else
+#define weft_log_dict(f, ...)                                                                      \
+    weft_log_dict_n(f, sizeof((const weft_named[]){__VA_ARGS__}) / sizeof(weft_named),             \
+                    (const weft_named[]){__VA_ARGS__})
+#endif
 /* Logs rank 0's number. Call it on all ranks alike, with whatever the others have. */
 WEFT_API weft_status weft_log_value(weft_fabric *f, const char *name, double value);
 /* Logs the step's breakdown as time/data, time/forward, time/backward, time/communication,

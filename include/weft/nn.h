@@ -14,6 +14,48 @@ WEFT_BEGIN
 WEFT_API weft_module *weft_nn_linear(weft_fabric *f, int64_t in, int64_t out);
 /* The same without bias. */
 WEFT_API weft_module *weft_nn_linear_nobias(weft_fabric *f, int64_t in, int64_t out);
+/* Layer normalisation of the last dimension, n wide: weft_layernorm with eps 1e-5, weight (n) of
+ * ones and bias (n) of zeros. */
+WEFT_API weft_module *weft_nn_layernorm(weft_fabric *f, int64_t n);
+typedef struct weft_layernorm_options {
+    double eps WEFT_INIT;         /* default 1e-5; WEFT_OFF is 0 */
+    bool no_parameters WEFT_INIT; /* neither weight nor bias: PyTorch's elementwise_affine false */
+    bool no_bias WEFT_INIT;
+    WEFT_PTR(weft_layernorm_options)
+} weft_layernorm_options;
+#define WEFT_LAYERNORM(...) WEFT__ARGS(weft_layernorm_options, __VA_ARGS__)
+/* The same of the last `rank` dimensions, of that shape. */
+WEFT_API weft_module *weft_nn_layernorm_with(weft_fabric *f, int rank, const int64_t *shape,
+                                             const weft_layernorm_options *o);
+/* Rows of a table of n by index (...) -> (...,dim): weft_embedding. Parameter weight (n,dim), normal
+ * with deviation 1. */
+WEFT_API weft_module *weft_nn_embedding(weft_fabric *f, int64_t n, int64_t dim);
+/* The same, but row padding_idx starts as zeros and gets no gradient. */
+WEFT_API weft_module *weft_nn_embedding_padded(weft_fabric *f, int64_t n, int64_t dim,
+                                               int64_t padding_idx);
+/* weft_dropout with probability p in training mode; x itself in evaluation. */
+WEFT_API weft_module *weft_nn_dropout(weft_fabric *f, double p);
+/* x as it is. */
+WEFT_API weft_module *weft_nn_identity(weft_fabric *f);
+/* (B,...) -> (B, all the others in one). */
+WEFT_API weft_module *weft_nn_flatten(weft_fabric *f);
+/* x + body(x); the body's name is "body". */
+WEFT_API weft_module *weft_nn_residual(weft_fabric *f, weft_module *body);
+/* An activation by name: "relu", "gelu", "silu", ...: those that have a weft_nn_<name>(f). Any other
+ * is WEFT_EARG with the nearest. */
+WEFT_API weft_module *weft_nn_activation(weft_fabric *f, const char *name);
+typedef struct weft_mlp_options {
+    const char *activation WEFT_INIT; /* of weft_nn_activation; default "relu" */
+    double dropout WEFT_INIT;         /* after each activation; default 0: none */
+    bool layernorm WEFT_INIT;         /* before each activation */
+    bool no_bias WEFT_INIT;
+    WEFT_PTR(weft_mlp_options)
+} weft_mlp_options;
+#define WEFT_MLP(...) WEFT__ARGS(weft_mlp_options, __VA_ARGS__)
+/* A sequential of linear layers sizes[0] -> ... -> sizes[n-1], n at least 2, with an activation (and
+ * what the options say) behind each but the last: (...,sizes[0]) -> (...,sizes[n-1]). */
+WEFT_API weft_module *weft_nn_mlp(weft_fabric *f, int n, const int64_t *sizes,
+                                  const weft_mlp_options *o);
 WEFT_API weft_module *weft_nn_relu(weft_fabric *f);
 WEFT_API weft_module *weft_nn_softmax(weft_fabric *f);
 WEFT_API weft_module *weft_nn_log_softmax(weft_fabric *f);
@@ -55,9 +97,53 @@ WEFT_API int64_t weft_param_count(weft_module *m);    /* how many parameters */
 WEFT_API int64_t weft_param_elements(weft_module *m); /* how many numbers in all of them */
 WEFT_API const char *weft_param_name(weft_module *m, int64_t i); /* borrowed from m */
 WEFT_API weft_tensor *weft_param(weft_module *m, const char *name);
-/* A frozen parameter gets no gradient and no update; true means all below m. Call before
- * setup: WEFT_ESTATE once there is memory. */
+/* A frozen parameter gets no gradient and no update, nor weight decay; true means all below m. At any
+ * time, on all ranks alike. What is frozen when the module gets its memory has none for gradients
+ * and moments and stays frozen (WEFT_ESTATE); what is frozen later keeps both. */
 WEFT_API weft_status weft_freeze(weft_module *m, bool frozen);
+/* Makes `name` a second name of the parameter `other` of the same shape: one parameter, counted, saved
+ * and updated once, whose gradient is the sum over its uses. Full names, before there is memory, on
+ * all ranks alike: weft_tie(m, "head.weight", "embedding.weight"). WEFT_ENOENT, WEFT_ESHAPE,
+ * WEFT_ESTATE. */
+WEFT_API weft_status weft_tie(weft_module *m, const char *name, const char *other);
+
+/* How a parameter starts. fan_in is the product of the extents but the first, fan_out of those but
+ * the second; gain is 1 for linear and sigmoid, 5/3 tanh, sqrt(2) relu, 3/4 selu, and
+ * sqrt(2/(1+a^2)) leaky_relu; as in torch.nn.init.
+ *   constant: value      zeros      ones
+ *   uniform: [lo, hi)    normal: mean, std    trunc_normal: the same within [lo, hi]
+ *   kaiming_uniform: +-gain sqrt(3/fan), kaiming_normal: std gain/sqrt(fan)
+ *     (He et al., "Delving deep into rectifiers", 2015)
+ *   xavier_uniform: +-gain sqrt(6/(fan_in+fan_out)), xavier_normal: std gain sqrt(2/(fan_in+fan_out))
+ *     (Glorot and Bengio, "Understanding the difficulty of training deep feedforward neural
+ *     networks", 2010) */
+typedef struct weft_initializer_options {
+    const char *kind WEFT_INIT; /* required */
+    double value WEFT_INIT;     /* of constant */
+    double lo WEFT_INIT;        /* both 0: 0 and 1 of uniform, -2 and 2 of trunc_normal */
+    double hi WEFT_INIT;
+    double mean WEFT_INIT;              /* default 0 */
+    double std WEFT_INIT;               /* default 1 */
+    double gain WEFT_INIT;              /* of xavier; default 1 */
+    const char *mode WEFT_INIT;         /* of kaiming: "fan_in" (default), "fan_out" */
+    const char *nonlinearity WEFT_INIT; /* of kaiming; default "leaky_relu" */
+    double a WEFT_INIT;                 /* slope of leaky_relu; default 0 */
+    WEFT_PTR(weft_initializer_options)
+} weft_initializer_options;
+#define WEFT_INITIALIZER(...) WEFT__ARGS(weft_initializer_options, __VA_ARGS__)
+/* Says how the parameter of that full name starts; if it has memory already, starts it again. A
+ * function of the seed, the name and the element, so the same on any ranks; to be called on all
+ * alike. Errors stick: WEFT_ENOENT, WEFT_EARG, WEFT_ESHAPE (kaiming and xavier need two dimensions). */
+WEFT_API weft_status weft_init_param(weft_module *m, const char *name,
+                                     const weft_initializer_options *o);
+
+/* The tree. weft_module_at: the module of that name below m, as "0.body", "" is m itself; NULL and
+ * WEFT_ENOENT if there is none. Children in the order in which they were added, from 0. */
+WEFT_API weft_module *weft_module_at(weft_module *m, const char *path);
+WEFT_API int64_t weft_children(const weft_module *m);
+WEFT_API weft_module *weft_child(const weft_module *m, int64_t i); /* NULL beyond the last */
+WEFT_API const char *weft_module_name(const weft_module *m);       /* its own; "" of a root */
+WEFT_API const char *weft_module_kind(const weft_module *m);       /* "linear" */
 
 WEFT_END
 #endif

@@ -77,8 +77,8 @@ WEFT_API weft_tensor *weft_permute(weft_tensor *x, int rank, const int *dims);
 WEFT_API weft_tensor *weft_squeeze(weft_tensor *x, int dim);
 WEFT_API weft_tensor *weft_unsqueeze(weft_tensor *x, int dim);
 /* x[start:stop:step] along dim, as in Python: negative places count from the end, those beyond it are
- * the end (INT64_MAX: all that is left). step is at least 1 (WEFT_EARG). Of any type. Shares memory.
- * Some rows of a batch have a sum over ranks, but no mean: see weft_backward. */
+ * the end (INT64_MAX: all that is left). step is at least 1 (WEFT_EARG). Of any type. Shares memory. Of
+ * a batch's rows: those of this rank are counted. */
 WEFT_API weft_tensor *weft_slice(weft_tensor *x, int dim, int64_t start, int64_t stop,
                                  int64_t step);
 /* n tensors one after the other along dim, alike in all other dimensions. Of any type; types of
@@ -120,11 +120,19 @@ WEFT_API weft_tensor *weft_argmin(weft_tensor *x, int dim);
 WEFT_API weft_tensor *weft_softmax(weft_tensor *x);
 /* The logarithm of that, without forming it. */
 WEFT_API weft_tensor *weft_log_softmax(weft_tensor *x);
-/* The mean over the batch of -log softmax(logits)[label]: logits (B,C), labels (B) of type u8, i32
- * or i64 -> rank 0. A label outside 0..C-1 is WEFT_EDATA and names rank and sample. */
-WEFT_API weft_tensor *weft_cross_entropy(weft_tensor *logits, weft_tensor *labels);
-/* The same, summed instead of averaged. */
-WEFT_API weft_tensor *weft_cross_entropy_sum(weft_tensor *logits, weft_tensor *labels);
+/* (x - mean) / sqrt(var + eps) * weight + bias, mean and variance (over n, not n - 1) of the last
+ * `dims` dimensions. weight and bias have their shape, or are NULL. eps 0 is 1e-5, WEFT_OFF is 0. */
+WEFT_API weft_tensor *weft_layernorm(weft_tensor *x, int dims, weft_tensor *weight,
+                                     weft_tensor *bias, double eps);
+/* The rows of weight (N,C) that indices (...) of type u8, i32 or i64 name -> (...,C). The row
+ * padding_idx gets no gradient; WEFT_OFF: all do. An index outside 0..N-1 is WEFT_EDATA and names
+ * rank and sample. The gradient is a sum in the order of the indices. */
+WEFT_API weft_tensor *weft_embedding(weft_tensor *indices, weft_tensor *weight,
+                                     int64_t padding_idx);
+/* In training, elements are 0 with probability p in [0, 1], the others are divided by 1 - p; else x
+ * itself. What is dropped is a function of (seed, number of the call in the step, step, global row
+ * of the batch, element): the same on any number of ranks and threads, and after a resume. */
+WEFT_API weft_tensor *weft_dropout(weft_tensor *x, double p, bool training);
 /* x in another floating point type; integers become numbers. */
 WEFT_API weft_tensor *weft_cast(weft_tensor *x, weft_dtype dtype);
 /* How many rows of logits (B,C) have their maximum at the label (the first maximum counts), as an

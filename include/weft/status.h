@@ -7,6 +7,7 @@
 WEFT_BEGIN
 
 #define WEFT_STATUS_LIST(E)                                                                        \
+    E(WEFT_CONFIG_PRINTED, 5, "the options were printed, as was asked for; nothing runs")          \
     E(WEFT_POSTPONED, 4, "done later, at the end of the accumulation window")                      \
     E(WEFT_SKIPPED, 3, "the step was skipped")                                                     \
     E(WEFT_SYNCHRONOUS, 2, "done at once, not in the background")                                  \
@@ -54,6 +55,8 @@ WEFT_API weft_status weft_clear(weft_fabric *f);
  * @return code. */
 WEFT_API weft_status weft_fail(weft_fabric *f, weft_status code, const char *format, ...)
     WEFT_PRINTF(3, 4);
+/* The same with the whole message, for languages that have no variable arguments. */
+WEFT_API weft_status weft_fail_text(weft_fabric *f, weft_status code, const char *message);
 
 WEFT_END
 #endif

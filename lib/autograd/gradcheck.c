@@ -12,6 +12,7 @@ typedef struct check {
     double **value; /* of each input, in host memory */
     weft_view *view;
     double worst;
+    uint64_t draws;
     int input;
     int64_t element;
 } check;
@@ -32,6 +33,7 @@ static double at(const check *c, int i, int64_t k, double value)
     weft_tensor *x[WEFT_OP_INPUTS];
     weft__mark mark = weft__engine_mark(c->f);
     size_t nodes = c->f->tape->nodes;
+    c->f->tape->draws = c->draws; /* the same random numbers */
     double kept = c->value[i][k], y;
     c->value[i][k] = value;
     y = weft_item(call(c, x, false));
@@ -100,6 +102,7 @@ weft_status weft_gradcheck(weft_fabric *f, weft_scalar_fn fn, void *user, int n,
     double *value[WEFT_OP_INPUTS] = {NULL};
     weft_view view[WEFT_OP_INPUTS];
     check c = {.f = f, .fn = fn, .user = user, .n = n, .value = value, .view = view};
+    c.draws = f->tape->draws;
     tolerance = tolerance > 0 ? tolerance : 1e-7;
     weft_status s = n >= 1 && n <= WEFT_OP_INPUTS
                         ? read(&c, x)

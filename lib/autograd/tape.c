@@ -26,6 +26,7 @@ void weft__tape_close(weft_fabric *f)
 void weft__tape_edge(weft_fabric *f)
 {
     f->tape->nodes = 0;
+    f->tape->draws = 0;
 }
 
 void weft_eval_begin(weft_fabric *f)
@@ -127,9 +128,12 @@ static void inherit_rows(const weft_op_call *c, weft__tensor *out, weft__tensor 
         return;
     out->rows = x[c->lead]->rows;
     out->rows.dim = c->rows == WEFT_ROWS_KEEP || c->rows == WEFT_ROWS_CHOSEN ? c->batch : -1;
-    out->rows.chosen = c->rows == WEFT_ROWS_CHOSEN;
-    for (int i = 0; i < c->nin; i++)
-        out->rows.chosen |= x[i]->rows.chosen;
+    if (c->rows != WEFT_ROWS_CHOSEN)
+        return;
+    out->rows.local = out->view.shape[c->batch];
+    out->rows.global = 0;
+    out->rows.base = c->base;
+    out->rows.ids = NULL;
 }
 
 static weft__reduction reduction_of(const weft_op_call *c, bool wants_grad)
@@ -159,6 +163,20 @@ static weft__reduction seen_as(const weft__tensor *x, bool rows)
     return x->wants_grad ? WEFT__LOCAL : WEFT__NONE;
 }
 
+/* Whether two means are over different numbers of rows. */
+static bool uneven(int n, weft__tensor *const *x)
+{
+    const weft__tensor *first = NULL;
+    for (int i = 0; i < n; i++) {
+        if (x[i]->reduction != WEFT__MEAN || x[i]->weight.addr)
+            continue;
+        first = first ? first : x[i];
+        if (x[i]->rows.local != first->rows.local || x[i]->rows.global != first->rows.global)
+            return true;
+    }
+    return false;
+}
+
 /* Gradients are sums: a loss must be one kind of reduction of the batch throughout. */
 static weft_status inherit_reduction(const weft_op_call *c, weft__tensor *out, int n,
                                      weft__tensor *const *x)
@@ -181,7 +199,26 @@ static weft_status inherit_reduction(const weft_op_call *c, weft__tensor *out, i
                             "not come from the batch; ranks could not weigh it: use the mean");
     if (r == WEFT__NONE && out->rows.batch)
         r = reduction_of(c, wants);
-    out->reduction = r;
+    out->reduction = uneven(n, x) ? WEFT__LOCAL : r;
+    return WEFT_OK;
+}
+
+/* A mean that is weighed by its own denominator stays alone: one number weighs a loss. */
+static weft_status inherit_weight(const weft_op_call *c, weft__tensor *out, int n,
+                                  weft__tensor *const *x)
+{
+    bool rows = false, other = false;
+    out->weight = c->weight;
+    for (int i = 0; i < n; i++) {
+        weft_dev w = x[i]->weight;
+        rows |= !w.addr && x[i]->reduction == WEFT__MEAN;
+        other |= w.addr && out->weight.addr && w.addr != out->weight.addr;
+        out->weight = w.addr ? w : out->weight;
+    }
+    if (out->weight.addr && (rows || other))
+        return weft_op_fail(c, WEFT_EARG,
+                            "two means with different denominators are combined; ranks could not "
+                            "weigh them: call weft_backward for each, gradients add up");
     return WEFT_OK;
 }
 
@@ -231,25 +268,38 @@ static weft_status record(weft_fabric *f, const weft_op_call *c, weft_tensor *co
 /* Whether dimension 0 is the batch's rows still, and not those of a reshape. */
 static bool has_rows(const weft__tensor *x)
 {
-    return x->rows.dim == 0 && x->view.rank > 0 && x->view.shape[0] == x->rows.local &&
-           !x->rows.chosen;
+    return x->rows.dim == 0 && x->view.rank > 0 && x->view.shape[0] == x->rows.local;
 }
 
-/* Whether x has the rows that a has, in the same dimension. */
+/* Whether x has rows where a has them, of as many over all ranks: alike on all ranks. */
 static bool alike(const weft__tensor *x, const weft__tensor *a)
 {
-    return x->rows.batch && x->rows.dim == a->rows.dim && x->rows.local == a->rows.local &&
-           x->rows.global == a->rows.global && !x->rows.chosen;
+    return x->rows.batch && x->rows.dim == a->rows.dim && x->rows.global == a->rows.global;
 }
 
-/* The first input that has rows still leads, else the first that came from a batch. */
+/* Whether x leads rather than the later input that does so far: rows that are still there go before
+ * reduced ones, those of a known number over all ranks before others, and more before fewer, which
+ * stretch. */
+static bool leads(const weft__tensor *x, const weft__tensor *so_far)
+{
+    const weft__rows *r = &x->rows;
+    if (!r->batch || !so_far)
+        return r->batch;
+    if ((r->dim >= 0) != (so_far->rows.dim >= 0))
+        return r->dim >= 0;
+    if ((r->global > 0) != (so_far->rows.global > 0))
+        return r->global > 0;
+    return r->local >= so_far->rows.local;
+}
+
 static void find_batch(weft_op_call *c, int n, weft__tensor *const *x)
 {
     c->lead = -1;
     for (int i = n - 1; i >= 0; i--)
-        if (x[i]->rows.batch && (x[i]->rows.dim >= 0 || c->lead < 0 || c->batch < 0)) {
+        if (leads(x[i], c->lead < 0 ? NULL : x[c->lead])) {
             c->lead = i;
             c->batch = x[i]->rows.dim;
+            c->base = x[i]->rows.base;
             c->local = x[i]->rows.local;
             c->sample = has_rows(x[i]) ? x[i]->rows.ids : c->sample;
         }
@@ -288,6 +338,7 @@ static weft_status apply(weft_fabric *f, const weft_op *op, int n, weft_tensor *
     for (int i = 0; i < n && op->backward; i++)
         y->derived |= x[i]->derived;
     WEFT_TRY(inherit_reduction(&c, y, n, x));
+    WEFT_TRY(inherit_weight(&c, y, n, x));
     return record(f, &c, token, x, y);
 }
 

@@ -45,6 +45,7 @@ typedef struct weft__tape {
     size_t nodes, room;
     int eval;             /* depth of weft_eval_begin */
     weft__mark eval_mark; /* where the outermost scope began */
+    uint64_t draws;       /* calls in this step that drew random numbers */
     weft_dtype low;       /* what WEFT_CAST_LOW ops compute in; WEFT_DEFAULT: no such type */
     weft__hooks hooks;
 } weft__tape;

@@ -13,7 +13,7 @@ typedef struct weft__checkpoint {
     weft_status (*state)(void *self, weft_visitor *v);
     void *self;
     const char *host;
-    int keep;                    /* committed checkpoints to keep under a directory, at least 1 */
+    int keep; /* committed checkpoints to keep under a directory; WEFT_OFF: all */
     struct weft__layout *layout; /* of the last save, reused; weft__checkpoint_free frees it */
 } weft__checkpoint;
 

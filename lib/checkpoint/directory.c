@@ -166,5 +166,6 @@ void weft__tidy(int parent, const char *path, int64_t step, const char *id, int 
     weft__step_name(name, step);
     point_latest(parent, path, name, id);
     remove_stale(parent, path);
-    rotate(parent, path, step, id, keep);
+    if (keep != WEFT_OFF)
+        rotate(parent, path, step, id, keep);
 }

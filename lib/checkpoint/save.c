@@ -193,7 +193,7 @@ static void clean_up(struct save *s, weft_status result)
         weft__say(WEFT_LOG_WARNING, "%s/%s, left by a save that failed, cannot be removed", s->dir,
                   s->aside);
     if (result >= 0 && !s->there && s->c->comm->rank == 0)
-        weft__tidy(s->parent, s->dir, s->step, s->m.id, s->c->keep > 1 ? s->c->keep : 1);
+        weft__tidy(s->parent, s->dir, s->step, s->m.id, s->c->keep ? s->c->keep : 1);
     if (s->parent >= 0)
         close(s->parent);
     weft__manifest_free(&s->m);

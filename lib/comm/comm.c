@@ -3,6 +3,7 @@
  *     all_reduce "gradients 0.2" (collective 17) failed on rank 1 of 4: why and what to do */
 #include "comm/comm.h"
 
+#include "comm/heartbeat.h"
 #include "core/alloc.h"
 #include "core/error.h"
 
@@ -18,16 +19,32 @@ static weft_status refuse_lost(const weft_comm *c, const char *name)
                       name, c->rank, c->world, (unsigned long long)c->sequence);
 }
 
+/* A rank that was lost while this one computed is noticed here. */
+static weft_status refuse_verdict(weft_comm *c, const char *name)
+{
+    weft_status s = weft__heartbeat_check(c);
+    if (!s)
+        return WEFT_OK;
+    c->lost = true;
+    return weft__fail(s, "\"%s\" was not begun on rank %d of %d: %s", name, c->rank, c->world,
+                      weft__why());
+}
+
 static weft_status begin(weft_comm *c, const char *name)
 {
     WEFT_TRY(refuse_lost(c, name));
+    WEFT_TRY(refuse_verdict(c, name));
     c->sequence++;
     c->last = name;
+    weft__heartbeat_enter(c, name);
     return WEFT_OK;
 }
 
 static weft_status end(weft_comm *c, const char *call, const char *name, weft_status rc)
 {
+    if (rc == WEFT_EMPI) /* as when calls of different kinds meet */
+        rc = weft__heartbeat_explain(c, rc);
+    weft__heartbeat_leave(c);
     if (rc >= 0)
         return rc;
     if (rc == WEFT_EPEER || rc == WEFT_ETIMEOUT)
@@ -104,6 +121,7 @@ weft_status weft__barrier(weft_comm *c, const char *name)
 static weft_status begin_pair(weft_comm *c, const char *name, int64_t bytes, int peer, int tag)
 {
     WEFT_TRY(refuse_lost(c, name));
+    WEFT_TRY(refuse_verdict(c, name));
     if (tag < 0)
         return weft__fail(WEFT_EARG, "\"%s\": a tag of %d; tags start at 0", name, tag);
     WEFT_TRY(bad_count(bytes));
@@ -142,6 +160,8 @@ weft_status weft__split(weft_comm *c, const char *name, int color, int key, weft
     WEFT_TRY(end(c, "split", name, c->ops->split(c, color, key, &part)));
     if (part)
         WEFT_TRY(end(c, "split", name, weft__comm_check(part->ops)));
+    if (part)
+        part->heartbeat = c->heartbeat;
     *out = part;
     return WEFT_OK;
 }
@@ -187,6 +207,8 @@ void weft__comm_release(weft_comm *c, void *p)
 
 void weft__comm_free(weft_comm *c)
 {
-    if (c)
-        c->ops->free(c);
+    if (!c)
+        return;
+    weft__heartbeat_free(c);
+    c->ops->free(c);
 }

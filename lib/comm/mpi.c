@@ -14,7 +14,7 @@ static weft_status finish(weft_comm *c, const char *call, int rc, MPI_Request *r
 {
     weft__mpi *m = c->self;
     weft_status s = rc ? weft__mpi_failed(call, rc)
-                       : weft__mpi_wait(r, m->spins, c->timeout, MPI_STATUS_IGNORE);
+                       : weft__mpi_wait(c, r, m->spins, c->timeout, MPI_STATUS_IGNORE);
     if (s) {
         c->lost = true;
         weft__mpi_lost();
@@ -179,7 +179,7 @@ static weft_status send_bytes(weft_comm *c, const void *buf, int64_t bytes, int 
         int rc = MPI_Isend((const char *)buf + at, k, MPI_BYTE, to, tag, m->comm, &r);
         if (rc)
             return weft__mpi_failed("MPI_Isend", rc);
-        WEFT_TRY(weft__mpi_wait(&r, m->spins, c->timeout, MPI_STATUS_IGNORE));
+        WEFT_TRY(weft__mpi_wait(c, &r, m->spins, c->timeout, MPI_STATUS_IGNORE));
         at += k;
     } while (at < bytes);
     return WEFT_OK;
@@ -196,7 +196,7 @@ static weft_status recv_bytes(weft_comm *c, void *buf, int64_t bytes, int from, 
         int rc = MPI_Irecv((char *)buf + at, k, MPI_BYTE, from, tag, m->comm, &r);
         if (rc)
             return weft__mpi_failed("MPI_Irecv", rc);
-        WEFT_TRY(weft__mpi_wait(&r, m->spins, c->timeout, &status));
+        WEFT_TRY(weft__mpi_wait(c, &r, m->spins, c->timeout, &status));
         MPI_Get_count(&status, MPI_BYTE, &came);
         if (came != k)
             return weft__fail(WEFT_EMPI, "%d bytes came where %d were expected", came, k);

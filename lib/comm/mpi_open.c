@@ -21,7 +21,7 @@ static weft_status all_ready(weft__mpi *m, MPI_Comm comm, int spins, double time
     *all = m != NULL;
     int rc = MPI_Iallreduce(MPI_IN_PLACE, all, 1, MPI_INT, MPI_MIN, comm, &r);
     s = rc ? weft__mpi_failed("MPI_Iallreduce", rc)
-           : weft__mpi_wait(&r, spins, timeout, MPI_STATUS_IGNORE);
+           : weft__mpi_wait(NULL, &r, spins, timeout, MPI_STATUS_IGNORE);
     if (s || *all)
         return s;
     return weft__fail(WEFT_ENOMEM, "no memory for a communicator on this rank or a peer");

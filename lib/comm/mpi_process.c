@@ -45,6 +45,8 @@ static weft_status start(void)
     if (rc)
         return weft__mpi_failed("MPI_Init_thread", rc);
     weft__process.mpi_ours = 1;
+    /* Open MPI takes errors of non-blocking collectives there, whatever communicator they are on. */
+    MPI_Comm_set_errhandler(MPI_COMM_WORLD, MPI_ERRORS_RETURN);
     return WEFT_OK;
 }
 

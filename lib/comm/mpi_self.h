@@ -17,8 +17,10 @@ typedef struct weft__mpi {
 extern const weft_comm_ops weft__mpi_ops;
 weft_status weft__mpi_split(weft_comm *c, int color, int key, weft_comm **out);
 
-/* Polls until r is done: WEFT_ETIMEOUT after timeout seconds (0: never), WEFT_EMPI. */
-weft_status weft__mpi_wait(MPI_Request *r, int spins, double timeout, MPI_Status *status);
+/* Polls until r is done: WEFT_EPEER once c's heartbeat has found a rank lost (c may be NULL),
+ * WEFT_ETIMEOUT after timeout seconds (0: never), WEFT_EMPI. */
+weft_status weft__mpi_wait(const weft_comm *c, MPI_Request *r, int spins, double timeout,
+                           MPI_Status *status);
 /* WEFT_EMPI with MPI's own text for rc. */
 weft_status weft__mpi_failed(const char *call, int rc);
 /* From now on MPI is never finalised. */

@@ -1,6 +1,7 @@
 /* Waiting for MPI with a limit, and without taking a core from the peer that is waited for. */
 #include "comm/mpi_self.h"
 
+#include "comm/heartbeat.h"
 #include "core/context.h"
 
 #include <sched.h>
@@ -20,7 +21,8 @@ static void pause_after(double waited)
         nanosleep(&(struct timespec){0, (long)(nap * 1e9)}, NULL);
 }
 
-weft_status weft__mpi_wait(MPI_Request *r, int spins, double timeout, MPI_Status *status)
+weft_status weft__mpi_wait(const weft_comm *c, MPI_Request *r, int spins, double timeout,
+                           MPI_Status *status)
 {
     double since = 0;
     for (int done = 0;;) {
@@ -31,6 +33,10 @@ weft_status weft__mpi_wait(MPI_Request *r, int spins, double timeout, MPI_Status
             return WEFT_OK;
         if (spins-- > 0)
             continue;
+        if (c && weft__heartbeat_check(c)) {
+            weft__mpi_lost();
+            return WEFT_EPEER;
+        }
         double now = weft__now();
         since = since > 0 ? since : now;
         if (timeout > 0 && now - since > timeout)

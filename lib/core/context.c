@@ -51,6 +51,11 @@ weft_status weft_fail(weft_fabric *f, weft_status code, const char *format, ...)
     return weft__stick(f, code < 0 ? code : WEFT_EUSER);
 }
 
+weft_status weft_fail_text(weft_fabric *f, weft_status code, const char *message)
+{
+    return weft_fail(f, code, "%s", message ? message : "");
+}
+
 double weft__now(void)
 {
     struct timespec t;

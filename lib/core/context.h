@@ -18,7 +18,13 @@ typedef enum weft__part {
 
 /* The first member of everything that dies with the fabric. The facade destroys by kind, in the
  * order of this list. */
-typedef enum weft__kind { WEFT__LOADER = 1, WEFT__LOGGER, WEFT__OPTIM, WEFT__MODULE } weft__kind;
+typedef enum weft__kind {
+    WEFT__LOADER = 1,
+    WEFT__LOGGER,
+    WEFT__METRIC,
+    WEFT__OPTIM,
+    WEFT__MODULE
+} weft__kind;
 
 typedef struct weft__object weft__object;
 struct weft__object {
@@ -39,7 +45,7 @@ struct weft_fabric {
     weft_dtype dtype;     /* what WEFT_DEFAULT means */
     int64_t step;         /* steps taken */
     int64_t bucket_bytes; /* of gradients that are reduced together */
-    bool weigh;           /* a batch whose global rows are not known is in this step */
+    bool weigh;           /* all ranks know: a weft_backward begins with the sum of the weights */
 
     bool shut; /* weft_open failed: nothing can be made from it */
     weft__object *objects;

@@ -9,8 +9,6 @@ weft_batch weft_batch_of(weft_fabric *f, weft_tensor *x, weft_tensor *y, int64_t
     weft_batch none = {0};
     if (!f || f->shut)
         return none;
-    /* On ranks without an x too: they take part in the sum. An evaluation may be one rank's alone. */
-    f->weigh |= global_rows == 0 && !f->tape->eval;
     if (!x)
         return none;
     int64_t n = weft_rank_of(x) > 0 ? weft_dim(x, 0) : -1;

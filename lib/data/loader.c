@@ -17,6 +17,7 @@ struct weft_loader {
     weft__ring ring;
     char *names;
     bool setup, made;
+    int64_t redo; /* the last batches, which no step has used */
 };
 
 static weft_fabric *fabric_of(const weft_loader *l)
@@ -212,7 +213,7 @@ weft_status weft__loader_state(void *loader, weft_visitor *v)
 {
     weft_loader *l = loader;
     weft__plan *p = &l->plan;
-    int64_t per = p->batches ? p->batches : 1, n = l->ring.taken;
+    int64_t per = p->batches ? p->batches : 1, n = l->ring.taken - l->redo;
     int64_t value[] = {(int64_t)p->seed, n / per, n % per * p->batch, p->rows, p->batch};
     static const char *const name[] = {"seed", "epoch", "cursor", "rows", "global_batch"};
     for (int i = 0; i < 5; i++) {
@@ -238,6 +239,11 @@ weft_status weft__loader_state(void *loader, weft_visitor *v)
                       l->source.label, (long long)p->batch, (long long)value[4]);
     }
     return WEFT_OK;
+}
+
+void weft__loader_redo(weft_loader *l, int64_t batches)
+{
+    l->redo = batches;
 }
 
 weft_status weft__loader_setup(weft_loader *l)

@@ -18,6 +18,8 @@ bool weft__loader_is_evaluation(const weft_loader *l);
 /* seed, epoch and cursor; a loading visit repositions the loader, which starts no worker before the
  * first weft__loader_next. */
 weft_status weft__loader_state(void *loader, weft_visitor *v);
+/* State says from here on that the last n batches are to be handed out again. */
+void weft__loader_redo(weft_loader *l, int64_t batches);
 int64_t weft__loader_global_batch(const weft_loader *l);
 weft_fabric *weft__loader_fabric(const weft_loader *l);
 #endif

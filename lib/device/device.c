@@ -37,7 +37,7 @@ static weft_status complete(const weft_device_ops *ops)
     return WEFT_OK;
 }
 
-weft_status weft__device_open(weft_device **out, const char *name, int index, int threads)
+weft_status weft__device_find(const char *name, const weft_device_ops **ops)
 {
     const char *word[ACCELERATORS];
     int i;
@@ -51,7 +51,15 @@ weft_status weft__device_open(weft_device **out, const char *name, int index, in
                           "accelerator \"%s\" is not in this build, which computes on the cpu "
                           "alone; use accelerator=cpu or auto",
                           accelerator[i].name);
-    return weft__device_open_ops(out, accelerator[i].ops, index, threads);
+    *ops = accelerator[i].ops;
+    return WEFT_OK;
+}
+
+weft_status weft__device_open(weft_device **out, const char *name, int index, int threads)
+{
+    const weft_device_ops *ops;
+    WEFT_TRY(weft__device_find(name, &ops));
+    return weft__device_open_ops(out, ops, index, threads);
 }
 
 weft_status weft__device_open_ops(weft_device **out, const weft_device_ops *ops, int index,

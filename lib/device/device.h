@@ -3,9 +3,11 @@
 #define DEVICE_DEVICE_H
 #include <weft/sys/device.h>
 
-/* Opens the device that an accelerator name stands for: "auto", "cpu", or a known name that this
- * build does not have ("gpu", "cuda", "mps", "tpu": WEFT_ENOTSUP says what there is); any other is
- * WEFT_EARG with the nearest. An ops table with a REQUIRED entry missing is refused. */
+/* The table of the device that an accelerator name (NULL: "auto") stands for: "auto", "cpu", or a
+ * known name that this build does not have ("gpu", "cuda", "mps", "tpu": WEFT_ENOTSUP says what
+ * there is); any other is WEFT_EARG with the nearest. */
+weft_status weft__device_find(const char *accelerator, const weft_device_ops **ops);
+/* Opens it. An ops table with a REQUIRED entry missing is refused. */
 weft_status weft__device_open(weft_device **out, const char *accelerator, int index, int threads);
 /* The same for a table of the caller's own. */
 weft_status weft__device_open_ops(weft_device **out, const weft_device_ops *ops, int index,

@@ -7,6 +7,7 @@
 
 #include <limits.h>
 #include <stdlib.h>
+#include <string.h>
 
 /* The launcher started many, MPI sees one: every process would train alone and all would write the
  * same files. */
@@ -27,6 +28,12 @@ static weft_status refuse_singleton(const weft__environ *e)
             "with another MPI than this mpirun's. Compare ldd of the program with "
             "mpirun --version, and use the mpirun of the same installation",
             e->size);
+    case WEFT__LAUNCHER_TORCHRUN:
+        return weft__fail(
+            WEFT_ECONFIG,
+            "torchrun started %d processes, of which MPI knows nothing: each would train alone. "
+            "Start with weft run --devices %d, mpirun -n %d or srun --mpi=pmix",
+            e->size, e->local_size > 0 ? e->local_size : e->size, e->size);
     default:
         return weft__fail(
             WEFT_ECONFIG,
@@ -35,6 +42,18 @@ static weft_status refuse_singleton(const weft__environ *e)
             "the program is linked with",
             e->size);
     }
+}
+
+weft_status weft__environ_check_pmi(const weft__environ *e, const char *mpi)
+{
+    if (e->launcher != WEFT__LAUNCHER_SRUN || e->pmi || strncmp(mpi, "Open MPI", 8) != 0)
+        return WEFT_OK;
+    return weft__fail(
+        WEFT_ECONFIG,
+        "srun started %d tasks without a PMI, so that %s cannot start. Use srun "
+        "--mpi=pmix (srun --mpi=list shows what there is), or mpirun -n %d inside the "
+        "allocation",
+        e->size, mpi, e->size);
 }
 
 /* The figure that the user gave (0: none) against what runs. */

@@ -5,6 +5,7 @@
  *   - a batch script has SLURM_PROCID=0 and SLURM_NTASKS too, and a program started in it without
  *     srun is alone: only a numbered step (SLURM_STEP_ID) counts, and Slurm numbers its batch, extern
  *     and interactive steps from 0xfffffff0 up;
+ *   - torchrun starts its processes inside whatever started it, with that one's variables: it is first;
  *   - SLURM_NTASKS is the job's; a step may be smaller: SLURM_STEP_NUM_TASKS. */
 #include "environ/environ.h"
 
@@ -58,6 +59,16 @@ static weft_status read_pmi(weft__environ *e)
     return WEFT_OK;
 }
 
+static weft_status read_torchrun(weft__environ *e)
+{
+    e->launcher = WEFT__LAUNCHER_TORCHRUN;
+    FIRST(&e->rank, 0, "RANK");
+    FIRST(&e->size, 1, "WORLD_SIZE");
+    FIRST(&e->local_rank, 0, "LOCAL_RANK");
+    FIRST(&e->local_size, 1, "LOCAL_WORLD_SIZE");
+    return WEFT_OK;
+}
+
 /* Tasks on node number `node` from a list like "2(x3),1". */
 static weft_status tasks_on(const char *name, const char *list, int node, int *tasks)
 {
@@ -88,6 +99,8 @@ static weft_status read_srun(weft__environ *e)
     static const char *const name[] = {"SLURM_STEP_TASKS_PER_NODE", "SLURM_TASKS_PER_NODE"};
     int node = -1;
     e->launcher = WEFT__LAUNCHER_SRUN;
+    e->pmi = weft__env_text("PMIX_NAMESPACE") || weft__env_text("PMIX_RANK") ||
+             weft__env_text("PMI_RANK");
     FIRST(&e->rank, 0, "PMIX_RANK", "PMI_RANK", "SLURM_PROCID");
     FIRST(&e->size, 1, "SLURM_STEP_NUM_TASKS", "SLURM_NTASKS", "SLURM_NPROCS");
     FIRST(&e->local_rank, 0, "SLURM_LOCALID");
@@ -123,6 +136,8 @@ static weft_status is_task(bool *yes)
 static weft_status read_launcher(weft__environ *e)
 {
     bool task;
+    if (weft__env_text("TORCHELASTIC_RUN_ID"))
+        return read_torchrun(e);
     if (weft__env_text("OMPI_COMM_WORLD_RANK"))
         return read_mpirun(e);
     WEFT_TRY(is_task(&task));
@@ -184,6 +199,6 @@ weft_status weft__environ_read(weft__environ *e)
 
 const char *weft__launcher_name(weft__launcher l)
 {
-    static const char *const name[] = {"none", "mpirun", "srun", "pmi"};
-    return (unsigned)l < 4 ? name[l] : "?";
+    static const char *const name[] = {"none", "mpirun", "srun", "pmi", "torchrun"};
+    return (unsigned)l < 5 ? name[l] : "?";
 }

@@ -4,10 +4,11 @@
 #include <weft/status.h>
 
 typedef enum weft__launcher {
-    WEFT__LAUNCHER_NONE,   /* started alone */
-    WEFT__LAUNCHER_MPIRUN, /* OMPI_COMM_WORLD_* */
-    WEFT__LAUNCHER_SRUN,   /* SLURM_PROCID with a step of this process's own */
-    WEFT__LAUNCHER_PMI     /* PMIX_RANK or PMI_RANK only */
+    WEFT__LAUNCHER_NONE,    /* started alone */
+    WEFT__LAUNCHER_MPIRUN,  /* OMPI_COMM_WORLD_* */
+    WEFT__LAUNCHER_SRUN,    /* SLURM_PROCID with a step of this process's own */
+    WEFT__LAUNCHER_PMI,     /* PMIX_RANK or PMI_RANK only */
+    WEFT__LAUNCHER_TORCHRUN /* TORCHELASTIC_RUN_ID: of its processes MPI knows nothing */
 } weft__launcher;
 
 typedef struct weft__environ {
@@ -18,6 +19,7 @@ typedef struct weft__environ {
     int cpus;                   /* cores (not hyperthreads) in this process's affinity mask */
     int node_cpus;              /* cores of this node that the job may use: a guess until
                                    weft__environ_share */
+    bool pmi;                   /* srun has given this task what MPI finds the others by */
     bool relaunched;            /* a child of weft_open's own relaunch */
 } weft__environ;
 
@@ -33,6 +35,9 @@ void weft__environ_share(weft__environ *e, const unsigned char mask[WEFT__MASK])
 /* Cores in a mask; hyperthreads of one core count once. */
 int weft__environ_cores(const unsigned char mask[WEFT__MASK]);
 
+/* Before MPI is started: WEFT_ECONFIG with cures if srun gave no PMI and this MPI, whose version line
+ * is given, ends the process for that. */
+weft_status weft__environ_check_pmi(const weft__environ *e, const char *mpi);
 /* The communicator's word against the launcher's: WEFT_ECONFIG with cures for singletons under srun
  * (size 1 where SLURM_NTASKS says more), for sizes that differ, and for a devices or num_nodes that
  * the user gave (0: did not) and that is not what runs. */
@@ -41,4 +46,25 @@ weft_status weft__environ_check(const weft__environ *e, int world, int nodes, in
 /* Threads for a rank: asked (0: not), else OMP_NUM_THREADS, else the mask's or the node's cores over
  * the local ranks; clamped to that with a warning, at least 1. */
 int weft__environ_threads(const weft__environ *e, int local_size, int asked);
+
+/* What the text of `devices` asks for. */
+typedef enum weft__devices_kind {
+    WEFT__DEVICES_AUTO,
+    WEFT__DEVICES_ALL,
+    WEFT__DEVICES_COUNT, /* n of them, ids 0 to n-1 */
+    WEFT__DEVICES_IDS    /* the n with these ids */
+} weft__devices_kind;
+
+#define WEFT__DEVICE_IDS 64 /* the most ids that a list may have */
+typedef struct weft__devices {
+    weft__devices_kind kind;
+    int n;
+    int id[WEFT__DEVICE_IDS];
+} weft__devices;
+
+/* Fabric's grammar, for accelerators whose devices have ids. WEFT_EARG says what is wrong. */
+weft_status weft__devices_read(weft__devices *d, const char *text);
+/* For an accelerator that is the host's processor, where a device is a process: *n of them, 0 for
+ * "auto". All and ids are refused. */
+weft_status weft__devices_of_host(const char *accelerator, const char *text, int *n);
 #endif

@@ -4,17 +4,11 @@
 #include "checkpoint/checkpoint.h"
 #include "core/context.h"
 #include "environ/environ.h"
+#include "fabric/options.h"
 #include "strategy/strategy.h"
 
 #include <weft/checkpoint.h>
 #include <weft/fabric.h>
-
-/* Options after the code's, the environment's and the command line's have been laid over each
- * other. Texts are borrowed from them, or from `owned`. */
-typedef struct weft__settings {
-    weft_open_options o;
-    char *owned; /* the text given to weft_open_text, cut into words */
-} weft__settings;
 
 /* A variable of the user's that is part of every checkpoint. */
 typedef struct weft__tracked {
@@ -34,6 +28,19 @@ typedef enum weft__nonfinite {
     WEFT__FINITE_OR_GO
 } weft__nonfinite;
 
+/* The micro-batches of a step: accumulate.c. */
+typedef struct weft__window {
+    int64_t size;   /* micro-batches a step; 0: as 1 */
+    int64_t taken;  /* those that the open window holds already */
+    int64_t unused; /* batches before the one at hand whose gradients no step has used */
+    bool ran;       /* weft_backward was called for the one at hand, */
+    bool begun;     /* with a loss, which weighs so much on this rank */
+    double weight;
+    weft__reduction kind;     /* of the window's losses */
+    double unit, mine, total; /* what seeds were divided by; what this rank's losses weigh; rows */
+    bool asks;                /* only the ranks together know what the losses weigh */
+} weft__window;
+
 typedef struct weft__facade weft__facade;
 struct weft__facade {
     weft__settings settings;
@@ -52,7 +59,11 @@ struct weft__facade {
     bool skip;               /* the last backward's gradients are to be skipped */
     bool differentiated;     /* weft_backward was called since the edge */
     bool window;             /* there are gradients that no weft_step has used yet */
+    bool held;               /* the last backward summed nothing over ranks */
     bool postponed;          /* a save waits for the end of the window */
+    weft__window micro;
+    int autocast;            /* scopes that are open */
+    bool first, first_local; /* inside weft_rank_zero_first_begin/end */
     struct {
         int64_t n, step;
     } every[WEFT__EVERY];
@@ -73,12 +84,6 @@ struct weft__facade {
     double opened;
 };
 
-/* Lays text, environment and command line over the code's options; takes Weft's own words out of
- * argv. */
-weft_status weft__settings_read(weft__settings *s, const weft_open_options *code, const char *text,
-                                int *argc, char ***argv);
-void weft__settings_free(weft__settings *s);
-
 /* weft_open on the communicator with that Fortran handle. */
 weft_status weft__open_fortran(weft_fabric **f, int fortran_comm, const weft_open_options *o);
 
@@ -86,6 +91,40 @@ weft_status weft__open_fortran(weft_fabric **f, int fortran_comm, const weft_ope
 bool weft__opened(weft_fabric *f);
 /* Makes what sticks on any rank stick on all, alike. @return it, or 0. Collective. */
 weft_status weft__agree_on_errors(weft_fabric *f);
+/* Whether the micro-batch at hand is not the last of its window. */
+bool weft__window_holds(const weft_fabric *f);
+/* A backward begins: spaces inside weft_no_backward_sync or an open window are held. @return whether
+ * any is summed over ranks. */
+bool weft__window_open(weft_fabric *f);
+/* What this rank's loss weighs: the denominator of its mean, or the rows of its batch, 0 if it has
+ * neither. */
+weft_status weft__weight_of(weft_fabric *f, const weft__tensor *loss, double *weight);
+/* Whether micro-batches are joined into steps: weft_accumulate with more than one. */
+bool weft__in_window(const weft_fabric *f);
+/* Differentiates a loss as a part of its window; asks: this rank alone knows that it must be weighed
+ * over ranks. */
+weft_status weft__window_backward(weft_fabric *f, weft_tensor *loss, const weft__tensor *t,
+                                  bool asks);
+/* The window's last backward has summed: makes it the mean over the rows that there were. */
+weft_status weft__window_close(weft_fabric *f);
+/* The next micro-batch comes. */
+void weft__window_edge(weft_fabric *f);
+/* Batches whose gradients no step will use if the run ends here. */
+int64_t weft__window_unused(const weft_fabric *f);
+/* What the window held is worth nothing any more. */
+void weft__window_forget(weft_fabric *f);
+/* Whether a backward has reached the optimizer's parameters since weft_zero_grad. */
+bool weft__has_gradients(const weft_optimizer *o);
+/* Whether some of o's gradients are not summed over ranks yet, and whether they are part of an open
+ * window that weft_zero_grad must not end. */
+bool weft__window_has(const weft_optimizer *o);
+bool weft__window_keeps(const weft_optimizer *o);
+/* Where the ranks meet before a collective of the user's: 0 if none brings an error (mine, or one that
+ * sticks) and text is the same on all; else that error, or WEFT_ECONFIG naming what differs, which
+ * then sticks on all. One small message where all is well. Collective. */
+weft_status weft__meet(weft_fabric *f, weft_status mine, const char *what, const char *text);
+/* x packed, in memory that the communicator reaches; 0 and nothing where an error sticks. */
+weft_status weft__reach(weft_fabric *f, const char *call, weft_tensor *x, weft_view *v);
 /* The step's edge. Collective. */
 weft_status weft__edge(weft_fabric *f);
 

@@ -7,8 +7,7 @@ bool weft__opened(weft_fabric *f)
 {
     if (f->facade && f->facade->whole)
         return true;
-    weft__fail(WEFT_ESTATE,
-               "the fabric is not open: weft_open failed, or returned WEFT_RELAUNCHED");
+    weft__fail(WEFT_ESTATE, "the fabric is not open: weft_open failed, or returned a notice");
     weft__stick(f, WEFT_ESTATE); /* after an error of weft_open, that one stays */
     return false;
 }
@@ -41,7 +40,8 @@ weft_status weft__edge(weft_fabric *f)
     weft_status s = weft__engine_edge(f);
     if (s)
         weft__stick(f, s);
-    p->differentiated = f->weigh = false;
+    weft__window_edge(f);
+    p->differentiated = false;
     return p->agreed;
 }
 
@@ -105,6 +105,7 @@ weft_status weft_clear(weft_fabric *f)
     f->noted[0] = '\0';
     p->agreed = WEFT_OK;
     p->window = p->skip = false;
+    weft__window_forget(f);
     weft__strategy_forget(p->strategy);
     weft_status s = weft__barrier(f->comm, "clear");
     return s < 0 ? weft__stick(f, s) : WEFT_OK;

@@ -109,9 +109,9 @@ static double wall_of(const weft_fabric *f)
 static row *current(weft_fabric *f)
 {
     weft__metrics *m = f->facade->metrics;
-    if (!m->open && m->rows < m->limit) {
-        memset(&m->row[m->rows], 0, sizeof *m->row);
-        m->rows++;
+    if (!m->open) {
+        m->rows += m->rows < m->limit;
+        memset(&m->row[m->rows - 1], 0, sizeof *m->row);
     }
     m->open = true;
     return &m->row[m->rows - 1];
@@ -139,17 +139,40 @@ static weft_status complain(weft_fabric *f, weft_status s)
     return s;
 }
 
+/* at = a at + b value, in f64. */
+static weft_status mix(weft_fabric *f, weft_dev at, double a, double b, const weft_view *value)
+{
+    const weft_kernels *k = f->device->ops->kernels;
+    const int64_t one = 1;
+    weft_dev wide;
+    WEFT_TRY(weft__scratch(f, sizeof(double), &wide));
+    WEFT_TRY(k->copy(f->stream, wide, WEFT_F64, &one, value->data, value->dtype, &one, 1, &one));
+    WEFT_TRY(k->scale(f->stream, at, a, at, 1, WEFT_F64));
+    return k->axpy(f->stream, at, b, wide, 1, WEFT_F64);
+}
+
+/* What is logged again before the step is over joins: sums add up, means weigh. */
 static weft_status keep(weft_fabric *f, int c, const weft__tensor *t, row *r)
 {
     weft__metrics *m = f->facade->metrics;
     const int64_t one = 1;
+    const bool sum = t->reduction == WEFT__SUM;
     size_t at = ((size_t)(r - m->row) * NAMES + (size_t)c) * sizeof(double);
     if (t->view.numel != 1)
         return weft__fail(WEFT_ESHAPE, "weft_log: %s has %lld elements, not one", m->name[c],
                           (long long)t->view.numel);
-    r->sum[c] = t->reduction == WEFT__SUM;
-    r->weight[c] = !t->rows.batch || r->sum[c] ? 1 : (double)t->rows.local;
+    double before = r->plain[c] || r->sum[c] != sum ? 0 : r->weight[c], weight = 1;
+    if (!sum && (t->rows.batch || t->weight.addr))
+        WEFT_TRY(weft__weight_of(f, t, &weight));
+    const double all = before + weight;
+    r->sum[c] = sum;
     r->plain[c] = false;
+    r->weight[c] = sum ? 1 : all;
+    if (before > 0 && weight > 0)
+        return mix(f, weft__at(m->ring, (int64_t)at), sum ? 1 : before / all,
+                   sum ? 1 : weight / all, &t->view);
+    if (before > 0)
+        return WEFT_OK;
     return f->device->ops->kernels->copy(f->stream, weft__at(m->ring, (int64_t)at), WEFT_F64, &one,
                                          t->view.data, t->view.dtype, &one, 1, &one);
 }
@@ -165,8 +188,8 @@ weft_status weft_log(weft_fabric *f, const char *name, weft_tensor *value)
     row *r = s ? NULL : current(f);
     if (s)
         return complain(f, s);
+    r->weight[c] = r->given[c] ? r->weight[c] : 0;
     r->given[c] = true;
-    r->weight[c] = 0;
     if (!value) /* an error has stuck on this rank: it weighs nothing */
         return WEFT_OK;
     const weft__tensor *t = weft__tensor_at(value, NULL);
@@ -307,6 +330,8 @@ static weft_status combine(weft_fabric *f)
 weft_status weft__metrics_flush(weft_fabric *f, bool force)
 {
     weft__metrics *m = f->facade->metrics;
+    if (!force && f->facade->held) /* the step's row is not complete */
+        return WEFT_OK;
     complete(f);
     if (!force && ++m->edges < m->limit)
         return WEFT_OK;

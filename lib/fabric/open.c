@@ -1,5 +1,6 @@
 /* Opening and closing: one of each part, from the ground up and down again. */
 #include "autograd/tape.h"
+#include "comm/heartbeat.h"
 #include "comm/mpi.h"
 #include "core/alloc.h"
 #include "core/env.h"
@@ -16,7 +17,8 @@
 #include <weft/version.h>
 
 #define TIMEOUT 1800 /* seconds */
-#define HIGHEST 125  /* exit status; 126 and up mean other things to shells */
+#define HEARTBEAT 10
+#define HIGHEST 125 /* exit status; 126 and up mean other things to shells */
 
 /* Stands for a fabric when there is no memory for one, so that weft_close can say so. */
 static weft_fabric no_memory = {
@@ -51,47 +53,59 @@ static weft_status read_settings(weft_fabric *f, const weft_open_options *code, 
     static const char *const policy[] = {"error", "skip", "ignore"};
     weft__facade *p = f->facade;
     weft_open_options *o = &p->settings.o;
+    p->settings.quiet = p->environ.rank > 0;
     weft_status s = weft__settings_read(&p->settings, code, text, argc, argv);
-    o->timeout = o->timeout != 0 ? o->timeout : TIMEOUT; /* also to tell the others of a failure */
+    o->timeout = o->timeout > 0 ? o->timeout : TIMEOUT; /* also to tell the others of a failure */
     WEFT_TRY(s);
     int i = o->nonfinite ? weft__parse_choice("nonfinite", o->nonfinite, policy, 3) : 0;
     if (i < 0)
         return WEFT_EARG;
     p->nonfinite = (weft__nonfinite)i;
+    o->nonfinite = policy[i];
     f->seed = o->seed;
-    f->bucket_bytes = (int64_t)(o->bucket_mb ? o->bucket_mb : 25) * (1 << 20);
+    o->bucket_mb = o->bucket_mb ? o->bucket_mb : 25;
+    f->bucket_bytes = (int64_t)o->bucket_mb * (1 << 20);
     o->log_every = o->log_every ? o->log_every : 10;
     o->keep = o->keep ? o->keep : 3;
-    return o->num_nodes >= 0 && o->threads >= 0 && o->log_every > 0 && o->timeout > 0 &&
-                   o->bucket_mb >= 0 && o->keep > 0
-               ? WEFT_OK
-               : weft__fail(WEFT_EARG, "an option of weft_open is below zero");
+    o->heartbeat = o->heartbeat != 0 ? o->heartbeat : HEARTBEAT;
+    return WEFT_OK;
 }
 
 /* Processes a node that the user asked for, 0 for "auto". */
 static weft_status read_devices(const weft_fabric *f, int *devices)
 {
-    const char *text = f->facade->settings.o.devices;
-    int64_t n = 0;
-    if (text && strcmp(text, "auto") != 0)
-        WEFT_TRY(weft__parse_int("devices", text, 1, 65535, &n));
-    *devices = (int)n;
-    return WEFT_OK;
+    const weft_open_options *o = &f->facade->settings.o;
+    const weft_device_ops *device;
+    WEFT_TRY(weft__device_find(o->accelerator, &device));
+    *devices = 0;
+    return o->devices ? weft__devices_of_host(device->name, o->devices, devices) : WEFT_OK;
 }
 
-/* Started alone and asked for several processes: start them. */
+/* Started alone and asked for several processes: start them, unless they would only fail. */
 static weft_status relaunch(weft_fabric *f, int devices)
 {
     const weft__environ *e = &f->facade->environ;
-    if (devices < 2 || e->launcher != WEFT__LAUNCHER_NONE || e->relaunched || weft__mpi_is_up())
+    const weft__settings *t = &f->facade->settings;
+    const weft__strategy_ops *strategy;
+    if (devices < 2 || e->launcher != WEFT__LAUNCHER_NONE || e->relaunched || t->lightning ||
+        weft__mpi_is_up())
         return WEFT_OK;
-    if (f->facade->settings.o.num_nodes > 1)
+    WEFT_TRY(weft__strategy_find(t->o.strategy, devices, &strategy));
+    WEFT_TRY(weft__precision_check(t->o.precision));
+    if (t->o.num_nodes > 1)
         return weft__fail(WEFT_ECONFIG,
-                          "num_nodes=%d cannot be started from here; use srun or "
+                          "num_nodes=%d cannot be started from here; use weft run --hosts, srun or "
                           "mpirun with a host list",
-                          f->facade->settings.o.num_nodes);
-    int threads = weft__environ_threads(e, devices, f->facade->settings.o.threads);
-    return weft__relaunch(devices, threads, &f->facade->exit_status);
+                          t->o.num_nodes);
+    return weft__relaunch(devices, weft__environ_threads(e, devices, t->o.threads),
+                          &f->facade->exit_status);
+}
+
+/* Nobody started this process who could tell MPI of others. */
+static bool alone(const weft__environ *e)
+{
+    return e->launcher == WEFT__LAUNCHER_NONE || e->launcher == WEFT__LAUNCHER_TORCHRUN ||
+           (e->launcher == WEFT__LAUNCHER_SRUN && e->size == 1 && !e->pmi);
 }
 
 /* Started alone: MPI has nothing to do. */
@@ -106,11 +120,15 @@ static weft_status join_self(weft_fabric *f, int devices)
 static weft_status join(weft_fabric *f, const int *fortran_comm, int devices)
 {
     weft__facade *p = f->facade;
+    const weft__environ *e = &p->environ;
     int world = 0;
-    if (!fortran_comm && p->environ.launcher == WEFT__LAUNCHER_NONE && !weft__mpi_is_up())
+    if (!fortran_comm && alone(e) && !weft__mpi_is_up())
         return join_self(f, devices);
-    if (fortran_comm) /* else it would be started here */
+    f->rank = e->rank > 0 ? e->rank : 0; /* until MPI says */
+    if (fortran_comm)                    /* else it would be started here */
         WEFT_TRY(weft__mpi_running());
+    else if (!weft__mpi_is_up())
+        WEFT_TRY(weft__environ_check_pmi(e, weft__mpi_version()));
     WEFT_TRY(weft__mpi_enter(&world));
     p->mpi = true;
     WEFT_TRY(weft__comm_mpi(&f->comm, fortran_comm ? *fortran_comm : world, p->settings.o.timeout,
@@ -129,10 +147,10 @@ static weft_status same_settings(weft_fabric *f)
     char text[256];
     snprintf(text, sizeof text,
              "version %s strategy %s precision %s seed %llu nonfinite %d log_every %d bucket %lld "
-             "keep %d",
+             "keep %d print_config %d heartbeat %g",
              weft_version(), p->strategy->ops->name, p->precision, (unsigned long long)f->seed,
              (int)p->nonfinite, p->settings.o.log_every, (long long)f->bucket_bytes,
-             p->settings.o.keep);
+             p->settings.o.keep, p->settings.o.print_config, p->settings.o.heartbeat);
     return weft__agree_text(f->comm, "settings", "the settings of weft_open", text);
 }
 
@@ -171,6 +189,19 @@ static weft_status build(weft_fabric *f)
     return WEFT_OK;
 }
 
+static weft_status watch(weft_fabric *f)
+{
+    double seconds = f->facade->settings.o.heartbeat;
+    if (f->world == 1 || seconds == WEFT_OFF)
+        return WEFT_OK;
+    return weft__heartbeat_start(f->comm, &(weft__watch){.seconds = seconds,
+                                                         .host = f->host,
+                                                         .local_rank = f->local_rank,
+                                                         .node_rank = f->node_rank,
+                                                         .nodes = f->nodes,
+                                                         .step = &f->step});
+}
+
 static void greet(const weft_fabric *f)
 {
     const weft__facade *p = f->facade;
@@ -179,6 +210,23 @@ static void greet(const weft_fabric *f)
                   f->world, f->world > 1 ? "s" : "", f->nodes, f->nodes > 1 ? "s" : "", f->threads,
                   f->threads > 1 ? "s" : "", f->device->ops->name, p->strategy->ops->name,
                   p->precision, weft_kernel_set(f));
+}
+
+/* What runs, in the place of what was asked for. */
+static weft_status print_config(const weft_fabric *f)
+{
+    weft__settings s = f->facade->settings;
+    char devices[16];
+    snprintf(devices, sizeof devices, "%d", f->local_size);
+    s.o.accelerator = weft_accelerator_name(f);
+    s.o.strategy = weft_strategy_name(f);
+    s.o.precision = weft_precision_name(f);
+    s.o.devices = devices;
+    s.o.num_nodes = f->nodes;
+    s.o.threads = f->threads;
+    if (f->rank == 0)
+        weft__settings_print(&s);
+    return WEFT_CONFIG_PRINTED;
 }
 
 static weft_status together(weft_fabric *f, weft_status mine)
@@ -200,8 +248,7 @@ static weft_status open_all(weft_fabric *f, const int *fortran_comm, const weft_
         s = read_devices(f, &devices);
     if (!s && !fortran_comm)
         s = relaunch(f, devices);
-    if (s == WEFT_RELAUNCHED ||
-        (s < 0 && f->facade->environ.launcher == WEFT__LAUNCHER_NONE && !fortran_comm))
+    if (s == WEFT_RELAUNCHED || (s < 0 && alone(&f->facade->environ) && !fortran_comm))
         return s;
     /* A rank that failed alone would leave the others waiting: it joins them, to say so. */
     snprintf(why, sizeof why, "%s", weft__why());
@@ -209,6 +256,9 @@ static weft_status open_all(weft_fabric *f, const int *fortran_comm, const weft_
     WEFT_TRY(together(f, s < 0 ? weft__fail(s, "%s", why) : joined));
     WEFT_TRY(together(f, build(f)));
     WEFT_TRY(together(f, same_settings(f)));
+    if (f->facade->settings.o.print_config)
+        return print_config(f);
+    WEFT_TRY(together(f, watch(f)));
     f->facade->whole = true;
     greet(f);
     return WEFT_OK;
@@ -257,7 +307,7 @@ static void take_down(weft_fabric *f)
         weft__process_abandon(f);
         return;
     }
-    destroy_objects(f, WEFT__OPTIM, WEFT__MODULE);
+    destroy_objects(f, WEFT__METRIC, WEFT__MODULE);
     weft__checkpoint_free(&p->checkpoint);
     weft__metrics_close(f);
     weft__strategy_close(p->strategy);
@@ -308,6 +358,11 @@ int weft_close(weft_fabric **out)
             weft__final_save(f);
         if (!f->comm->lost)
             weft__metrics_flush(f, true);
+        weft_status last = weft__heartbeat_end(f->comm);
+        if (last < 0)
+            code = weft__stick(f, last);
+    } else if (f->comm) {
+        weft__heartbeat_end(f->comm);
     }
     weft__metrics_finish(f);
     status = report(f, code, alike && !f->comm->lost);

@@ -1,40 +1,39 @@
-/* Options of weft_open from code, text, environment and command line: one table for all four. */
-#include "core/alloc.h"
+/* The table of weft_open's options: one for code, text, environment and command line. */
+#include "fabric/options.h"
+
 #include "core/env.h"
+#include "core/error.h"
 #include "core/log.h"
-#include "fabric/facade.h"
 
 #include <ctype.h>
 #include <stdio.h>
 #include <string.h>
+#include <strings.h>
 
-extern char **environ;
-
-typedef enum kind { TEXT, INT, SEED, REAL } kind;
+typedef enum kind { TEXT, INT, SEED, REAL, FLAG } kind;
 
 static const struct {
     const char *name;
     size_t offset;
     kind kind;
     double lo, hi;
+    bool off; /* WEFT_OFF too */
 } option[] = {
 #define AT(member) #member, offsetof(weft_open_options, member)
-    {AT(accelerator), TEXT, 0, 0},   {AT(strategy), TEXT, 0, 0},     {AT(devices), TEXT, 0, 0},
-    {AT(num_nodes), INT, 1, 1e6},    {AT(precision), TEXT, 0, 0},    {AT(nonfinite), TEXT, 0, 0},
-    {AT(seed), SEED, 0, 0},          {AT(threads), INT, 1, 4096},    {AT(log_every), INT, 1, 1e9},
-    {AT(timeout), REAL, 0.001, 1e9}, {AT(bucket_mb), INT, 1, 65536}, {AT(keep), INT, 1, 1e6},
+    {AT(accelerator), TEXT, 0, 0, false},  {AT(strategy), TEXT, 0, 0, false},
+    {AT(devices), TEXT, 0, 0, false},      {AT(num_nodes), INT, 1, 1e6, false},
+    {AT(precision), TEXT, 0, 0, false},    {AT(nonfinite), TEXT, 0, 0, false},
+    {AT(seed), SEED, 0, 0, false},         {AT(threads), INT, 1, 4096, false},
+    {AT(log_every), INT, 1, 1e9, false},   {AT(timeout), REAL, 0.001, 1e9, false},
+    {AT(bucket_mb), INT, 1, 65536, false}, {AT(keep), INT, 1, 1e6, true},
+    {AT(print_config), FLAG, 0, 0, false}, {AT(heartbeat), REAL, 1, 1e6, true},
 #undef AT
 };
 
 #define OPTIONS ((int)(sizeof option / sizeof option[0]))
+_Static_assert(OPTIONS <= WEFT__OPTIONS, "raise WEFT__OPTIONS");
 
-/* Variables beside the options'. */
-static const char *const other[] = {"WEFT_LOG_LEVEL", "WEFT_FAIL_ALLOC", "WEFT_RELAUNCHED",
-                                    "WEFT_MPIRUN", "WEFT_PROGRESS_SECONDS"};
-
-#define OTHERS ((int)(sizeof other / sizeof other[0]))
-
-static int find(const char *name, size_t length)
+int weft__option_find(const char *name, size_t length)
 {
     for (int i = 0; i < OPTIONS; i++) {
         const char *o = option[i].name;
@@ -47,148 +46,183 @@ static int find(const char *name, size_t length)
     return -1;
 }
 
-static weft_status set(weft_open_options *o, int i, const char *what, const char *value)
+const char *weft__option_name(int i)
 {
-    char *at = (char *)o + option[i].offset;
-    int64_t whole = 0;
-    if (option[i].kind == TEXT) {
-        memcpy(at, &value, sizeof value);
-    } else if (option[i].kind == REAL) {
-        WEFT_TRY(weft__parse_f64(what, value, option[i].lo, option[i].hi, (double *)(void *)at));
-    } else if (option[i].kind == SEED) {
-        WEFT_TRY(weft__parse_int(what, value, 0, INT64_MAX, &whole));
-        *(uint64_t *)(void *)at = (uint64_t)whole;
-    } else {
-        WEFT_TRY(
-            weft__parse_int(what, value, (int64_t)option[i].lo, (int64_t)option[i].hi, &whole));
-        *(int *)(void *)at = (int)whole;
-    }
-    return WEFT_OK;
+    return i < OPTIONS ? option[i].name : NULL;
 }
 
-static weft_status unknown(const char *word)
+bool weft__option_is_flag(int i)
 {
-    const char *name[OPTIONS];
-    for (int i = 0; i < OPTIONS; i++)
-        name[i] = option[i].name;
-    weft__parse_choice("option", word, name, OPTIONS);
-    return WEFT_EARG;
+    return option[i].kind == FLAG;
 }
 
-/* "strategy=ddp devices=4". */
-static weft_status read_text(weft__settings *s, const char *text)
+void weft__option_variable(int i, const char *prefix, char name[WEFT__VARIABLE])
 {
-    char *rest = NULL;
-    if (!(s->owned = weft__strdup(text)))
-        return WEFT_ENOMEM;
-    for (char *word = strtok_r(s->owned, " \t\n", &rest); word;
-         word = strtok_r(NULL, " \t\n", &rest)) {
-        char *equals = strchr(word, '=');
-        if (!equals)
-            return weft__fail(WEFT_EARG, "options text: \"%.80s\" is not of the form name=value",
-                              word);
-        *equals = '\0';
-        int i = find(word, strlen(word));
-        WEFT_TRY(i < 0 ? unknown(word) : set(&s->o, i, word, equals + 1));
-    }
-    return WEFT_OK;
-}
-
-static void variable_of(int i, char *out, size_t size)
-{
-    int n = snprintf(out, size, "WEFT_%s", option[i].name);
+    int n = snprintf(name, WEFT__VARIABLE, "%s_%s", prefix, option[i].name);
     for (int k = 0; k < n; k++)
-        out[k] = (char)toupper((unsigned char)out[k]);
+        name[k] = (char)toupper((unsigned char)name[k]);
 }
 
-/* A variable that looks like ours and is not may be a misspelling: it is named, once. */
-static void warn_of_strangers(void)
+static void *member(weft_open_options *o, int i)
 {
-    char text[OPTIONS][40];
-    const char *known[OPTIONS + OTHERS];
-    for (int i = 0; i < OPTIONS; i++) {
-        variable_of(i, text[i], sizeof text[i]);
-        known[i] = text[i];
-    }
-    for (int i = 0; i < OTHERS; i++)
-        known[OPTIONS + i] = other[i];
-    for (char **e = environ; *e; e++) {
-        char name[40];
-        size_t n = strcspn(*e, "=");
-        bool ours = n >= sizeof name || strncmp(*e, "WEFT_", 5) != 0;
-        snprintf(name, sizeof name, "%.*s", (int)(n < sizeof name ? n : 0), *e);
-        for (int i = 0; i < OPTIONS + OTHERS; i++)
-            ours |= strcmp(name, known[i]) == 0;
-        for (int i = 0; i < OPTIONS + OTHERS && !ours; i++)
-            if (weft__distance(name, known[i]) <= 2)
-                weft__say(WEFT_LOG_WARNING, "the variable %s is not known; did you mean %s?", name,
-                          known[i]);
-    }
+    return (char *)o + option[i].offset;
 }
 
-static weft_status read_environment(weft__settings *s)
+static weft_status set_int(int i, const char *what, const char *value, int *out)
 {
-    for (int i = 0; i < OPTIONS; i++) {
-        char name[40];
-        variable_of(i, name, sizeof name);
-        const char *value = weft__env_text(name);
-        if (value)
-            WEFT_TRY(set(&s->o, i, name, value));
-    }
-    warn_of_strangers();
+    int64_t whole;
+    WEFT_TRY(weft__parse_int(what, value, (int64_t)option[i].lo, (int64_t)option[i].hi, &whole));
+    *out = (int)whole;
     return WEFT_OK;
 }
 
-/* A word that we leave to the program may be a misspelt one of ours. */
-static void warn_of_likeness(const char *word, size_t n)
+/* WEFT_OFF, in words. */
+static bool set_off(int i, const char *value, void *at)
 {
-    char name[32];
-    if (n < 6 || n >= sizeof name || strncmp(word, "--", 2) != 0)
-        return;
-    snprintf(name, sizeof name, "%.*s", (int)(n - 2), word + 2);
-    for (int i = 0; i < OPTIONS; i++)
-        if (weft__distance(name, option[i].name) <= 1 + (n > 8))
-            weft__say(WEFT_LOG_WARNING, "--%s is left to the program; did you mean --%s?", name,
-                      option[i].name);
+    if (!option[i].off || strcasecmp(value, "off") != 0)
+        return false;
+    if (option[i].kind == INT)
+        *(int *)at = WEFT_OFF;
+    else
+        *(double *)at = WEFT_OFF;
+    return true;
 }
 
-/* Takes --option=value and --option value out of argv; "--" ends the search. */
-static weft_status read_arguments(weft__settings *s, int *argc, char **argv)
+static weft_status set_text(const char *what, const char *value, const char **out)
 {
-    int kept = 1, k = 1;
-    while (k < *argc && strcmp(argv[k], "--") != 0) {
-        const char *word = argv[k], *equals = strchr(word, '=');
-        size_t n = equals ? (size_t)(equals - word) : strlen(word);
-        int i = n > 2 && strncmp(word, "--", 2) == 0 ? find(word + 2, n - 2) : -1;
-        if (i < 0) {
-            warn_of_likeness(word, n);
-            argv[kept++] = argv[k++];
+    if (strlen(value) >= WEFT__OPTION_TEXT - WEFT__VARIABLE)
+        return weft__fail(WEFT_EARG, "%s has a value of %zu bytes, \"%.40s...\"", what,
+                          strlen(value), value);
+    *out = value;
+    return WEFT_OK;
+}
+
+static weft_status set_seed(const char *what, const char *value, uint64_t *out)
+{
+    int64_t whole;
+    WEFT_TRY(weft__parse_int(what, value, 0, INT64_MAX, &whole));
+    *out = (uint64_t)whole;
+    return WEFT_OK;
+}
+
+static weft_status set(int i, const char *what, const char *value, void *at)
+{
+    if (set_off(i, value, at))
+        return WEFT_OK;
+    switch (option[i].kind) {
+    case INT:
+        return set_int(i, what, value, at);
+    case SEED:
+        return set_seed(what, value, at);
+    case REAL:
+        return weft__parse_f64(what, value, option[i].lo, option[i].hi, at);
+    case FLAG:
+        return weft__parse_bool(what, value, at);
+    default:
+        return set_text(what, value, at);
+    }
+}
+
+weft_status weft__option_set(weft__settings *s, int i, const char *what, const char *value,
+                             weft__source from)
+{
+    WEFT_TRY(set(i, what, value, member(&s->o, i)));
+    if (s->from[i] && s->from[i] != from && !s->quiet)
+        weft__say(WEFT_LOG_DEBUG, "%s takes the place of what %s was before", what, option[i].name);
+    s->from[i] = (unsigned char)from;
+    return WEFT_OK;
+}
+
+/* Its value as a number, NAN for those that are none. */
+static double number_of(const weft__settings *s, int i)
+{
+    const void *at = member((weft_open_options *)&s->o, i);
+    switch (option[i].kind) {
+    case INT:
+        return *(const int *)at;
+    case REAL:
+        return *(const double *)at;
+    case SEED:
+        return (double)*(const uint64_t *)at;
+    case FLAG:
+        return *(const bool *)at;
+    default:
+        return *(const char *const *)at != NULL;
+    }
+}
+
+static bool in_range(int i, double v)
+{
+    if (option[i].off && v == WEFT_OFF)
+        return true;
+    return (option[i].kind != INT && option[i].kind != REAL) ||
+           (v >= option[i].lo && v <= option[i].hi);
+}
+
+weft_status weft__options_of_code(weft__settings *s, const weft_open_options *code)
+{
+    s->o = *code;
+    for (int i = 0; i < OPTIONS; i++) {
+        double v = number_of(s, i);
+        if (v == 0)
             continue;
-        }
-        if (!equals && k + 1 == *argc)
-            return weft__fail(WEFT_EARG, "%s takes a value", word);
-        WEFT_TRY(set(&s->o, i, word, equals ? equals + 1 : argv[k + 1]));
-        k += equals ? 1 : 2;
+        if (!in_range(i, v))
+            return weft__fail(WEFT_EARG,
+                              "weft_open: .%s is %g; it takes a number from %g to %g, 0 for the "
+                              "default%s",
+                              option[i].name, v, option[i].lo, option[i].hi,
+                              option[i].off ? ", or WEFT_OFF" : "");
+        s->from[i] = WEFT__FROM_CODE;
     }
-    while (k < *argc)
-        argv[kept++] = argv[k++];
-    *argc = kept;
-    argv[kept] = NULL;
     return WEFT_OK;
 }
 
-weft_status weft__settings_read(weft__settings *s, const weft_open_options *code, const char *text,
-                                int *argc, char ***argv)
+void weft__option_text(const weft__settings *s, int i, char text[WEFT__OPTION_TEXT])
 {
-    if (code)
-        s->o = *code;
-    if (text)
-        WEFT_TRY(read_text(s, text));
-    WEFT_TRY(read_environment(s));
-    return argc && argv && *argc > 0 ? read_arguments(s, argc, *argv) : WEFT_OK;
+    const void *at = member((weft_open_options *)&s->o, i);
+    const char *word = option[i].kind == TEXT ? *(const char *const *)at : NULL;
+    double v = number_of(s, i);
+    if (option[i].kind == TEXT)
+        snprintf(text, WEFT__OPTION_TEXT, "%s", word ? word : "auto");
+    else if (option[i].kind == SEED)
+        snprintf(text, WEFT__OPTION_TEXT, "%llu", (unsigned long long)*(const uint64_t *)at);
+    else if (option[i].kind == FLAG)
+        snprintf(text, WEFT__OPTION_TEXT, "%s", v != 0 ? "true" : "false");
+    else if (option[i].off && v == WEFT_OFF)
+        snprintf(text, WEFT__OPTION_TEXT, "off");
+    else
+        snprintf(text, WEFT__OPTION_TEXT, "%.15g", v);
 }
 
-void weft__settings_free(weft__settings *s)
+bool weft__settings_variable(const weft__settings *s, int i, weft__source from,
+                             char text[WEFT__OPTION_TEXT])
 {
-    weft__free(s->owned);
+    char value[WEFT__OPTION_TEXT];
+    text[0] = '\0';
+    if (i >= OPTIONS)
+        return false;
+    if (s->from[i] != from)
+        return true;
+    weft__option_variable(i, "WEFT", text);
+    weft__option_text(s, i, value);
+    size_t n = strlen(text);
+    snprintf(text + n, WEFT__OPTION_TEXT - n, "=%.*s", (int)(WEFT__OPTION_TEXT - n - 2), value);
+    return true;
+}
+
+void weft__settings_print(const weft__settings *s)
+{
+    static const char *const source[] = {
+        [WEFT__FROM_DEFAULT] = "default",
+        [WEFT__FROM_CODE] = "code",
+        [WEFT__FROM_TEXT] = "text",
+        [WEFT__FROM_COMMAND] = "command line",
+    };
+    for (int i = 0; i < OPTIONS; i++) {
+        char value[WEFT__OPTION_TEXT], variable[WEFT__VARIABLE];
+        const char *from = source[s->from[i]];
+        weft__option_text(s, i, value);
+        weft__option_variable(i, s->from[i] == WEFT__FROM_LIGHTNING ? "LT" : "WEFT", variable);
+        weft__say(WEFT_LOG_SILENT, "%s=%s (%s)", option[i].name, value, from ? from : variable);
+    }
 }

@@ -25,6 +25,11 @@ int weft_world_size(const weft_fabric *f)
     return f->world;
 }
 
+int weft_local_world_size(const weft_fabric *f)
+{
+    return f->local_size;
+}
+
 int weft_num_nodes(const weft_fabric *f)
 {
     return f->nodes;
@@ -119,14 +124,6 @@ weft_status weft_sum_over_ranks(weft_fabric *f, double *values, int64_t n)
         weft__stick(f, s);
     weft__free(sum);
     return s;
-}
-
-weft_status weft_barrier(weft_fabric *f)
-{
-    if (!weft__opened(f))
-        return weft__stuck(f);
-    weft_status s = weft__barrier(f->comm, "barrier");
-    return s < 0 ? weft__stick(f, s) : WEFT_OK;
 }
 
 weft_timing weft_timing_take(weft_fabric *f)

@@ -149,7 +149,9 @@ weft_status weft_save_async(weft_fabric *f, const char *dir)
 weft_status weft__final_save(weft_fabric *f)
 {
     weft__facade *p = f->facade;
-    p->window = false; /* no step comes that could end it */
+    p->window = false; /* no step comes that could end it: a resumed run begins it anew */
+    if (p->loader)
+        weft__loader_redo(p->loader, weft__window_unused(f));
     weft__late_save(f);
     return p->run && f->step > p->saved_step && f->step > 0 ? weft_save(f, p->run) : WEFT_OK;
 }

@@ -64,20 +64,29 @@ static weft_status moments(weft_fabric *f, weft_optimizer *o)
     if (o->setup)
         return weft__fail(WEFT_ESTATE, "weft_setup: the optimizer was set up before; once is "
                                        "enough");
-    if (!o->module->setup)
+    if (!weft__module_root(o->module)->setup)
         return weft__fail(WEFT_ESTATE, "weft_setup: set up the optimizer's module first");
-    WEFT_TRY(weft__optim_setup(o));
-    o->setup = true;
-    o->number = f->facade->optimizers++;
-    return WEFT_OK;
+    if (o->ops->search && f->facade->strategy->ops->range)
+        return weft__fail(WEFT_ENOTSUP,
+                          "weft_setup: %s needs all parameters on every rank, and "
+                          "strategy %s shards them",
+                          o->ops->name, f->facade->strategy->ops->name);
+    return weft__optim_setup(o);
 }
 
 weft_status weft_setup_optimizer(weft_fabric *f, weft_optimizer *o)
 {
     if (!weft__opened(f))
         return weft__stuck(f);
+    char digest[128] = "";
     weft_status s = weft__stuck(f) ? weft__stuck(f) : moments(f, o);
-    return together(f, s);
+    WEFT_TRY(together(f, s));
+    weft__optim_digest(o, digest, sizeof digest);
+    s = weft__agree_text(f->comm, "optimizer", "the optimizer given to weft_setup", digest);
+    WEFT_TRY(together(f, s));
+    o->setup = true;
+    o->number = f->facade->optimizers++;
+    return WEFT_OK;
 }
 
 weft_status weft_setup(weft_fabric *f, weft_module *m, weft_optimizer *o)

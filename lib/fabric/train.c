@@ -14,60 +14,98 @@ static weft_status combines(const weft_fabric *f, const weft__tensor *loss)
         return weft__fail(
             WEFT_ENOTSUP,
             "weft_backward: the loss comes from what one rank's rows of a batch alone decide (a "
-            "maximum or minimum over them, or their sum as a factor of rows), which over %d ranks "
-            "is neither a sum nor a mean; weft_detach what needs no gradient",
-            f->world);
-    if (f->world > 1 && loss->rows.chosen && loss->reduction != WEFT__SUM)
-        return weft__fail(
-            WEFT_ENOTSUP,
-            "weft_backward: the loss is a mean over some rows of a batch, and how many "
-            "these are over %d ranks is not known; say it with weft_batch_of, or "
-            "take a sum",
+            "maximum or minimum over them, their sum as a factor of rows, means over different "
+            "numbers of them), which over %d ranks is neither a sum nor a mean; weft_detach what "
+            "needs no gradient, call weft_backward for each mean",
             f->world);
     return WEFT_OK;
 }
 
-/* This rank's share of the gradient: gradients are sums over ranks. */
-static weft_status seed_of(weft_fabric *f, weft_tensor *loss, double global, double *seed)
+weft_status weft__weight_of(weft_fabric *f, const weft__tensor *t, double *weight)
 {
-    weft_fabric *home = NULL;
-    const weft__tensor *t = weft__tensor_at(loss, &home);
-    if (!t || home != f)
-        return t ? weft__fail(WEFT_EHANDLE, "weft_backward: the loss belongs to another fabric")
-                 : WEFT_EHANDLE;
-    WEFT_TRY(combines(f, t));
-    if (!t->rows.batch)
-        *seed = 1.0 / f->world;
-    else if (t->reduction == WEFT__SUM)
+    *weight = t->rows.batch ? (double)t->rows.local : 0;
+    return t->weight.addr ? f->device->ops->download(f->stream, weight, t->weight, sizeof *weight)
+                          : WEFT_OK;
+}
+
+/* Whether only the ranks together know what their losses weigh. */
+static bool unweighed(const weft__tensor *t)
+{
+    return t && t->reduction != WEFT__SUM &&
+           (t->weight.addr || (t->rows.batch && t->rows.global == 0));
+}
+
+/* This rank's share of the gradient: gradients are sums over ranks. all: what their losses weigh, if
+ * they have summed it. */
+static weft_status seed_of(weft_fabric *f, const weft__tensor *t, double all, double *seed)
+{
+    double mine;
+    WEFT_TRY(weft__weight_of(f, t, &mine));
+    if (!unweighed(t))
+        all = (double)t->rows.global;
+    else if (f->world == 1)
+        all = mine;
+    if (isnan(all))
+        return weft__fail(WEFT_EDATA, "weft_backward: the weights of the loss add up to NaN");
+    *seed = all != 0 ? mine / all : 0;
+    if (t->reduction == WEFT__SUM)
         *seed = t->rows.local ? 1 : 0;
-    else if (t->rows.global > 0 || global > 0)
-        *seed = (double)t->rows.local / (t->rows.global > 0 ? (double)t->rows.global : global);
-    else
-        *seed = 0;
+    else if (!t->rows.batch && !t->weight.addr)
+        *seed = 1.0 / f->world;
     return WEFT_OK;
 }
 
-/* Rows of all ranks, where a batch did not say. */
-static weft_status weigh(weft_fabric *f, weft_tensor *loss, double *global)
+/* The sum of the weights over ranks. */
+static weft_status weigh(weft_fabric *f, weft_tensor *loss, double *all)
 {
     const weft__tensor *t = weft__stuck(f) ? NULL : weft__tensor_at(loss, NULL);
-    *global = t && t->rows.batch ? (double)t->rows.local : 0;
-    return weft__all_reduce(f->comm, "rows of the batch", global, 1, WEFT_F64, WEFT_REDUCE_SUM);
+    weft_status s = unweighed(t) ? weft__weight_of(f, t, all) : WEFT_OK;
+    WEFT_TRY(weft__all_reduce(f->comm, "weight of the loss", all, 1, WEFT_F64, WEFT_REDUCE_SUM));
+    return s;
 }
 
-static weft_status differentiate(weft_fabric *f, weft_tensor *loss)
+static weft_status check(const weft_fabric *f, weft_tensor *loss, const weft__tensor **t)
+{
+    weft_fabric *home = NULL;
+    if (!loss)
+        return weft__fail(WEFT_EARG, "weft_backward: the loss is NULL and no error has stuck");
+    if (!(*t = weft__tensor_at(loss, &home)))
+        return WEFT_EHANDLE;
+    return home == f
+               ? combines(f, *t)
+               : weft__fail(WEFT_EHANDLE, "weft_backward: the loss belongs to another fabric");
+}
+
+static weft_status untold(void)
+{
+    return weft__fail(
+        WEFT_ESTATE, "weft_backward: what this loss weighs is summed over ranks, which they do not "
+                     "know yet where they do not communicate; use weft_accumulate, or call "
+                     "weft_backward once outside weft_no_backward_sync_begin/end");
+}
+
+/* *due: this rank's part is still to be added; false is left where it was. */
+static weft_status differentiate(weft_fabric *f, weft_tensor *loss, bool *due)
 {
     weft__facade *p = f->facade;
-    double global = 0, seed = 0;
+    const weft__tensor *t = NULL;
+    double all = 0, seed = 0;
     /* First, on every rank: also one that fails below takes part in the schedule from its start. */
     WEFT_TRY(p->strategy->ops->begin(p->strategy));
-    if (f->weigh)
-        WEFT_TRY(weigh(f, loss, &global));
-    if (!loss && !weft__stuck(f))
-        return weft__fail(WEFT_EARG, "weft_backward: the loss is NULL and no error has stuck");
+    if (f->weigh && !weft__in_window(f))
+        WEFT_TRY(weigh(f, loss, &all));
     if (weft__stuck(f))
         return WEFT_OK;
-    WEFT_TRY(seed_of(f, loss, global, &seed));
+    WEFT_TRY(check(f, loss, &t));
+    /* The others may not know that weights must be summed: the verdict tells them. */
+    const bool asks = f->world > 1 && !f->weigh && unweighed(t);
+    if (weft__in_window(f))
+        return weft__window_backward(f, loss, t, asks);
+    if (asks && p->held)
+        return untold();
+    WEFT_TRY(seed_of(f, t, all, &seed));
+    seed = *due && !asks ? seed : 0;
+    *due = p->strategy->weigh = asks;
     return weft__tape_backward(f, loss, seed);
 }
 
@@ -78,8 +116,10 @@ static weft_status count_nonfinite(weft_fabric *f, int64_t *count)
     WEFT_TRY(weft__scratch(f, sizeof *count, &flag));
     WEFT_TRY(f->device->ops->zero(f->stream, flag, sizeof *count));
     for (size_t i = 0; i < s->flats; i++)
-        WEFT_TRY(f->device->ops->kernels->nonfinite(f->stream, flag, s->flat[i]->plane[WEFT__GRAD],
-                                                    s->flat[i]->elements, s->flat[i]->dtype));
+        if (!s->flat[i]->hold)
+            WEFT_TRY(f->device->ops->kernels->nonfinite(f->stream, flag,
+                                                        s->flat[i]->plane[WEFT__GRAD],
+                                                        s->flat[i]->elements, s->flat[i]->dtype));
     return f->device->ops->download(f->stream, count, flag, sizeof *count);
 }
 
@@ -100,8 +140,10 @@ static weft_status judge_values(weft_fabric *f, weft_tensor *loss)
         return WEFT_OK;
     }
     const weft__tensor *t = weft__tensor_at(loss, NULL);
-    bool empty = t && t->rows.batch && !t->rows.local; /* the mean of no rows is NaN */
-    weft_status mine = isfinite(value) || empty ? WEFT_OK : WEFT_ENONFINITE;
+    double weight = 1;
+    if (t && (t->rows.batch || t->weight.addr))
+        WEFT_TRY(weft__weight_of(f, t, &weight)); /* the mean of nothing is NaN */
+    weft_status mine = isfinite(value) || weight == 0 ? WEFT_OK : WEFT_ENONFINITE;
     char text[WEFT__TEXT];
     snprintf(text, sizeof text,
              "rank %d on %s: the loss is %g at step %lld; parameters are as before. Lower the "
@@ -114,22 +156,39 @@ static weft_status judge_values(weft_fabric *f, weft_tensor *loss)
                       (long long)f->step);
 }
 
+/* Once through the schedule of the step's collectives. */
+static void pass(weft_fabric *f, weft_tensor *loss, bool *due, bool *failed)
+{
+    weft__strategy *strategy = f->facade->strategy;
+    strategy->weigh = false;
+    weft_status s = differentiate(f, loss, due);
+    if (s < 0 && !weft__stuck(f))
+        weft__stick(f, s);
+    s = strategy->ops->end(strategy, weft__stuck(f), failed);
+    if (s < 0 && !weft__stuck(f))
+        weft__stick(f, s);
+}
+
 static weft_status backward(weft_fabric *f, weft_tensor *loss)
 {
     weft__facade *p = f->facade;
-    bool failed = false;
-    weft_status s = differentiate(f, loss);
-    if (s < 0 && !weft__stuck(f))
-        weft__stick(f, s);
-    s = p->strategy->ops->end(p->strategy, weft__stuck(f), &failed);
-    if (s < 0 && !weft__stuck(f))
-        weft__stick(f, s);
+    bool failed = false, due = true, sums = weft__window_open(f);
+    weft_status s;
+    pass(f, loss, &due, &failed);
+    if (sums && p->strategy->weigh && !f->comm->lost) { /* for the first time: now all know */
+        f->weigh = true;
+        if (!failed && !weft__in_window(f))
+            pass(f, loss, &due, &failed);
+    }
     p->differentiated = p->window = true;
     if (f->comm->lost)
         return p->agreed = weft__stuck(f) ? weft__stuck(f) : WEFT_EPEER;
+    if (!sums) /* this rank's own: the next backward that sums carries it */
+        return weft__stuck(f);
     if (failed)
         return weft__agree_on_errors(f);
-    s = judge_values(f, loss);
+    s = weft__window_close(f);
+    s = s < 0 ? s : judge_values(f, loss);
     if (s < 0)
         weft__sticky_set(&f->error, s, weft__why());
     if (s == WEFT_ENONFINITE || f->comm->lost) /* else this rank's own: it counts at the edge */
@@ -153,21 +212,24 @@ weft_status weft_zero_grad(weft_optimizer *o)
 {
     if (!o)
         return WEFT_EARG;
-    o->object.fabric->facade->window = false;
-    for (int i = 0; i < o->module->flats; i++)
-        for (int k = 0; k < o->module->flat[i]->nsegments; k++)
-            o->module->flat[i]->segment[k]->grad = WEFT__GRAD_EMPTY;
+    weft__facade *p = o->object.fabric->facade;
+    if (weft__window_keeps(o))
+        return WEFT_POSTPONED;
+    p->window = o->used = false;
+    weft__flat *flat = weft__optim_flat(o);
+    for (int k = 0; flat && k < flat->nsegments; k++)
+        if (weft__optim_owns(o, flat->segment[k]))
+            flat->segment[k]->grad = WEFT__GRAD_EMPTY;
     return WEFT_OK;
 }
 
 static weft_status update(weft_fabric *f, weft_optimizer *o)
 {
     weft__strategy *s = f->facade->strategy;
-    for (int i = 0; i < o->module->flats; i++) {
-        weft__flat *flat = o->module->flat[i];
+    weft__flat *flat = weft__optim_flat(o);
+    WEFT_TRY(weft__optim_begin(o));
+    if (flat) {
         int64_t first = 0, count = flat->elements;
-        if (!flat->trainable)
-            continue;
         if (s->ops->range)
             s->ops->range(s, flat, &first, &count);
         WEFT_TRY(weft__optim_update(o, flat, first, count));
@@ -178,17 +240,23 @@ static weft_status update(weft_fabric *f, weft_optimizer *o)
     return WEFT_OK;
 }
 
-/* Whether a backward has reached the optimizer's parameters since weft_zero_grad. */
-static bool has_gradients(const weft_optimizer *o)
+bool weft__has_gradients(const weft_optimizer *o)
 {
+    const weft__flat *flat = weft__optim_flat(o);
     bool any = false, trainable = false;
-    for (int i = 0; i < o->module->flats; i++) {
-        const weft__flat *flat = o->module->flat[i];
-        trainable |= flat->trainable;
-        for (int k = 0; k < flat->nsegments && flat->trainable; k++)
-            any |= flat->segment[k]->grad != WEFT__GRAD_EMPTY;
+    for (int k = 0; flat && k < flat->nsegments; k++) {
+        const bool mine = weft__optim_owns(o, flat->segment[k]);
+        trainable |= mine;
+        any |= mine && flat->segment[k]->grad != WEFT__GRAD_EMPTY;
     }
     return any || !trainable;
+}
+
+static weft_status not_summed(void)
+{
+    return weft__fail(WEFT_ESTATE, "weft_step: the gradients are not summed over ranks yet; call "
+                                   "weft_backward for the last micro-batch outside "
+                                   "weft_no_backward_sync_begin/end");
 }
 
 static weft_status step(weft_fabric *f, weft_optimizer *o)
@@ -199,10 +267,18 @@ static weft_status step(weft_fabric *f, weft_optimizer *o)
     if (!o->setup)
         return weft__stick(f, weft__fail(WEFT_ESTATE, "weft_step: the optimizer was not set up; "
                                                       "call weft_setup before the loop"));
-    if (!has_gradients(o))
+    if (o->ops->search)
+        return weft__stick(f, weft__fail(WEFT_ESTATE,
+                                         "weft_step: %s evaluates the loss itself; call "
+                                         "weft_step_closure",
+                                         o->ops->name));
+    if (weft__window_has(o))
+        return weft__window_holds(f) ? WEFT_POSTPONED : weft__stick(f, not_summed());
+    if (!weft__has_gradients(o))
         return weft__stick(f, weft__fail(WEFT_ESTATE, "weft_step without weft_backward since "
                                                       "weft_zero_grad"));
     weft_status s = p->skip ? WEFT_SKIPPED : update(f, o);
+    o->used = true;
     f->step++; /* also on a rank where it failed: ranks count alike */
     p->window = false;
     return s < 0 ? weft__stick(f, s) : s;

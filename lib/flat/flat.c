@@ -5,6 +5,7 @@
 #include "core/rng.h"
 #include "device/device.h"
 
+#include <math.h>
 #include <string.h>
 
 #define ALIGN 64                 /* bytes; every segment starts on it */
@@ -76,22 +77,49 @@ static void lay_out(weft__flat *flat, int64_t bucket_bytes)
     flat->elements = at;
 }
 
+/* The share of a normal distribution below x deviations. */
+static double below(double x)
+{
+    return erfc(-x / sqrt(2)) / 2;
+}
+
+static weft_status draw(const weft__segment *s, weft_dev p)
+{
+    weft_fabric *f = s->flat->fabric;
+    const weft_kernels *k = f->device->ops->kernels;
+    const weft_init *o = &s->init;
+    uint64_t stream = weft__stream_of(s->name);
+    weft_normal_terms normal = {.mean = o->mean, .std = o->std, .lo = 0, .hi = 1};
+    if (o->std == 0 && o->lo == o->hi)
+        return k->fill(f->stream, p, s->count, o->lo, s->flat->dtype);
+    if (o->std == 0)
+        return k->uniform(f->stream, p, f->seed, stream, 0, 0, s->count, o->lo, o->hi,
+                          s->flat->dtype);
+    if (o->lo < o->hi) {
+        normal.lo = below((o->lo - o->mean) / o->std);
+        normal.hi = below((o->hi - o->mean) / o->std);
+    }
+    return k->normal(f->stream, p, f->seed, stream, s->count, &normal, s->flat->dtype);
+}
+
+weft_status weft__segment_init(weft__segment *s)
+{
+    weft__flat *flat = s->flat;
+    weft_stream *stream = flat->fabric->stream;
+    WEFT_TRY(draw(s, weft__flat_at(flat, WEFT__PARAM, s->first)));
+    return flat->fabric->device->ops->kernels->fill(
+        stream, weft__flat_at(flat, WEFT__PARAM, s->first + s->init.zero_first), s->init.zero_count,
+        0, flat->dtype);
+}
+
 static weft_status fill(weft__flat *flat)
 {
-    weft_fabric *f = flat->fabric;
-    const weft_kernels *k = f->device->ops->kernels;
     for (int i = 0; i < flat->nsegments; i++) {
-        weft__segment *s = flat->segment[i];
-        weft_dev p = weft__flat_at(flat, WEFT__PARAM, s->first);
-        weft__tensor *t = weft__tensor_at(s->tensor, NULL);
+        weft__tensor *t = weft__tensor_at(flat->segment[i]->tensor, NULL);
         if (!t)
             return WEFT_EHANDLE;
-        if (s->init.lo == s->init.hi)
-            WEFT_TRY(k->fill(f->stream, p, s->count, s->init.lo, flat->dtype));
-        else
-            WEFT_TRY(k->uniform(f->stream, p, f->seed, weft__stream_of(s->name), 0, 0, s->count,
-                                s->init.lo, s->init.hi, flat->dtype));
-        t->view = weft__segment_view(s, WEFT__PARAM);
+        WEFT_TRY(weft__segment_init(flat->segment[i]));
+        t->view = weft__segment_view(flat->segment[i], WEFT__PARAM);
     }
     return WEFT_OK;
 }

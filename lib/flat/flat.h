@@ -14,6 +14,7 @@ typedef enum weft__plane {
     WEFT__GRAD,
     WEFT__MOMENT0,
     WEFT__MOMENT1,
+    WEFT__MOMENT2,
     WEFT__PLANES
 } weft__plane;
 
@@ -36,7 +37,10 @@ struct weft__segment {
     int64_t shape[WEFT_MAX_RANK];
     weft__grad_state grad;
     int bucket;
-    int64_t uses; /* left in the backward that runs */
+    int64_t uses;          /* left in the backward that runs */
+    bool frozen;           /* no gradient, no update */
+    const void *optimizer; /* whose step updates it; NULL: none was set up for it */
+    int group;             /* of that optimizer */
 };
 
 /* Elements [first, first + count) of the gradient plane. count is a multiple of the ranks; the last
@@ -61,6 +65,7 @@ struct weft__flat {
     weft__bucket *bucket;
     weft_dev plane[WEFT__PLANES];
     void (*grad_free)(weft__flat *flat); /* set by who allocated the gradient plane */
+    bool hold; /* the backward that runs, or ran last, leaves the sums to this rank */
 };
 
 /* Lays the segments out in the given order, in buckets of about bucket_bytes (the first is at most
@@ -75,6 +80,8 @@ size_t weft__flat_bytes(const weft__flat *flat);
 /* A segment's part of a plane. */
 weft_view weft__segment_view(const weft__segment *s, weft__plane plane);
 weft_dev weft__flat_at(const weft__flat *flat, weft__plane plane, int64_t element);
+/* Gives a parameter its first values, a function of the seed, its name and the element. */
+weft_status weft__segment_init(weft__segment *s);
 /* Zeroes a segment's gradient. */
 weft_status weft__segment_clear(weft__segment *s);
 #endif

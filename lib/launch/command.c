@@ -1,4 +1,4 @@
-/* mpirun's path, arguments and environment. */
+/* The words of mpirun and srun. */
 #include "launch/command.h"
 
 #include "core/alloc.h"
@@ -7,7 +7,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <limits.h>
+#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -20,16 +20,13 @@
 #endif
 #endif
 
-extern char **environ;
-
 static bool runs(const char *path)
 {
     struct stat s;
     return stat(path, &s) == 0 && S_ISREG(s.st_mode) && access(path, X_OK) == 0;
 }
 
-/* name's place on PATH (as it is, if it has a slash) into path; false if there is none. */
-static bool find(const char *name, char path[PATH_MAX])
+bool weft__find_program(const char *name, char path[PATH_MAX])
 {
     const char *dir = getenv("PATH");
     if (strchr(name, '/'))
@@ -43,25 +40,32 @@ static bool find(const char *name, char path[PATH_MAX])
     return false;
 }
 
-static weft_status find_mpirun(char **out)
+static weft_status add_mpirun(weft__command *cmd)
 {
     char path[PATH_MAX];
     const char *asked = weft__env_text("WEFT_MPIRUN");
-    bool found = asked && find(asked, path);
+    bool found = asked && weft__find_program(asked, path);
     if (asked && !found)
         return weft__fail(WEFT_ENOENT, "WEFT_MPIRUN is \"%s\", which is no program that can be run",
                           asked);
 #ifdef WEFT__MPIRUN_DEFAULT
-    found = found || find(WEFT__MPIRUN_DEFAULT, path);
+    found = found || weft__find_program(WEFT__MPIRUN_DEFAULT, path);
 #endif
-    if (!found && !find("mpirun", path) && !find("mpiexec", path))
+    if (!found && !weft__find_program("mpirun", path) && !weft__find_program("mpiexec", path))
         return weft__fail(
             WEFT_ENOENT,
             "several processes need mpirun, and there is none on PATH: install it "
             "(Debian: openmpi-bin; on a cluster: module load openmpi), set WEFT_MPIRUN, "
             "or start the program with srun");
-    *out = weft__strdup(path);
-    return *out ? WEFT_OK : WEFT_ENOMEM;
+    return weft__command_add(cmd, "%s", path);
+}
+
+static weft_status add_srun(weft__command *cmd)
+{
+    char path[PATH_MAX];
+    return weft__find_program("srun", path)
+               ? weft__command_add(cmd, "%s", path)
+               : weft__fail(WEFT_ENOENT, "there is no srun on PATH; use mpirun instead");
 }
 
 /* All of a file of unknown size (those of /proc say 0), with a 0 after it. */
@@ -84,7 +88,7 @@ static weft_status slurp(const char *path, char **out, size_t *length)
     return s;
 }
 
-static weft_status this_program(char **out)
+static weft_status add_this_program(weft__command *cmd)
 {
     char path[PATH_MAX];
     ssize_t n = readlink("/proc/self/exe", path, sizeof path - 1);
@@ -93,81 +97,127 @@ static weft_status this_program(char **out)
     path[n] = '\0';
     if (!runs(path))
         return weft__fail(WEFT_EIO, "relaunch: this program's file is gone: %s", path);
-    *out = weft__strdup(path);
-    return *out ? WEFT_OK : WEFT_ENOMEM;
+    return weft__command_add(cmd, "%s", path);
 }
 
-/* mpirun -n N program, then the arguments after the program's own name. */
-static weft_status make_argv(weft__command *cmd, int n)
+/* This program, and its arguments as it was started with them. */
+static weft_status add_this_command(weft__command *cmd)
 {
-    size_t length, words = 0, i = 0;
-    WEFT_TRY(find_mpirun(&cmd->path));
-    WEFT_TRY(this_program(&cmd->program));
-    WEFT_TRY(slurp("/proc/self/cmdline", &cmd->text, &length));
-    for (size_t at = 0; at < length; at += strlen(cmd->text + at) + 1)
-        words++;
-    cmd->argv = weft__new(words + 5, sizeof *cmd->argv);
-    if (!cmd->argv)
-        return WEFT_ENOMEM;
-    snprintf(cmd->number, sizeof cmd->number, "%d", n);
-    cmd->argv[i++] = cmd->path;
-    cmd->argv[i++] = "-n";
-    cmd->argv[i++] = cmd->number;
-    cmd->argv[i++] = cmd->program;
-    for (size_t at = strlen(cmd->text) + 1; at < length; at += strlen(cmd->text + at) + 1)
-        cmd->argv[i++] = cmd->text + at;
-    return WEFT_OK;
+    char *text = NULL;
+    size_t length = 0;
+    WEFT_TRY(add_this_program(cmd));
+    weft_status s = slurp("/proc/self/cmdline", &text, &length);
+    for (size_t at = length ? strlen(text) + 1 : 0; at < length && !s; at += strlen(text + at) + 1)
+        s = weft__command_add(cmd, "%s", text + at);
+    weft__free(text);
+    return s;
 }
 
-/* Adds NAME=value, unless the user has set NAME. envp has room. */
-static void add(weft__command *cmd, const char *name, char *setting)
+/* "a:2,b:2" of "a,b" and 2. */
+static weft_status add_hosts(weft__command *cmd, const weft__job *job)
 {
-    if (!getenv(name))
-        cmd->envp[cmd->settings++] = setting;
-}
-#define ADD(cmd, name, value) add(cmd, name, name "=" value)
-
-static weft_status make_envp(weft__command *cmd, int threads)
-{
-    char path[PATH_MAX];
+    char text[4096];
     size_t n = 0;
-    while (environ[n])
-        n++;
-    cmd->envp = weft__new(n + 8, sizeof *cmd->envp);
-    if (!cmd->envp)
-        return WEFT_ENOMEM;
-    memcpy(cmd->envp, environ, n * sizeof *environ);
-    cmd->settings = n;
-    ADD(cmd, "WEFT_RELAUNCHED", "1");
-    if (geteuid() == 0) {
-        ADD(cmd, "OMPI_ALLOW_RUN_AS_ROOT", "1");
-        ADD(cmd, "OMPI_ALLOW_RUN_AS_ROOT_CONFIRM", "1");
+    for (const char *h = job->hosts; *h && n < sizeof text; h += strcspn(h, ","), h += *h == ',')
+        n += (size_t)snprintf(text + n, sizeof text - n, "%s%.*s:%d", n ? "," : "",
+                              (int)strcspn(h, ","), h, job->devices);
+    if (n >= sizeof text)
+        return weft__fail(WEFT_EARG, "the list of hosts is too long");
+    WEFT_TRY(weft__command_add(cmd, "--host"));
+    return weft__command_add(cmd, "%s", text);
+}
+
+/* Daemons on other nodes do not have this environment. */
+static weft_status add_exports(weft__command *cmd, const weft__job *job)
+{
+    for (char *const *s = job->settings; s && *s; s++) {
+        WEFT_TRY(weft__command_add(cmd, "-x"));
+        WEFT_TRY(weft__command_add(cmd, "%.*s", (int)strcspn(*s, "="), *s));
     }
-    /* More ranks than slots are what the user asked for. Unbound, because Open MPI binds each job's
-     * first rank to core 0, where two jobs of one machine would meet. */
-    ADD(cmd, "OMPI_MCA_rmaps_base_oversubscribe", "1");
-    ADD(cmd, "OMPI_MCA_hwloc_base_binding_policy", "none");
-    /* Without a remote shell even a local mpirun gives up, unless told that there are no hosts. */
-    if (!find("ssh", path) && !find("rsh", path) && !weft__env_text("SLURM_JOB_ID"))
-        ADD(cmd, "OMPI_MCA_plm", "isolated");
-    snprintf(cmd->threads, sizeof cmd->threads, "OMP_NUM_THREADS=%d", threads);
-    if (threads > 0)
-        add(cmd, "OMP_NUM_THREADS", cmd->threads);
+    if (cmd->threads[0]) {
+        WEFT_TRY(weft__command_add(cmd, "-x"));
+        WEFT_TRY(weft__command_add(cmd, "OMP_NUM_THREADS"));
+    }
     return WEFT_OK;
 }
 
-weft_status weft__command_make(weft__command *cmd, int n, int threads)
+static weft_status add_mpirun_words(weft__command *cmd, const weft__job *job)
 {
-    WEFT_TRY(make_argv(cmd, n));
-    return make_envp(cmd, threads);
+    const int nodes = job->nodes > 0 ? job->nodes : 1;
+    WEFT_TRY(add_mpirun(cmd));
+    WEFT_TRY(weft__command_add(cmd, "-n"));
+    WEFT_TRY(weft__command_add(cmd, "%d", job->devices * nodes));
+    if (job->hosts)
+        WEFT_TRY(add_hosts(cmd, job));
+    if (job->hosts || nodes > 1)
+        WEFT_TRY(add_exports(cmd, job));
+    if (!job->bind && nodes == 1)
+        return WEFT_OK;
+    WEFT_TRY(weft__command_add(cmd, "--map-by"));
+    if (!job->bind)
+        return weft__command_add(cmd, "ppr:%d:node", job->devices);
+    WEFT_TRY(weft__command_add(cmd, "ppr:%d:node:PE=%d", job->devices, job->threads));
+    WEFT_TRY(weft__command_add(cmd, "--bind-to"));
+    return weft__command_add(cmd, "core");
+}
+
+/* srun has to be told the CPUs a task: a job's --cpus-per-task is not its steps' any more. */
+static weft_status add_srun_words(weft__command *cmd, const weft__job *job)
+{
+    WEFT_TRY(add_srun(cmd));
+    if (!weft__env_text("SLURM_MPI_TYPE"))
+        WEFT_TRY(weft__command_add(cmd, "--mpi=pmix"));
+    WEFT_TRY(weft__command_add(cmd, "--kill-on-bad-exit=1"));
+    if (job->nodes > 0)
+        WEFT_TRY(weft__command_add(cmd, "--nodes=%d", job->nodes));
+    if (job->devices > 0)
+        WEFT_TRY(weft__command_add(cmd, "--ntasks-per-node=%d", job->devices));
+    if (job->devices > 0 && job->nodes > 0)
+        WEFT_TRY(weft__command_add(cmd, "--ntasks=%d", job->devices * job->nodes));
+    if (job->threads > 0)
+        WEFT_TRY(weft__command_add(cmd, "--cpus-per-task=%d", job->threads));
+    if (job->hosts)
+        WEFT_TRY(weft__command_add(cmd, "--nodelist=%s", job->hosts));
+    return job->bind ? weft__command_add(cmd, "--cpu-bind=cores") : WEFT_OK;
+}
+
+weft_status weft__command_add(weft__command *cmd, const char *format, ...)
+{
+    va_list args, again;
+    va_start(args, format);
+    va_copy(again, args);
+    size_t n = (size_t)vsnprintf(NULL, 0, format, args) + 1;
+    char *word = weft__new(n, 1);
+    weft_status s =
+        word ? weft__grow(&cmd->argv, &cmd->room, cmd->words + 2, sizeof word) : WEFT_ENOMEM;
+    if (!s) {
+        vsnprintf(word, n, format, again);
+        cmd->argv[cmd->words++] = word;
+        cmd->argv[cmd->words] = NULL;
+    } else {
+        weft__free(word);
+    }
+    va_end(again);
+    va_end(args);
+    return s;
+}
+
+weft_status weft__command_make(weft__command *cmd, const weft__job *job)
+{
+    WEFT_TRY(weft__command_environment(cmd, job));
+    WEFT_TRY(job->srun ? add_srun_words(cmd, job) : add_mpirun_words(cmd, job));
+    if (!job->program)
+        return add_this_command(cmd);
+    for (char *const *w = job->program; *w; w++)
+        WEFT_TRY(weft__command_add(cmd, "%s", *w));
+    return WEFT_OK;
 }
 
 void weft__command_free(weft__command *cmd)
 {
-    weft__free(cmd->path);
-    weft__free(cmd->program);
+    for (size_t i = 0; i < cmd->words; i++)
+        weft__free(cmd->argv[i]);
     weft__free(cmd->argv);
     weft__free(cmd->envp);
-    weft__free(cmd->text);
     *cmd = (weft__command){0};
 }

@@ -1,4 +1,5 @@
 /* Modules without parameters around one op of the same name. */
+#include "core/env.h"
 #include "nn/module.h"
 
 #include <weft/ops.h>
@@ -37,3 +38,25 @@ ACTIVATION(gelu_tanh)
 ACTIVATION(silu)
 ACTIVATION(sigmoid)
 ACTIVATION(tanh)
+
+static const struct {
+    const char *name;
+    weft_module *(*make)(weft_fabric *f);
+} table[] = {{"relu", weft_nn_relu},           {"gelu", weft_nn_gelu},
+             {"gelu_tanh", weft_nn_gelu_tanh}, {"silu", weft_nn_silu},
+             {"sigmoid", weft_nn_sigmoid},     {"tanh", weft_nn_tanh},
+             {"softmax", weft_nn_softmax},     {"log_softmax", weft_nn_log_softmax},
+             {"identity", weft_nn_identity}};
+
+#define ROWS ((int)(sizeof table / sizeof table[0]))
+
+weft_module *weft_nn_activation(weft_fabric *f, const char *name)
+{
+    const char *word[ROWS];
+    for (int i = 0; i < ROWS; i++)
+        word[i] = table[i].name;
+    int i = weft__parse_choice("activation", name ? name : "", word, ROWS);
+    if (i < 0)
+        weft__stick(f, WEFT_EARG);
+    return i < 0 ? NULL : table[i].make(f);
+}

@@ -57,6 +57,13 @@ weft_module *weft__module_root(weft_module *m)
     return m;
 }
 
+bool weft__module_below(const weft_module *m, const weft_module *top)
+{
+    while (m && m != top)
+        m = m->parent;
+    return m == top;
+}
+
 static weft_status add_param(weft_module *m, const char *name, int rank, const int64_t *shape,
                              weft_init init, weft_tensor **out)
 {
@@ -165,23 +172,6 @@ void weft_train(weft_module *m, bool training)
 bool weft_is_training(const weft_module *m)
 {
     return m && m->training && !m->object.fabric->tape->eval;
-}
-
-weft_status weft_freeze(weft_module *m, bool frozen)
-{
-    if (!m)
-        return WEFT_EARG;
-    if (weft__module_root(m)->all)
-        return weft__stick(m->object.fabric,
-                           weft__fail(WEFT_ESTATE, "weft_freeze after the module got its memory; "
-                                                   "call it before weft_setup"));
-    for (size_t i = 0; i < m->params; i++) {
-        m->param[i]->frozen = frozen;
-        weft__tensor_at(m->param[i]->segment.tensor, NULL)->wants_grad = !frozen;
-    }
-    for (size_t i = 0; i < m->children; i++)
-        WEFT_TRY(weft_freeze(m->child[i], frozen));
-    return WEFT_OK;
 }
 
 const weft_module_ops *weft_module_table(const weft_module *m)

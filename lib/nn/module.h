@@ -7,13 +7,14 @@
 
 #define WEFT__FLATS 2 /* trainable, frozen */
 
-typedef struct weft__param {
+typedef struct weft__param weft__param;
+struct weft__param {
     weft__segment segment;
     char *name; /* own, "weight" */
     char *path; /* full, "0.weight"; made with the memory */
     weft_module *owner;
-    bool frozen;
-} weft__param;
+    weft__param *tied; /* it is only another name of this one */
+};
 
 struct weft_module {
     weft__object object; /* kind WEFT__MODULE */
@@ -26,23 +27,31 @@ struct weft_module {
     size_t params, param_room;
     bool training;
     /* Of a root: */
-    bool setup, owned_by_optimizer;
+    bool setup;
     int number;        /* of the set up modules, from 0 */
     weft__param **all; /* every parameter below, in order of registration */
     size_t nall;
     weft__flat *flat[WEFT__FLATS];
     int flats;
+    uint64_t scopes; /* of weft_no_backward_sync, innermost lowest: 1 if enabled */
+    int depth;       /* how many are open */
 };
 
 extern const weft_module_ops weft__relu_module;
 
 weft_module *weft__module_root(weft_module *m);
+/* The parameter of that full name below root, NULL if there is none. It need not have memory. */
+weft__param *weft__param_at(weft_module *root, const char *path);
+/* What p is another name of, or p. */
+weft__param *weft__param_itself(weft__param *p);
+/* Whether m is top or part of it. */
+bool weft__module_below(const weft_module *m, const weft_module *top);
 /* Gives all parameters below a root their memory, once. Fixes the tree. */
 weft_status weft__module_materialise(weft_module *root);
 /* One line that is alike on all ranks only if names, shapes and types are. */
 weft_status weft__module_digest(weft_module *root, char *text, size_t size);
 /* Parameters as tensors, and what the modules themselves have. */
 weft_status weft__module_state(void *root, weft_visitor *v);
-/* Names and tensors of one plane of a module's parameters: how moments are saved too. */
-weft_status weft__module_plane_state(weft_module *root, weft__plane plane, weft_visitor *v);
+/* Names and tensors of one plane of the parameters below m: how moments are saved too. */
+weft_status weft__module_plane_state(weft_module *m, weft__plane plane, weft_visitor *v);
 #endif

@@ -8,11 +8,14 @@
 
 #define PATH 256
 
-static size_t count(const weft_module *m)
+/* How many parameters, each once or under each of its names. */
+static size_t count(const weft_module *m, bool names)
 {
-    size_t n = m->params;
+    size_t n = 0;
+    for (size_t i = 0; i < m->params; i++)
+        n += names || !m->param[i]->tied;
     for (size_t i = 0; i < m->children; i++)
-        n += count(m->child[i]);
+        n += count(m->child[i], names);
     return n;
 }
 
@@ -50,7 +53,7 @@ static weft_status lay_out(weft_module *root, bool frozen)
     weft_status s = segment ? WEFT_OK : WEFT_ENOMEM;
     int n = 0;
     for (size_t i = root->nall; !s && i-- > 0;)
-        if (root->all[i]->frozen == frozen)
+        if (!root->all[i]->tied && root->all[i]->segment.frozen == frozen)
             segment[n++] = &root->all[i]->segment;
     if (!s && n) {
         s = weft__flat_new(f, segment, n, f->dtype, !frozen, f->bucket_bytes,
@@ -81,11 +84,22 @@ static void undo(weft_module *root)
     root->nall = 0;
 }
 
+/* Second names see the memory of the first. */
+static void share(const weft_module *root)
+{
+    for (size_t i = 0; i < root->nall; i++) {
+        const weft__param *p = root->all[i];
+        if (p->tied)
+            weft__tensor_at(p->segment.tensor, NULL)->view =
+                weft__segment_view(&weft__param_itself(root->all[i])->segment, WEFT__PARAM);
+    }
+}
+
 weft_status weft__module_materialise(weft_module *root)
 {
     if (root->all)
         return WEFT_OK;
-    if (!(root->all = weft__new(count(root) + 1, sizeof *root->all)))
+    if (!(root->all = weft__new(count(root, true) + 1, sizeof *root->all)))
         return WEFT_ENOMEM;
     weft_status s = collect(root, root, "");
     if (!s)
@@ -94,18 +108,20 @@ weft_status weft__module_materialise(weft_module *root)
         s = lay_out(root, true);
     if (s)
         undo(root);
+    else
+        share(root);
     return s;
 }
 
 weft_status weft__module_digest(weft_module *root, char *text, size_t size)
 {
     uint64_t h = 0xCBF29CE484222325u; /* FNV-1a */
-    char line[PATH + 128];
+    char line[2 * PATH + 128];
     WEFT_TRY(weft__module_materialise(root));
     for (size_t i = 0; i < root->nall; i++) {
-        const weft__segment *s = &root->all[i]->segment;
-        int n = snprintf(line, sizeof line, "%s %d %lld %d;", s->name, (int)s->flat->dtype,
-                         (long long)s->count, root->all[i]->frozen);
+        const weft__segment *s = &weft__param_itself(root->all[i])->segment;
+        int n = snprintf(line, sizeof line, "%s %s %d %lld %d;", root->all[i]->path, s->name,
+                         (int)s->flat->dtype, (long long)s->count, s->frozen);
         for (int d = 0; d < s->rank && n < (int)sizeof line; d++)
             n += snprintf(line + n, sizeof line - (size_t)n, "%lld,", (long long)s->shape[d]);
         for (const char *c = line; *c; c++)
@@ -115,11 +131,13 @@ weft_status weft__module_digest(weft_module *root, char *text, size_t size)
     return WEFT_OK;
 }
 
-weft_status weft__module_plane_state(weft_module *root, weft__plane plane, weft_visitor *v)
+weft_status weft__module_plane_state(weft_module *m, weft__plane plane, weft_visitor *v)
 {
+    const weft_module *root = weft__module_root(m);
     for (size_t i = 0; i < root->nall; i++) {
         const weft__segment *s = &root->all[i]->segment;
-        if (!s->flat->plane[plane].addr)
+        if (root->all[i]->tied || !s->flat->plane[plane].addr ||
+            !weft__module_below(root->all[i]->owner, m))
             continue;
         weft_slab whole = {.count = s->count, .data = weft__flat_at(s->flat, plane, s->first)};
         weft_state_item item = {.name = s->name,
@@ -153,14 +171,7 @@ weft_status weft__module_state(void *root, weft_visitor *v)
     return own_state(root, v);
 }
 
-static bool below(const weft_module *m, const weft_module *top)
-{
-    while (m && m != top)
-        m = m->parent;
-    return m == top;
-}
-
-static weft__param *nth(weft_module *m, int64_t i)
+static weft__param *nth(weft_module *m, int64_t i, bool names)
 {
     weft_module *root = weft__module_root(m);
     weft_status s = weft__module_materialise(root);
@@ -169,21 +180,22 @@ static weft__param *nth(weft_module *m, int64_t i)
         return NULL;
     }
     for (size_t k = 0; k < root->nall; k++)
-        if (below(root->all[k]->owner, m) && i-- == 0)
+        if (weft__module_below(root->all[k]->owner, m) && (names || !root->all[k]->tied) &&
+            i-- == 0)
             return root->all[k];
     return NULL;
 }
 
 int64_t weft_param_count(weft_module *m)
 {
-    return m ? (int64_t)count(m) : 0;
+    return m ? (int64_t)count(m, false) : 0;
 }
 
 int64_t weft_param_elements(weft_module *m)
 {
     int64_t n = 0;
     for (size_t i = 0; m && i < m->params; i++)
-        n += m->param[i]->segment.count;
+        n += m->param[i]->tied ? 0 : m->param[i]->segment.count;
     for (size_t i = 0; m && i < m->children; i++)
         n += weft_param_elements(m->child[i]);
     return n;
@@ -191,7 +203,7 @@ int64_t weft_param_elements(weft_module *m)
 
 const char *weft_param_name(weft_module *m, int64_t i)
 {
-    weft__param *p = m ? nth(m, i) : NULL;
+    weft__param *p = m ? nth(m, i, false) : NULL;
     return p ? p->path : NULL;
 }
 
@@ -201,7 +213,7 @@ weft_tensor *weft_param(weft_module *m, const char *name)
     const char *near = NULL;
     if (!m)
         return NULL;
-    for (int64_t i = 0; (p = nth(m, i)); i++) {
+    for (int64_t i = 0; (p = nth(m, i, true)); i++) {
         if (strcmp(p->path, name) == 0)
             return p->segment.tensor;
         const char *const both[] = {near ? near : p->path, p->path};

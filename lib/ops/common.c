@@ -1,7 +1,10 @@
 /* Checks and broadcasting that several ops share. */
 #include "ops/ops.h"
 
+#include "core/env.h"
 #include "device/device.h"
+
+#include <stdio.h>
 
 weft_status weft__op_float(const weft_op_call *c, int i)
 {
@@ -12,6 +15,15 @@ weft_status weft__op_float(const weft_op_call *c, int i)
                         "input %d is %s; it takes f32 or f64: use weft_cast, or .scale of the "
                         "loader",
                         i, weft_dtype_name(t));
+}
+
+weft_status weft__op_integer(const weft_op_call *c, int i, const char *what)
+{
+    weft_dtype t = c->in[i].dtype;
+    if (t == WEFT_I64 || t == WEFT_I32 || t == WEFT_U8)
+        return WEFT_OK;
+    return weft_op_fail(c, WEFT_EDTYPE, "%s are %s; they are u8, i32 or i64", what,
+                        weft_dtype_name(t));
 }
 
 weft_status weft__op_like(weft_op_call *c)
@@ -116,4 +128,57 @@ weft_status weft__op_pass(weft_op_call *c)
 {
     return c->k->copy(c->stream, c->gin[0].data, c->gin[0].dtype, c->gin[0].stride, c->gout.data,
                       c->gout.dtype, c->gin[0].stride, c->gin[0].rank, c->gin[0].shape);
+}
+
+weft_status weft__op_flag(const weft_op_call *c, weft_dev *flag)
+{
+    WEFT_TRY(weft__scratch(c->fabric, 2 * sizeof(int64_t), flag));
+    return c->device->ops->zero(c->stream, *flag, 2 * sizeof(int64_t));
+}
+
+/* Devices that queue show a bad number as NaN instead. */
+weft_status weft__op_judge(const weft_op_call *c, weft_dev flag, const char *what,
+                           const weft_view *numbers, int64_t limit)
+{
+    int64_t bad[2];
+    char sample[48] = "";
+    if (!c->device->ops->immediate)
+        return WEFT_OK;
+    WEFT_TRY(c->device->ops->download(c->stream, bad, flag, sizeof bad));
+    if (bad[0] == 0)
+        return WEFT_OK;
+    int64_t row = numbers->rank ? (bad[0] - 1) / (numbers->numel / numbers->shape[0]) : 0;
+    if (c->sample)
+        snprintf(sample, sizeof sample, "sample %lld of the data set, ", (long long)c->sample[row]);
+    return weft_op_fail(c, WEFT_EDATA,
+                        "%s %lld at %srow %lld of this rank's batch, at step %lld, is outside "
+                        "0..%lld; mend the data",
+                        what, (long long)bad[1], sample, (long long)row, (long long)c->fabric->step,
+                        (long long)limit - 1);
+}
+
+weft_status weft__reduce_parse(const char *who, const char *name, bool batchmean, weft__reduce *out)
+{
+    static const char *const word[] = {"mean", "sum", "none", "batchmean"};
+    char what[64];
+    snprintf(what, sizeof what, "%s: reduction", who);
+    int i = weft__parse_choice(what, name ? name : "mean", word, batchmean ? 4 : 3);
+    if (i < 0)
+        return WEFT_EARG;
+    *out = (weft__reduce)i;
+    return WEFT_OK;
+}
+
+int weft__reduce_rows(weft__reduce r)
+{
+    return r == WEFT__EACH ? WEFT_ROWS_KEEP : r == WEFT__SUM_OF ? WEFT_ROWS_SUM : WEFT_ROWS_MEAN;
+}
+
+weft_status weft__reduce_forward(const weft_op_call *c, weft__reduce r, double factor,
+                                 const weft_view *losses)
+{
+    const int64_t zero = 0, one = 1;
+    return r == WEFT__EACH ? WEFT_OK
+                           : c->k->sum(c->stream, c->out.data, &zero, factor, losses->data, &one, 1,
+                                       &losses->numel, losses->dtype);
 }

@@ -33,15 +33,12 @@ static weft_status fits(const weft_op_call *c, int i)
 static weft_status shape(weft_op_call *c)
 {
     int *dim = c->attr;
-    bool alike = true;
     WEFT_TRY(weft__op_dim(c, dim));
-    for (int i = 0; i < c->nin; i++) {
+    for (int i = 0; i < c->nin; i++)
         WEFT_TRY(fits(c, i));
-        alike = alike && c->alike[i];
-    }
     c->out = c->in[0];
     c->out.shape[*dim] = begin(c, c->nin);
-    if (c->lead >= 0 && *dim == c->batch && !alike)
+    if (c->lead >= 0 && *dim == c->batch)
         c->rows = WEFT_ROWS_CHOSEN;
     return WEFT_OK;
 }

@@ -4,9 +4,7 @@
 static weft_status shape(weft_op_call *c)
 {
     WEFT_TRY(weft__op_float(c, 0));
-    if (c->in[1].dtype != WEFT_I64 && c->in[1].dtype != WEFT_I32 && c->in[1].dtype != WEFT_U8)
-        return weft_op_fail(c, WEFT_EDTYPE, "labels are %s; they are u8, i32 or i64",
-                            weft_dtype_name(c->in[1].dtype));
+    WEFT_TRY(weft__op_integer(c, 1, "labels"));
     if (c->in[0].rank != 2 || c->in[1].rank != 1 || c->in[0].shape[0] != c->in[1].shape[0])
         return weft_op_fail(c, WEFT_ESHAPE, "it takes logits (B,C) and labels (B)");
     c->out.dtype = WEFT_F64;

@@ -26,7 +26,7 @@ static weft_status shape(weft_op_call *c)
     c->out = *index;
     c->out.dtype = x->dtype;
     if (c->lead == X && c->batch >= 0 &&
-        (*dim == c->batch || index->shape[c->batch] != x->shape[c->batch]))
+        (*dim == c->batch || !c->alike[INDEX] || index->shape[c->batch] != x->shape[c->batch]))
         c->rows = WEFT_ROWS_CHOSEN;
     return WEFT_OK;
 }

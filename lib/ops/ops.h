@@ -4,12 +4,15 @@
 #include "autograd/tape.h"
 #include "core/shape.h"
 
+#include <weft/loss.h>
 #include <weft/ops.h>
 
 /* WEFT_EDTYPE unless input i is f32 or f64. */
 weft_status weft__op_float(const weft_op_call *c, int i);
 /* A dimension of input 0, negative from the last, from 0 on; WEFT_ESHAPE if there is none such. */
 weft_status weft__op_dim(const weft_op_call *c, int *dim);
+/* WEFT_EDTYPE unless input i, whose numbers are called `what`, is u8, i32 or i64. */
+weft_status weft__op_integer(const weft_op_call *c, int i, const char *what);
 /* Output like input 0, contiguous. */
 weft_status weft__op_like(weft_op_call *c);
 /* Applies op to one tensor of its fabric, or to two. */
@@ -29,6 +32,28 @@ void weft__op_stretch(const weft_op_call *c, const weft_view *v, int64_t *stride
 weft_status weft__op_unbroadcast(weft_op_call *c, int i, const weft_view *g);
 /* The address of element number i of memory, counted in v's type. */
 weft_dev weft__op_at(const weft_view *v, int64_t i);
+/* Two int64 on the device, 0, where a kernel leaves 1 + the place of the first bad number of an
+ * integer input, and that number. */
+weft_status weft__op_flag(const weft_op_call *c, weft_dev *flag);
+/* WEFT_EDATA if it did, naming the number as `what`, its row and its sample; numbers: the input,
+ * (rows, ...); they are in 0..limit-1. */
+weft_status weft__op_judge(const weft_op_call *c, weft_dev flag, const char *what,
+                           const weft_view *numbers, int64_t limit);
+/* What a loss does with its elements. */
+typedef enum weft__reduce {
+    WEFT__MEAN_OF,
+    WEFT__SUM_OF,
+    WEFT__EACH,
+    WEFT__BATCHMEAN /* their sum over the rows */
+} weft__reduce;
+/* From its name, NULL: the mean; WEFT_EARG with a message for `who`. */
+weft_status weft__reduce_parse(const char *who, const char *name, bool batchmean,
+                               weft__reduce *out);
+/* WEFT_ROWS_KEEP and so on. */
+int weft__reduce_rows(weft__reduce r);
+/* out = factor times the sum of the losses, unless they are the result. */
+weft_status weft__reduce_forward(const weft_op_call *c, weft__reduce r, double factor,
+                                 const weft_view *losses);
 /* gin = the elements of c->gout, in gin's shape. */
 weft_status weft__op_pass(weft_op_call *c);
 #endif

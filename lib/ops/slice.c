@@ -21,6 +21,7 @@ static weft_status shape(weft_op_call *c)
     if (a->step < 1)
         return weft_op_fail(c, WEFT_EARG, "step %lld; it is at least 1", (long long)a->step);
     const int64_t n = c->in[0].shape[a->dim];
+    const bool whole = a->start == 0 && a->stop == INT64_MAX && a->step == 1; /* on every rank */
     a->start = place(a->start, n);
     a->stop = place(a->stop, n);
     const int64_t span = a->stop > a->start ? a->stop - a->start : 0;
@@ -29,8 +30,10 @@ static weft_status shape(weft_op_call *c)
     c->out.stride[a->dim] = span > a->step ? c->in[0].stride[a->dim] * a->step : 1;
     c->out.numel = weft__numel(c->out.rank, c->out.shape);
     c->out.data = weft__op_at(&c->in[0], span ? a->start * c->in[0].stride[a->dim] : 0);
-    if (a->dim == c->batch && c->lead == 0 && c->out.shape[a->dim] != n)
+    if (a->dim == c->batch && c->lead == 0 && !whole) {
         c->rows = WEFT_ROWS_CHOSEN;
+        c->base += a->start;
+    }
     return WEFT_OK;
 }
 

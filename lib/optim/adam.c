@@ -1,9 +1,10 @@
-/* Adam; <weft/optim.h> has the formula. */
+/* Adam and AdamW; <weft/optim.h> has the formula. */
 #include <math.h>
 #include <weft/sys/optimizer.h>
 
 typedef struct adam {
-    double beta1, beta2, eps, weight_decay;
+    double beta1, beta2, eps, weight_decay, amsgrad, maximize;
+    bool decoupled;
 } adam;
 
 static weft_status update(weft_stream *s, const weft_kernels *k, void *self,
@@ -16,38 +17,55 @@ static weft_status update(weft_stream *s, const weft_kernels *k, void *self,
                                  .eps = a->eps,
                                  .weight_decay = a->weight_decay,
                                  .correct1 = 1 - pow(a->beta1, (double)t),
-                                 .correct2 = 1 - pow(a->beta2, (double)t)};
-    return k->adam(s, r->p, r->moment[0], r->moment[1], r->g, r->n, &step, r->dtype);
+                                 .correct2 = 1 - pow(a->beta2, (double)t),
+                                 .decoupled = a->decoupled,
+                                 .maximize = a->maximize != 0};
+    return k->adam(s, r->p, r->moment[0], r->moment[1], r->moment[2], r->g, r->n, &step, r->dtype);
 }
 
-static const weft_optim_ops ops = {.size = sizeof ops,
-                                   .name = "adam",
-                                   .moments = 2,
-                                   .moment_name = {"exp_avg", "exp_avg_sq"},
-                                   .update = update};
-
-/* Zero means the default, WEFT_OFF means zero. */
-static double option(double given, double otherwise)
+static unsigned uses(const void *self)
 {
-    return given == 0 ? otherwise : given == WEFT_OFF ? 0 : given;
+    return ((const adam *)self)->amsgrad != 0 ? 7 : 3;
+}
+
+static const weft_hyper hyper[] = {{"beta1", offsetof(adam, beta1), 0.9, 0, 1},
+                                   {"beta2", offsetof(adam, beta2), 0.999, 0, 1},
+                                   {"eps", offsetof(adam, eps), 1e-8, 0, INFINITY},
+                                   {"weight_decay", offsetof(adam, weight_decay), 0, 0, INFINITY},
+                                   {"amsgrad", offsetof(adam, amsgrad), 0, 0, 2},
+                                   {"maximize", offsetof(adam, maximize), 0, 0, 2}};
+#define TABLE(label)                                                                               \
+    {                                                                                              \
+        .size = sizeof(weft_optim_ops), .name = label, .moments = 3,                               \
+        .moment_name = {"exp_avg", "exp_avg_sq", "max_exp_avg_sq"}, .update = update,              \
+        .hyper = hyper, .hypers = 6, .uses = uses                                                  \
+    }
+static const weft_optim_ops plain = TABLE("adam"), decoupled = TABLE("adamw");
+
+static weft_optimizer *make(weft_module *m, const weft_optim_ops *table, const weft_adam_options *o)
+{
+    static const weft_adam_options none;
+    o = o ? o : &none;
+    const adam self = {.beta1 = o->beta1,
+                       .beta2 = o->beta2,
+                       .eps = o->eps,
+                       .weight_decay = o->weight_decay,
+                       .amsgrad = o->amsgrad,
+                       .maximize = o->maximize,
+                       .decoupled = table == &decoupled};
+    return weft_optimizer_new(m, table, &self, sizeof self, o->lr ? o->lr : 1e-3);
 }
 
 weft_optimizer *weft_adam(weft_module *m, const weft_adam_options *o)
 {
-    static const weft_adam_options none;
-    o = o ? o : &none;
-    adam self = {.beta1 = option(o->beta1, 0.9),
-                 .beta2 = option(o->beta2, 0.999),
-                 .eps = option(o->eps, 1e-8),
-                 .weight_decay = o->weight_decay};
-    if (m && !(self.beta1 >= 0 && self.beta1 < 1 && self.beta2 >= 0 && self.beta2 < 1 &&
-               self.eps >= 0 && self.weight_decay >= 0)) {
-        weft_fail(
-            weft_module_fabric(m), WEFT_EARG,
-            "weft_adam: beta1 %g, beta2 %g, eps %g, weight_decay %g; betas are in [0, 1), the "
-            "others not below 0",
-            self.beta1, self.beta2, self.eps, self.weight_decay);
-        return NULL;
-    }
-    return weft_optimizer_new(m, &ops, &self, sizeof self, o->lr ? o->lr : 1e-3);
+    return make(m, &plain, o);
+}
+
+weft_optimizer *weft_adamw(weft_module *m, const weft_adam_options *o)
+{
+    weft_adam_options mine = {0};
+    mine = o ? *o : mine;
+    if (mine.weight_decay == 0 || mine.weight_decay == WEFT_OFF)
+        mine.weight_decay = mine.weight_decay == 0 ? 1e-2 : 0;
+    return make(m, &decoupled, &mine);
 }

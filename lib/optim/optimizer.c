@@ -7,9 +7,12 @@
 #include <math.h>
 #include <string.h>
 
-static void destroy(weft__object *o)
+static void destroy(weft__object *object)
 {
-    weft__free(((weft_optimizer *)o)->self);
+    weft_optimizer *o = (weft_optimizer *)object;
+    weft__vector_close(o);
+    weft__groups_free(o);
+    weft__free((void *)o->schedule.o.milestones);
 }
 
 static weft_optimizer *stuck(weft_fabric *f, weft_status code)
@@ -18,13 +21,28 @@ static weft_optimizer *stuck(weft_fabric *f, weft_status code)
     return NULL;
 }
 
-static bool complete(const weft_optim_ops *ops)
+static weft_status complete(const weft_optim_ops *ops)
 {
-    bool named =
-        ops->size == sizeof *ops && ops->moments >= 0 && ops->moments <= WEFT_OPTIM_MOMENTS;
-    for (int k = 0; named && k < ops->moments; k++)
-        named = ops->moment_name[k] != NULL;
-    return named && ops->update;
+    bool good = ops->size == sizeof *ops && ops->moments >= 0 &&
+                ops->moments <= WEFT_OPTIM_MOMENTS && (ops->update || ops->search) &&
+                !(ops->hypers && !ops->hyper);
+    for (int k = 0; good && k < ops->moments; k++)
+        good = ops->moment_name[k] != NULL;
+    return good ? WEFT_OK
+                : weft__fail(WEFT_EARG, "the table of optimizer %s is incomplete",
+                             ops->name ? ops->name : "?");
+}
+
+static weft_status fill(weft_optimizer *o, const void *self, double lr)
+{
+    WEFT_TRY(weft__grow(&o->group, &o->room, 1, sizeof *o->group));
+    o->group[0] = (weft__group){.lr = lr};
+    if (!(o->group[0].self = weft__new(1, o->bytes ? o->bytes : 1)))
+        return WEFT_ENOMEM;
+    o->groups = 1;
+    if (o->bytes)
+        memcpy(o->group[0].self, self, o->bytes);
+    return weft__hypers_complete(o->ops, o->group[0].self);
 }
 
 weft_optimizer *weft_optimizer_new(weft_module *m, const weft_optim_ops *ops, const void *self,
@@ -33,44 +51,112 @@ weft_optimizer *weft_optimizer_new(weft_module *m, const weft_optim_ops *ops, co
     if (!m)
         return NULL;
     weft_fabric *f = m->object.fabric;
-    weft_module *root = weft__module_root(m);
-    if (!complete(ops))
-        return stuck(f, weft__fail(WEFT_EARG, "the table of optimizer %s is incomplete",
-                                   ops->name ? ops->name : "?"));
-    if (root != m)
-        return stuck(f, weft__fail(WEFT_ENOTSUP,
-                                   "%s: the module is part of another; give the whole one and "
-                                   "freeze what is not trained",
-                                   ops->name));
-    if (root->owned_by_optimizer)
-        return stuck(f,
-                     weft__fail(WEFT_ESTATE, "%s: the module already has an optimizer", ops->name));
-    if (!(lr > 0) || !isfinite(lr))
-        return stuck(
-            f, weft__fail(WEFT_EARG, "%s: the learning rate %g is not above 0", ops->name, lr));
+    weft_status s = complete(ops);
+    if (!s)
+        s = weft__optim_free_of_others(ops, NULL, m);
+    if (!s && (!(lr > 0) || !isfinite(lr)))
+        s = weft__fail(WEFT_EARG, "%s: the learning rate %g is not above 0", ops->name, lr);
+    if (s)
+        return stuck(f, s);
     weft_optimizer *o = weft__object_new(f, WEFT__OPTIM, sizeof *o, destroy);
     if (!o)
         return NULL;
     o->ops = ops;
-    o->module = root;
-    o->lr = lr;
-    if (!(o->self = weft__new(1, bytes ? bytes : 1)))
-        return stuck(f, WEFT_ENOMEM); /* freed with the fabric */
-    if (bytes)
-        memcpy(o->self, self, bytes);
-    root->owned_by_optimizer = true;
+    o->bytes = bytes;
+    s = fill(o, self, lr);
+    if (s) {
+        weft__object_free(&o->object);
+        return stuck(f, s);
+    }
+    o->module = m;
     return o;
+}
+
+weft__flat *weft__optim_flat(const weft_optimizer *o)
+{
+    const weft_module *root = weft__module_root(o->module);
+    for (int i = 0; i < root->flats; i++)
+        if (root->flat[i]->trainable)
+            return root->flat[i];
+    return NULL;
+}
+
+bool weft__optim_owns(const weft_optimizer *o, const weft__segment *s)
+{
+    return s->optimizer == o && s->flat->trainable;
+}
+
+weft_status weft__optim_free_of_others(const weft_optim_ops *ops, const weft_optimizer *mine,
+                                       weft_module *m)
+{
+    for (weft__object *i = weft__object_first(m->object.fabric, WEFT__OPTIM); i;
+         i = weft__object_after(i)) {
+        const weft_optimizer *o = (const weft_optimizer *)i;
+        if (o == mine || !o->module)
+            continue;
+        if (o->module == m)
+            return weft__fail(WEFT_ESTATE, "%s: the module already has an optimizer, %s", ops->name,
+                              o->ops->name);
+        const bool part = weft__module_below(m, o->module);
+        if (part || weft__module_below(o->module, m))
+            return weft__fail(WEFT_ESTATE,
+                              "%s: %s \"%s\" already has an optimizer, %s; parameters have one",
+                              ops->name, part ? "the module is part of what" : "its part",
+                              (part ? m : o->module)->name, o->ops->name);
+    }
+    return WEFT_OK;
+}
+
+/* A plane for each moment that some group uses; other optimizers of the tree may share it. */
+static weft_status moments(weft_optimizer *o, weft__flat *flat)
+{
+    for (int k = 0; k < o->ops->moments; k++)
+        if (o->uses & 1u << k && !flat->plane[WEFT__MOMENT0 + k].addr)
+            WEFT_TRY(weft__flat_plane(flat, (weft__plane)(WEFT__MOMENT0 + k)));
+    return WEFT_OK;
+}
+
+static weft_status start(const weft_optimizer *o, const weft__segment *s)
+{
+    const weft_fabric *f = s->flat->fabric;
+    for (int k = 0; k < o->ops->moments && o->ops->start; k++)
+        if (o->uses & 1u << k)
+            WEFT_TRY(f->device->ops->kernels->fill(
+                f->stream, weft__flat_at(s->flat, (weft__plane)(WEFT__MOMENT0 + k), s->first),
+                s->count, o->ops->start(o->group[s->group].self, k), s->flat->dtype));
+    return WEFT_OK;
 }
 
 weft_status weft__optim_setup(weft_optimizer *o)
 {
-    for (int i = 0; i < o->module->flats; i++)
-        for (int k = 0; k < o->ops->moments && o->module->flat[i]->trainable; k++)
-            WEFT_TRY(weft__flat_plane(o->module->flat[i], (weft__plane)(WEFT__MOMENT0 + k)));
+    weft__flat *flat = weft__optim_flat(o);
+    WEFT_TRY(weft__optim_free_of_others(o->ops, o, o->module));
+    WEFT_TRY(weft__groups_settle(o));
+    for (size_t i = 0; i < o->groups; i++)
+        o->uses |= o->ops->uses ? o->ops->uses(o->group[i].self) : ~0u;
+    if (flat)
+        WEFT_TRY(moments(o, flat));
+    for (int i = 0; flat && i < flat->nsegments; i++)
+        if (weft__optim_owns(o, flat->segment[i]))
+            WEFT_TRY(start(o, flat->segment[i]));
+    return o->ops->search ? weft__vector_open(o) : WEFT_OK;
+}
+
+weft_status weft__optim_begin(weft_optimizer *o)
+{
+    for (size_t i = 0; i < o->groups; i++) {
+        double rate = o->group[i].rate = weft_group_lr(o, (int)i);
+        if (!(rate >= 0) || !isfinite(rate))
+            return weft__fail(WEFT_EUSER,
+                              "%s: the schedule gives %g as the learning rate of group %zu at step "
+                              "%lld; it must be a number from 0 up",
+                              o->ops->name, rate, i, (long long)o->steps);
+    }
     return WEFT_OK;
 }
 
-static weft_status run(weft_optimizer *o, weft__flat *flat, int64_t first, int64_t count)
+static weft_status run(weft_optimizer *o, weft__flat *flat, const weft__group *g, int64_t first,
+                       int64_t count)
 {
     weft_fabric *f = flat->fabric;
     weft_optim_run r = {.p = weft__flat_at(flat, WEFT__PARAM, first),
@@ -78,20 +164,45 @@ static weft_status run(weft_optimizer *o, weft__flat *flat, int64_t first, int64
                         .n = count,
                         .dtype = flat->dtype};
     for (int k = 0; k < o->ops->moments; k++)
-        r.moment[k] = weft__flat_at(flat, (weft__plane)(WEFT__MOMENT0 + k), first);
-    return o->ops->update(f->stream, f->device->ops->kernels, o->self, &r, o->steps + 1,
-                          weft_lr(o));
+        if (o->uses & 1u << k)
+            r.moment[k] = weft__flat_at(flat, (weft__plane)(WEFT__MOMENT0 + k), first);
+    return o->ops->update(f->stream, f->device->ops->kernels, g->self, &r, o->steps + 1, g->rate);
 }
 
-/* Elementwise optimizers take the range in one run; the padding in it is zero and stays zero. */
+static bool updates(const weft_optimizer *o, const weft__segment *s)
+{
+    return weft__optim_owns(o, s) && !s->frozen;
+}
+
+/* Segments that follow each other and have one group are one run: elementwise optimizers take it at
+ * once; the padding in it is zero and stays zero. */
+static weft_status runs(weft_optimizer *o, weft__flat *flat, int64_t first, int64_t end)
+{
+    for (int i = 0, last; i < flat->nsegments; i = last + 1) {
+        const weft__segment *s = flat->segment[i];
+        last = i;
+        if (!updates(o, s))
+            continue;
+        while (last + 1 < flat->nsegments && updates(o, flat->segment[last + 1]) &&
+               flat->segment[last + 1]->group == s->group)
+            last++;
+        int64_t from = s->first > first ? s->first : first;
+        int64_t to = flat->segment[last]->first + flat->segment[last]->count;
+        to = to < end ? to : end;
+        if (from < to)
+            WEFT_TRY(run(o, flat, &o->group[s->group], from, to - from));
+    }
+    return WEFT_OK;
+}
+
 weft_status weft__optim_update(weft_optimizer *o, weft__flat *flat, int64_t first, int64_t count)
 {
     if (!o->ops->whole_tensors)
-        return count ? run(o, flat, first, count) : WEFT_OK;
+        return runs(o, flat, first, first + count);
     for (int i = 0; i < flat->nsegments; i++) {
         const weft__segment *s = flat->segment[i];
-        if (s->first >= first && s->first + s->count <= first + count)
-            WEFT_TRY(run(o, flat, s->first, s->count));
+        if (updates(o, s) && s->first >= first && s->first + s->count <= first + count)
+            WEFT_TRY(run(o, flat, &o->group[s->group], s->first, s->count));
     }
     return WEFT_OK;
 }
@@ -100,29 +211,20 @@ weft_status weft__optim_state(void *optimizer, weft_visitor *v)
 {
     weft_optimizer *o = optimizer;
     for (int k = 0; k < o->ops->moments; k++) {
+        if (!(o->uses & 1u << k))
+            continue;
         WEFT_TRY(weft_state_enter(v, o->ops->moment_name[k]));
         WEFT_TRY(weft__module_plane_state(o->module, (weft__plane)(WEFT__MOMENT0 + k), v));
         weft_state_leave(v);
     }
     WEFT_TRY(weft_state_i64(v, "steps", &o->steps));
-    return o->ops->state ? o->ops->state(o->self, v) : WEFT_OK;
+    WEFT_TRY(weft__schedule_state(&o->schedule, v));
+    if (o->ops->vectors)
+        WEFT_TRY(o->ops->vectors(o->group[0].self, &o->vector, v));
+    return o->ops->state ? o->ops->state(o->group[0].self, v) : WEFT_OK;
 }
 
 int64_t weft_steps(const weft_optimizer *o)
 {
     return o ? o->steps : 0;
-}
-
-weft_status weft_set_lr(weft_optimizer *o, double lr)
-{
-    if (!o)
-        return WEFT_EARG;
-    if (!(lr >= 0) || !isfinite(lr))
-        return weft__note(o->object.fabric,
-                          weft__fail(WEFT_EARG,
-                                     "weft_set_lr: the learning rate %g is not a number "
-                                     "from 0 up",
-                                     lr));
-    o->lr = lr;
-    return WEFT_OK;
 }

@@ -2,29 +2,67 @@
 #ifndef OPTIM_OPTIMIZER_H
 #define OPTIM_OPTIMIZER_H
 #include "nn/module.h"
+#include "optim/schedule.h"
 
 #include <weft/sys/optimizer.h>
+
+/* Parameters with hyperparameters of their own. Group 0 is the optimizer's: it takes what is left. */
+typedef struct weft__group {
+    char *pattern;           /* of full names; or */
+    const weft_module *part; /* takes all below it */
+    void *self;              /* the optimizer's, with the group's hyperparameters */
+    double lr;               /* base rate; below 0: that of group 0 */
+    double rate;             /* of the step that runs */
+} weft__group;
 
 struct weft_optimizer {
     weft__object object; /* kind WEFT__OPTIM */
     const weft_optim_ops *ops;
-    void *self;
-    weft_module *module; /* a root */
-    double lr;           /* base rate */
+    size_t bytes; /* of self */
+    weft__group *group;
+    size_t groups, room;
+    weft_module *module; /* the parameters below it are the optimizer's */
+    unsigned uses;       /* bit k: moment k has memory */
     int64_t steps;
     bool setup;
+    bool used; /* a step was taken with the gradients that are there */
     int number;
-    struct {
-        bool on, cosine;
-        int64_t warmup, total;
-        double min_lr;
-    } schedule;
+    weft__schedule schedule;
+    /* Of an optimizer that searches: */
+    weft_optim_vector vector;
+    int64_t vector_first; /* its first element in the space */
+    weft_slab *slab;
+    size_t slab_room;
+    void *evaluation; /* of the step that runs; the facade's */
 };
 
-/* Makes the planes of moments. */
+/* The space of the optimizer's trainable parameters; NULL before there is memory, or if it has none. */
+weft__flat *weft__optim_flat(const weft_optimizer *o);
+/* Whether a step of o updates s. */
+bool weft__optim_owns(const weft_optimizer *o, const weft__segment *s);
+/* WEFT_ESTATE, by name, if another optimizer of its fabric has parameters below m; mine may be NULL. */
+weft_status weft__optim_free_of_others(const weft_optim_ops *ops, const weft_optimizer *mine,
+                                       weft_module *m);
+/* Takes over the parameters, and makes the planes of moments. */
 weft_status weft__optim_setup(weft_optimizer *o);
-/* Step number o->steps + 1 on elements [first, first + count) of a space, which are this rank's. */
+/* One line that is alike on all ranks only if kind, hyperparameters and groups are. */
+void weft__optim_digest(const weft_optimizer *o, char *text, size_t size);
+/* Fixes the rates of step number o->steps + 1. */
+weft_status weft__optim_begin(weft_optimizer *o);
+/* That step on elements [first, first + count) of a space, which are this rank's. */
 weft_status weft__optim_update(weft_optimizer *o, weft__flat *flat, int64_t first, int64_t count);
-/* Moments, step count, and what the optimizer itself has. */
+/* Moments, step count, the schedule's, and what the optimizer itself has. */
 weft_status weft__optim_state(void *optimizer, weft_visitor *v);
+
+/* Puts defaults in for zeros and WEFT_OFF, or the group's for the optimizer's; checks the ranges. */
+weft_status weft__hypers_complete(const weft_optim_ops *ops, void *self);
+/* Groups parameters: each segment learns its group. WEFT_ENOENT if a group takes none. */
+weft_status weft__groups_settle(weft_optimizer *o);
+void weft__groups_free(weft_optimizer *o);
+
+/* The vector of an optimizer that searches: its memory at setup, its end, and its state. */
+weft_status weft__vector_open(weft_optimizer *o);
+void weft__vector_close(weft_optimizer *o);
+/* g[n] = the gradient that the spaces hold. */
+weft_status weft__vector_gradient(const weft_optimizer *o, weft_dev g);
 #endif

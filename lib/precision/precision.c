@@ -25,20 +25,41 @@ static const struct {
 
 #define ROWS ((int)(sizeof table / sizeof table[0]))
 
-weft_status weft__precision_set(weft_fabric *f, const char *precision, const char **name)
+static weft_status look_up(const char *precision, int *row)
 {
     const char *word[ROWS];
     for (int i = 0; i < ROWS; i++)
         word[i] = table[i].word;
-    int i = weft__parse_choice("precision", precision ? precision : "32-true", word, ROWS);
-    if (i < 0)
+    *row = weft__parse_choice("precision", precision ? precision : "32-true", word, ROWS);
+    if (*row < 0)
         return WEFT_EARG;
-    if (table[i].dtype == WEFT_DEFAULT)
+    if (table[*row].dtype == WEFT_DEFAULT)
         return weft__fail(WEFT_ENOTSUP,
                           "precision %s is not in this version; there are 32-true and 64-true",
-                          table[i].name);
-    f->dtype = table[i].dtype;
-    f->tape->low = table[i].low;
-    *name = table[i].name;
+                          table[*row].name);
+    return WEFT_OK;
+}
+
+const char *weft__precision_name(const char *word)
+{
+    for (int i = 0; i < ROWS; i++)
+        if (strcasecmp(word, table[i].word) == 0)
+            return table[i].name;
+    return word;
+}
+
+weft_status weft__precision_check(const char *precision)
+{
+    int row;
+    return look_up(precision, &row);
+}
+
+weft_status weft__precision_set(weft_fabric *f, const char *precision, const char **name)
+{
+    int row;
+    WEFT_TRY(look_up(precision, &row));
+    f->dtype = table[row].dtype;
+    f->tape->low = table[row].low;
+    *name = table[row].name;
     return WEFT_OK;
 }

@@ -7,4 +7,8 @@
  * NULL is "32-true". *name is the full name, borrowed for ever. WEFT_ENOTSUP for names of Fabric's
  * that this version does not compute in, WEFT_EARG with the nearest for any other. */
 weft_status weft__precision_set(weft_fabric *f, const char *precision, const char **name);
+/* The full name of a word, "32-true" for "32"; an unknown word itself. */
+const char *weft__precision_name(const char *word);
+/* WEFT_ENOTSUP and WEFT_EARG as above, before there is a fabric. */
+weft_status weft__precision_check(const char *precision);
 #endif

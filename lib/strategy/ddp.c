@@ -1,7 +1,8 @@
 /* Data parallel: every rank holds all parameters; gradients are summed over ranks bucket by bucket,
  * in the order of the flat planes, as they become ready. The schedule is every bucket of every space
  * that was set up, so a rank that failed knows what its peers will call and takes part with zeros.
- * The verdict rides behind the last bucket: the number of ranks that failed. */
+ * The verdict rides behind the last bucket: the number of ranks that failed, and of those whose loss
+ * needs the sum of its weights over ranks. */
 #include "strategy/strategy.h"
 
 #include "device/device.h"
@@ -34,9 +35,20 @@ static weft_status begin(weft__strategy *s)
     return WEFT_OK;
 }
 
+#define HALF (WEFT__VERDICT / 2) /* the words of each number */
+
+/* The space whose last bucket carries the verdict; NULL if all are held. */
+static const weft__flat *carrier(const weft__strategy *s)
+{
+    for (size_t i = s->flats; i > 0; i--)
+        if (!s->flat[i - 1]->hold)
+            return s->flat[i - 1];
+    return NULL;
+}
+
 static bool is_last(const weft__strategy *s, const weft__flat *flat, const weft__bucket *b)
 {
-    return flat == s->flat[s->flats - 1] && b == &flat->bucket[flat->nbuckets - 1];
+    return flat == carrier(s) && b == &flat->bucket[flat->nbuckets - 1];
 }
 
 static weft_status reduce(weft__strategy *s, weft__flat *flat, weft__bucket *b, double verdict)
@@ -47,8 +59,9 @@ static weft_status reduce(weft__strategy *s, weft__flat *flat, weft__bucket *b, 
     if (is_last(s, flat, b)) {
         weft_dev word = weft__flat_at(flat, WEFT__GRAD, b->first + b->count);
         n += WEFT__VERDICT;
-        WEFT_TRY(
-            f->device->ops->kernels->fill(f->stream, word, WEFT__VERDICT, verdict, flat->dtype));
+        weft_dev other = weft__flat_at(flat, WEFT__GRAD, b->first + b->count + HALF);
+        WEFT_TRY(f->device->ops->kernels->fill(f->stream, word, HALF, verdict, flat->dtype));
+        WEFT_TRY(f->device->ops->kernels->fill(f->stream, other, HALF, s->weigh, flat->dtype));
     }
     WEFT_TRY(f->device->ops->sync(f->stream));
     weft__part part = weft__enter(f, WEFT__COMMUNICATION);
@@ -65,8 +78,8 @@ static weft_status reduce(weft__strategy *s, weft__flat *flat, weft__bucket *b, 
 static weft_status grad_ready(weft__strategy *s, weft__segment *segment)
 {
     segment->flat->bucket[segment->bucket].ready++;
-    for (size_t i = 0; i < s->flats; i++)
-        for (int k = 0; k < s->flat[i]->nbuckets; k++) {
+    for (size_t i = 0; i < s->flats && !segment->flat->hold; i++)
+        for (int k = 0; k < s->flat[i]->nbuckets && !s->flat[i]->hold; k++) {
             weft__bucket *b = &s->flat[i]->bucket[k];
             if (b->reduced)
                 continue;
@@ -93,15 +106,16 @@ static weft_status finish(weft__strategy *s, weft__flat *flat, weft__bucket *b, 
 static weft_status verdict(weft__strategy *s, bool *failed)
 {
     weft_fabric *f = s->fabric;
-    const weft__flat *flat = s->flat[s->flats - 1];
+    const weft__flat *flat = carrier(s);
     weft_dev word = weft__flat_at(flat, WEFT__GRAD, flat->elements);
-    float single = 0;
-    double value = 0;
+    float single[WEFT__VERDICT] = {0};
+    double value[WEFT__VERDICT] = {0};
     if (flat->dtype == WEFT_F64)
-        WEFT_TRY(f->device->ops->download(f->stream, &value, word, sizeof value));
+        WEFT_TRY(f->device->ops->download(f->stream, value, word, sizeof value));
     else
-        WEFT_TRY(f->device->ops->download(f->stream, &single, word, sizeof single));
-    *failed = value + (double)single != 0;
+        WEFT_TRY(f->device->ops->download(f->stream, single, word, sizeof single));
+    *failed = value[0] + (double)single[0] != 0;
+    s->weigh = value[HALF] + (double)single[HALF] != 0;
     return WEFT_OK;
 }
 
@@ -109,16 +123,18 @@ static weft_status end(weft__strategy *s, weft_status mine, bool *failed)
 {
     *failed = mine < 0;
     for (size_t i = 0; i < s->flats; i++)
-        for (int b = 0; b < s->flat[i]->nbuckets; b++)
+        for (int b = 0; b < s->flat[i]->nbuckets && !s->flat[i]->hold; b++)
             WEFT_TRY(finish(s, s->flat[i], &s->flat[i]->bucket[b], mine));
     for (size_t i = 0; i < s->flats; i++)
-        for (int k = 0; k < s->flat[i]->nsegments; k++)
+        for (int k = 0; k < s->flat[i]->nsegments && !s->flat[i]->hold; k++)
             s->flat[i]->segment[k]->grad = WEFT__GRAD_REDUCED;
     if (s->flats)
-        return verdict(s, failed);
-    weft_status any = weft__agree(s->fabric->comm, "verdict", mine, "");
-    *failed = any < 0;
-    return s->fabric->comm->lost ? any : WEFT_OK;
+        return carrier(s) ? verdict(s, failed) : WEFT_OK;
+    int64_t any[2] = {mine < 0, s->weigh};
+    WEFT_TRY(weft__all_reduce(s->fabric->comm, "verdict", any, 2, WEFT_I64, WEFT_REDUCE_SUM));
+    *failed = any[0] != 0;
+    s->weigh = any[1] != 0;
+    return WEFT_OK;
 }
 
 const weft__strategy_ops weft__ddp = {.size = sizeof(weft__strategy_ops),

@@ -17,10 +17,10 @@ static weft_status end(weft__strategy *s, weft_status mine, bool *failed)
 {
     *failed = mine < 0;
     for (size_t i = 0; i < s->flats && !*failed; i++)
-        for (int b = 0; b < s->flat[i]->nbuckets; b++)
+        for (int b = 0; b < s->flat[i]->nbuckets && !s->flat[i]->hold; b++)
             WEFT_TRY(weft__fill_empty(s->flat[i], &s->flat[i]->bucket[b]));
     for (size_t i = 0; i < s->flats; i++)
-        for (int k = 0; k < s->flat[i]->nsegments; k++)
+        for (int k = 0; k < s->flat[i]->nsegments && !s->flat[i]->hold; k++)
             s->flat[i]->segment[k]->grad = WEFT__GRAD_LOCAL;
     return WEFT_OK;
 }

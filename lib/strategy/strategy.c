@@ -3,6 +3,7 @@
 
 #include "core/alloc.h"
 #include "core/env.h"
+#include "core/log.h"
 #include "device/device.h"
 
 #include <stdio.h>
@@ -10,44 +11,66 @@
 static const struct {
     const char *name;
     const weft__strategy_ops *ops; /* NULL: a name of Fabric's that is not here yet */
-} table[] = {{"auto", NULL},
-             {"single", &weft__single},
-             {"ddp", &weft__ddp},
-             {"ddp_find_unused_parameters_true", &weft__ddp}, /* unused parameters cost nothing */
-             {"ddp_spawn", NULL},
-             {"ddp_fork", NULL},
-             {"dp", NULL},
-             {"fsdp", NULL},
-             {"fsdp_cpu_offload", NULL},
-             {"deepspeed", NULL},
-             {"deepspeed_stage_1", NULL},
-             {"deepspeed_stage_2", NULL},
-             {"deepspeed_stage_3", NULL},
-             {"deepspeed_stage_1_offload", NULL},
-             {"deepspeed_stage_2_offload", NULL},
-             {"deepspeed_stage_3_offload", NULL},
-             {"deepspeed_stage_3_offload_nvme", NULL}};
+    const char *note;              /* what is otherwise here, or what it would need */
+} table[] = {{"auto", NULL, NULL},
+             {"single", &weft__single, NULL},
+             {"single_device", &weft__single, NULL},
+             {"ddp", &weft__ddp, NULL},
+             /* unused parameters cost nothing */
+             {"ddp_find_unused_parameters_true", &weft__ddp, NULL},
+             {"ddp_spawn", &weft__ddp, "ranks are processes that mpirun or srun starts"},
+             {"ddp_fork", &weft__ddp, "ranks are processes that mpirun or srun starts"},
+             {"ddp_notebook", &weft__ddp, "ranks are processes that mpirun or srun starts"},
+             {"dp", &weft__ddp, "the cpu has no devices that one process could share out"},
+             {"fsdp", NULL, ""},
+             {"fsdp_cpu_offload", NULL, ""},
+             {"deepspeed", NULL, ""},
+             {"deepspeed_stage_1", NULL, ""},
+             {"deepspeed_stage_2", NULL, ""},
+             {"deepspeed_stage_3", NULL, ""},
+             {"deepspeed_stage_1_offload", NULL, ""},
+             {"deepspeed_stage_2_offload", NULL, ""},
+             {"deepspeed_stage_3_offload", NULL, ""},
+             {"deepspeed_stage_3_offload_nvme", NULL, ""},
+             {"xla", NULL, " (it needs accelerator tpu)"},
+             {"xla_fsdp", NULL, " (it needs accelerator tpu)"},
+             {"single_xla", NULL, " (it needs accelerator tpu)"},
+             {"single_tpu", NULL, " (it needs accelerator tpu)"}};
 
 #define ROWS ((int)(sizeof table / sizeof table[0]))
 
-static weft_status look_up(const weft_fabric *f, const char *name, const weft__strategy_ops **out)
+static int row_of(const char *name)
 {
     const char *word[ROWS];
     for (int i = 0; i < ROWS; i++)
         word[i] = table[i].name;
-    int i = weft__parse_choice("strategy", name ? name : "auto", word, ROWS);
+    return weft__parse_choice("strategy", name ? name : "auto", word, ROWS);
+}
+
+weft_status weft__strategy_find(const char *name, int ranks, const weft__strategy_ops **out)
+{
+    int i = row_of(name);
     if (i < 0)
         return WEFT_EARG;
-    *out = i == 0 ? (f->world > 1 ? &weft__ddp : &weft__single) : table[i].ops;
+    *out = i == 0 ? (ranks > 1 ? &weft__ddp : &weft__single) : table[i].ops;
     if (!*out)
         return weft__fail(WEFT_ENOTSUP,
-                          "strategy %s is not in this version; there are auto, single and ddp",
-                          table[i].name);
-    if (*out == &weft__single && f->world > 1)
+                          "strategy %s is not in this version%s; there are auto, single and ddp",
+                          table[i].name, table[i].note);
+    if (*out == &weft__single && ranks > 1)
         return weft__fail(WEFT_ECONFIG,
                           "strategy single with %d ranks would train %d separate models; use ddp "
                           "or start one rank",
-                          f->world, f->world);
+                          ranks, ranks);
+    return WEFT_OK;
+}
+
+static weft_status look_up(const weft_fabric *f, const char *name, const weft__strategy_ops **out)
+{
+    WEFT_TRY(weft__strategy_find(name, f->world, out));
+    int i = row_of(name);
+    if (table[i].note && f->rank == 0)
+        weft__say(WEFT_LOG_WARNING, "strategy %s is ddp here: %s", table[i].name, table[i].note);
     return WEFT_OK;
 }
 

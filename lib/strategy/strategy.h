@@ -21,8 +21,9 @@ typedef struct weft__strategy_ops {
     weft_status (*begin)(weft__strategy *s);
     /* OPTIONAL. The gradient of a segment is complete on this rank. */
     weft_status (*grad_ready)(weft__strategy *s, weft__segment *segment);
-    /* The pass ends: what has not been reduced is, with zeros if mine says that this rank failed.
-     * *failed: some rank did; alike on all ranks. Collective. */
+    /* The pass ends: what has not been reduced is, with zeros if mine says that this rank failed,
+     * but for spaces that are held. *failed: some rank did; alike on all ranks, or, if all spaces are
+     * held, this rank's own. Collective, if any is not held. */
     weft_status (*end)(weft__strategy *s, weft_status mine, bool *failed);
     /* OPTIONAL, default all: the elements of a space that this rank's optimizer updates. */
     void (*range)(weft__strategy *s, const weft__flat *flat, int64_t *first, int64_t *count);
@@ -35,13 +36,16 @@ struct weft__strategy {
     weft_fabric *fabric;
     weft__flat **flat; /* trainable spaces that were set up, in order */
     size_t flats, room;
+    bool weigh; /* this rank's loss needs a sum over ranks; after end: some rank's does */
     weft_traffic traffic;
 };
 
 extern const weft__strategy_ops weft__single, weft__ddp;
 
 /* "auto" (NULL too) is single on one rank and ddp on more; names of Fabric's that this version does
- * not have are WEFT_ENOTSUP, any other WEFT_EARG with the nearest. */
+ * not have are WEFT_ENOTSUP, any other WEFT_EARG with the nearest; single on more ranks than one is
+ * WEFT_ECONFIG. */
+weft_status weft__strategy_find(const char *name, int ranks, const weft__strategy_ops **ops);
 weft_status weft__strategy_open(weft__strategy **out, weft_fabric *f, const char *name);
 void weft__strategy_close(weft__strategy *s);
 /* What the tape calls in a backward pass. */

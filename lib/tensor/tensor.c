@@ -138,8 +138,8 @@ weft_tensor *weft_detach(weft_tensor *t)
     if (!(out = weft__tensor_new(f, &x->view, true, &y)))
         return NULL;
     y->rows = x->rows;
-    y->rows.chosen = false; /* what has no gradient need not be weighed */
-    y->reduction = x->reduction == WEFT__LOCAL ? WEFT__NONE : x->reduction;
+    y->reduction = x->reduction == WEFT__LOCAL ? WEFT__NONE : x->reduction; /* it is a constant */
+    y->weight = x->weight;
     return out;
 }
 

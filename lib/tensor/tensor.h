@@ -8,7 +8,6 @@
 /* The rows of a batch that a tensor was derived from. */
 typedef struct weft__rows {
     bool batch;         /* derived from a batch, even if local is 0 */
-    bool chosen;        /* not from all of this rank's rows, or not from these alone */
     int dim;            /* along which its rows lie */
     int64_t base;       /* global row of the first one, over the whole run */
     int64_t local;      /* this rank's rows */
@@ -29,6 +28,7 @@ typedef struct weft__tensor {
     weft_view view;
     weft__rows rows;
     weft__reduction reduction;
+    weft_dev weight;               /* f64: what a mean was divided by; none: the rows */
     int64_t node;                  /* of the tape that made it, -1: none */
     weft_dev leaf_grad;            /* of a leaf with weft_require_grad, */
     uint64_t leaf_edge;            /* which is good until this edge has passed; 0: none yet */

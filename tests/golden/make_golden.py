@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Makes the golden value files with PyTorch.
+"""Makes the golden value files of this folder with PyTorch.
 
     python make_golden.py [folder [file...]]
                     (default: the folder of this script, all files)
@@ -65,7 +65,7 @@ def put(group, name, value):
 def put_attrs(group, **attrs):
     """Integers as int64, real numbers as float64, lists as int64 arrays."""
     for name, v in attrs.items():
-        real = isinstance(v, float)
+        real = isinstance(np.ravel(v)[0], float)
         group.attrs[name] = np.asarray(v, np.float64 if real else np.int64)[()]
 
 
@@ -200,6 +200,124 @@ def losses(f):
             for suffix, t in stored.items():
                 add_case(f, "cross_entropy", f"{case}_{word}", fn, [x],
                          labels=(suffix, y.astype(t)), reduction=reduction)
+
+
+# ---- losses.h5 ----
+
+def log_probs(x):
+    """Logarithms of probabilities that float32 can hold."""
+    return round32(np.log(np.exp(x) / np.exp(x).sum(-1, keepdims=True)))
+
+
+def label_losses(f):
+    """Cross entropy and nll with their options."""
+    weight = [0.5, 2.0, 0.0, 1.25, 0.75]
+    options = {
+        "plain": {}, "ignore": dict(ignore_index=-100),
+        "weight": dict(weight=weight), "smooth": dict(smoothing=0.1),
+        "all": dict(ignore_index=-100, weight=weight, smoothing=0.25),
+        "zero": dict(ignore_zero=1),
+    }
+    for op, fn in (("cross_entropy", F.cross_entropy), ("nll_loss", F.nll_loss)):
+        for case, o in options.items():
+            if op == "nll_loss" and case not in ("all", "zero"):
+                continue
+            o = {k: v for k, v in o.items() if op != "nll_loss" or k != "smoothing"}
+            for shape in ((6, 5), (2, 5, 3)) if case == "all" else ((6, 5),):
+                rng = rng_of(f"{op}/{case}{len(shape)}")
+                x = draw(rng, *shape)
+                if op == "nll_loss":
+                    x = log_probs(x)
+                y = rng.integers(0, 5, (shape[0], *shape[2:]))
+                if "ignore_index" in o:
+                    y.reshape(-1)[::3] = -100
+                for r, word in enumerate(("mean", "sum", "none")):
+                    if word == "sum" and (len(shape) == 3 or case == "zero"):
+                        continue
+
+                    def loss(x):
+                        k = dict(reduction=word)
+                        if "weight" in o:
+                            k["weight"] = tensor(o["weight"], x.dtype)
+                        if "smoothing" in o:
+                            k["label_smoothing"] = o["smoothing"]
+                        k["ignore_index"] = 0 if "ignore_zero" in o else -100
+                        return fn(x, torch.tensor(y), **k)
+
+                    add_case(f, op, f"{case}_{len(shape)}d_{word}", loss, [x],
+                             labels=("", y), reduction=r, **o)
+
+    x = draw(rng_of("cross_entropy/u8"), 6, 5)   # a byte that is no class
+    y = np.array([255, 1, 4, 255, 0, 2])
+    for t, suffix in ((np.uint8, "_u8"), (np.int32, "_i32")):
+        add_case(f, "cross_entropy", "byte", lambda x: F.cross_entropy(
+                     x, torch.tensor(y), ignore_index=255), [x],
+                 labels=(suffix, y.astype(t)), ignore_index=255)
+
+
+def target_losses(f):
+    """Losses between two tensors."""
+    def pair(name, domain):
+        rng = rng_of(name)
+        x, y = draw(rng, 4, 3), draw(rng, 4, 3)
+        if domain == "half":                     # targets in [0, 1]
+            y = rng.integers(0, 9, (4, 3)) / 8.0
+        elif domain == "p":
+            x, y = log_probs(x), np.exp(log_probs(y))
+        elif domain == "log":
+            x, y = log_probs(x), log_probs(y)
+        return [x, round32(y)]
+
+    cases = {
+        "mse_loss": ("", F.mse_loss, {}), "l1_loss": ("", F.l1_loss, {}),
+        "huber_loss": ("", F.huber_loss, dict(delta=0.5)),
+        "smooth_l1_loss": ("", F.smooth_l1_loss, dict(delta=0.5)),
+        "bce_with_logits": ("half", F.binary_cross_entropy_with_logits, {}),
+        "kl_div": ("p", F.kl_div, {}),
+    }
+    words = ("mean", "sum", "none", "batchmean")
+    for op, (domain, fn, o) in cases.items():
+        for r, word in enumerate(words if op == "kl_div" else words[:3]):
+            k = {"beta" if op == "smooth_l1_loss" else n: v for n, v in o.items()}
+            add_case(f, op, word, lambda x, y: fn(x, y, reduction=word, **k),
+                     pair(f"{op}/{word}", domain), reduction=r, **o)
+    for case, w in (("weight", [0.5, 3.0, 1.25]), ("one_weight", [2.5])):
+        add_case(f, "bce_with_logits", case,
+                 lambda x, y: F.binary_cross_entropy_with_logits(
+                     x, y, pos_weight=tensor(w, x.dtype)),
+                 pair(f"bce_with_logits/{case}", "half"), weight=w)
+    for r in (2, 3):
+        add_case(f, "kl_div", f"log_{words[r]}",
+                 lambda x, y: F.kl_div(x, y, reduction=words[r], log_target=True),
+                 pair(f"kl_div/log_{words[r]}", "log"), reduction=r, log_target=1)
+
+
+def normal_and_rows(f):
+    """Layer normalisation and embedding."""
+    for case, shape, dims, inputs in (
+            ("both", (5, 6), 1, "wb"), ("weight", (5, 6), 1, "w"),
+            ("bias", (5, 6), 1, "b"), ("none", (2, 3, 19), 1, ""),
+            ("two", (2, 3, 4), 2, "wb"), ("far", (3, 16), 1, "wb")):
+        rng = rng_of(f"layernorm/{case}")
+        x = [draw(rng, *shape)] + [draw(rng, *shape[-dims:]) for _ in inputs]
+        if case == "far":                        # a mean far above the deviation
+            x[0] = round32(x[0] / 8 + 64)
+
+        def norm(x, *wb):
+            k = dict(zip(("weight", "bias") if "w" in inputs else ("bias",), wb))
+            return F.layer_norm(x, shape[-dims:], **k)
+
+        more = dict(bias_only=1) if inputs == "b" else {}
+        add_case(f, "layernorm", case, norm, x, dims=dims, **more)
+
+    for case, shape, padding in (("1d", (7,), None), ("2d", (2, 6), 1),
+                                 ("last", (5,), 4)):
+        rng = rng_of(f"embedding/{case}")
+        w, i = draw(rng, 5, 3), rng.integers(0, 5, shape)
+        more = {} if padding is None else dict(padding_idx=padding)
+        add_case(f, "embedding", case,
+                 lambda w: F.embedding(torch.tensor(i), w, padding_idx=padding),
+                 [w], labels=("", i), **more)
 
 
 # ---- ops-unary.h5, ops-binary.h5 ----
@@ -458,6 +576,202 @@ def training(f):
         put_attrs(g, **s, batch=rows, beta1=0.9, beta2=0.999, eps=1e-8)
 
 
+# ---- optim2.h5 ----
+
+def more_traces(f):
+    """Optimizers beyond SGD and Adam, and their rarer options."""
+    rng = rng_of("optim2")
+    n, steps = 12, 100
+    p0, grads = draw(rng, n), draw(rng, steps, n)
+    grads[:, 0] = 0.0                            # never a gradient
+    grads[:, 1] = round32(grads[:, 1] * 1e-9)    # where eps decides
+    grads[:, 2] *= 16
+    o, wd = torch.optim, dict(weight_decay=1e-2)
+    sgd, adam = dict(lr=0.1, momentum=0.9), dict(lr=1e-2)
+    cases = {
+        "sgd_dampening": (o.SGD, dict(sgd, dampening=0.5, **wd)),
+        "sgd_maximize": (o.SGD, dict(sgd, maximize=1)),
+        "adam_amsgrad": (o.Adam, dict(adam, amsgrad=1, **wd)),
+        "adam_maximize": (o.Adam, dict(adam, maximize=1)),
+        "adamw": (o.AdamW, dict(adam)),
+        "adamw_amsgrad": (o.AdamW, dict(adam, amsgrad=1, weight_decay=0.1)),
+        "rmsprop": (o.RMSprop, dict(lr=1e-2)),
+        "rmsprop_momentum": (o.RMSprop, dict(lr=1e-2, momentum=0.9, alpha=0.9)),
+        "rmsprop_centered": (o.RMSprop, dict(lr=1e-2, centered=1, eps=1e-4)),
+        "rmsprop_all": (o.RMSprop, dict(lr=1e-2, momentum=0.5, centered=1,
+                                        maximize=1, **wd)),
+        "adagrad": (o.Adagrad, dict(lr=1e-1)),
+        "adagrad_all": (o.Adagrad, dict(lr=1e-1, lr_decay=1e-2, eps=1e-6,
+                                        initial_accumulator_value=0.1, **wd)),
+    }
+    put(f, "p0", p0)
+    put(f, "grads", grads)
+    for name, (make, a) in cases.items():
+        g = f.create_group(f"trace/{name}")
+        for tag, dtype in DTYPES.items():
+            p = tensor(p0, dtype, grad=True)
+            opt = make([p], foreach=False, **a)
+            trace = []
+            for row in grads:
+                p.grad = tensor(row, dtype)
+                opt.step()
+                trace.append(p.detach().numpy().copy())
+            put(g, f"p_{tag}", np.stack(trace))
+        put_attrs(g, **a)
+
+
+def grouped(f):
+    """AdamW on three parameters in three groups, under a step schedule."""
+    rng = rng_of("groups")
+    n, steps = 5, 40
+    p0, grads = draw(rng, 3, n), draw(rng, steps, 3, n)
+    p = [tensor(row, torch.float64, grad=True) for row in p0]
+    opt = torch.optim.AdamW(
+        [dict(params=[p[0]]), dict(params=[p[1]], lr=3e-2, weight_decay=0.0),
+         dict(params=[p[2]], betas=(0.5, 0.9), eps=1e-4)],
+        lr=1e-2, weight_decay=0.1, foreach=False)
+    schedule = torch.optim.lr_scheduler.StepLR(opt, 10, 0.5)
+    trace, lr = [], []
+    for rows in grads:
+        for one, row in zip(p, rows):
+            one.grad = tensor(row, torch.float64)
+        lr.append([g["lr"] for g in opt.param_groups])
+        opt.step()
+        schedule.step()
+        trace.append(np.stack([one.detach().numpy().copy() for one in p]))
+    g = f.create_group("groups")
+    put(g, "p0", p0)
+    put(g, "grads", grads)
+    put(g, "p", np.stack(trace))
+    put(g, "lr", np.array(lr))
+
+
+def valley(p):
+    """Rosenbrock's function of (n, 1) values, as the sum over neighbours."""
+    u, v = p[:-1], p[1:]
+    r = v - u * u
+    return 100 * (r * r).sum() + ((1 - u) * (1 - u)).sum()
+
+
+def searches(f):
+    """L-BFGS on Rosenbrock's function, and on logistic regression."""
+    rng = rng_of("lbfgs")
+    start, x, w0 = draw(rng, 6, 1), draw(rng, 30, 5), draw(rng, 3, 5) / 4
+    y = np.argmax(x @ draw(rng, 5, 3), axis=1)
+    put(f, "search/start", start)
+    put(f, "search/x", x)
+    put(f, "search/y", y)
+    put(f, "search/w0", w0)
+    xs, ys = tensor(x, torch.float64), torch.tensor(y)
+
+    def regression(w):
+        return F.cross_entropy(xs @ w.T, ys) + 0.01 * (w * w).sum()
+
+    for name, fn, p0, steps, a in (
+            ("valley", valley, start, 6,
+             dict(max_iter=5, history_size=4, line_search_fn="strong_wolfe")),
+            ("valley_long", valley, start, 3,
+             dict(max_iter=20, history_size=10, lr=0.5,
+                  line_search_fn="strong_wolfe")),
+            ("regression", regression, w0, 6,
+             dict(lr=0.5, max_iter=4, history_size=3)),
+            ("regression_wolfe", regression, w0, 4,
+             dict(max_iter=8, line_search_fn="strong_wolfe"))):
+        p = tensor(p0, torch.float64, grad=True)
+        opt = torch.optim.LBFGS([p], **a)
+
+        def closure():
+            opt.zero_grad()
+            loss = fn(p)
+            loss.backward()
+            return loss
+
+        loss, trace, evals = [], [], []
+        for _ in range(steps):
+            loss.append(float(opt.step(closure)))
+            trace.append(p.detach().numpy().copy().reshape(-1))
+            evals.append(opt.state[p]["func_evals"])
+        g = f.create_group(f"search/case/{name}")
+        put(g, "loss", np.array(loss))
+        put(g, "p", np.stack(trace))
+        put(g, "func_evals", np.array(evals))
+        put_attrs(g, lr=float(a.get("lr", 1)), max_iter=a["max_iter"],
+                  history_size=a.get("history_size", 100),
+                  wolfe=int("line_search_fn" in a))
+
+
+def more_schedules(f):
+    """Rates of two groups, of base rates 0.1 and 0.02, before each step."""
+    s = torch.optim.lr_scheduler
+    metric = np.array([5, 4, 3, 3, 3, 3.5, 2.9999, 3, 3, 3, 1, 1, 1, 1, 1,
+                       np.nan, 1, 1, 1, 1, 0.5, 0.5, 0.5, 0.5, 0.5, 0.5, 0.5,
+                       0.5, 0.5, 0.5])
+    cases = {
+        "step": lambda o: s.StepLR(o, 7, 0.3),
+        "multistep": lambda o: s.MultiStepLR(o, [4, 5, 20]),
+        "exponential": lambda o: s.ExponentialLR(o, 0.9),
+        "linear": lambda o: s.LinearLR(o, total_iters=20),
+        "linear_down": lambda o: s.LinearLR(o, 1.0, 0.25, 12),
+        "polynomial": lambda o: s.PolynomialLR(o, 20, 2.0),
+        "cosine": lambda o: s.CosineAnnealingLR(o, 30, 1e-3),
+        "onecycle": lambda o: s.OneCycleLR(o, [0.1, 0.02], 30,
+                                           cycle_momentum=False),
+        "onecycle_late": lambda o: s.OneCycleLR(
+            o, [0.1, 0.02], 30, pct_start=0.6, div_factor=10.0,
+            final_div_factor=100.0, cycle_momentum=False),
+        "lambda": lambda o: s.LambdaLR(o, [lambda t: 1 / (1 + t),
+                                           lambda t: 0.5 ** (t // 3)]),
+        "warm_step": lambda o: s.SequentialLR(
+            o, [s.LinearLR(o, 0.2, 1.0, 4), s.StepLR(o, 7, 0.3)], [5]),
+        "plateau": lambda o: s.ReduceLROnPlateau(o, patience=2),
+        "plateau_max": lambda o: s.ReduceLROnPlateau(
+            o, mode="max", factor=0.5, patience=1, cooldown=3, threshold=0.25,
+            threshold_mode="abs"),
+        "plateau_floor": lambda o: s.ReduceLROnPlateau(
+            o, patience=1, cooldown=1, min_lr=1e-3),
+    }
+    put(f, "rate/metric", metric)
+    for name, make in cases.items():
+        p = [tensor(np.zeros(1), torch.float64, grad=True) for _ in range(2)]
+        opt = torch.optim.SGD([dict(params=[p[0]]),
+                               dict(params=[p[1]], lr=0.02)], lr=0.1)
+        schedule = make(opt)
+        lr = []
+        for m in metric:
+            lr.append([g["lr"] for g in opt.param_groups])
+            opt.step()
+            schedule.step(*([m] if name.startswith("plateau") else []))
+        put(f, f"rate/lr/{name}", np.array(lr))
+
+
+# ---- calls-clip.h5 ----
+
+def clipping(f):
+    """clip_grad_norm_ and clip_grad_value_ over four parameters."""
+    shapes = (16, 6), (16,), (4, 16), (4,)
+    for name, clip_val, max_norm, norm_type in (
+            ("l2", 0.0, 0.5, 2.0), ("l2_loose", 0.0, 1e3, 2.0),
+            ("l1", 0.0, 3.0, 1.0), ("l3", 0.0, 0.25, 3.0),
+            ("half", 0.0, 100.0, 0.5), ("inf", 0.0, 0.125, math.inf),
+            ("value", 0.25, 0.0, 2.0)):
+        rng = rng_of("clip/" + name)
+        grads = [draw(rng, *s) / 4 for s in shapes]
+        for tag, dtype in DTYPES.items():
+            params = [torch.zeros(s, dtype=dtype) for s in shapes]
+            for p, v in zip(params, grads):
+                p.grad = tensor(v, dtype)
+            g = f.create_group(f"{name}_{tag}")
+            put(g, "g", torch.cat([p.grad.flatten() for p in params]))
+            if clip_val:
+                torch.nn.utils.clip_grad_value_(params, clip_val, foreach=False)
+            else:
+                put(g, "norm", torch.nn.utils.clip_grad_norm_(
+                    params, max_norm, norm_type, foreach=False))
+            put(g, "out", torch.cat([p.grad.flatten() for p in params]))
+            put_attrs(g, clip_val=clip_val, max_norm=max_norm,
+                      norm_type=norm_type)
+
+
 def main():
     folder = (sys.argv[1] if len(sys.argv) > 1
               else os.path.dirname(os.path.abspath(__file__)))
@@ -469,8 +783,13 @@ def main():
                         ("ops-unary.h5", (functions,)),
                         ("ops-binary.h5", (pairs,)),
                         ("ops-shapes.h5", (batches, places)),
+                        ("losses.h5", (label_losses, target_losses,
+                                       normal_and_rows)),
                         ("optim.h5", (traces, schedules)),
-                        ("train.h5", (training,))):
+                        ("train.h5", (training,)),
+                        ("optim2.h5", (more_traces, grouped, searches,
+                                       more_schedules)),
+                        ("calls-clip.h5", (clipping,))):
         if chosen and name not in chosen:
             continue
         with create(os.path.join(folder, name)) as f:

@@ -37,10 +37,11 @@ struct weft_comm {
     const weft_comm_ops *ops;
     void *self;
     int rank, world;
-    uint64_t sequence; /* collectives begun; every one has a number and a name */
-    const char *last;  /* name of the last one begun */
-    double timeout;    /* seconds a collective may wait */
-    bool lost;         /* a peer is gone: no call may be made any more */
+    uint64_t sequence;                 /* collectives begun; every one has a number and a name */
+    const char *last;                  /* name of the last one begun */
+    double timeout;                    /* seconds a collective may wait */
+    bool lost;                         /* a peer is gone: no call may be made any more */
+    struct weft__heartbeat *heartbeat; /* ours; NULL: nothing is watched */
 };
 
 WEFT_END

@@ -29,17 +29,40 @@
  *   softmax  rows of c                   softmax_back gx = (gy - sum(gy y)) y
  *   xent     loss[i] = log sum exp(x[i]) - x[i][label[i]], p = softmax(x); lt is u8, i32 or i64.
  *            A label outside 0..c-1 makes loss[i] NaN, and flag[0] = 1 + the first such row and
- *            flag[1] = its label (int64; flag[0] is 0 before)
+ *            flag[1] = its label (int64; flag[0] is 0 before). With o: weft_xent_terms
  *   xent_back gx = g[0] * alpha * (p - onehot(label)); g is a device scalar; rows with bad labels
  *            become NaN
  *   correct  y[0] = rows whose first maximum is at the label    y f64
+ *   loss     y[i] = the loss of x[i] with target t[i]: <weft/loss.h> has the formulas
+ *   loss_back gx[i] = g[i or 0] * alpha * its derivative to x, or to t
+ *   layernorm y = (x - m) r w + b of rows of c, m their mean, r = 1/sqrt(variance + eps); stats[2 i]
+ *            = m, stats[2 i + 1] = r (f64); w, b may be 0
+ *   layernorm_back from gy, x, stats and w: what is wanted of gx, gw and gb, the others are 0
+ *   embedding y[i] = row index[i] of w, (rows,c); it is u8, i32 or i64. A bad index gives NaN and
+ *            flag as of xent
+ *   embedding_back gw = for each row the sum of gy[i] with that index, in order, but 0 for row skip
+ *   dropout  y = x / (1-p), or 0 where the 32-bit word of the element is below 2^32 p
+ *   normal   y[i] = mean + std z(u(i)), z the inverse of the normal distribution's function, u(i) in
+ *            f64 as of uniform, scaled into [lo, hi]
  *   gemm     C = alpha op(A) op(B) + beta C, row-major, C m x n, op(A) m x k, op(B) k x n; ta, tb:
  *            transposed in memory; lda, ldb, ldc row lengths in memory
  *   bias     y[r][c] += b[c]; then relu if act is 1; b may be 0
  *   uniform  y[i] = lo + (hi-lo) u(first + i), u from Philox with key (seed, stream) and counter
  *            (element / words, step): the same on every device
  *   nonfinite flag[0] (int64) += 1 if any x is not finite
- *   sgd, adam  one pass over n elements: <weft/optim.h> has the formulas; g is not changed
+ *   sgd, adam, rmsprop, adagrad  one pass over n elements: <weft/optim.h> has the formulas; g is not
+ *            changed. Moments that the step does not use may be 0. adam: top is the largest v so
+ *            far (amsgrad), or 0. rmsprop: mean is of the gradients (centered), or 0
+ *   measure  y[0] (f64) joined with a sum over x z, a sum over |x| or the largest |x|; y[0] is 0
+ *            before the first call; z is 0 but for a dot product; NaN and infinity stay what they are
+ *   norm     y[0] (f64) += sum |x|^p; for infinite p y[0] = max(y[0], |x|), NaN if any x is
+ *   root     y[0] = x[0]^(1/p), for infinite p x[0]; both f64
+ *   shrink   y *= min(1, limit / (norm[0] + 1e-6)); norm f64; the factor is NaN where norm is
+ *   clamp    y = min(max(y, lo), hi); NaN stays NaN
+ *   extreme  y[0] (f64) = the least (most 0) or largest (most 1) of y[0] and all x; NaN wins
+ *   topk     y[0] (f64) = rows with fewer than k entries before the label's: larger ones, equal ones
+ *            on its left, NaN; a NaN at the label is no hit. Labels and flag as in xent
+ *   confusion y[label][first maximum] (int64, c x c) = rows; labels and flag as in xent
  */
 #ifndef WEFT_SYS_KERNELS_H
 #define WEFT_SYS_KERNELS_H
@@ -91,12 +114,70 @@ typedef enum weft_compare {
 typedef struct weft_sgd_step {
     double lr, momentum, weight_decay;
     int nesterov, first; /* first: the moment is set, not mixed */
+    double dampening;
+    int maximize; /* g is taken as -g */
 } weft_sgd_step;
 
 typedef struct weft_adam_step {
     double lr, beta1, beta2, eps, weight_decay;
     double correct1, correct2; /* 1 - beta1^t, 1 - beta2^t */
+    int decoupled, maximize;   /* decoupled: AdamW's weight decay */
 } weft_adam_step;
+
+/* What cross entropy does beyond that, e the smoothing, w the weights, u[i] = w[label[i]]:
+ *   loss[i] = ((1-e) u[i] (-log p[label]) + e/c sum_j w[j] (-log p[j])) / divisor
+ * All zero: nothing of it. */
+typedef struct weft_xent_terms {
+    int log_probs;    /* x is log p already: p is not written, and no part of the gradient */
+    int ignores;      /* a row with the label `ignore` counts for nothing: u = 0, loss 0 */
+    int64_t ignore;   /* it need not be a class */
+    double smoothing; /* not with log_probs */
+    weft_dev weight;  /* (c) of type dt; none: all 1 */
+    weft_dev divisor; /* f64: the sum of u, which xent writes and xent_back reads; none: 1 */
+    int each;         /* of xent_back: g has a value for each row */
+} weft_xent_terms;
+
+typedef enum weft_loss_kind {
+    WEFT_LOSS_MSE,
+    WEFT_LOSS_HUBER, /* l1 is smooth_l1 with the parameter 0 */
+    WEFT_LOSS_SMOOTH_L1,
+    WEFT_LOSS_BCE,
+    WEFT_LOSS_KL,
+    WEFT_LOSS_KL_LOG
+} weft_loss_kind;
+
+typedef struct weft_loss_terms {
+    weft_loss_kind kind;
+    double parameter; /* delta, beta */
+    weft_dev weight;  /* of bce: (c) of type dt, element i takes number i % c; none: 1 */
+    int64_t c;
+    int each;      /* of loss_back: g has a value for each element */
+    int to_target; /* of loss_back: the derivative is that to t */
+} weft_loss_terms;
+
+/* Elements (outer, rows, inner). Element (o, r, i) has the number ((base + r) outer + o) inner + i of
+ * the stream: four to a block of the key (seed, stream) and the counter (block, step). */
+typedef struct weft_dropout_terms {
+    uint64_t seed, stream, step;
+    int64_t base, outer, rows, inner;
+    double p;
+} weft_dropout_terms;
+
+typedef struct weft_normal_terms {
+    double mean, std;
+    double lo, hi; /* probabilities: 0 and 1 are the whole distribution */
+} weft_normal_terms;
+typedef struct weft_rmsprop_step {
+    double lr, alpha, eps, weight_decay, momentum;
+    int maximize;
+} weft_rmsprop_step;
+
+typedef struct weft_adagrad_step {
+    double lr, eps, weight_decay; /* lr: decayed */
+    int maximize;
+} weft_adagrad_step;
+
+typedef enum weft_measure { WEFT_DOT, WEFT_ABS_SUM, WEFT_ABS_MAX } weft_measure;
 
 #define WEFT_KERNEL_LIST(K)                                                                        \
     K(fill, (weft_stream * s, weft_dev y, int64_t n, double value, weft_dtype t))                  \
@@ -142,12 +223,31 @@ typedef struct weft_adam_step {
     K(softmax, (weft_stream * s, weft_dev y, weft_dev x, int64_t rows, int64_t c, weft_dtype dt))  \
     K(softmax_back, (weft_stream * s, weft_dev gx, weft_dev y, weft_dev gy, int64_t rows,          \
                      int64_t c, weft_dtype dt))                                                    \
-    K(xent, (weft_stream * s, weft_dev loss, weft_dev p, weft_dev flag, weft_dev x,                \
-             weft_dev label, weft_dtype lt, int64_t rows, int64_t c, weft_dtype dt))               \
-    K(xent_back, (weft_stream * s, weft_dev gx, weft_dev g, double alpha, weft_dev p,              \
-                  weft_dev label, weft_dtype lt, int64_t rows, int64_t c, weft_dtype dt))          \
+    K(xent,                                                                                        \
+      (weft_stream * s, weft_dev loss, weft_dev p, weft_dev flag, weft_dev x, weft_dev label,      \
+       weft_dtype lt, int64_t rows, int64_t c, const weft_xent_terms *o, weft_dtype dt))           \
+    K(xent_back,                                                                                   \
+      (weft_stream * s, weft_dev gx, weft_dev g, double alpha, weft_dev p, weft_dev label,         \
+       weft_dtype lt, int64_t rows, int64_t c, const weft_xent_terms *o, weft_dtype dt))           \
     K(correct, (weft_stream * s, weft_dev y, weft_dev x, weft_dev label, weft_dtype lt,            \
                 int64_t rows, int64_t c, weft_dtype dt))                                           \
+    K(loss, (weft_stream * s, weft_dev y, weft_dev x, weft_dev t, int64_t n,                       \
+             const weft_loss_terms *o, weft_dtype dt))                                             \
+    K(loss_back, (weft_stream * s, weft_dev gx, weft_dev g, double alpha, weft_dev x, weft_dev t,  \
+                  int64_t n, const weft_loss_terms *o, weft_dtype dt))                             \
+    K(layernorm, (weft_stream * s, weft_dev y, weft_dev stats, weft_dev x, weft_dev w, weft_dev b, \
+                  int64_t rows, int64_t c, double eps, weft_dtype dt))                             \
+    K(layernorm_back,                                                                              \
+      (weft_stream * s, weft_dev gx, weft_dev gw, weft_dev gb, weft_dev gy, weft_dev x,            \
+       weft_dev stats, weft_dev w, int64_t rows, int64_t c, weft_dtype dt))                        \
+    K(embedding, (weft_stream * s, weft_dev y, weft_dev flag, weft_dev w, weft_dev index,          \
+                  weft_dtype it, int64_t n, int64_t rows, int64_t c, weft_dtype dt))               \
+    K(embedding_back, (weft_stream * s, weft_dev gw, weft_dev gy, weft_dev index, weft_dtype it,   \
+                       int64_t n, int64_t rows, int64_t c, int64_t skip, weft_dtype dt))           \
+    K(dropout,                                                                                     \
+      (weft_stream * s, weft_dev y, weft_dev x, const weft_dropout_terms *o, weft_dtype dt))       \
+    K(normal, (weft_stream * s, weft_dev y, uint64_t seed, uint64_t stream, int64_t n,             \
+               const weft_normal_terms *o, weft_dtype dt))                                         \
     K(gemm, (weft_stream * s, weft_dev c, int64_t ldc, double alpha, weft_dev a, int64_t lda,      \
              int ta, weft_dev b, int64_t ldb, int tb, double beta, int64_t m, int64_t n,           \
              int64_t k, weft_dtype dt))                                                            \
@@ -156,10 +256,26 @@ typedef struct weft_adam_step {
     K(uniform, (weft_stream * s, weft_dev y, uint64_t seed, uint64_t stream, uint64_t step,        \
                 int64_t first, int64_t n, double lo, double hi, weft_dtype dt))                    \
     K(nonfinite, (weft_stream * s, weft_dev flag, weft_dev x, int64_t n, weft_dtype dt))           \
+    K(norm, (weft_stream * s, weft_dev y, weft_dev x, int64_t n, double p, weft_dtype dt))         \
+    K(root, (weft_stream * s, weft_dev y, weft_dev x, double p))                                   \
+    K(shrink,                                                                                      \
+      (weft_stream * s, weft_dev y, double limit, weft_dev norm, int64_t n, weft_dtype dt))        \
+    K(clamp, (weft_stream * s, weft_dev y, double lo, double hi, int64_t n, weft_dtype dt))        \
+    K(extreme, (weft_stream * s, weft_dev y, int most, weft_dev x, int64_t n, weft_dtype dt))      \
+    K(topk, (weft_stream * s, weft_dev y, weft_dev flag, weft_dev x, weft_dev label,               \
+             weft_dtype lt, int64_t rows, int64_t c, int64_t k, weft_dtype dt))                    \
+    K(confusion, (weft_stream * s, weft_dev y, weft_dev flag, weft_dev x, weft_dev label,          \
+                  weft_dtype lt, int64_t rows, int64_t c, weft_dtype dt))                          \
     K(sgd, (weft_stream * s, weft_dev p, weft_dev v, weft_dev g, int64_t n,                        \
             const weft_sgd_step *o, weft_dtype dt))                                                \
-    K(adam, (weft_stream * s, weft_dev p, weft_dev m, weft_dev v, weft_dev g, int64_t n,           \
-             const weft_adam_step *o, weft_dtype dt))
+    K(adam, (weft_stream * s, weft_dev p, weft_dev m, weft_dev v, weft_dev top, weft_dev g,        \
+             int64_t n, const weft_adam_step *o, weft_dtype dt))                                   \
+    K(rmsprop, (weft_stream * s, weft_dev p, weft_dev v, weft_dev b, weft_dev mean, weft_dev g,    \
+                int64_t n, const weft_rmsprop_step *o, weft_dtype dt))                             \
+    K(adagrad, (weft_stream * s, weft_dev p, weft_dev v, weft_dev g, int64_t n,                    \
+                const weft_adagrad_step *o, weft_dtype dt))                                        \
+    K(measure, (weft_stream * s, weft_dev y, weft_measure what, weft_dev x, weft_dev z, int64_t n, \
+                weft_dtype dt))
 
 /* Each returns WEFT_OK once enqueued, or what stopped it. */
 typedef struct weft_kernels {

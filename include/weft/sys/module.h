@@ -24,16 +24,23 @@ typedef struct weft_module_ops {
     void (*destroy)(void *self);
 } weft_module_ops;
 
-/* How a parameter starts: uniform in [lo, hi), or lo everywhere if they are equal. */
+/* How a parameter starts: uniform in [lo, hi), or lo everywhere if they are equal. With std: normal
+ * with that deviation about mean, within [lo, hi] unless they are equal. weft_init_param has more
+ * kinds, which come down to these. */
 typedef struct weft_init {
     double lo, hi;
+    double std, mean;
+    int64_t zero_first, zero_count; /* elements that start as 0 all the same */
 } weft_init;
 #ifdef __cplusplus
-#define WEFT_UNIFORM(lo, hi) (weft_init{(lo), (hi)})
+#define WEFT__START(...) (weft_init{__VA_ARGS__})
 #else
-#define WEFT_UNIFORM(lo, hi) ((weft_init){(lo), (hi)})
+#define WEFT__START(...) ((weft_init){__VA_ARGS__})
 #endif
+#define WEFT_UNIFORM(lo, hi) WEFT__START((lo), (hi), 0, 0, 0, 0)
 #define WEFT_CONSTANT(v) WEFT_UNIFORM(v, v)
+#define WEFT_NORMAL(mean, std) WEFT__START(0, 0, (std), (mean), 0, 0)
+#define WEFT_TRUNC_NORMAL(mean, std, lo, hi) WEFT__START((lo), (hi), (std), (mean), 0, 0)
 
 /* @return NULL after an error; ops must outlive the module. */
 WEFT_API weft_module *weft_module_new(weft_fabric *f, const weft_module_ops *ops, const void *self,

@@ -1,4 +1,4 @@
-/* An optimizer of the user's own: one pass over flat memory. */
+/* An optimizer of the user's own: one pass over flat memory, or a search that evaluates the loss. */
 #ifndef WEFT_SYS_OPTIMIZER_H
 #define WEFT_SYS_OPTIMIZER_H
 #include <weft/optim.h>
@@ -6,15 +6,45 @@
 #include <weft/sys/device.h>
 WEFT_BEGIN
 
-#define WEFT_OPTIM_MOMENTS 2
+#define WEFT_OPTIM_MOMENTS 3
 
 /* A run of parameters with everything that belongs to it, all of dtype and of n elements. */
 typedef struct weft_optim_run {
     weft_dev p, g;
-    weft_dev moment[WEFT_OPTIM_MOMENTS];
+    weft_dev moment[WEFT_OPTIM_MOMENTS]; /* 0: one that is not used */
     int64_t n;
     weft_dtype dtype;
 } weft_optim_run;
+
+/* A hyperparameter: a double of self, also a flag (0 or 1). Zero in it means `standard`; if that is not zero, WEFT_OFF means
+ * zero. Groups override it by its name, where weft_group_options has a member of that name. */
+typedef struct weft_hyper {
+    const char *name; /* "weight_decay" */
+    size_t at;        /* its offset in self */
+    double standard;
+    double least, below; /* accepted are [least, below); below may be INFINITY */
+} weft_hyper;
+
+/* What an optimizer that searches works on: its parameters as one vector of n elements, which has
+ * padding in it, where parameter and gradient stay 0. */
+typedef struct weft_optim_vector weft_optim_vector;
+struct weft_optim_vector {
+    weft_device *device;
+    weft_stream *stream;
+    const weft_kernels *k;
+    weft_dev p;
+    int64_t n;
+    weft_dtype dtype;
+    /* Runs the closure: *loss is that of all ranks together and g[n] its gradient, alike on all
+     * ranks. @return 0; WEFT_SKIPPED: not finite, give up this step; or an error, alike on all
+     * ranks. Collective. */
+    weft_status (*evaluate)(const weft_optim_vector *x, double *loss, weft_dev g);
+    /* Names `rows` vectors, one after the other at `at`, to a state visitor: saved without padding, in
+     * the order of the parameters. */
+    weft_status (*state)(const weft_optim_vector *x, weft_visitor *v, const char *name, weft_dev at,
+                         int64_t rows);
+    void *self; /* of whoever gave it */
+};
 
 typedef struct weft_optim_ops {
     size_t size;
@@ -22,16 +52,33 @@ typedef struct weft_optim_ops {
     int moments;                                 /* planes beside the parameters, zero at first */
     const char *moment_name[WEFT_OPTIM_MOMENTS]; /* in checkpoints, "exp_avg" */
     bool whole_tensors;                          /* runs must be whole parameters */
-    /* REQUIRED. Step t = 1, 2, ... with the scheduled rate lr on one run; called once a run. */
+    /* REQUIRED, unless there is search. Step t = 1, 2, ... with the scheduled rate lr on one run;
+     * called once a run; self is that of the run's group. */
     weft_status (*update)(weft_stream *s, const weft_kernels *k, void *self,
                           const weft_optim_run *run, int64_t t, double lr);
-    /* OPTIONAL. State beyond the moments and the step count. */
+    /* OPTIONAL. State beyond the moments and the step count; self is the first group's. */
     weft_status (*state)(void *self, weft_visitor *v);
+    /* OPTIONAL. Checked when the optimizer and its groups are made, and agreed on by all ranks. */
+    const weft_hyper *hyper;
+    int hypers;
+    /* OPTIONAL, default all. Bit k: these hyperparameters use moment k. What no group uses gets no
+     * memory. */
+    unsigned (*uses)(const void *self);
+    /* OPTIONAL, default 0. What moment k starts at. */
+    double (*start)(const void *self, int k);
+    /* OPTIONAL, instead of update: a step that evaluates the loss itself (weft_step_closure). It has
+     * one group. On failure and on a skip it leaves the parameters as they were. Collective. */
+    weft_status (*search)(void *self, const weft_optim_vector *x, int64_t t, double lr);
+    /* OPTIONAL, of an optimizer that searches: its memory, at setup; its state, with the vectors;
+     * and the end of it. */
+    weft_status (*open)(void *self, const weft_optim_vector *x);
+    weft_status (*vectors)(void *self, const weft_optim_vector *x, weft_visitor *v);
+    void (*close)(void *self, const weft_optim_vector *x);
 } weft_optim_ops;
 
-/* An optimizer of m's trainable parameters with base rate lr; self is copied. @return NULL after an
- * error: WEFT_EARG (an incomplete table, a rate not above 0), WEFT_ENOTSUP (m is part of another),
- * WEFT_ESTATE (m has one already). */
+/* An optimizer of the trainable parameters of m and all below it, with base rate lr; self is copied,
+ * for every group once. @return NULL after an error: WEFT_EARG (an incomplete table, a rate not above
+ * 0, a hyperparameter out of range), WEFT_ESTATE (an optimizer has some of them already). */
 WEFT_API weft_optimizer *weft_optimizer_new(weft_module *m, const weft_optim_ops *ops,
                                             const void *self, size_t bytes, double lr);
 WEFT_END

@@ -1,7 +1,8 @@
 /* Which kernels BLIS computes with. BLIS knows processors by vendor and family; one that it does
  * not know gets the portable C kernels ("generic"), several times slower than those made for the
- * same instructions (up to 0.9: AMD families after 0x19, vendors other than Intel and AMD). So it
- * is told, before its first call, unless the user has said what to take. BLIS reads
+ * same instructions (up to 0.9: AMD families after 0x19, vendors other than Intel and AMD). Of
+ * Intel's it reads the brand to learn whether AVX-512 has two units, and takes AVX2 where the brand
+ * does not say, as in a virtual machine: half the speed. So it is told, before its first call, unless the user has said what to take. BLIS reads
  * BLIS_ARCH_TYPE once, and up to 0.9 as a number alone: any name reads as 0, which is skx. */
 #include "core/env.h"
 #include "core/process.h"
@@ -27,16 +28,21 @@ static int number_of(const char *name)
 }
 
 #if defined(__x86_64__) && defined(BLIS_CONFIG_SKX) && defined(BLIS_CONFIG_HASWELL)
-/* True if BLIS takes this processor for one that it knows. */
+/* True if BLIS is sure to choose well: it knows the processor, whatever the brand says. */
 static bool known_processor(void)
 {
-    unsigned eax, ebx, ecx, edx;
-    if (!__get_cpuid(0, &eax, &ebx, &ecx, &edx) || ebx == signature_INTEL_ebx)
+    /* Xeons with two AVX-512 units in all of their brands: Ice Lake to Granite Rapids */
+    static const unsigned char two_units[] = {0x6A, 0x6C, 0x8F, 0xCF, 0xAD, 0xAE};
+    unsigned eax, ebx, ecx, edx, vendor;
+    if (!__get_cpuid(0, &eax, &vendor, &ecx, &edx))
         return true;
-    if (ebx != signature_AMD_ebx)
-        return false;
     __get_cpuid(1, &eax, &ebx, &ecx, &edx);
-    return (eax >> 8 & 15) + (eax >> 20 & 255) <= 0x19;
+    const unsigned family = (eax >> 8 & 15) + (eax >> 20 & 255);
+    const unsigned model = (eax >> 4 & 15) + (eax >> 12 & 0xF0);
+    if (vendor == signature_AMD_ebx)
+        return family <= 0x19;
+    return vendor == signature_INTEL_ebx &&
+           !(family == 6 && memchr(two_units, (int)model, sizeof two_units));
 }
 
 /* The set to tell BLIS to take, or NULL: it chooses well itself. */

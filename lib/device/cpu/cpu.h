@@ -18,8 +18,9 @@ typedef void weft__cpu_body(const void *args, int64_t lo, int64_t hi);
 #define CPU_WIDE
 #endif
 
-/* A function of one element, which must become part of the loop for vectors to be made of it. */
-#define CPU_INLINE static inline __attribute__((always_inline))
+/* A part of a body that is compiled anew for the constants that it is called with, or a function of one
+ * element that must become part of the loop for vectors to be made of it. */
+#define CPU_INLINE __attribute__((always_inline)) static inline
 
 /* Both bodies of a kernel, with its name for messages. */
 #define CPU_PAIR(name) #name, name##_f32, name##_f64
@@ -31,7 +32,9 @@ typedef void weft__cpu_body(const void *args, int64_t lo, int64_t hi);
 /* Threads for `work` (element operations): small work stays on the caller's, and so does all work
  * of a caller who is inside a parallel region. */
 int weft__cpu_team(const weft_device *d, double work);
-/* Runs a body over 0..n-1, in pieces on the device's threads; cost: element operations per item.
+/* Runs a body over 0..n-1 on `team` threads, in pieces that are cut at multiples of `cut`. */
+void weft__cpu_pieces(weft__cpu_body *body, const void *args, int64_t n, int64_t cut, int team);
+/* The same on the device's threads, as many as pay; cost: element operations per item.
  * Elements are cut at multiples of 64; rows anywhere. */
 void weft__cpu_elements(const weft_device *d, weft__cpu_body *body, const void *args, int64_t n,
                         int64_t cost);
@@ -80,6 +83,37 @@ static inline int64_t cpu_label(const void *label, weft_dtype t, int64_t i)
 static inline bool cpu_is_label(weft_dtype t)
 {
     return t == WEFT_U8 || t == WEFT_I32 || t == WEFT_I64;
+}
+
+/* In a body: numbers below the smallest normal one count as zero until its block ends. Moments of what
+ * gets no gradient any more (a unit that relu has shut off) decay into that range and stay there,
+ * where arithmetic takes tens of times as long. */
+#define CPU_FLUSH __attribute__((cleanup(cpu_unflush), unused)) uint64_t cpu_was = cpu_flush()
+static inline void cpu_unflush(const uint64_t *was)
+{
+#if defined(__x86_64__)
+    uint32_t csr = (uint32_t)*was;
+    __asm__ volatile("ldmxcsr %0" : : "m"(csr) : "memory");
+#elif defined(__aarch64__)
+    __asm__ volatile("msr fpcr, %0" : : "r"(*was) : "memory");
+#else
+    (void)was;
+#endif
+}
+static inline uint64_t cpu_flush(void)
+{
+    uint64_t was = 0, on = 0;
+#if defined(__x86_64__)
+    uint32_t csr;
+    __asm__ volatile("stmxcsr %0" : "=m"(csr) : : "memory");
+    was = csr;
+    on = was | 0x8040; /* results and operands */
+#elif defined(__aarch64__)
+    __asm__ volatile("mrs %0, fpcr" : "=r"(was) : : "memory");
+    on = was | UINT64_C(1) << 24;
+#endif
+    cpu_unflush(&on);
+    return was;
 }
 
 /* Sums in f64 over eight lanes: an order that vectors can keep and that n alone decides. */

@@ -1,15 +1,20 @@
-/* C = alpha op(A) op(B) + beta C on BLIS, through its typed interface with our own thread count.
+/* C = alpha op(A) op(B) + beta C on BLIS, through its typed interface, one thread a call: our team
+ * cuts C into slabs, so that BLIS opens no region of its own (its OpenMP build would open one, and
+ * allocate, even for one thread).
  *
- * The order of additions depends on the shape alone. BLIS splits the loops over m and n among
- * threads, never the one over k (its automatic factoring leaves pc = 1). Its kernels for small
- * matrices (l3_sup) do round differently with the number of threads, so they get only what is too
- * small for a second thread on any device. */
+ * The order of additions depends on the shape alone: the loop over k is never cut. BLIS's kernels
+ * for small matrices (l3_sup) are chosen by the shape of a call, so they get only what is too small
+ * for a second thread on any device. */
 #include "device/cpu/cpu.h"
 #include "device/cpu/walk.h"
 
 #include <blis.h>
 
 #define MULTIPLY_ADDS 16.0 /* that count as one element operation */
+/* Slabs are whole tiles of every kernel set for x86: MR x NR is 6 x 16, 6 x 8, 32 x 12 or 16 x 14,
+ * and those of the last two run along a row of C. */
+#define ROWS 84
+#define COLUMNS 32
 
 /* True for kernel sets without small-matrix kernels, which pad a vector to a whole tile. */
 static bool slow_vectors(void)
@@ -18,32 +23,77 @@ static bool slow_vectors(void)
     return set == BLIS_ARCH_SKX || set == BLIS_ARCH_GENERIC;
 }
 
+/* One product; lengths in elements, strides of rows and columns. */
+typedef struct product {
+    int64_t m, n, k;
+    const char *a, *b;
+    char *c;
+    inc_t ra, ca, rb, cb, rc;
+    double alpha, beta;
+    size_t size; /* of an element */
+    bool small, by_rows;
+} product;
+
+static void multiply(const product *p, int64_t m, int64_t n, const char *a, const char *b, char *c)
+{
+    rntm_t rntm = BLIS_RNTM_INITIALIZER;
+    double alpha = p->alpha, beta = p->beta;
+    float alpha32 = (float)alpha, beta32 = (float)beta;
+    bli_rntm_set_num_threads(1, &rntm);
+    bli_rntm_set_l3_sup(p->small, &rntm);
+    if (p->size == sizeof(float))
+        bli_sgemm_ex(BLIS_NO_TRANSPOSE, BLIS_NO_TRANSPOSE, m, n, p->k, &alpha32, (float *)a, p->ra,
+                     p->ca, (float *)b, p->rb, p->cb, &beta32, (float *)c, p->rc, 1, NULL, &rntm);
+    else
+        bli_dgemm_ex(BLIS_NO_TRANSPOSE, BLIS_NO_TRANSPOSE, m, n, p->k, &alpha, (double *)a, p->ra,
+                     p->ca, (double *)b, p->rb, p->cb, &beta, (double *)c, p->rc, 1, NULL, &rntm);
+}
+
+/* Rows or columns lo..hi-1 of C. */
+static void slab(const void *args, int64_t lo, int64_t hi)
+{
+    const product *p = args;
+    const int64_t size = (int64_t)p->size;
+    if (p->by_rows)
+        multiply(p, hi - lo, p->n, p->a + lo * p->ra * size, p->b, p->c + lo * p->rc * size);
+    else
+        multiply(p, p->m, hi - lo, p->a, p->b + lo * p->cb * size, p->c + lo * size);
+}
+
 weft_status weft__cpu_gemm(weft_stream *s, weft_dev c, int64_t ldc, double alpha, weft_dev a,
                            int64_t lda, int ta, weft_dev b, int64_t ldb, int tb, double beta,
                            int64_t m, int64_t n, int64_t k, weft_dtype dt)
 {
     const double work = (double)m * (double)n * (double)k / MULTIPLY_ADDS;
-    const int team = weft__cpu_team(s->device, work);
+    const bool small = work < CPU_SERIAL;
+    const bool by_rows = m > n;
     /* row-major: row stride ld, column stride 1 */
-    const inc_t ra = ta ? 1 : lda, ca = ta ? lda : 1, rb = tb ? 1 : ldb, cb = tb ? ldb : 1;
-    rntm_t rntm = BLIS_RNTM_INITIALIZER;
-    float alpha32 = (float)alpha, beta32 = (float)beta;
-    bli_rntm_set_num_threads(team, &rntm);
-    bli_rntm_set_l3_sup(work < CPU_SERIAL, &rntm);
+    const product p = {.m = m,
+                       .n = n,
+                       .k = k,
+                       .a = cpu_ptr(a),
+                       .b = cpu_ptr(b),
+                       .c = cpu_ptr(c),
+                       .ra = ta ? 1 : lda,
+                       .ca = ta ? lda : 1,
+                       .rb = tb ? 1 : ldb,
+                       .cb = tb ? ldb : 1,
+                       .rc = ldc,
+                       .alpha = alpha,
+                       .beta = beta,
+                       .size = weft_dtype_size(dt),
+                       .small = small,
+                       .by_rows = by_rows};
+    if (dt != WEFT_F32 && dt != WEFT_F64)
+        return weft__no_kernel(s->device, "gemm", dt);
     if (m == 0 || n == 0)
         return WEFT_OK;
     if (slow_vectors() &&
-        ((m == 1 && weft__cpu_vector(s, c, 1, alpha, a, ca, b, cb, rb, beta, n, k, dt)) ||
-         (n == 1 && weft__cpu_vector(s, c, ldc, alpha, b, rb, a, ra, ca, beta, m, k, dt))))
+        ((m == 1 && weft__cpu_vector(s, c, 1, alpha, a, p.ca, b, p.cb, p.rb, beta, n, k, dt)) ||
+         (n == 1 && weft__cpu_vector(s, c, ldc, alpha, b, p.rb, a, p.ra, p.ca, beta, m, k, dt))))
         return WEFT_OK;
-    if (dt == WEFT_F32)
-        bli_sgemm_ex(BLIS_NO_TRANSPOSE, BLIS_NO_TRANSPOSE, m, n, k, &alpha32, cpu_ptr(a), ra, ca,
-                     cpu_ptr(b), rb, cb, &beta32, cpu_ptr(c), ldc, 1, NULL, &rntm);
-    else if (dt == WEFT_F64)
-        bli_dgemm_ex(BLIS_NO_TRANSPOSE, BLIS_NO_TRANSPOSE, m, n, k, &alpha, cpu_ptr(a), ra, ca,
-                     cpu_ptr(b), rb, cb, &beta, cpu_ptr(c), ldc, 1, NULL, &rntm);
-    else
-        return weft__no_kernel(s->device, "gemm", dt);
+    weft__cpu_pieces(slab, &p, by_rows ? m : n, by_rows ? ROWS : COLUMNS,
+                     weft__cpu_team(s->device, work));
     return WEFT_OK;
 }
 
@@ -56,7 +106,7 @@ struct batch {
     weft_dtype dt;
 };
 
-static void multiply(const void *args, int64_t lo, int64_t hi)
+static void multiply_some(const void *args, int64_t lo, int64_t hi)
 {
     const struct batch *o = args;
     const int64_t size = (int64_t)weft_dtype_size(o->dt);
@@ -82,8 +132,8 @@ weft_status weft__cpu_gemm_batch(weft_stream *s, weft_dev c, weft_dev a, const i
         return weft__no_kernel(s->device, "gemm_batch", dt);
     weft__walk_of(&o.walk, 2, rank, shape, stride);
     if (work < CPU_SERIAL)
-        weft__cpu_rows(s->device, multiply, &o, o.walk.numel, (int64_t)work + 1);
+        weft__cpu_rows(s->device, multiply_some, &o, o.walk.numel, (int64_t)work + 1);
     else
-        multiply(&o, 0, o.walk.numel);
+        multiply_some(&o, 0, o.walk.numel);
     return WEFT_OK;
 }

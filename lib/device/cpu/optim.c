@@ -1,49 +1,134 @@
-/* One pass of SGD and of Adam, with the roundings of PyTorch's single-tensor implementation: the
- * scalars are formed in f64, rounded to T, and applied in the order written here. */
+/* One pass of each optimizer, with the roundings of PyTorch's single-tensor implementation: the
+ * scalars are formed in f64, rounded to T, and applied in the order written here. What a step leaves
+ * out is there as a multiplication with 1 or the addition of 0, which changes no bits, or, where it
+ * would cost memory traffic, as a loop of its own that the compiler makes of a constant. */
 #ifdef T
 
-CPU_WIDE static void N(sgd)(const void *args, int64_t lo, int64_t hi)
+CPU_INLINE void N(sgd_pass)(const struct run *r, int64_t lo, int64_t hi, const int momentum,
+                            const int nesterov)
 {
-    const struct run *r = args;
     const weft_sgd_step *o = r->step;
     const T lr = (T)o->lr, decay = (T)o->weight_decay, mu = (T)o->momentum;
-    const int first = o->first, nesterov = o->nesterov;
+    const T sign = o->maximize ? -1 : 1;
+    const T keep = o->first ? 0 : mu, fresh = o->first ? 1 : (T)(1 - o->dampening);
     const T *g = r->g;
     T *p = r->p, *v = r->v;
-    if (o->momentum == 0) {
-#pragma omp simd
-        for (int64_t i = lo; i < hi; i++)
-            p[i] -= lr * (g[i] + decay * p[i]);
-        return;
-    }
 #pragma omp simd
     for (int64_t i = lo; i < hi; i++) {
-        T d = g[i] + decay * p[i];
-        T mixed = v[i] * mu + d, m = first ? d : mixed, ahead = d + mu * m;
-        v[i] = m;
-        p[i] -= lr * (nesterov ? ahead : m);
+        T d = sign * g[i] + decay * p[i], m = d;
+        if (momentum)
+            v[i] = m = v[i] * keep + fresh * d;
+        p[i] -= lr * (nesterov ? d + mu * m : m);
     }
 }
 
-CPU_WIDE static void N(adam)(const void *args, int64_t lo, int64_t hi)
+CPU_WIDE static void N(sgd)(const void *args, int64_t lo, int64_t hi)
 {
+    CPU_FLUSH;
     const struct run *r = args;
+    const weft_sgd_step *o = r->step;
+    if (o->momentum == 0)
+        N(sgd_pass)(r, lo, hi, 0, 0);
+    else if (o->nesterov)
+        N(sgd_pass)(r, lo, hi, 1, 1);
+    else
+        N(sgd_pass)(r, lo, hi, 1, 0);
+}
+
+CPU_INLINE void N(adam_pass)(const struct run *r, int64_t lo, int64_t hi, const int amsgrad)
+{
     const weft_adam_step *o = r->step;
-    const T decay = (T)o->weight_decay, eps = (T)o->eps, rate = (T)(o->lr / o->correct1);
+    const T eps = (T)o->eps, rate = (T)(o->lr / o->correct1), sign = o->maximize ? -1 : 1;
+    const T decay = o->decoupled ? 0 : (T)o->weight_decay;
+    const T keep = o->decoupled ? (T)(1 - o->lr * o->weight_decay) : 1;
     const T beta2 = (T)o->beta2, w2 = (T)(1 - o->beta2), root2 = (T)sqrt(o->correct2);
     /* The first moment is formed from the nearer end: m + (1-beta1) (g - m) or g - beta1 (g - m). */
     const int near = 1 - o->beta1 < 0.5;
     const T w = near ? (T)(1 - o->beta1) : -(T)o->beta1;
     const T *g = r->g;
-    T *p = r->p, *m = r->m, *v = r->v;
+    T *p = r->p, *m = r->m, *v = r->v, *top = r->top;
 #pragma omp simd
     for (int64_t i = lo; i < hi; i++) {
-        T d = g[i] + decay * p[i];
+        T d = sign * g[i] + decay * p[i];
         T old = m[i], end = near ? old : d, mi = end + w * (d - old);
-        T vi = v[i] * beta2 + w2 * d * d;
+        T vi = v[i] * beta2 + w2 * d * d, most = vi;
         m[i] = mi;
         v[i] = vi;
-        p[i] -= rate * mi / (N(root)(vi) / root2 + eps);
+        if (amsgrad)
+            top[i] = most = vi >= top[i] || vi != vi ? vi : top[i];
+        p[i] = p[i] * keep - rate * mi / (N(root)(most) / root2 + eps);
+    }
+}
+
+CPU_WIDE static void N(adam)(const void *args, int64_t lo, int64_t hi)
+{
+    CPU_FLUSH;
+    const struct run *r = args;
+    if (r->top)
+        N(adam_pass)(r, lo, hi, 1);
+    else
+        N(adam_pass)(r, lo, hi, 0);
+}
+
+CPU_INLINE void N(rmsprop_pass)(const struct run *r, int64_t lo, int64_t hi, const int centered,
+                                const int momentum)
+{
+    const weft_rmsprop_step *o = r->step;
+    const T lr = (T)o->lr, eps = (T)o->eps, decay = (T)o->weight_decay, mu = (T)o->momentum;
+    const T sign = o->maximize ? -1 : 1, alpha = (T)o->alpha, fresh = (T)(1 - o->alpha);
+    const int near = 1 - o->alpha < 0.5; /* as in adam */
+    const T w = near ? fresh : -alpha;
+    const T *g = r->g;
+    T *p = r->p, *v = r->v, *b = r->m, *mean = r->top;
+#pragma omp simd
+    for (int64_t i = lo; i < hi; i++) {
+        T d = sign * g[i] + decay * p[i], vi = v[i] * alpha + fresh * d * d, spread = vi;
+        v[i] = vi;
+        if (centered) {
+            T old = mean[i], end = near ? old : d, mi = end + w * (d - old);
+            mean[i] = mi;
+            spread = vi - mi * mi;
+        }
+        T size = N(root)(spread) + eps;
+        if (momentum) {
+            T bi = b[i] * mu + d / size;
+            b[i] = bi;
+            p[i] -= lr * bi;
+        } else {
+            p[i] -= lr * d / size;
+        }
+    }
+}
+
+CPU_WIDE static void N(rmsprop)(const void *args, int64_t lo, int64_t hi)
+{
+    CPU_FLUSH;
+    const struct run *r = args;
+    const int momentum = ((const weft_rmsprop_step *)r->step)->momentum > 0;
+    if (r->top && momentum)
+        N(rmsprop_pass)(r, lo, hi, 1, 1);
+    else if (r->top)
+        N(rmsprop_pass)(r, lo, hi, 1, 0);
+    else if (momentum)
+        N(rmsprop_pass)(r, lo, hi, 0, 1);
+    else
+        N(rmsprop_pass)(r, lo, hi, 0, 0);
+}
+
+CPU_WIDE static void N(adagrad)(const void *args, int64_t lo, int64_t hi)
+{
+    CPU_FLUSH;
+    const struct run *r = args;
+    const weft_adagrad_step *o = r->step;
+    const T lr = (T)o->lr, eps = (T)o->eps, decay = (T)o->weight_decay;
+    const T sign = o->maximize ? -1 : 1;
+    const T *g = r->g;
+    T *p = r->p, *v = r->v;
+#pragma omp simd
+    for (int64_t i = lo; i < hi; i++) {
+        T d = sign * g[i] + decay * p[i], vi = v[i] + d * d;
+        v[i] = vi;
+        p[i] -= lr * d / (N(root)(vi) + eps);
     }
 }
 
@@ -54,7 +139,7 @@ CPU_WIDE static void N(adam)(const void *args, int64_t lo, int64_t hi)
 #include <math.h>
 
 struct run {
-    void *p, *m, *v;
+    void *p, *m, *v, *top;
     const void *g;
     const void *step;
 };
@@ -71,11 +156,34 @@ weft_status weft__cpu_sgd(weft_stream *s, weft_dev p, weft_dev v, weft_dev g, in
     return weft__cpu_each(s, CPU_PAIR(sgd), dt, &r, n, 2);
 }
 
-weft_status weft__cpu_adam(weft_stream *s, weft_dev p, weft_dev m, weft_dev v, weft_dev g,
-                           int64_t n, const weft_adam_step *o, weft_dtype dt)
+weft_status weft__cpu_adam(weft_stream *s, weft_dev p, weft_dev m, weft_dev v, weft_dev top,
+                           weft_dev g, int64_t n, const weft_adam_step *o, weft_dtype dt)
 {
-    const struct run r = {
-        .p = cpu_ptr(p), .m = cpu_ptr(m), .v = cpu_ptr(v), .g = cpu_ptr(g), .step = o};
+    const struct run r = {.p = cpu_ptr(p),
+                          .m = cpu_ptr(m),
+                          .v = cpu_ptr(v),
+                          .top = cpu_ptr(top),
+                          .g = cpu_ptr(g),
+                          .step = o};
     return weft__cpu_each(s, CPU_PAIR(adam), dt, &r, n, 8);
+}
+
+weft_status weft__cpu_rmsprop(weft_stream *s, weft_dev p, weft_dev v, weft_dev b, weft_dev mean,
+                              weft_dev g, int64_t n, const weft_rmsprop_step *o, weft_dtype dt)
+{
+    const struct run r = {.p = cpu_ptr(p),
+                          .m = cpu_ptr(b),
+                          .v = cpu_ptr(v),
+                          .top = cpu_ptr(mean),
+                          .g = cpu_ptr(g),
+                          .step = o};
+    return weft__cpu_each(s, CPU_PAIR(rmsprop), dt, &r, n, 8);
+}
+
+weft_status weft__cpu_adagrad(weft_stream *s, weft_dev p, weft_dev v, weft_dev g, int64_t n,
+                              const weft_adagrad_step *o, weft_dtype dt)
+{
+    const struct run r = {.p = cpu_ptr(p), .v = cpu_ptr(v), .g = cpu_ptr(g), .step = o};
+    return weft__cpu_each(s, CPU_PAIR(adagrad), dt, &r, n, 8);
 }
 #endif

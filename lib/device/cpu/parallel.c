@@ -13,17 +13,19 @@ int weft__cpu_team(const weft_device *d, double work)
     return work / GRAIN < d->threads ? (int)(work / GRAIN) : d->threads;
 }
 
-static void run(weft__cpu_body *body, const void *args, int64_t n, int64_t cut, int team)
+void weft__cpu_pieces(weft__cpu_body *body, const void *args, int64_t n, int64_t cut, int team)
 {
-    if (n <= 0)
+    const int64_t pieces = (n + cut - 1) / cut;
+    if (pieces < 1)
         return;
+    team = team < pieces ? team : (int)pieces;
     if (team == 1) { /* not a region of one: that would allocate */
         body(args, 0, n);
         return;
     }
 #pragma omp parallel num_threads(team)
     {
-        int64_t pieces = (n + cut - 1) / cut, id = omp_get_thread_num(), of = omp_get_num_threads();
+        int64_t id = omp_get_thread_num(), of = omp_get_num_threads();
         int64_t lo = pieces * id / of * cut, hi = pieces * (id + 1) / of * cut;
         hi = hi < n ? hi : n;
         if (lo < hi)
@@ -34,14 +36,13 @@ static void run(weft__cpu_body *body, const void *args, int64_t n, int64_t cut, 
 void weft__cpu_elements(const weft_device *d, weft__cpu_body *body, const void *args, int64_t n,
                         int64_t cost)
 {
-    run(body, args, n, CUT, weft__cpu_team(d, (double)n * (double)cost));
+    weft__cpu_pieces(body, args, n, CUT, weft__cpu_team(d, (double)n * (double)cost));
 }
 
 void weft__cpu_rows(const weft_device *d, weft__cpu_body *body, const void *args, int64_t n,
                     int64_t cost)
 {
-    int team = weft__cpu_team(d, (double)n * (double)cost);
-    run(body, args, n, 1, team < n ? team : n > 1 ? (int)n : 1);
+    weft__cpu_pieces(body, args, n, 1, weft__cpu_team(d, (double)n * (double)cost));
 }
 
 static weft__cpu_body *pick(weft__cpu_body *f32, weft__cpu_body *f64, weft_dtype dt)

@@ -1,39 +1,90 @@
 /* Cross entropy of rows of logits with labels, its gradient, and the count of hits.
- *   loss = log sum exp(x - max) + (max - x[label]),   p = exp(x - max) / sum */
+ *   loss = log sum exp(x - max) + (max - x[label]),   p = exp(x - max) / sum
+ * <weft/sys/kernels.h> has the formula with weights and smoothing. */
 #ifdef T
+
+static double N(weight_of)(const struct xent *a, int64_t j)
+{
+    return a->weight ? (double)((const T *)a->weight)[j] : 1;
+}
+
+/* Labels are looked at first, in order: the first bad one goes into flag, unless an earlier call
+ * left one there; the sum of the counted ones' weights, and that of all classes. */
+static void N(survey)(struct xent *a, int64_t *flag, double *divisor)
+{
+    double sum = 0;
+    for (int64_t r = 0; r < a->rows && (divisor || (flag && flag[0] == 0)); r++) {
+        const int64_t label = cpu_label(a->label, a->lt, r);
+        const bool good = label >= 0 && label < a->c;
+        if (a->ignores && label == a->ignore)
+            continue;
+        if (flag && flag[0] == 0 && !good) {
+            flag[0] = r + 1;
+            flag[1] = label;
+        }
+        sum += good ? CPU_CALL(weight_of, a, label) : 0;
+    }
+    if (divisor)
+        *divisor = sum;
+    a->all = (double)a->c;
+    for (int64_t j = 0; j < a->c && a->weight && a->smoothing > 0; j++)
+        a->all += CPU_CALL(weight_of, a, j) - 1;
+}
+
+/* Sum of w x over the classes. */
+static double N(weighted)(const struct xent *a, const T *x)
+{
+    double s = 0;
+    for (int64_t j = 0; j < a->c; j++)
+        s += CPU_CALL(weight_of, a, j) * (double)x[j];
+    return s;
+}
 
 CPU_WIDE static void N(xent)(const void *args, int64_t lo, int64_t hi)
 {
     const struct xent *a = args;
+    const double spread = a->smoothing / (double)a->c;
     for (int64_t r = lo; r < hi; r++) {
         const T *x = (const T *)a->x + r * a->c;
-        T *p = (T *)a->y + r * a->c, m;
+        T *p = (T *)a->y + r * a->c, *loss = (T *)a->loss + r, m = 0;
         const int64_t label = cpu_label(a->label, a->lt, r);
-        const bool good = label >= 0 && label < a->c;
+        const bool counts = !a->ignores || label != a->ignore, good = label >= 0 && label < a->c;
+        const double u = good ? (1 - a->smoothing) * CPU_CALL(weight_of, a, label) : 0;
         const T at = good ? x[label] : (T)NAN; /* read before p, which may lie on x */
-        const double sum = N(weft__cpu_softmax)(p, x, a->c, &m);
-        ((T *)a->loss)[r] = (T)(log(sum) + ((double)m - (double)at));
+        const double mean = spread > 0 && counts ? CPU_CALL(weighted, a, x) : 0;
+        const double sum = a->log_probs ? 1 : N(weft__cpu_softmax)(p, x, a->c, &m);
+        const double smooth = spread > 0 ? spread * (a->all * (log(sum) + (double)m) - mean) : 0;
+        const double hit = good && u == 0 ? 0 : log(sum) + ((double)m - (double)at);
+        const double whole = counts ? (good ? u * hit : hit) + smooth : 0;
+        *loss = (T)(whole / a->divisor); /* NaN where nothing counts */
 #pragma omp simd
-        for (int64_t j = 0; j < a->c; j++)
+        for (int64_t j = 0; j < (a->log_probs ? 0 : a->c); j++)
             p[j] /= (T)sum;
     }
 }
 
+/* gx = s ((u + e/c sum w) p - e/c w), and -s u more at the label. */
 CPU_WIDE static void N(xent_back)(const void *args, int64_t lo, int64_t hi)
 {
     const struct xent *a = args;
-    const T w = *(const T *)a->loss * (T)a->alpha;
+    const double spread = a->smoothing / (double)a->c;
     for (int64_t r = lo; r < hi; r++) {
         const T *p = (const T *)a->x + r * a->c;
         T *gx = (T *)a->y + r * a->c;
         const int64_t label = cpu_label(a->label, a->lt, r);
-        const bool good = label >= 0 && label < a->c;
-        const T of_row = good ? w : (T)NAN, at = good ? w * (p[label] - 1) : 0;
+        const bool counts = !a->ignores || label != a->ignore, good = label >= 0 && label < a->c;
+        const double s = (double)((const T *)a->loss)[a->each ? r : 0] * a->alpha / a->divisor;
+        const double u = good ? (1 - a->smoothing) * CPU_CALL(weight_of, a, label) : NAN;
+        const double all = !counts ? 0 : a->log_probs ? 0 * u : u + spread * a->all;
+        const T of_row = counts ? (T)(s * all) : 0, each = counts ? (T)(s * spread) : 0;
+        const double here = a->log_probs || !good ? 0 : all * (double)p[label];
 #pragma omp simd
         for (int64_t j = 0; j < a->c; j++)
-            gx[j] = of_row * p[j];
-        if (good)
-            gx[label] = at;
+            gx[j] = a->log_probs || !counts ? of_row : of_row * p[j];
+        for (int64_t j = 0; j < a->c && spread > 0; j++)
+            gx[j] -= each * (T)CPU_CALL(weight_of, a, j);
+        if (good && counts)
+            gx[label] = (T)(s * (here - u - spread * CPU_CALL(weight_of, a, label)));
     }
 }
 
@@ -59,58 +110,69 @@ static void N(correct)(const void *args, int64_t lo, int64_t hi)
 #include <stdatomic.h>
 
 struct xent {
-    void *y, *loss; /* loss: in xent_back the incoming gradient, one value */
-    const void *x, *label;
+    void *y, *loss; /* loss: in xent_back the incoming gradient */
+    const void *x, *label, *weight;
     weft_dtype lt;
-    int64_t c;
-    double alpha;
+    int64_t rows, c, ignore;
+    double alpha, smoothing, divisor, all; /* all: the sum of the classes' weights */
+    bool log_probs, ignores, each;
     _Atomic int64_t *hits;
 };
 
 #define CPU_FAMILY "device/cpu/xent.c"
 #include "device/cpu/typed.h"
 
-/* The first row with a bad label goes into flag, unless an earlier call left one there. */
-static void check_labels(int64_t *flag, const struct xent *a, int64_t rows)
+static struct xent terms(const weft_xent_terms *o, weft_dev label, weft_dtype lt, int64_t rows,
+                         int64_t c)
 {
-    for (int64_t r = 0; r < rows && flag[0] == 0; r++) {
-        const int64_t label = cpu_label(a->label, a->lt, r);
-        if (label < 0 || label >= a->c) {
-            flag[0] = r + 1;
-            flag[1] = label;
-        }
-    }
+    static const weft_xent_terms none;
+    o = o ? o : &none;
+    return (struct xent){.label = cpu_ptr(label),
+                         .weight = cpu_ptr(o->weight),
+                         .lt = lt,
+                         .rows = rows,
+                         .c = c,
+                         .ignore = o->ignore,
+                         .smoothing = o->smoothing,
+                         .divisor = 1,
+                         .log_probs = o->log_probs,
+                         .ignores = o->ignores,
+                         .each = o->each};
+}
+
+static void survey(struct xent *a, weft_dev flag, weft_dev divisor, weft_dtype dt)
+{
+    double *d = cpu_ptr(divisor);
+    (dt == WEFT_F32 ? survey_f32 : survey_f64)(a, cpu_ptr(flag), flag.addr ? d : NULL);
+    a->divisor = d ? *d : 1;
 }
 
 weft_status weft__cpu_xent(weft_stream *s, weft_dev loss, weft_dev p, weft_dev flag, weft_dev x,
-                           weft_dev label, weft_dtype lt, int64_t rows, int64_t c, weft_dtype dt)
+                           weft_dev label, weft_dtype lt, int64_t rows, int64_t c,
+                           const weft_xent_terms *o, weft_dtype dt)
 {
-    const struct xent a = {.loss = cpu_ptr(loss),
-                           .y = cpu_ptr(p),
-                           .x = cpu_ptr(x),
-                           .label = cpu_ptr(label),
-                           .lt = lt,
-                           .c = c};
+    struct xent a = terms(o, label, lt, rows, c);
     if (!cpu_is_label(lt))
         return weft__no_kernel(s->device, "xent", lt);
-    WEFT_TRY(weft__cpu_each_row(s, CPU_PAIR(xent), dt, &a, rows, 16 * c));
-    check_labels(cpu_ptr(flag), &a, rows);
-    return WEFT_OK;
+    a.loss = cpu_ptr(loss);
+    a.y = cpu_ptr(p);
+    a.x = cpu_ptr(x);
+    survey(&a, flag, o ? o->divisor : (weft_dev){0}, dt);
+    return weft__cpu_each_row(s, CPU_PAIR(xent), dt, &a, rows, 16 * c);
 }
 
 weft_status weft__cpu_xent_back(weft_stream *s, weft_dev gx, weft_dev g, double alpha, weft_dev p,
                                 weft_dev label, weft_dtype lt, int64_t rows, int64_t c,
-                                weft_dtype dt)
+                                const weft_xent_terms *o, weft_dtype dt)
 {
-    const struct xent a = {.loss = cpu_ptr(g),
-                           .y = cpu_ptr(gx),
-                           .x = cpu_ptr(p),
-                           .label = cpu_ptr(label),
-                           .lt = lt,
-                           .c = c,
-                           .alpha = alpha};
+    struct xent a = terms(o, label, lt, rows, c);
     if (!cpu_is_label(lt))
         return weft__no_kernel(s->device, "xent_back", lt);
+    a.loss = cpu_ptr(g);
+    a.y = cpu_ptr(gx);
+    a.x = cpu_ptr(p);
+    a.alpha = alpha;
+    survey(&a, (weft_dev){0}, o ? o->divisor : (weft_dev){0}, dt);
     return weft__cpu_each_row(s, CPU_PAIR(xent_back), dt, &a, rows, c);
 }
 

@@ -1,0 +1,291 @@
+/* The matrix products of two networks, as their layers call them: one line of JSON for each shape,
+ * pass, type and number of threads.
+ *
+ *   gemm [--network mlp|gpt2] [--dtype f32|f64] [--threads 1,2] [--rounds 7] [--vocabulary] [--table FILE]
+ *
+ * mlp is 784-256-10 with 1, 32, 64 and 1024 rows; gpt2 has the layers of GPT-2 124M with 256 and 2048
+ * rows, --vocabulary its classifier too. A round times every product once, after the other, so that
+ * what disturbs the machine disturbs all; medians and quartiles are over rounds. The bound is the
+ * larger of flops / peak and bytes / bandwidth, both measured in the same run, the bandwidth at the
+ * product's own working set. --table writes the same as a table in Markdown. Operands stay where they are, so small ones are in the caches. */
+#include "peak.h"
+#include "report.h"
+#include "triad.h"
+
+#include "core/alloc.h"
+#include "core/context.h"
+#include "device/device.h"
+
+#include <getopt.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <weft.h>
+
+#define SLICE 0.01 /* seconds for one product in one round, or one call */
+#define CALLS 2000
+#define MOST 64 /* rounds */
+#define CASES 512
+#define DEVICES 8
+
+typedef struct layer {
+    const char *network, *name;
+    int64_t in, out;
+    bool first; /* of its network: nobody asks for the gradient of its input */
+} layer;
+
+static const layer layers[] = {
+    {"mlp", "784x256", 784, 256, true},        {"mlp", "256x10", 256, 10, false},
+    {"gpt2", "qkv", 768, 2304, false},         {"gpt2", "projection", 768, 768, false},
+    {"gpt2", "fc", 768, 3072, false},          {"gpt2", "fc projection", 3072, 768, false},
+    {"gpt2", "vocabulary", 768, 50257, false},
+};
+static const int64_t mlp_rows[] = {1, 32, 64, 1024, 0}, gpt2_rows[] = {256, 2048, 0};
+static const char *const passes[] = {"forward", "input gradient", "weight gradient"};
+
+typedef struct product {
+    const layer *layer;
+    int pass;
+    int64_t rows, m, n, k;
+    int ta, tb;
+    weft_dtype dtype;
+    weft_device *device;
+    double us[MOST];
+    double bandwidth; /* the best of the rounds, as the peak */
+} product;
+
+typedef struct arguments {
+    const char *network, *dtype, *threads, *table;
+    long rounds;
+    bool vocabulary;
+} arguments;
+
+typedef struct bench {
+    weft_device *device[DEVICES];
+    int ndevices, ncases;
+    double peak[DEVICES][2]; /* f32, f64 */
+    const char *isa;
+    product cases[CASES];
+} bench;
+
+static bool parse(int argc, char **argv, arguments *a)
+{
+    static const struct option known[] = {{"network", required_argument, NULL, 'n'},
+                                          {"dtype", required_argument, NULL, 'd'},
+                                          {"threads", required_argument, NULL, 't'},
+                                          {"rounds", required_argument, NULL, 'r'},
+                                          {"vocabulary", no_argument, NULL, 'v'},
+                                          {"table", required_argument, NULL, 'o'},
+                                          {NULL, 0, NULL, 0}};
+    for (int c; (c = getopt_long(argc, argv, "", known, NULL)) != -1;)
+        if (c == 'n')
+            a->network = optarg;
+        else if (c == 'd')
+            a->dtype = optarg;
+        else if (c == 't')
+            a->threads = optarg;
+        else if (c == 'r')
+            a->rounds = strtol(optarg, NULL, 10);
+        else if (c == 'o')
+            a->table = optarg;
+        else if (c == 'v')
+            a->vocabulary = true;
+        else
+            return false;
+    return optind == argc && a->rounds > 0 && a->rounds <= MOST;
+}
+
+/* y = x W^T,  gx = gy W,  gW = gy^T x. */
+static product make(const layer *l, int pass, int64_t rows)
+{
+    const product all[] = {
+        {.m = rows, .n = l->out, .k = l->in, .tb = 1},
+        {.m = rows, .n = l->in, .k = l->out},
+        {.m = l->out, .n = l->in, .k = rows, .ta = 1},
+    };
+    product p = all[pass];
+    p.layer = l;
+    p.pass = pass;
+    p.rows = rows;
+    return p;
+}
+
+static void add(bench *b, product p, const arguments *a)
+{
+    for (int t = 0; t < 2; t++)
+        for (int d = 0; d < b->ndevices; d++) {
+            p.dtype = t ? WEFT_F64 : WEFT_F32;
+            p.device = b->device[d];
+            if (b->ncases < CASES && (!a->dtype || !strcmp(a->dtype, weft_dtype_name(p.dtype))))
+                b->cases[b->ncases++] = p;
+        }
+}
+
+static void list(bench *b, const arguments *a)
+{
+    for (size_t i = 0; i < sizeof layers / sizeof *layers; i++) {
+        const layer *l = &layers[i];
+        if ((a->network && strcmp(a->network, l->network)) || (l->out > 50000 && !a->vocabulary))
+            continue;
+        for (const int64_t *r = l->network[0] == 'm' ? mlp_rows : gpt2_rows; *r; r++)
+            for (int pass = 0; pass < 3; pass++)
+                if (pass != 1 || !l->first)
+                    add(b, make(l, pass, *r), a);
+    }
+}
+
+static double bytes_of(const product *p)
+{
+    return (double)(p->m * p->k + p->k * p->n + p->m * p->n) * (double)weft_dtype_size(p->dtype);
+}
+
+static double flops_of(const product *p)
+{
+    return 2.0 * (double)p->m * (double)p->n * (double)p->k;
+}
+
+/* Microseconds of one call, the median over a slice of time; negative: no memory, or it failed. */
+static double measure(const product *p)
+{
+    static double spent[CALLS];
+    weft_device *d = p->device;
+    weft_stream *s = NULL;
+    const size_t size = weft_dtype_size(p->dtype), na = (size_t)(p->m * p->k) * size,
+                 nb = (size_t)(p->k * p->n) * size, nc = (size_t)(p->m * p->n) * size;
+    weft_dev a = {0}, b = {0}, c = {0};
+    int n = 0;
+    bool failed = d->ops->stream_new(d, &s) || d->ops->alloc(d, na, &a) ||
+                  d->ops->alloc(d, nb, &b) || d->ops->alloc(d, nc, &c) ||
+                  d->ops->kernels->uniform(s, a, 1, 1, 0, 0, p->m * p->k, -1, 1, p->dtype) ||
+                  d->ops->kernels->uniform(s, b, 1, 2, 0, 0, p->k * p->n, -1, 1, p->dtype);
+    for (double start = weft__now(); !failed && n < CALLS && (n < 2 || weft__now() - start < SLICE);
+         n++) {
+        double begin = weft__now();
+        failed = d->ops->kernels->gemm(s, c, p->n, 1, a, p->ta ? p->m : p->k, p->ta, b,
+                                       p->tb ? p->k : p->n, p->tb, 0, p->m, p->n, p->k, p->dtype) ||
+                 d->ops->sync(s);
+        spent[n] = 1e6 * (weft__now() - begin);
+    }
+    d->ops->free(d, a, na);
+    d->ops->free(d, b, nb);
+    d->ops->free(d, c, nc);
+    d->ops->stream_free(s);
+    return failed  ? -1
+           : n > 2 ? bench_median(spent, n)
+                   : spent[1]; /* the first touches the result */
+}
+
+static void measure_peaks(bench *b)
+{
+    for (int d = 0; d < b->ndevices; d++)
+        for (int t = 0; t < 2; t++) {
+            double now = bench_peak(t ? WEFT_F64 : WEFT_F32, b->device[d]->threads, &b->isa);
+            b->peak[d][t] = now > b->peak[d][t] ? now : b->peak[d][t];
+        }
+}
+
+/* The head of the table, which says where it comes from. */
+static FILE *open_table(const bench *b, const arguments *a, const json_t *machine)
+{
+    FILE *out = a->table ? fopen(a->table, "w") : NULL;
+    const char *cpu = "", *weft = "";
+    int cores = 0;
+    if (a->table && !out)
+        fprintf(stderr, "gemm: cannot write %s\n", a->table);
+    json_unpack((json_t *)machine, "{s:s, s:i, s:s}", "cpu", &cpu, "cores", &cores, "weft", &weft);
+    if (out)
+        fprintf(out,
+                "# Matrix products\n\nMade by `bench/gemm --table`. %s, %d cores. Weft %s, %s. "
+                "Medians of %ld interleaved rounds, quartiles in\nbrackets; shares are of the peak "
+                "(%s) "
+                "and of max(flops / peak, bytes / bandwidth), measured in the same run.\n\n"
+                "| network | layer | rows | pass | type | threads | us | GF/s | share of peak | "
+                "share of bound |\n|---|---|---|---|---|---|---|---|---|---|\n",
+                cpu, cores, weft, b->device[0]->ops->kernel_set(b->device[0]), a->rounds, b->isa);
+    return out;
+}
+
+static void report(bench *b, product *p, int64_t rounds, FILE *table)
+{
+    int d = 0;
+    while (b->device[d] != p->device)
+        d++;
+    const double peak = b->peak[d][p->dtype == WEFT_F64], flops = flops_of(p), bytes = bytes_of(p);
+    double bound = flops / peak > bytes / p->bandwidth ? flops / peak : bytes / p->bandwidth;
+    json_t *us = bench_quartiles(p->us, rounds);
+    const double seconds = 1e-6 * p->us[rounds / 2];
+    if (table)
+        fprintf(table,
+                "| %s | %s | %lld | %s | %s | %d | %.1f (%.1f-%.1f) | %.1f | %.2f | %.2f |\n",
+                p->layer->network, p->layer->name, (long long)p->rows, passes[p->pass],
+                weft_dtype_name(p->dtype), p->device->threads, 1e6 * seconds, p->us[rounds / 4],
+                p->us[rounds * 3 / 4], 1e-9 * flops / seconds,
+                peak > 0 ? flops / seconds / peak : 0, peak > 0 ? bound / seconds : 0);
+    bench_print(json_pack(
+        "{s:s, s:s, s:s, s:I, s:s, s:I, s:I, s:I, s:s, s:i, s:o, s:f, s:f, s:f, s:f, s:f, s:f}",
+        "bench", "gemm", "network", p->layer->network, "layer", p->layer->name, "rows",
+        (json_int_t)p->rows, "pass", passes[p->pass], "m", (json_int_t)p->m, "n", (json_int_t)p->n,
+        "k", (json_int_t)p->k, "dtype", weft_dtype_name(p->dtype), "threads", p->device->threads,
+        "us", us, "gflops", 1e-9 * flops / seconds, "peak_gflops", 1e-9 * peak, "share_of_peak",
+        peak > 0 ? flops / seconds / peak : 0, "bandwidth_gb_s", 1e-9 * p->bandwidth, "bound_us",
+        1e6 * bound, "share_of_bound", peak > 0 ? bound / seconds : 0));
+}
+
+/* One round: every product, and what bounds it. */
+static bool measure_all(bench *b, long r)
+{
+    measure_peaks(b);
+    for (int i = 0; i < b->ncases; i++) {
+        product *p = &b->cases[i];
+        double now = bench_triad((int64_t)bytes_of(p), p->device->threads, 3);
+        p->bandwidth = now > p->bandwidth ? now : p->bandwidth;
+        p->us[r] = measure(p);
+        if (p->us[r] < 0 || now <= 0)
+            return false;
+    }
+    return true;
+}
+
+static int run(bench *b, const arguments *a)
+{
+    for (long r = 0; r < a->rounds; r++)
+        if (!measure_all(b, r)) {
+            fputs("gemm: a product failed, or there is no memory for it\n", stderr);
+            return 1;
+        }
+    json_t *machine = bench_machine();
+    FILE *table = open_table(b, a, machine);
+    bench_print(json_pack("{s:s, s:s, s:s, s:I, s:o}", "bench", "gemm", "kernels",
+                          b->device[0]->ops->kernel_set(b->device[0]), "isa", b->isa, "rounds",
+                          (json_int_t)a->rounds, "machine", machine));
+    for (int i = 0; i < b->ncases; i++)
+        report(b, &b->cases[i], a->rounds, table);
+    return table ? fclose(table) != 0 : a->table != NULL;
+}
+
+int main(int argc, char **argv)
+{
+    arguments a = {.threads = "1,2", .rounds = 7};
+    bench *b = weft__new(1, sizeof *b);
+    bool good = b && parse(argc, argv, &a);
+    int status = 1;
+    if (!good)
+        fputs("usage: gemm [--network mlp|gpt2] [--dtype f32|f64] [--threads 1,2] [--rounds 7] "
+              "[--vocabulary] [--table FILE]\n",
+              stderr);
+    const char *t = a.threads;
+    for (char *end; good && b->ndevices < DEVICES && strtol(t, &end, 10) > 0;
+         t = *end ? end + 1 : end)
+        if (weft__device_open(&b->device[b->ndevices], "cpu", 0, (int)strtol(t, NULL, 10)))
+            good = false;
+        else
+            b->ndevices++;
+    if (good && b->ndevices) {
+        list(b, &a);
+        status = run(b, &a);
+    }
+    for (int d = 0; b && d < b->ndevices; d++)
+        weft__device_close(b->device[d]);
+    weft__free(b);
+    return status;
+}

@@ -1,0 +1,137 @@
+/* Norms of gradients, and gradients cut to them. A sum is formed in f64; its order is a function of n
+ * alone: blocks in their order, eight lanes in a block. */
+#ifdef T
+
+static double N(power)(const T *x, double p, int64_t n)
+{
+    double lane[CPU_LANES] = {0};
+    for (int64_t i = 0; i < n; i++)
+        lane[i % CPU_LANES] += p == 1 ? fabs((double)x[i]) : pow(fabs((double)x[i]), p);
+    return cpu_fold(lane);
+}
+
+/* NaN wins. */
+CPU_WIDE static double N(largest)(const T *x, int64_t n)
+{
+    T most = 0;
+    int odd = 0;
+#pragma omp simd reduction(max : most) reduction(| : odd)
+    for (int64_t i = 0; i < n; i++) {
+        T a = x[i] < 0 ? -x[i] : x[i];
+        odd |= x[i] != x[i];
+        most = a > most ? a : most;
+    }
+    return odd ? NAN : (double)most;
+}
+
+CPU_WIDE static double N(squares)(const T *x, int64_t n)
+{
+    double lane[CPU_LANES] = {0};
+    int64_t i = 0;
+    for (; i + CPU_LANES <= n; i += CPU_LANES) {
+#pragma omp simd
+        for (int j = 0; j < CPU_LANES; j++)
+            lane[j] += (double)x[i + j] * (double)x[i + j];
+    }
+    for (; i < n; i++)
+        lane[i % CPU_LANES] += (double)x[i] * (double)x[i];
+    return cpu_fold(lane);
+}
+
+/* Blocks lo..hi-1. */
+static void N(norm)(const void *args, int64_t lo, int64_t hi)
+{
+    const struct clip *a = args;
+    for (int64_t b = lo; b < hi; b++) {
+        const int64_t from = a->n * b / a->blocks, n = a->n * (b + 1) / a->blocks - from;
+        const T *x = (const T *)a->x + from;
+        a->partial[b] = isinf(a->p)   ? N(largest)(x, n)
+                        : a->p == 2.0 ? N(squares)(x, n)
+                                      : N(power)(x, a->p, n);
+    }
+}
+
+CPU_WIDE static void N(shrink)(const void *args, int64_t lo, int64_t hi)
+{
+    const struct clip *a = args;
+    const T factor = (T)a->factor;
+    T *y = a->y;
+#pragma omp simd
+    for (int64_t i = lo; i < hi; i++)
+        y[i] *= factor;
+}
+
+CPU_WIDE static void N(clamp)(const void *args, int64_t lo, int64_t hi)
+{
+    const struct clip *a = args;
+    const T least = (T)a->lo, most = (T)a->hi;
+    T *y = a->y;
+#pragma omp simd
+    for (int64_t i = lo; i < hi; i++) {
+        T v = y[i] < least ? least : y[i];
+        y[i] = v > most ? most : v;
+    }
+}
+
+#else
+
+#include "device/cpu/cpu.h"
+
+#include <math.h>
+
+#define BLOCKS 64
+#define BLOCK 16384 /* elements that a block is worth */
+
+struct clip {
+    void *y;
+    const void *x;
+    int64_t n, blocks;
+    double p, lo, hi, factor, *partial;
+};
+
+#define CPU_FAMILY "device/cpu/clip.c"
+#include "device/cpu/typed.h"
+
+/* NaN wins, in a and in b. */
+static double larger(double a, double b)
+{
+    return b > a || isnan(b) ? b : a;
+}
+
+weft_status weft__cpu_norm(weft_stream *s, weft_dev y, weft_dev x, int64_t n, double p,
+                           weft_dtype dt)
+{
+    double partial[BLOCKS], *sum = cpu_ptr(y);
+    struct clip a = {.x = cpu_ptr(x), .n = n, .p = p, .partial = partial};
+    if (n <= 0)
+        return WEFT_OK;
+    a.blocks = n / BLOCK < 1 ? 1 : n / BLOCK > BLOCKS ? BLOCKS : n / BLOCK;
+    WEFT_TRY(weft__cpu_each_row(s, CPU_PAIR(norm), dt, &a, a.blocks, n / a.blocks));
+    for (int64_t b = 0; b < a.blocks; b++)
+        *sum = isinf(p) ? larger(*sum, partial[b]) : *sum + partial[b];
+    return WEFT_OK;
+}
+
+weft_status weft__cpu_root(weft_stream *s, weft_dev y, weft_dev x, double p)
+{
+    const double sum = *(const double *)cpu_ptr(x);
+    (void)s;
+    *(double *)cpu_ptr(y) = p == 2 ? sqrt(sum) : isinf(p) ? sum : pow(sum, 1 / p);
+    return WEFT_OK;
+}
+
+weft_status weft__cpu_shrink(weft_stream *s, weft_dev y, double limit, weft_dev norm, int64_t n,
+                             weft_dtype dt)
+{
+    const double factor = limit / (*(const double *)cpu_ptr(norm) + 1e-6);
+    const struct clip a = {.y = cpu_ptr(y), .factor = factor > 1 ? 1 : factor};
+    return factor >= 1 ? WEFT_OK : weft__cpu_each(s, CPU_PAIR(shrink), dt, &a, n, 1);
+}
+
+weft_status weft__cpu_clamp(weft_stream *s, weft_dev y, double lo, double hi, int64_t n,
+                            weft_dtype dt)
+{
+    const struct clip a = {.y = cpu_ptr(y), .lo = lo, .hi = hi};
+    return weft__cpu_each(s, CPU_PAIR(clamp), dt, &a, n, 1);
+}
+#endif

@@ -1,0 +1,146 @@
+/* Layer normalisation of rows: y = (x - m) r w + b with m the mean and r = 1/sqrt(variance + eps).
+ * With h = gy w and n = (x - m) r: gx = r (h - mean(h) - n mean(h n)), gw = sum gy n, gb = sum gy
+ * over the rows, in their order. Sums are formed in f64. */
+#ifdef T
+
+/* Sum of (x - m) and of its square, in eight lanes. */
+static double N(deviation)(const T *x, int64_t c, double m, double *square)
+{
+    double s[CPU_LANES] = {0}, q[CPU_LANES] = {0};
+    int64_t i = 0;
+    for (; i + CPU_LANES <= c; i += CPU_LANES) {
+#pragma omp simd
+        for (int j = 0; j < CPU_LANES; j++) {
+            const double d = (double)x[i + j] - m;
+            s[j] += d;
+            q[j] += d * d;
+        }
+    }
+    for (int j = 0; i < c; i++, j++) {
+        s[j] += (double)x[i] - m;
+        q[j] += ((double)x[i] - m) * ((double)x[i] - m);
+    }
+    *square = cpu_fold(q);
+    return cpu_fold(s);
+}
+
+CPU_WIDE static void N(layernorm)(const void *args, int64_t lo, int64_t hi)
+{
+    const struct norm *a = args;
+    const T *w = a->w, *b = a->b;
+    for (int64_t r = lo; r < hi; r++) {
+        const T *x = (const T *)a->x + r * a->c;
+        T *y = (T *)a->y + r * a->c;
+        double square, m = CPU_CALL(deviation, x, a->c, 0, &square) / (double)a->c;
+        CPU_CALL(deviation, x, a->c, m, &square);
+        const double rstd = 1 / sqrt(square / (double)a->c + a->eps);
+        a->stats[2 * r] = m;
+        a->stats[2 * r + 1] = rstd;
+#pragma omp simd
+        for (int64_t j = 0; j < a->c; j++)
+            y[j] = (T)(((double)x[j] - m) * rstd);
+        for (int64_t j = 0; j < a->c && w; j++)
+            y[j] *= w[j];
+        for (int64_t j = 0; j < a->c && b; j++)
+            y[j] += b[j];
+    }
+}
+
+CPU_WIDE static void N(rows_back)(const void *args, int64_t lo, int64_t hi)
+{
+    const struct norm *a = args;
+    const T *w = a->w;
+    for (int64_t r = lo; r < hi; r++) {
+        const T *x = (const T *)a->x + r * a->c, *gy = (const T *)a->gy + r * a->c;
+        T *gx = (T *)a->y + r * a->c;
+        const double m = a->stats[2 * r], rstd = a->stats[2 * r + 1];
+        double h[CPU_LANES] = {0}, hn[CPU_LANES] = {0};
+        for (int64_t j = 0; j < a->c; j++) {
+            const double g = w ? (double)gy[j] * (double)w[j] : (double)gy[j];
+            h[j % CPU_LANES] += g;
+            hn[j % CPU_LANES] += g * (((double)x[j] - m) * rstd);
+        }
+        const double mh = cpu_fold(h) / (double)a->c, mhn = cpu_fold(hn) / (double)a->c;
+        for (int64_t j = 0; j < a->c; j++) {
+            const double g = w ? (double)gy[j] * (double)w[j] : (double)gy[j];
+            gx[j] = (T)(rstd * (g - mh - ((double)x[j] - m) * rstd * mhn));
+        }
+    }
+}
+
+/* Tiles of columns. */
+CPU_WIDE static void N(columns_back)(const void *args, int64_t lo, int64_t hi)
+{
+    const struct norm *a = args;
+    for (int64_t t = lo; t < hi; t++) {
+        const int64_t first = t * TILE, n = a->c - first < TILE ? a->c - first : TILE;
+        double gw[TILE] = {0}, gb[TILE] = {0};
+        for (int64_t r = 0; r < a->rows; r++) {
+            const T *x = (const T *)a->x + r * a->c + first;
+            const T *gy = (const T *)a->gy + r * a->c + first;
+            const double m = a->stats[2 * r], rstd = a->stats[2 * r + 1];
+#pragma omp simd
+            for (int64_t j = 0; j < n; j++) {
+                gb[j] += (double)gy[j];
+                gw[j] += (double)gy[j] * (((double)x[j] - m) * rstd);
+            }
+        }
+        for (int64_t j = 0; j < n && a->gw; j++)
+            ((T *)a->gw)[first + j] = (T)gw[j];
+        for (int64_t j = 0; j < n && a->gb; j++)
+            ((T *)a->gb)[first + j] = (T)gb[j];
+    }
+}
+
+#else
+
+#include "device/cpu/cpu.h"
+
+#include <math.h>
+
+#define TILE 64
+
+struct norm {
+    void *y, *gw, *gb;
+    const void *x, *w, *b, *gy;
+    double *stats, eps;
+    int64_t rows, c;
+};
+
+#define CPU_FAMILY "device/cpu/layernorm.c"
+#include "device/cpu/typed.h"
+
+weft_status weft__cpu_layernorm(weft_stream *s, weft_dev y, weft_dev stats, weft_dev x, weft_dev w,
+                                weft_dev b, int64_t rows, int64_t c, double eps, weft_dtype dt)
+{
+    const struct norm a = {.y = cpu_ptr(y),
+                           .x = cpu_ptr(x),
+                           .w = cpu_ptr(w),
+                           .b = cpu_ptr(b),
+                           .stats = cpu_ptr(stats),
+                           .eps = eps,
+                           .rows = rows,
+                           .c = c};
+    return weft__cpu_each_row(s, CPU_PAIR(layernorm), dt, &a, rows, 4 * c);
+}
+
+weft_status weft__cpu_layernorm_back(weft_stream *s, weft_dev gx, weft_dev gw, weft_dev gb,
+                                     weft_dev gy, weft_dev x, weft_dev stats, weft_dev w,
+                                     int64_t rows, int64_t c, weft_dtype dt)
+{
+    const struct norm a = {.y = cpu_ptr(gx),
+                           .gw = cpu_ptr(gw),
+                           .gb = cpu_ptr(gb),
+                           .x = cpu_ptr(x),
+                           .w = cpu_ptr(w),
+                           .gy = cpu_ptr(gy),
+                           .stats = cpu_ptr(stats),
+                           .rows = rows,
+                           .c = c};
+    if (gx.addr)
+        WEFT_TRY(weft__cpu_each_row(s, CPU_PAIR(rows_back), dt, &a, rows, 6 * c));
+    return gw.addr || gb.addr ? weft__cpu_each_row(s, CPU_PAIR(columns_back), dt, &a,
+                                                   (c + TILE - 1) / TILE, 3 * rows * TILE)
+                              : WEFT_OK;
+}
+#endif

@@ -1,0 +1,155 @@
+/* Clipping of gradients: by value, or by the norm of all of an optimizer's gradients together,
+ *     norm = (sum |g|^p)^(1/p),   g *= min(1, max_norm / (norm + 1e-6))
+ * as torch.nn.utils does it. The sum goes over parameters in their order, so that it does not depend
+ * on how their space is padded. */
+#include "device/device.h"
+#include "fabric/facade.h"
+#include "optim/optimizer.h"
+
+#include <math.h>
+
+typedef struct clip {
+    weft_fabric *f;
+    const weft_optimizer *o;
+    double value, limit, p;
+    bool must_be_finite;
+    weft_dev norm; /* f64, on the device */
+} clip;
+
+static weft_status read_options(clip *c, const weft_clip_options *o)
+{
+    static const weft_clip_options none;
+    o = o ? o : &none;
+    if (o->clip_val != 0 && o->max_norm != 0)
+        return weft__fail(WEFT_EARG,
+                          "weft_clip_gradients: clip_val %g and max_norm %g; give one "
+                          "of them",
+                          o->clip_val, o->max_norm);
+    if (o->clip_val == 0 && o->max_norm == 0)
+        return weft__fail(WEFT_EARG, "weft_clip_gradients: give clip_val or max_norm");
+    c->value = o->clip_val;
+    c->limit = o->max_norm;
+    c->p = o->norm_type != 0 ? o->norm_type : 2;
+    c->must_be_finite = o->error_if_nonfinite != WEFT_OFF;
+    if ((c->value > 0 || c->limit > 0) && c->p > 0)
+        return WEFT_OK;
+    return weft__fail(WEFT_EARG,
+                      "weft_clip_gradients: clip_val %g, max_norm %g, norm_type %g; they are above "
+                      "0",
+                      c->value, c->limit, c->p);
+}
+
+static weft_status is_time(const weft_optimizer *o)
+{
+    if (!o->setup)
+        return weft__fail(WEFT_ESTATE, "weft_clip_gradients: the optimizer was not set up; call "
+                                       "weft_setup before the loop");
+    if (weft__window_has(o))
+        return weft__fail(WEFT_ESTATE, "weft_clip_gradients: the gradients are not summed over "
+                                       "ranks yet; call it after the backward that is outside "
+                                       "weft_no_backward_sync_begin/end");
+    if (!weft__has_gradients(o))
+        return weft__fail(WEFT_ESTATE, "weft_clip_gradients without weft_backward since "
+                                       "weft_zero_grad");
+    return WEFT_OK;
+}
+
+typedef weft_status (*visit_fn)(const clip *c, weft_dev g, int64_t n, weft_dtype dtype);
+
+/* This rank's part of every gradient of the optimizer. */
+static weft_status each(const clip *c, visit_fn visit)
+{
+    weft__strategy *s = c->f->facade->strategy;
+    const weft__flat *flat = weft__optim_flat(c->o);
+    int64_t first = 0, count = flat ? flat->elements : 0;
+    if (flat && s->ops->range)
+        s->ops->range(s, flat, &first, &count);
+    for (int k = 0; flat && k < flat->nsegments; k++) {
+        const weft__segment *g = flat->segment[k];
+        int64_t from = g->first > first ? g->first : first, to = g->first + g->count;
+        to = to < first + count ? to : first + count;
+        if (from < to && weft__optim_owns(c->o, g))
+            WEFT_TRY(visit(c, weft__flat_at(flat, WEFT__GRAD, from), to - from, flat->dtype));
+    }
+    return WEFT_OK;
+}
+
+static weft_status measure(const clip *c, weft_dev g, int64_t n, weft_dtype dtype)
+{
+    return c->f->device->ops->kernels->norm(c->f->stream, c->norm, g, n, c->p, dtype);
+}
+
+static weft_status shrink(const clip *c, weft_dev g, int64_t n, weft_dtype dtype)
+{
+    return c->f->device->ops->kernels->shrink(c->f->stream, g, c->limit, c->norm, n, dtype);
+}
+
+static weft_status clamp(const clip *c, weft_dev g, int64_t n, weft_dtype dtype)
+{
+    return c->f->device->ops->kernels->clamp(c->f->stream, g, -c->value, c->value, n, dtype);
+}
+
+/* Where each rank has measured its own part. */
+static weft_status combine(const clip *c)
+{
+    if (!c->f->facade->strategy->ops->range)
+        return WEFT_OK;
+    WEFT_TRY(c->f->device->ops->sync(c->f->stream));
+    return weft__all_reduce(c->f->comm, "norm of gradients",
+                            weft__device_host(c->f->device, c->norm), 1, WEFT_F64,
+                            isinf(c->p) ? WEFT_REDUCE_MAX : WEFT_REDUCE_SUM);
+}
+
+/* All ranks have the same norm, and come to the same verdict. */
+static weft_status judge(const clip *c)
+{
+    double norm = 0;
+    if (!c->must_be_finite || c->f->facade->skip)
+        return WEFT_OK;
+    WEFT_TRY(c->f->device->ops->download(c->f->stream, &norm, c->norm, sizeof norm));
+    if (isfinite(norm))
+        return WEFT_OK;
+    weft__fail(
+        WEFT_ENONFINITE,
+        "weft_clip_gradients: the norm of the gradients is %g at step %lld; parameters are as "
+        "before. Lower the learning rate, or give error_if_nonfinite = WEFT_OFF",
+        norm, (long long)c->f->step);
+    weft__sticky_set(&c->f->error, WEFT_ENONFINITE, weft__why());
+    return c->f->facade->agreed = WEFT_ENONFINITE;
+}
+
+static weft_status by_norm(clip *c, weft_tensor **out)
+{
+    const weft_kernels *k = c->f->device->ops->kernels;
+    weft_view v = {.dtype = WEFT_F64};
+    WEFT_TRY(weft__scratch_view(c->f, &v));
+    c->norm = v.data;
+    WEFT_TRY(k->fill(c->f->stream, c->norm, 1, 0, WEFT_F64));
+    WEFT_TRY(each(c, measure));
+    WEFT_TRY(combine(c));
+    WEFT_TRY(k->root(c->f->stream, c->norm, c->norm, c->p));
+    WEFT_TRY(judge(c));
+    if (!isinf(c->limit))
+        WEFT_TRY(each(c, shrink));
+    *out = weft__tensor_new(c->f, &v, true, NULL);
+    return *out ? WEFT_OK : WEFT_ENOMEM;
+}
+
+weft_tensor *weft_clip_gradients(weft_optimizer *o, const weft_clip_options *options)
+{
+    weft_tensor *norm = NULL;
+    if (!o || o->object.fabric->facade->agreed)
+        return NULL;
+    clip c = {.f = o->object.fabric, .o = o};
+    weft__part part = weft__enter(c.f, WEFT__OPTIMIZER);
+    weft_status s = read_options(&c, options);
+    if (!s && !(weft__window_has(o) && weft__window_holds(c.f))) {
+        s = is_time(o);
+        if (!s)
+            s = c.value > 0 ? each(&c, clamp) : by_norm(&c, &norm);
+    }
+    weft__enter(c.f, part);
+    if (s < 0 && !weft__stuck(c.f))
+        weft__stick(c.f, s);
+    return norm;
+}

@@ -1,0 +1,153 @@
+/* Options on several ranks: wrong on one rank alone or on all, said by rank 0 alone, checked against what
+ * runs, and printed as what runs. */
+#include "mpi_all.h"
+
+#include <string.h>
+#include <weft.h>
+
+static char said[8000];
+
+static void collect(void *user, weft_level level, const char *text)
+{
+    (void)user, (void)level;
+    size_t n = strlen(said);
+    snprintf(said + n, sizeof said - n, "%s\n", text);
+}
+
+static void listen(void)
+{
+    said[0] = '\0';
+    weft_log_level(WEFT_LOG_WARNING);
+    weft_log_to(collect, NULL);
+}
+
+/* On rank `odd` one text, on the others another; -1: all have the first. */
+static weft_status open_as(int odd, const char *text, const char *rest, char message[600])
+{
+    weft_fabric *f;
+    listen();
+    weft_status s = weft_open_text(&f, NULL, NULL, odd < 0 || odd == all_rank() ? text : rest);
+    snprintf(message, 600, "%s", weft_message(f));
+    int closed = weft_close(&f);
+    ck_all(closed == (s < 0 ? -s : 0));
+    return s;
+}
+
+static const struct {
+    const char *text;
+    weft_status all, one; /* with the text on all ranks; with it on one and none on the others */
+    const char *says;
+} row[] = {
+    {"strategy=dpp", WEFT_EARG, WEFT_EARG, "dpp"},
+    {"devices=0,1", WEFT_EARG, WEFT_EARG, "a list of ids"},
+    {"devices=0", WEFT_EARG, WEFT_EARG, "whole number"},
+    {"devices=99", WEFT_ECONFIG, WEFT_ECONFIG, "devices=99 was asked for"},
+    {"num_nodes=2", WEFT_ECONFIG, WEFT_ECONFIG, "num_nodes=2 was asked for"},
+    {"accelerator=cuda", WEFT_ENOTSUP, WEFT_ENOTSUP, "cuda"},
+    {"precision=16", WEFT_ENOTSUP, WEFT_ENOTSUP, "16-mixed"},
+    {"precision=64", WEFT_OK, WEFT_ECONFIG, "differ"},
+    {"seed=1", WEFT_OK, WEFT_ECONFIG, "differ"},
+    {"keep=off", WEFT_OK, WEFT_ECONFIG, "differ"},
+    {"print_config", WEFT_CONFIG_PRINTED, WEFT_ECONFIG, "differ"},
+    {"print_config=maybe", WEFT_EARG, WEFT_EARG, "maybe"},
+    {"nonfinite=x", WEFT_EARG, WEFT_EARG, "nonfinite"},
+    {"option", WEFT_EARG, WEFT_EARG, "name=value"},
+};
+
+START_TEST(on_all_ranks)
+{
+    char message[600];
+    weft_status s = open_as(-1, row[_i].text, "", message);
+    ck_all(s == row[_i].all);
+    ck_all(s >= 0 || strstr(message, row[_i].says));
+}
+END_TEST
+
+START_TEST(on_one_rank)
+{
+    char message[600];
+    for (int odd = 0; odd < all_world() && all_world() > 1; odd++) {
+        weft_status s = open_as(odd, row[_i].text, "", message);
+        ck_all(s == row[_i].one);
+        ck_all(strstr(message, row[_i].says) || !strcmp(row[_i].says, "differ"));
+    }
+}
+END_TEST
+
+START_TEST(strategies)
+{
+    char message[600];
+    weft_fabric *f;
+    bool many = all_world() > 1;
+    ck_all(open_as(-1, "strategy=single", "", message) == (many ? WEFT_ECONFIG : WEFT_OK));
+    ck_all(!many || strstr(message, "separate models"));
+    listen();
+    ck_all(!weft_open_text(&f, NULL, NULL, "strategy=ddp_spawn"));
+    ck_all(!strcmp(weft_strategy_name(f), "ddp"));
+    ck_all((all_rank() == 0) == (strstr(said, "ddp_spawn is ddp here") != NULL));
+    ck_all(!weft_close(&f));
+    ck_all(!weft_open_text(&f, NULL, NULL, "strategy=auto"));
+    ck_all(!strcmp(weft_strategy_name(f), many ? "ddp" : "single") && !weft_close(&f));
+}
+END_TEST
+
+START_TEST(rank_0_speaks)
+{
+    weft_fabric *f;
+    char *argv[] = {"program", "--seeds", "3", "--print-config", NULL}, **v = argv;
+    char devices[40];
+    int argc = 4;
+    snprintf(devices, sizeof devices, "devices=%d (default)", all_world());
+    listen();
+    setenv("WEFT_STRATGY", "ddp", 1);
+    ck_all(weft_open(&f, &argc, &v, WEFT_OPEN(.log_every = 5)) == WEFT_CONFIG_PRINTED);
+    unsetenv("WEFT_STRATGY");
+    ck_all(argc == 3 && weft_close(&f) == 0);
+    bool loud = all_rank() == 0;
+    ck_all(loud == (strstr(said, "--seeds is left to the program") != NULL));
+    ck_all(loud == (strstr(said, "WEFT_STRATGY is not known") != NULL));
+    ck_all(loud == (strstr(said, devices) != NULL));
+    ck_all(loud == (strstr(said, "num_nodes=1 (default)") != NULL));
+    ck_all(loud == (strstr(said, "log_every=5 (code)") != NULL));
+    ck_all(loud || !*said);
+}
+END_TEST
+
+/* What Lightning's launcher says of the ranks is checked like everything else. */
+START_TEST(lightning)
+{
+    char message[600], devices[16];
+    snprintf(devices, sizeof devices, "%d", all_world());
+    setenv("LT_CLI_USED", "1", 1);
+    setenv("LT_DEVICES", devices, 1);
+    ck_all(open_as(-1, "", "", message) == WEFT_OK);
+    ck_all(open_as(-1, "devices=77", "", message) == WEFT_EARG);
+    ck_all(strstr(message, "LT_DEVICES") != NULL);
+    setenv("LT_DEVICES", "77", 1);
+    ck_all(open_as(-1, "", "", message) == WEFT_ECONFIG);
+    if (all_rank() == 0)
+        unsetenv("LT_DEVICES"); /* it does not reach every rank */
+    ck_all(open_as(-1, "", "", message) == (all_world() > 1 ? WEFT_ECONFIG : WEFT_OK));
+    unsetenv("LT_DEVICES");
+    unsetenv("LT_CLI_USED");
+}
+END_TEST
+
+static Suite *suite(void)
+{
+    Suite *s = suite_create("options");
+    TCase *t = tcase_create("on ranks");
+    tcase_add_loop_test(t, on_all_ranks, 0, (int)(sizeof row / sizeof row[0]));
+    tcase_add_loop_test(t, on_one_rank, 0, (int)(sizeof row / sizeof row[0]));
+    tcase_add_test(t, strategies);
+    tcase_add_test(t, rank_0_speaks);
+    tcase_add_test(t, lightning);
+    tcase_set_timeout(t, 100);
+    suite_add_tcase(s, t);
+    return s;
+}
+
+int main(int argc, char **argv)
+{
+    return all_main(&argc, &argv, suite);
+}
