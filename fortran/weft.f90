@@ -390,7 +390,7 @@ module weft
     end interface
 
     public :: weft_backward, weft_accumulate, weft_is_accumulating, weft_no_backward_sync_begin, weft_no_backward_sync_end, &
-            weft_clip_gradients, weft_gradient, weft_eval_begin, weft_eval_end, weft_gradcheck, weft_dtype_size, &
+            weft_clip_gradients, weft_gradient, weft_grad, weft_eval_begin, weft_eval_end, weft_gradcheck, weft_dtype_size, &
             weft_dtype_name, weft_save, weft_save_async, weft_resume, weft_load, weft_track_f64, weft_track_i64, &
             weft_all_gather, weft_all_gather_rows, weft_all_reduce, weft_broadcast, weft_broadcast_bytes, &
             weft_broadcast_text, weft_reduce_boolean_decision, weft_sum_over_ranks, weft_barrier, weft_barrier_named, &
@@ -416,14 +416,15 @@ module weft
             weft_module_kind, weft_add, weft_sub, weft_mul, weft_div, weft_pow, weft_maximum, weft_minimum, weft_eq, &
             weft_ne, weft_lt, weft_le, weft_gt, weft_ge, weft_where, weft_scale, weft_matmul, weft_linear, weft_linear_relu, &
             weft_relu, weft_neg, weft_abs, weft_exp, weft_ln, weft_sqrt, weft_sin, weft_cos, weft_pow_scalar, weft_clamp, &
-            weft_sigmoid, weft_tanh, weft_silu, weft_gelu, weft_gelu_tanh, weft_reshape, weft_transpose, weft_sum, &
-            weft_mean, weft_softmax, weft_log_softmax, weft_layernorm, weft_embedding, weft_dropout, weft_cast, &
-            weft_count_correct, weft_sgd, weft_adam, weft_adamw, weft_rmsprop, weft_adagrad, weft_lbfgs, weft_group, &
-            weft_group_module, weft_group_count, weft_zero_grad, weft_step, weft_step_closure, weft_lr, weft_group_lr, &
-            weft_set_lr, weft_set_group_lr, weft_steps, weft_set_schedule, weft_schedule_metric, weft_strerror, &
-            weft_status_name, weft_error, weft_message, weft_clear, weft_fail_text, weft_full, weft_retain, weft_release, &
-            weft_detach, weft_require_grad, weft_rank_of, weft_dim, weft_numel, weft_dtype_of, weft_is_valid, weft_item, &
-            weft_version
+            weft_sigmoid, weft_tanh, weft_silu, weft_gelu, weft_gelu_tanh, weft_reshape, weft_transpose, weft_permute, &
+            weft_squeeze, weft_unsqueeze, weft_slice, weft_concat_n, weft_gather, weft_sum, weft_mean, weft_max, weft_min, &
+            weft_argmax, weft_argmin, weft_softmax, weft_log_softmax, weft_layernorm, weft_embedding, weft_dropout, &
+            weft_cast, weft_count_correct, weft_sgd, weft_adam, weft_adamw, weft_rmsprop, weft_adagrad, weft_lbfgs, &
+            weft_group, weft_group_module, weft_group_count, weft_zero_grad, weft_step, weft_step_closure, weft_lr, &
+            weft_group_lr, weft_set_lr, weft_set_group_lr, weft_steps, weft_set_schedule, weft_schedule_metric, &
+            weft_strerror, weft_status_name, weft_error, weft_message, weft_clear, weft_fail_text, weft_full, weft_retain, &
+            weft_release, weft_detach, weft_require_grad, weft_rank_of, weft_dim, weft_numel, weft_dtype_of, weft_is_valid, &
+            weft_item, weft_version
     interface weft_accumulate
         procedure weft_accumulate_i64, weft_accumulate_i32
     end interface
@@ -484,6 +485,9 @@ module weft
     interface weft_reshape
         procedure weft_reshape_i64, weft_reshape_i32
     end interface
+    interface weft_slice
+        procedure weft_slice_i64, weft_slice_i32
+    end interface
     interface weft_embedding
         procedure weft_embedding_i64, weft_embedding_i32
     end interface
@@ -533,6 +537,12 @@ module weft
         function weft_gradient(t) bind(C, name="weft_gradient") result(returned)
             import
             type(weft_tensor), value :: t
+            type(weft_tensor) :: returned
+        end function
+        function weft_grad(y, x) bind(C, name="weft_grad") result(returned)
+            import
+            type(weft_tensor), value :: y
+            type(weft_tensor), value :: x
             type(weft_tensor) :: returned
         end function
         subroutine weft_eval_begin(f) bind(C, name="weft_eval_begin")
@@ -1572,6 +1582,48 @@ module weft
             integer(c_int), value :: b
             type(weft_tensor) :: returned
         end function
+        function c_weft_permute(x, rank, dims) bind(C, name="weft_permute") result(returned)
+            import
+            type(weft_tensor), value :: x
+            integer(c_int), value :: rank
+            integer(c_int), intent(in) :: dims(*)
+            type(weft_tensor) :: returned
+        end function
+        function weft_squeeze(x, dim) bind(C, name="weft_squeeze") result(returned)
+            import
+            type(weft_tensor), value :: x
+            integer(c_int), value :: dim
+            type(weft_tensor) :: returned
+        end function
+        function weft_unsqueeze(x, dim) bind(C, name="weft_unsqueeze") result(returned)
+            import
+            type(weft_tensor), value :: x
+            integer(c_int), value :: dim
+            type(weft_tensor) :: returned
+        end function
+        function c_weft_slice(x, dim, start, stop, step) bind(C, name="weft_slice") result(returned)
+            import
+            type(weft_tensor), value :: x
+            integer(c_int), value :: dim
+            integer(c_int64_t), value :: start
+            integer(c_int64_t), value :: stop
+            integer(c_int64_t), value :: step
+            type(weft_tensor) :: returned
+        end function
+        function c_weft_concat_n(n, x, dim) bind(C, name="weft_concat_n") result(returned)
+            import
+            integer(c_size_t), value :: n
+            type(weft_tensor), intent(in) :: x(*)
+            integer(c_int), value :: dim
+            type(weft_tensor) :: returned
+        end function
+        function weft_gather(x, dim, index) bind(C, name="weft_gather") result(returned)
+            import
+            type(weft_tensor), value :: x
+            integer(c_int), value :: dim
+            type(weft_tensor), value :: index
+            type(weft_tensor) :: returned
+        end function
         function weft_sum(x, dim) bind(C, name="weft_sum") result(returned)
             import
             type(weft_tensor), value :: x
@@ -1579,6 +1631,30 @@ module weft
             type(weft_tensor) :: returned
         end function
         function weft_mean(x, dim) bind(C, name="weft_mean") result(returned)
+            import
+            type(weft_tensor), value :: x
+            integer(c_int), value :: dim
+            type(weft_tensor) :: returned
+        end function
+        function weft_max(x, dim) bind(C, name="weft_max") result(returned)
+            import
+            type(weft_tensor), value :: x
+            integer(c_int), value :: dim
+            type(weft_tensor) :: returned
+        end function
+        function weft_min(x, dim) bind(C, name="weft_min") result(returned)
+            import
+            type(weft_tensor), value :: x
+            integer(c_int), value :: dim
+            type(weft_tensor) :: returned
+        end function
+        function weft_argmax(x, dim) bind(C, name="weft_argmax") result(returned)
+            import
+            type(weft_tensor), value :: x
+            integer(c_int), value :: dim
+            type(weft_tensor) :: returned
+        end function
+        function weft_argmin(x, dim) bind(C, name="weft_argmin") result(returned)
             import
             type(weft_tensor), value :: x
             integer(c_int), value :: dim
@@ -3015,6 +3091,40 @@ contains
         integer(c_int32_t), intent(in) :: shape(:)
         type(weft_tensor) :: returned
         returned = c_weft_reshape(x, size(shape, kind=c_int), int(shape, c_int64_t))
+    end function
+
+    function weft_permute(x, dims) result(returned)
+        type(weft_tensor), intent(in) :: x
+        integer(c_int), intent(in) :: dims(:)
+        type(weft_tensor) :: returned
+        returned = c_weft_permute(x, size(dims, kind=c_int), dims)
+    end function
+
+    function weft_slice_i64(x, dim, start, stop, step) result(returned)
+        type(weft_tensor), intent(in) :: x
+        integer(c_int), intent(in) :: dim
+        integer(c_int64_t), intent(in) :: start
+        integer(c_int64_t), intent(in) :: stop
+        integer(c_int64_t), intent(in) :: step
+        type(weft_tensor) :: returned
+        returned = c_weft_slice(x, dim, start, stop, step)
+    end function
+
+    function weft_slice_i32(x, dim, start, stop, step) result(returned)
+        type(weft_tensor), intent(in) :: x
+        integer(c_int), intent(in) :: dim
+        integer(c_int32_t), intent(in) :: start
+        integer(c_int32_t), intent(in) :: stop
+        integer(c_int32_t), intent(in) :: step
+        type(weft_tensor) :: returned
+        returned = c_weft_slice(x, dim, int(start, c_int64_t), int(stop, c_int64_t), int(step, c_int64_t))
+    end function
+
+    function weft_concat_n(x, dim) result(returned)
+        type(weft_tensor), intent(in) :: x(:)
+        integer(c_int), intent(in) :: dim
+        type(weft_tensor) :: returned
+        returned = c_weft_concat_n(size(x, kind=c_size_t), x, dim)
     end function
 
     function weft_embedding_i64(indices, weight, padding_idx) result(returned)

@@ -85,6 +85,14 @@ typedef struct conform_row {
         }                                                                                          \
     }
 
+#define S4(a, b, c, d)                                                                             \
+    {                                                                                              \
+        4,                                                                                         \
+        {                                                                                          \
+            a, b, c, d                                                                             \
+        }                                                                                          \
+    }
+
 static bool conform_plain(const conform_attributes *a)
 {
     return !a->relu;
@@ -183,6 +191,41 @@ static weft_tensor *conform_where(weft_tensor *const *in, const conform_attribut
             return weft_where(in[2], in[0], in[1]);
     weft_tensor *zero = weft_lt(in[2], in[2]);
     return weft_where(weft_gt(in[2], zero), in[0], in[1]);
+}
+static weft_tensor *conform_max(weft_tensor *const *in, const conform_attributes *a)
+{
+    return weft_max(in[0], a->dim);
+}
+static weft_tensor *conform_min(weft_tensor *const *in, const conform_attributes *a)
+{
+    return weft_min(in[0], a->dim);
+}
+static weft_tensor *conform_gather(weft_tensor *const *in, const conform_attributes *a)
+{
+    return weft_gather(in[0], a->dim, in[1]);
+}
+static weft_tensor *conform_slice(weft_tensor *const *in, const conform_attributes *a)
+{
+    return weft_slice(in[0], a->dim, a->shape[0], a->shape[1], a->shape[2]);
+}
+static weft_tensor *conform_concat(weft_tensor *const *in, const conform_attributes *a)
+{
+    return weft_concat_n(in[2] ? 3 : 2, in, a->dim);
+}
+static weft_tensor *conform_permute(weft_tensor *const *in, const conform_attributes *a)
+{
+    int order[WEFT_MAX_RANK];
+    for (int d = 0; d < a->rank; d++)
+        order[d] = (int)a->shape[d];
+    return weft_permute(in[0], a->rank, order);
+}
+static weft_tensor *conform_squeeze(weft_tensor *const *in, const conform_attributes *a)
+{
+    return weft_squeeze(in[0], a->dim);
+}
+static weft_tensor *conform_unsqueeze(weft_tensor *const *in, const conform_attributes *a)
+{
+    return weft_unsqueeze(in[0], a->dim);
 }
 static weft_tensor *conform_reshape(weft_tensor *const *in, const conform_attributes *a)
 {
@@ -405,6 +448,7 @@ static const conform_row conform_ops[] = {
      .inputs = 3,
      .least = 3,
      .labels = true,
+     .any_dtype = true,
      .gradient = true,
      .tol = CONFORM_TOL,
      .good = {{{S2(5, 3), S2(5, 3), S2(5, 3)}, {0}},
@@ -413,6 +457,140 @@ static const conform_row conform_ops[] = {
               {{S2(0, 4), S1(4), S1(1)}, {0}},
               {{S2(1, 1), S1(1), S1(1)}, {0}}},
      .bad = {{S2(3, 4), S1(4), S1(3)}, {0}}},
+    {.name = "matmul_batch",
+     .says = "matmul",
+     .golden = "matmul",
+     .file = "ops-shapes.h5",
+     .apply = conform_matmul,
+     .inputs = 2,
+     .least = 2,
+     .gradient = true,
+     .tol = CONFORM_TOL,
+     .good = {{{S3(2, 4, 3), S3(2, 3, 5)}, {0}},
+              {{S4(2, 1, 3, 2), S3(3, 2, 4)}, {0}},
+              {{S3(2, 4, 3), S2(3, 5)}, {0}},
+              {{S1(3), S3(2, 3, 5)}, {0}},
+              {{S3(2, 4, 0), S3(1, 0, 5)}, {0}},
+              {{S3(3, 2, 4), S1(4)}, {0}}},
+     .bad = {{S3(2, 4, 3), S3(3, 3, 5)}, {0}}},
+    {.name = "max",
+     .says = "max",
+     .golden = "max",
+     .file = "ops-shapes.h5",
+     .apply = conform_max,
+     .inputs = 1,
+     .least = 1,
+     .gradient = true,
+     .tol = CONFORM_TOL,
+     .good = {{{S2(5, 3)}, {.dim = WEFT_ALL}},
+              {{S3(2, 3, 4)}, {.dim = 1}},
+              {{S3(2, 3, 4)}, {.dim = -1}},
+              {{S2(0, 4)}, {.dim = 1}},
+              {{S2(1, 1)}, {.dim = 0}}},
+     .bad = {{S2(0, 4)}, {.dim = 0}}},
+    {.name = "min",
+     .says = "min",
+     .golden = "min",
+     .file = "ops-shapes.h5",
+     .apply = conform_min,
+     .inputs = 1,
+     .least = 1,
+     .gradient = true,
+     .tol = CONFORM_TOL,
+     .good = {{{S2(5, 3)}, {.dim = WEFT_ALL}},
+              {{S3(2, 3, 4)}, {.dim = 1}},
+              {{S3(2, 3, 4)}, {.dim = -1}},
+              {{S2(0, 4)}, {.dim = 1}},
+              {{S2(1, 1)}, {.dim = 0}}},
+     .bad = {{S2(0, 4)}, {.dim = 0}}},
+    {.name = "gather",
+     .says = "gather",
+     .golden = "gather",
+     .file = "ops-shapes.h5",
+     .apply = conform_gather,
+     .inputs = 2,
+     .least = 2,
+     .labels = true,
+     .gradient = true,
+     .tol = CONFORM_TOL,
+     .good = {{{S2(5, 3), S2(4, 3)}, {.dim = 0}},
+              {{S2(5, 3), S2(5, 7)}, {.dim = -1}},
+              {{S3(3, 4, 2), S3(2, 6, 2)}, {.dim = 1}},
+              {{S2(5, 3), S2(0, 3)}, {.dim = 0}},
+              {{S2(1, 1), S2(1, 1)}, {.dim = 0}}},
+     .bad = {{S2(5, 3), S2(6, 3)}, {.dim = 1}}},
+    {.name = "slice",
+     .says = "slice",
+     .golden = "slice",
+     .file = "ops-shapes.h5",
+     .apply = conform_slice,
+     .inputs = 1,
+     .least = 1,
+     .any_dtype = true,
+     .gradient = true,
+     .tol = CONFORM_TOL,
+     .good = {{{S2(5, 3)}, {.dim = 0, .shape = {1, 4, 1}}},
+              {{S3(2, 3, 4)}, {.dim = -1, .shape = {0, INT64_MAX, 2}}},
+              {{S3(2, 3, 4)}, {.dim = 1, .shape = {-2, -1, 1}}},
+              {{S2(5, 3)}, {.dim = 0, .shape = {3, 3, 1}}},
+              {{S2(0, 4)}, {.dim = 1, .shape = {1, 3, 1}}},
+              {{S2(1, 1)}, {.dim = 0, .shape = {0, 1, 5}}}},
+     .bad = {{S2(5, 3)}, {.dim = 2, .shape = {0, 1, 1}}}},
+    {.name = "concat",
+     .says = "concat",
+     .golden = "concat",
+     .file = "ops-shapes.h5",
+     .apply = conform_concat,
+     .inputs = 3,
+     .least = 2,
+     .any_dtype = true,
+     .gradient = true,
+     .tol = CONFORM_TOL,
+     .good = {{{S2(5, 3), S2(1, 3), S2(2, 3)}, {.dim = 0}},
+              {{S3(2, 3, 4), S3(2, 1, 4), S3(2, 3, 4)}, {.dim = 1}},
+              {{S2(2, 3), S2(2, 0), S2(2, 1)}, {.dim = -1}},
+              {{S2(0, 3), S2(0, 3), S2(0, 3)}, {.dim = 0}},
+              {{S1(1), S1(1), S1(1)}, {.dim = 0}}},
+     .bad = {{S2(5, 3), S2(5, 4), S2(5, 3)}, {.dim = 0}}},
+    {.name = "permute",
+     .says = "permute",
+     .golden = "permute",
+     .file = "ops-shapes.h5",
+     .apply = conform_permute,
+     .inputs = 1,
+     .least = 1,
+     .any_dtype = true,
+     .gradient = true,
+     .tol = CONFORM_TOL,
+     .good = {{{S2(5, 3)}, {.rank = 2, .shape = {1, 0}}},
+              {{S3(2, 3, 4)}, {.rank = 3, .shape = {2, 0, -2}}},
+              {{S4(2, 3, 4, 2)}, {.rank = 4, .shape = {0, 2, 1, 3}}},
+              {{S2(0, 4)}, {.rank = 2, .shape = {1, 0}}},
+              {{S1(1)}, {.rank = 1, .shape = {0}}}},
+     .bad = {{S2(4, 3)}, {.rank = 2, .shape = {1, -1}}}},
+    {.name = "squeeze",
+     .says = "squeeze",
+     .apply = conform_squeeze,
+     .inputs = 1,
+     .least = 1,
+     .any_dtype = true,
+     .gradient = true,
+     .tol = CONFORM_TOL,
+     .good = {{{S2(5, 1)}, {.dim = 1}}, {{S3(2, 1, 4)}, {.dim = -2}}, {{S1(1)}, {.dim = 0}}},
+     .bad = {{S2(4, 3)}, {.dim = 1}}},
+    {.name = "unsqueeze",
+     .says = "unsqueeze",
+     .apply = conform_unsqueeze,
+     .inputs = 1,
+     .least = 1,
+     .any_dtype = true,
+     .gradient = true,
+     .tol = CONFORM_TOL,
+     .good = {{{S2(5, 3)}, {.dim = 2}},
+              {{S3(2, 3, 4)}, {.dim = 0}},
+              {{S3(2, 3, 4)}, {.dim = -2}},
+              {{S2(0, 4)}, {.dim = -1}}},
+     .bad = {{S2(4, 3)}, {.dim = 3}}},
     {.name = "reshape",
      .says = "reshape",
      .golden = "reshape",

@@ -588,6 +588,178 @@ START_TEST(the_tape_is_empty_after_the_edge)
 }
 END_TEST
 
+/* --- weft_grad --- */
+
+static weft_tensor *numbers(const double *v, int64_t n)
+{
+    weft_tensor *x = weft_tensor_of(f, v, 1, &n, WEFT_F64);
+    weft_require_grad(x);
+    return x;
+}
+
+/* sum of tanh(x) x^2 + x_0: many paths, one a view. */
+static weft_tensor *energy(weft_tensor *x)
+{
+    weft_tensor *y = weft_mul(weft_tanh(x), weft_mul(x, x));
+    return weft_add(weft_sum(y, WEFT_ALL), weft_sum(weft_slice(x, 0, 0, 1, 1), WEFT_ALL));
+}
+
+START_TEST(the_gradient_of_an_input_is_that_of_differences)
+{
+    const double v[3] = {0.5, -1.5, 2}, h = 1e-6;
+    double got[3];
+    weft_tensor *x = numbers(v, 3);
+    ck_assert_int_eq(weft_copy_out(weft_grad(energy(x), x), got, sizeof got), 0);
+    for (int i = 0; i < 3; i++) {
+        double up[3] = {v[0], v[1], v[2]}, down[3] = {v[0], v[1], v[2]};
+        up[i] += h;
+        down[i] -= h;
+        double slope = (weft_item(energy(numbers(up, 3))) - weft_item(energy(numbers(down, 3))));
+        ck_assert_double_eq_tol(got[i], slope / (2 * h), 1e-8);
+    }
+}
+END_TEST
+
+START_TEST(an_inner_tensor_and_a_parameter_have_one_too)
+{
+    weft_tensor *a, *b, *x = leaf(5);
+    weft_optimizer *o;
+    ready_pair(&a, &b, &o);
+    weft_tensor *inner = weft_mul(weft_mul(a, x), b), *y = weft_mul(inner, inner);
+    ck_assert_double_eq(weft_item(weft_grad(y, inner)), 60);
+    ck_assert_double_eq(weft_item(weft_grad(y, a)), 60 * 15);
+    ck_assert_double_eq(weft_item(weft_grad(y, x)), 60 * 6);
+    ck_assert_double_eq(weft_item(weft_grad(y, y)), 1);
+}
+END_TEST
+
+/* Neither the parameters' gradients nor those that weft_backward left, nor hooks. */
+START_TEST(it_leaves_everything_else_alone)
+{
+    weft_tensor *a, *b, *x = leaf(5);
+    weft_optimizer *o;
+    seen t = {.n = 0};
+    ready_pair(&a, &b, &o);
+    weft_tensor *y = weft_mul(weft_mul(a, x), b);
+    f->tape->hooks = (weft__hooks){.self = &t, .grad_ready = on_ready, .module = on_module};
+    ck_assert_double_eq(weft_item(weft_grad(y, x)), 6);
+    ck_assert_double_eq(weft_item(weft_grad(y, a)), 15);
+    ck_assert_int_eq(t.n + t.marks, 0);
+    ck_assert_ptr_null(weft_gradient(a));
+    ck_assert_ptr_null(weft_gradient(x));
+    f->tape->hooks = kept;
+    ck_assert_int_eq(weft_backward(f, y), 0);
+    ck_assert_double_eq(weft_item(weft_grad(weft_scale(y, 2), x)), 12);
+    ck_assert_double_eq(weft_item(weft_grad(weft_scale(y, 2), y)), 2);
+    ck_assert_double_eq(gradient(a), 15);
+    ck_assert_double_eq(gradient(x), 6);
+    ck_assert_double_eq(gradient(y), 1);
+    ck_assert_int_eq(weft_step(o), 0);
+    ck_assert_double_eq(weft_item(a), 2 - 15);
+}
+END_TEST
+
+START_TEST(an_input_of_a_batch_or_of_the_programs_own)
+{
+    double v[2] = {3, 4}, got[2];
+    weft_tensor *x = weft_wrap(f, v, 1, (int64_t[]){2}, WEFT_F64);
+    weft_require_grad(x);
+    weft_batch b = weft_batch_of(f, x, NULL, 0, 8);
+    weft_tensor *g = weft_grad(weft_mean(weft_mul(b.x, b.x), 0), b.x);
+    ck_assert_int_eq(weft_copy_out(g, got, sizeof got), 0);
+    ck_assert(got[0] == 3 && got[1] == 4); /* this rank's mean: not weighed by 2 / 8 */
+}
+END_TEST
+
+START_TEST(an_op_of_the_users_own_is_on_the_way)
+{
+    double three = 3;
+    weft_tensor *x = leaf(2);
+    ck_assert_double_eq(weft_item(weft_grad(cubes(&three, &x), x)), 12);
+}
+END_TEST
+
+/* A path that does not lead to x is not walked: its op would fail. */
+static weft_status no_backward(weft_op_call *c)
+{
+    return weft_op_fail(c, WEFT_EUSER, "walked");
+}
+
+START_TEST(other_paths_are_not_walked)
+{
+    weft_op op = cube_op;
+    double three = 3;
+    op.backward = no_backward;
+    weft_tensor *x = leaf(2), *z = leaf(3), *y = weft_apply(f, &op, 1, &z, &three);
+    ck_assert_double_eq(weft_item(weft_grad(weft_mul(x, y), x)), 27);
+    ck_assert_ptr_null(weft_grad(weft_mul(x, y), z));
+    ck_assert_int_eq(weft_error(f), WEFT_EUSER);
+}
+END_TEST
+
+/* A hundred times in a step: the memory of a walk is given back. */
+START_TEST(a_walk_keeps_no_memory_but_the_result)
+{
+    weft_tensor *x = weft_full(f, 2, 1, (int64_t[]){100000}, WEFT_F64);
+    weft_require_grad(x);
+    weft_tensor *y = energy(x);
+    weft_grad(y, x);
+    size_t chunks = f->engine->chunks, before = weft__engine_mark(f).used;
+    weft_tensor *g = weft_grad(y, x);
+    ck_assert_int_eq(f->engine->chunks, chunks);
+    ck_assert_int_le(weft__engine_mark(f).used - before, 800064);
+    ck_assert_double_eq(weft_item(weft_sum(g, 0)), weft_item(weft_sum(weft_grad(y, x), 0)));
+}
+END_TEST
+
+START_TEST(what_does_not_lead_there_is_refused)
+{
+    weft_tensor *x = leaf(2), *z = leaf(3), *late = weft_full(f, 1, 0, NULL, WEFT_F64);
+    weft_tensor *y = weft_mul(weft_mul(x, x), late);
+    weft_require_grad(late);
+    weft_tensor *const wrong[] = {z, late, weft_detach(x), weft_full(f, 1, 0, NULL, WEFT_I64)};
+    for (int i = 0; i < 4; i++) {
+        ck_assert_ptr_null(weft_grad(y, wrong[i]));
+        ck_assert_int_eq(weft_error(f), WEFT_ESTATE);
+        ck_assert_ptr_nonnull(strstr(weft_message(f), "weft_grad: y does not depend on x"));
+        weft_clear(f);
+    }
+    ck_assert_ptr_null(weft_grad(weft_detach(y), x));
+    weft_clear(f);
+    ck_assert_ptr_null(weft_grad(weft_full(f, 1, 1, (int64_t[]){2}, WEFT_F64), x));
+    ck_assert_int_eq(weft_error(f), WEFT_ESHAPE);
+    ck_assert_ptr_null(weft_grad(y, x)); /* an error sticks */
+    weft_clear(f);
+    ck_assert_ptr_null(weft_grad(NULL, x));
+    ck_assert_ptr_null(weft_grad(y, NULL));
+    ck_assert_int_eq(weft_error(f), 0);
+    weft_step_end(f);
+    ck_assert_ptr_null(weft_grad(y, x));
+    ck_assert_int_eq(weft_error(f), WEFT_EHANDLE);
+}
+END_TEST
+
+START_TEST(second_order_is_refused_by_name)
+{
+    weft_tensor *x = leaf(2), *z = leaf(3), *g = weft_grad(weft_mul(x, weft_mul(x, x)), x);
+    ck_assert_double_eq(weft_item(g), 12);
+    weft_tensor *loss = weft_add(weft_mul(z, z), weft_mul(g, g));
+    ck_assert_int_eq(weft_backward(f, loss), WEFT_ENOTSUP);
+    ck_assert_ptr_nonnull(strstr(weft_message(f), "second order"));
+    weft_clear(f);
+    ck_assert_ptr_null(weft_grad(loss, z));
+    ck_assert_int_eq(weft_error(f), WEFT_ENOTSUP);
+    ck_assert_ptr_nonnull(strstr(weft_message(f), "second order"));
+    weft_clear(f);
+    ck_assert_ptr_null(weft_grad(g, x));
+    ck_assert_int_eq(weft_error(f), WEFT_ENOTSUP);
+    weft_clear(f);
+    weft_tensor *constant = weft_mul(weft_mul(z, z), weft_detach(g));
+    ck_assert_int_eq(weft_backward(f, constant), 0);
+    ck_assert_double_eq(gradient(z), 2 * 3 * 12);
+}
+END_TEST
+
 static void add_sums(TCase *t)
 {
     tcase_add_test(t, a_tensor_used_twice_sums_both);
@@ -637,6 +809,19 @@ static void add_user_ops(TCase *t)
     tcase_add_test(t, incomplete_tables_of_ops_are_refused);
 }
 
+static void add_grad(TCase *t)
+{
+    tcase_add_test(t, the_gradient_of_an_input_is_that_of_differences);
+    tcase_add_test(t, an_inner_tensor_and_a_parameter_have_one_too);
+    tcase_add_test(t, it_leaves_everything_else_alone);
+    tcase_add_test(t, an_input_of_a_batch_or_of_the_programs_own);
+    tcase_add_test(t, an_op_of_the_users_own_is_on_the_way);
+    tcase_add_test(t, other_paths_are_not_walked);
+    tcase_add_test(t, a_walk_keeps_no_memory_but_the_result);
+    tcase_add_test(t, what_does_not_lead_there_is_refused);
+    tcase_add_test(t, second_order_is_refused_by_name);
+}
+
 int main(void)
 {
     Suite *s = suite_create("autograd");
@@ -647,6 +832,7 @@ int main(void)
     add_sums(t);
     add_losses(t);
     add_user_ops(t);
+    add_grad(t);
     SRunner *r = srunner_create(s);
     srunner_run_all(r, CK_NORMAL);
     int failed = srunner_ntests_failed(r);

@@ -10,7 +10,9 @@ WEFT_BEGIN
  * was made from, summed over ranks by the strategy, and added to what weft_zero_grad left.
  *
  * Gradients are sums: a mean over the batch is seeded with this rank's share of the global batch,
- * a sum with 1, so that N ranks compute what one rank would on the same global batch.
+ * a sum with 1, so that N ranks compute what one rank would on the same global batch. On several
+ * ranks a loss that is neither is refused (WEFT_ENOTSUP): one through a maximum or minimum over the
+ * batch's rows, through their sum as a factor of rows, or from means over different numbers of rows.
  *
  * Collective: every rank takes part, also one whose loss is NULL because an error stuck there: it
  * adds zeros, and all ranks learn of the error here. A NULL loss with nothing stuck is a mistake of
@@ -63,6 +65,20 @@ WEFT_API weft_tensor *weft_clip_gradients(weft_optimizer *o, const weft_clip_opt
  * parameter: what all ranks' sum is, if the strategy does not shard it. NULL and WEFT_ESTATE if
  * there is none. */
 WEFT_API weft_tensor *weft_gradient(weft_tensor *t);
+
+/* The gradient of y, a tensor with one element, with respect to x, as a tensor of x's shape that lives
+ * until the step's edge. x is a parameter, a tensor on which weft_require_grad was called before it
+ * was used, or one that y was made from by way of these; data may come from weft_batch_of, weft_wrap
+ * or weft_tensor_of. The seed is 1: it is the gradient of this rank's y, nothing is weighed or summed
+ * over ranks. weft_gradient and the parameters' gradients stay as they are; weft_backward of the same
+ * tensors may come before or after, weft_step only after, as parameters count with the values that
+ * they have now. Not collective.
+ *
+ * Its own gradient is not recorded: weft_backward and weft_grad refuse what was made from it
+ * (WEFT_ENOTSUP, second order), unless it went through weft_detach and is a constant.
+ * @return NULL after an error has stuck: WEFT_ESHAPE, WEFT_EHANDLE, WEFT_ESTATE (y does not depend on
+ * x), WEFT_ENOTSUP. */
+WEFT_API weft_tensor *weft_grad(weft_tensor *y, weft_tensor *x);
 
 /* Between begin and end nothing is recorded and modules are in evaluation mode. Nests. Not
  * collective. A weft_next inside the scope moves no step. */

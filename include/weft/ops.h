@@ -29,11 +29,13 @@ WEFT_API weft_tensor *weft_lt(weft_tensor *a, weft_tensor *b);
 WEFT_API weft_tensor *weft_le(weft_tensor *a, weft_tensor *b);
 WEFT_API weft_tensor *weft_gt(weft_tensor *a, weft_tensor *b);
 WEFT_API weft_tensor *weft_ge(weft_tensor *a, weft_tensor *b);
-/* a where condition (u8) is not 0, b elsewhere; all three broadcast. */
+/* a where condition (u8) is not 0, b elsewhere; all three broadcast. Two integers give i64. */
 WEFT_API weft_tensor *weft_where(weft_tensor *condition, weft_tensor *a, weft_tensor *b);
 /* alpha * x. */
 WEFT_API weft_tensor *weft_scale(weft_tensor *x, double alpha);
-/* a b, the matrix product: (M,K) x (K,N) -> (M,N). */
+/* a b, the matrix product: (...,M,K) x (...,K,N) -> (...,M,N), dimensions before the matrices
+ * broadcast. A vector (K) is a row on the left and a column on the right, and the result has no such
+ * dimension. */
 WEFT_API weft_tensor *weft_matmul(weft_tensor *a, weft_tensor *b);
 /* x w^T + b: x (...,I), w (O,I), b (O) or NULL -> (...,O). */
 WEFT_API weft_tensor *weft_linear(weft_tensor *x, weft_tensor *w, weft_tensor *b);
@@ -68,11 +70,52 @@ WEFT_API weft_tensor *weft_gelu_tanh(weft_tensor *x);
 WEFT_API weft_tensor *weft_reshape(weft_tensor *x, int rank, const int64_t *shape);
 /* x with dimensions a and b exchanged. Shares memory. */
 WEFT_API weft_tensor *weft_transpose(weft_tensor *x, int a, int b);
+/* x with its dimensions in the order dims[0..rank), rank that of x. Shares memory. */
+WEFT_API weft_tensor *weft_permute(weft_tensor *x, int rank, const int *dims);
+/* x without dimension dim, whose extent must be 1, and with one of extent 1 before dimension dim
+ * (negative: after the last, -1, and so on). Shares memory. */
+WEFT_API weft_tensor *weft_squeeze(weft_tensor *x, int dim);
+WEFT_API weft_tensor *weft_unsqueeze(weft_tensor *x, int dim);
+/* x[start:stop:step] along dim, as in Python: negative places count from the end, those beyond it are
+ * the end (INT64_MAX: all that is left). step is at least 1 (WEFT_EARG). Of any type. Shares memory. Of
+ * a batch's rows: those of this rank are counted. */
+WEFT_API weft_tensor *weft_slice(weft_tensor *x, int dim, int64_t start, int64_t stop,
+                                 int64_t step);
+/* n tensors one after the other along dim, alike in all other dimensions. Of any type; types of
+ * floating point are promoted. */
+WEFT_API weft_tensor *weft_concat_n(size_t n, weft_tensor *const *x, int dim);
+#ifdef __cplusplus
+WEFT_END
+template <class... T> static inline weft_tensor *weft_concat(int dim, T... t)
+{
+    weft_tensor *const a[] = {t...};
+    return weft_concat_n(sizeof...(t), a, dim);
+}
+WEFT_BEGIN
+#else
+#define weft_concat(dim, ...)                                                                      \
+    weft_concat_n(sizeof((weft_tensor *const[]){__VA_ARGS__}) / sizeof(weft_tensor *),             \
+                  (weft_tensor *const[]){__VA_ARGS__}, dim)
+#endif
+/* y of index's shape, y[i][j][k] = x[i][index[i][j][k]][k] for dim 1 of three: torch.gather. The index
+ * (u8, i32, i64) has as many dimensions as x and, but for dim, no larger ones. A place outside x is
+ * WEFT_EDATA. Gradients of places that are taken twice add up, in the index's order. */
+WEFT_API weft_tensor *weft_gather(weft_tensor *x, int dim, weft_tensor *index);
 /* Sum and mean over dimension dim (negative: from the last), which is dropped, or over all
  * dimensions for WEFT_ALL, which gives rank 0. The mean of nothing is NaN. */
 #define WEFT_ALL INT32_MAX
 WEFT_API weft_tensor *weft_sum(weft_tensor *x, int dim);
 WEFT_API weft_tensor *weft_mean(weft_tensor *x, int dim);
+/* The largest and the smallest over dimension dim, which is dropped, or over all for WEFT_ALL. NaN
+ * counts as both. The gradient goes to the first element that has the value, PyTorch's rule of
+ * max(dim), also for WEFT_ALL. Nothing to choose from is WEFT_ESHAPE. Over the rows of a batch it is
+ * neither a sum nor a mean: see weft_backward. */
+WEFT_API weft_tensor *weft_max(weft_tensor *x, int dim);
+WEFT_API weft_tensor *weft_min(weft_tensor *x, int dim);
+/* Where that element is along dim, or in row-major order for WEFT_ALL, as i64, without gradient. x of
+ * any type. */
+WEFT_API weft_tensor *weft_argmax(weft_tensor *x, int dim);
+WEFT_API weft_tensor *weft_argmin(weft_tensor *x, int dim);
 /* exp(x) / sum exp(x) over the last dimension, computed after subtracting the row's maximum. */
 WEFT_API weft_tensor *weft_softmax(weft_tensor *x);
 /* The logarithm of that, without forming it. */

@@ -1,15 +1,54 @@
-/* Reverse-mode differentiation: mark what the loss depends on, then walk the tape backwards. */
+/* Reverse-mode differentiation: mark what the loss depends on, then walk the tape backwards. A walk
+ * leaves the gradients of parameters and of leaves, and tells the strategy; or it looks for that of
+ * one tensor, its target, and leaves nothing else. */
 #include "autograd/tape.h"
 #include "device/device.h"
 
 #include <string.h>
+
+typedef struct walk {
+    weft_fabric *f;
+    int kind;
+    weft__input target; /* of WEFT__OF_GRAD */
+    weft_dev grad;      /* the target's, contiguous */
+    bool found;         /* something is there */
+} walk;
+
+/* True if in is what the walk looks for: the parameter, the result of a node, or the leaf. */
+static bool is_target(const walk *w, const weft__input *in)
+{
+    const weft__input *t = &w->target;
+    if (w->kind != WEFT__OF_GRAD || t->segment || in->segment)
+        return w->kind == WEFT__OF_GRAD && in->segment == t->segment;
+    return in->node == t->node && (in->node >= 0 || in->tensor == t->tensor);
+}
+
+/* Whether a gradient is wanted for an input, of a reached node. */
+static bool wanted(const walk *w, const weft__input *in)
+{
+    if (w->kind != WEFT__OF_GRAD || !in->wants_grad)
+        return in->wants_grad;
+    return is_target(w, in) || (in->node >= 0 && w->f->tape->node[in->node].reached);
+}
+
+/* Marks the nodes that lie between the target and `from`. */
+static void lead(const walk *w, int64_t from)
+{
+    for (int64_t i = 0; i <= from; i++) {
+        weft__node *n = &w->f->tape->node[i];
+        n->reached = false;
+        n->grad[w->kind].addr = 0;
+        for (int j = 0; n->op && j < n->nin; j++)
+            n->reached |= wanted(w, &n->in[j]);
+    }
+}
 
 /* Marks the nodes that the loss depends on and counts how often each parameter is used by them. */
 static void reach(weft__tape *tape, int64_t from)
 {
     for (size_t i = 0; i < tape->nodes; i++) {
         tape->node[i].reached = false;
-        tape->node[i].grad.addr = 0;
+        tape->node[i].grad[WEFT__OF_BACKWARD].addr = 0;
         for (int j = 0; j < tape->node[i].nin && tape->node[i].op; j++)
             if (tape->node[i].in[j].segment)
                 tape->node[i].in[j].segment->uses = 0;
@@ -29,10 +68,17 @@ static void reach(weft__tape *tape, int64_t from)
 }
 
 /* Where the gradient of an input is collected; *fresh: nothing is there yet. */
-static weft_status collector(weft_fabric *f, weft__input *in, weft_dev *out, bool *fresh)
+static weft_status collector(walk *w, weft__input *in, weft_dev *out, bool *fresh)
 {
+    weft_fabric *f = w->f;
     weft_dev *grad;
     weft__tensor *leaf = NULL;
+    if (is_target(w, in)) {
+        *out = w->grad;
+        *fresh = !w->found;
+        w->found = true;
+        return WEFT_OK;
+    }
     if (in->segment) {
         if (!in->segment->flat->plane[WEFT__GRAD].addr)
             return weft__fail(WEFT_ESTATE,
@@ -45,7 +91,7 @@ static weft_status collector(weft_fabric *f, weft__input *in, weft_dev *out, boo
         return WEFT_OK;
     }
     if (in->node >= 0) {
-        grad = &f->tape->node[in->node].grad;
+        grad = &f->tape->node[in->node].grad[w->kind];
         *fresh = grad->addr == 0;
     } else {
         if (!(leaf = weft__tensor_at(in->tensor, NULL)))
@@ -61,29 +107,31 @@ static weft_status collector(weft_fabric *f, weft__input *in, weft_dev *out, boo
     return WEFT_OK;
 }
 
-static weft_status prepare(weft_fabric *f, weft__node *n, weft_op_call *c, weft_dev *sum)
+static weft_status prepare(walk *w, weft__node *n, weft_op_call *c, weft_dev *sum)
 {
     for (int j = 0; j < n->nin; j++) {
         bool fresh = true;
         c->in[j] =
             n->in[j].segment ? weft__segment_view(n->in[j].segment, WEFT__PARAM) : n->in[j].view;
         sum[j].addr = 0;
-        c->want[j] = n->in[j].wants_grad;
+        c->want[j] = wanted(w, &n->in[j]);
         if (!c->want[j])
             continue;
         c->gin[j] = n->in[j].view;
         WEFT_TRY(weft__view_pack(&c->gin[j]));
-        WEFT_TRY(collector(f, &n->in[j], &c->gin[j].data, &fresh));
+        WEFT_TRY(collector(w, &n->in[j], &c->gin[j].data, &fresh));
         if (!fresh) {
             sum[j] = c->gin[j].data;
-            WEFT_TRY(weft__scratch(f, weft__view_bytes(&c->gin[j]), &c->gin[j].data));
+            WEFT_TRY(weft__scratch(w->f, weft__view_bytes(&c->gin[j]), &c->gin[j].data));
         }
     }
     return WEFT_OK;
 }
 
-static weft_status differentiate(weft_fabric *f, weft__node *n)
+static weft_status differentiate(walk *w, weft__node *n)
 {
+    weft_fabric *f = w->f;
+    const bool tell = w->kind == WEFT__OF_BACKWARD;
     weft_dev sum[WEFT_OP_INPUTS];
     weft_op_call c = {.op = n->op,
                       .fabric = f,
@@ -96,31 +144,51 @@ static weft_status differentiate(weft_fabric *f, weft__node *n)
                       .gout = n->out,
                       .sample = n->sample};
     memcpy(c.saved, n->saved, sizeof c.saved);
-    c.gout.data = n->grad;
+    c.gout.data = n->grad[w->kind];
     WEFT_TRY(weft__view_pack(&c.gout));
-    WEFT_TRY(prepare(f, n, &c, sum));
+    WEFT_TRY(prepare(w, n, &c, sum));
     WEFT_TRY(n->op->backward(&c));
     for (int j = 0; j < n->nin; j++) {
         weft__segment *s = n->in[j].segment;
         if (sum[j].addr)
             WEFT_TRY(
                 c.k->axpy(f->stream, sum[j], 1.0, c.gin[j].data, c.gin[j].numel, c.gin[j].dtype));
-        if (c.want[j] && s && --s->uses == 0 && f->tape->hooks.grad_ready)
+        if (c.want[j] && s && tell && --s->uses == 0 && f->tape->hooks.grad_ready)
             WEFT_TRY(f->tape->hooks.grad_ready(f->tape->hooks.self, s));
     }
     return WEFT_OK;
 }
 
-static weft_status walk(weft_fabric *f, int64_t from)
+static weft_status walk_from(walk *w, int64_t from, double seed)
 {
-    weft__tape *t = f->tape;
+    weft__tape *t = w->f->tape;
+    weft__node *n = &t->node[from];
+    weft_dev *grad = &n->grad[w->kind];
+    WEFT_TRY(weft__scratch(w->f, weft_dtype_size(n->out.dtype), grad));
+    WEFT_TRY(w->f->device->ops->kernels->fill(w->f->stream, *grad, 1, seed, n->out.dtype));
     for (int64_t i = from; i >= 0; i--) {
-        weft__node *n = &t->node[i];
-        if (!n->op && t->hooks.module)
+        n = &t->node[i];
+        if (!n->op && t->hooks.module && w->kind == WEFT__OF_BACKWARD)
             WEFT_TRY(t->hooks.module(t->hooks.self, n->module, n->enter));
-        if (n->op && n->reached && n->grad.addr)
-            WEFT_TRY(differentiate(f, n));
+        if (n->op && n->reached && n->grad[w->kind].addr)
+            WEFT_TRY(differentiate(w, n));
     }
+    return WEFT_OK;
+}
+
+/* What both walks ask of the tensor that they begin at. */
+static weft_status begins(const char *who, const char *what, const weft__tensor *x)
+{
+    if (x->view.numel != 1)
+        return weft__fail(WEFT_ESHAPE,
+                          "%s: %s has %lld elements; it must have one: take weft_mean or weft_sum",
+                          who, what, (long long)x->view.numel);
+    if (x->derived)
+        return weft__fail(
+            WEFT_ENOTSUP,
+            "%s: second order: %s comes from a result of weft_grad, whose own gradient "
+            "is not recorded; weft_detach makes that a constant",
+            who, what);
     return WEFT_OK;
 }
 
@@ -132,22 +200,62 @@ weft_status weft__tape_backward(weft_fabric *f, weft_tensor *loss, double seed)
         return loss ? WEFT_EHANDLE : weft__fail(WEFT_EARG, "weft_backward: the loss is NULL");
     if (home != f)
         return weft__fail(WEFT_EHANDLE, "weft_backward: the loss belongs to another fabric");
-    if (x->view.numel != 1)
-        return weft__fail(WEFT_ESHAPE,
-                          "weft_backward: the loss has %lld elements; it must have one: take "
-                          "weft_mean or weft_sum",
-                          (long long)x->view.numel);
+    WEFT_TRY(begins("weft_backward", "the loss", x));
     if (x->node < 0)
         return weft__fail(WEFT_ESTATE, "weft_backward: the loss does not depend on any trainable "
                                        "parameter, or was made inside weft_eval_begin/end");
-    int64_t from = x->node;
-    weft__node *n = &f->tape->node[from];
-    reach(f->tape, from);
+    reach(f->tape, x->node);
     if (seed == 0)
         return WEFT_OK;
-    WEFT_TRY(weft__scratch(f, weft_dtype_size(n->out.dtype), &n->grad));
-    WEFT_TRY(f->device->ops->kernels->fill(f->stream, n->grad, 1, seed, n->out.dtype));
-    return walk(f, from);
+    return walk_from(&(walk){.f = f, .kind = WEFT__OF_BACKWARD}, x->node, seed);
+}
+
+static weft_status look(walk *w, const weft__tensor *y, const weft__tensor *x, weft_view *out)
+{
+    *out = x->view;
+    WEFT_TRY(begins("weft_grad", "y", y));
+    WEFT_TRY(weft__scratch_view(w->f, out));
+    w->grad = out->data;
+    if (x == y)
+        return w->f->device->ops->kernels->fill(w->f->stream, w->grad, 1, 1, out->dtype);
+    lead(w, y->node);
+    if (y->node < 0 || !w->f->tape->node[y->node].reached)
+        return weft__fail(WEFT_ESTATE,
+                          "weft_grad: y does not depend on x. Is x a trainable parameter, or was "
+                          "weft_require_grad called before x was used? Was y made inside "
+                          "weft_eval_begin/end?");
+    weft__mark mark = weft__engine_mark(w->f);
+    weft_status s = walk_from(w, y->node, 1);
+    weft__engine_rewind(w->f, mark); /* the result was made before */
+    return s;
+}
+
+weft_tensor *weft_grad(weft_tensor *y, weft_tensor *x)
+{
+    weft_fabric *f = NULL, *home = NULL;
+    const weft__tensor *from = weft__tensor_for("weft_grad", y, &f);
+    const weft__tensor *to = weft__tensor_for("weft_grad", x, &home);
+    weft__tensor *made;
+    weft_view v;
+    if (!from || !to || weft__stuck(f))
+        return NULL;
+    walk w = {.f = f,
+              .kind = WEFT__OF_GRAD,
+              .target = {.tensor = x, .segment = to->segment, .node = to->node}};
+    weft__part part = weft__enter(f, WEFT__BACKWARD);
+    weft_status s = home == f ? look(&w, from, to, &v)
+                              : weft__fail(WEFT_EHANDLE, "weft_grad: x belongs to another fabric");
+    weft__enter(f, part);
+    if (s < 0) {
+        weft__stick(f, s);
+        return NULL;
+    }
+    weft_tensor *out = weft__tensor_new(f, &v, true, &made);
+    if (out) {
+        made->derived = true;
+        made->rows = to->rows;
+    }
+    return out;
 }
 
 weft_tensor *weft_gradient(weft_tensor *t)
@@ -163,7 +271,7 @@ weft_tensor *weft_gradient(weft_tensor *t)
                      ? (weft_dev){0}
                      : weft__flat_at(x->segment->flat, WEFT__GRAD, x->segment->first);
     else if (x->node >= 0)
-        v.data = f->tape->node[x->node].grad;
+        v.data = f->tape->node[x->node].grad[WEFT__OF_BACKWARD];
     else
         v.data = x->leaf_edge == f->engine->edge ? x->leaf_grad : (weft_dev){0};
     if (!s && !v.data.addr)

@@ -17,15 +17,18 @@ typedef struct weft__input {
     bool wants_grad;
 } weft__input;
 
+/* Each kind of walk has gradients of its own. */
+enum { WEFT__OF_BACKWARD, WEFT__OF_GRAD, WEFT__WALKS };
+
 typedef struct weft__node {
     const weft_op *op;   /* NULL: a mark */
     weft_module *module; /* of a mark */
     bool enter;          /* of a mark: the module's forward begins here */
-    bool reached;        /* in the backward that runs */
+    bool reached;        /* in the walk that runs */
     int nin;
     weft__input in[WEFT_OP_INPUTS];
     weft_view out, saved[WEFT_OP_SAVED];
-    weft_dev grad; /* of out, contiguous; addr 0: none yet */
+    weft_dev grad[WEFT__WALKS]; /* of out, contiguous; addr 0: none yet */
     const int64_t *sample;
     _Alignas(16) unsigned char attr[WEFT__ATTR];
 } weft__node;

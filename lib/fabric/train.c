@@ -7,6 +7,20 @@
 #include <math.h>
 #include <stdio.h>
 
+/* Whether the loss is a sum or a mean over all ranks. */
+static weft_status combines(const weft_fabric *f, const weft__tensor *loss)
+{
+    if (f->world > 1 && loss->reduction == WEFT__LOCAL)
+        return weft__fail(
+            WEFT_ENOTSUP,
+            "weft_backward: the loss comes from what one rank's rows of a batch alone decide (a "
+            "maximum or minimum over them, their sum as a factor of rows, means over different "
+            "numbers of them), which over %d ranks is neither a sum nor a mean; weft_detach what "
+            "needs no gradient, call weft_backward for each mean",
+            f->world);
+    return WEFT_OK;
+}
+
 /* Whether only the ranks together know what their losses weigh. */
 static bool unweighed(const weft__tensor *t)
 {
@@ -51,7 +65,7 @@ static weft_status check(const weft_fabric *f, weft_tensor *loss, const weft__te
     if (!(*t = weft__tensor_at(loss, &home)))
         return WEFT_EHANDLE;
     return home == f
-               ? WEFT_OK
+               ? combines(f, *t)
                : weft__fail(WEFT_EHANDLE, "weft_backward: the loss belongs to another fabric");
 }
 

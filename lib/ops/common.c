@@ -2,6 +2,7 @@
 #include "ops/ops.h"
 
 #include "core/env.h"
+#include "device/device.h"
 
 #include <stdio.h>
 
@@ -29,6 +30,16 @@ weft_status weft__op_like(weft_op_call *c)
 {
     WEFT_TRY(weft__op_float(c, 0));
     c->out = c->in[0];
+    return WEFT_OK;
+}
+
+weft_status weft__op_dim(const weft_op_call *c, int *dim)
+{
+    const int rank = c->in[0].rank;
+    if (*dim < -rank || *dim >= rank)
+        return weft_op_fail(c, WEFT_ESHAPE, "dimension %d of a tensor of %d dimensions", *dim,
+                            rank);
+    *dim += *dim < 0 ? rank : 0;
     return WEFT_OK;
 }
 
@@ -60,7 +71,7 @@ weft_status weft__op_shapes(weft_op_call *c)
                                 weft__shape_text(before.rank, before.shape, a),
                                 weft__shape_text(x->rank, x->shape, b));
     }
-    c->batch += c->lead < 0 ? 0 : y->rank - c->in[c->lead].rank;
+    c->batch += c->lead < 0 || c->batch < 0 ? 0 : y->rank - c->in[c->lead].rank;
     return WEFT_OK;
 }
 
@@ -106,6 +117,11 @@ weft_status weft__op_unbroadcast(weft_op_call *c, int i, const weft_view *g)
                           g->stride, c->out.rank, c->out.shape);
     return c->k->sum(c->stream, c->gin[i].data, stride, 1.0, g->data, g->stride, c->out.rank,
                      c->out.shape, g->dtype);
+}
+
+weft_dev weft__op_at(const weft_view *v, int64_t i)
+{
+    return weft__at(v->data, i * (int64_t)weft_dtype_size(v->dtype));
 }
 
 weft_status weft__op_pass(weft_op_call *c)

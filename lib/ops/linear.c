@@ -18,6 +18,8 @@ static weft_status shape(weft_op_call *c)
                             weft__shape_text(w->rank, w->shape, b));
     c->out = *x;
     c->out.shape[x->rank - 1] = w->shape[0];
+    if (c->lead == 0 && c->batch == x->rank - 1) /* the dimension that is summed over */
+        c->rows = WEFT_ROWS_SUM;
     return WEFT_OK;
 }
 

@@ -9,6 +9,8 @@
 
 /* WEFT_EDTYPE unless input i is f32 or f64. */
 weft_status weft__op_float(const weft_op_call *c, int i);
+/* A dimension of input 0, negative from the last, from 0 on; WEFT_ESHAPE if there is none such. */
+weft_status weft__op_dim(const weft_op_call *c, int *dim);
 /* WEFT_EDTYPE unless input i, whose numbers are called `what`, is u8, i32 or i64. */
 weft_status weft__op_integer(const weft_op_call *c, int i, const char *what);
 /* Output like input 0, contiguous. */
@@ -28,6 +30,8 @@ weft_status weft__op_as(weft_op_call *c, int i, weft_dtype t);
 void weft__op_stretch(const weft_op_call *c, const weft_view *v, int64_t *stride);
 /* gin = g summed over the dimensions along which input i was stretched; g has the output's shape. */
 weft_status weft__op_unbroadcast(weft_op_call *c, int i, const weft_view *g);
+/* The address of element number i of memory, counted in v's type. */
+weft_dev weft__op_at(const weft_view *v, int64_t i);
 /* Two int64 on the device, 0, where a kernel leaves 1 + the place of the first bad number of an
  * integer input, and that number. */
 weft_status weft__op_flag(const weft_op_call *c, weft_dev *flag);

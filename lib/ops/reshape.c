@@ -6,6 +6,23 @@ typedef struct attributes {
     int64_t shape[WEFT_MAX_RANK];
 } attributes;
 
+/* The dimension of y in which the batch's rows lie, or which they are part of: found by the
+ * elements that lie in the dimensions before it. */
+static int rows_in(const weft_op_call *c, const weft_view *y)
+{
+    int64_t before = 1, here = 1;
+    int found = 0;
+    for (int d = 0; d < c->batch; d++)
+        before *= c->in[0].shape[d] ? c->in[0].shape[d] : 1;
+    for (int d = 0; d < y->rank && here <= before; d++) {
+        found = d;
+        if (here == before && y->shape[d] == c->local)
+            break;
+        here *= y->shape[d] ? y->shape[d] : 1;
+    }
+    return found;
+}
+
 static weft_status shape(weft_op_call *c)
 {
     char from[WEFT__SHAPE_TEXT], to[WEFT__SHAPE_TEXT];
@@ -32,6 +49,7 @@ static weft_status shape(weft_op_call *c)
                             weft__shape_text(a->rank, a->shape, to));
     WEFT_TRY(weft__view_pack(&y));
     c->out = y;
+    c->batch = c->lead < 0 || c->batch < 0 ? c->batch : rows_in(c, &y);
     return WEFT_OK;
 }
 

@@ -13,10 +13,8 @@ static weft_status shape(weft_op_call *c)
     attributes *a = c->attr;
     const weft_view *x = &c->in[0];
     WEFT_TRY(weft__op_float(c, 0));
-    if (a->dim != WEFT_ALL && (a->dim < -x->rank || a->dim >= x->rank))
-        return weft_op_fail(c, WEFT_ESHAPE, "dimension %d of a tensor of %d dimensions", a->dim,
-                            x->rank);
-    a->dim += a->dim < 0 ? x->rank : 0;
+    if (a->dim != WEFT_ALL)
+        WEFT_TRY(weft__op_dim(c, &a->dim));
     a->alpha = !a->mean ? 1.0 : 1.0 / (double)(a->dim == WEFT_ALL ? x->numel : x->shape[a->dim]);
     c->out.dtype = x->dtype;
     for (int d = 0; d < x->rank && a->dim != WEFT_ALL; d++)

@@ -10,13 +10,9 @@ static void swap(int64_t *v, int a, int b)
 
 static weft_status shape(weft_op_call *c)
 {
-    int *d = c->attr, rank = c->in[0].rank;
-    for (int i = 0; i < 2; i++) {
-        if (d[i] < -rank || d[i] >= rank)
-            return weft_op_fail(c, WEFT_ESHAPE, "dimension %d of a tensor of %d dimensions", d[i],
-                                rank);
-        d[i] += d[i] < 0 ? rank : 0;
-    }
+    int *d = c->attr;
+    WEFT_TRY(weft__op_dim(c, &d[0]));
+    WEFT_TRY(weft__op_dim(c, &d[1]));
     c->out = c->in[0];
     swap(c->out.shape, d[0], d[1]);
     swap(c->out.stride, d[0], d[1]);

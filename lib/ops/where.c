@@ -1,4 +1,5 @@
-/* y = a where the condition is not 0, b elsewhere. The gradient goes to the one that was taken. */
+/* y = a where the condition is not 0, b elsewhere. The gradient goes to the one that was taken. Of two
+ * integers the result is i64. */
 #include "ops/ops.h"
 
 enum { CONDITION, A, B };
@@ -8,9 +9,10 @@ static weft_status shape(weft_op_call *c)
     if (c->in[CONDITION].dtype != WEFT_U8)
         return weft_op_fail(c, WEFT_EDTYPE, "the condition is %s; it is u8, as weft_gt makes it",
                             weft_dtype_name(c->in[CONDITION].dtype));
-    WEFT_TRY(weft__op_float(c, A));
-    WEFT_TRY(weft__op_float(c, B));
-    c->out.dtype = c->in[A].dtype;
+    const bool integers = weft__op_is_integer(c, A) && weft__op_is_integer(c, B);
+    for (int i = A; i <= B && !integers; i++)
+        WEFT_TRY(weft__op_float(c, i));
+    c->out.dtype = integers ? WEFT_I64 : c->in[A].dtype;
     return weft__op_shapes(c);
 }
 
@@ -27,6 +29,8 @@ static weft_status choose(weft_op_call *c, weft_dev y, weft_dev a, const int64_t
 static weft_status forward(weft_op_call *c)
 {
     int64_t a[WEFT_MAX_RANK], b[WEFT_MAX_RANK];
+    WEFT_TRY(weft__op_as(c, A, c->out.dtype));
+    WEFT_TRY(weft__op_as(c, B, c->out.dtype));
     weft__op_stretch(c, &c->in[A], a);
     weft__op_stretch(c, &c->in[B], b);
     return choose(c, c->out.data, c->in[A].data, a, c->in[B].data, b);

@@ -138,7 +138,7 @@ weft_tensor *weft_detach(weft_tensor *t)
     if (!(out = weft__tensor_new(f, &x->view, true, &y)))
         return NULL;
     y->rows = x->rows;
-    y->reduction = x->reduction;
+    y->reduction = x->reduction == WEFT__LOCAL ? WEFT__NONE : x->reduction; /* it is a constant */
     y->weight = x->weight;
     return out;
 }

@@ -15,14 +15,16 @@ typedef struct weft__rows {
     const int64_t *ids; /* data set index of each local row, or NULL; borrowed for the step */
 } weft__rows;
 
-/* How a tensor stands to its batch: rows of it, their mean, or their sum. */
-typedef enum weft__reduction { WEFT__NONE, WEFT__MEAN, WEFT__SUM } weft__reduction;
+/* How a tensor stands to its batch: rows of it, their mean, their sum, or what only this rank's rows
+ * decide. */
+typedef enum weft__reduction { WEFT__NONE, WEFT__MEAN, WEFT__SUM, WEFT__LOCAL } weft__reduction;
 
 typedef struct weft__tensor {
     uint32_t generation;
     bool live;
     bool step;       /* dies at the edge */
     bool wants_grad; /* a gradient flows to it or through it */
+    bool derived;    /* made from a result of weft_grad, whose own gradient is not recorded */
     weft_view view;
     weft__rows rows;
     weft__reduction reduction;

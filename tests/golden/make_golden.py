@@ -388,6 +388,81 @@ def pairs(f):
                  labels=("", c.astype(np.uint8)))
 
 
+# ---- ops-shapes.h5 ----
+
+def batches(f):
+    """Products with dimensions before the matrices, and of vectors."""
+    for case, a, b in (("same", (3, 4, 5), (3, 5, 2)),
+                       ("2x2", (2, 3, 4, 5), (2, 3, 5, 6)),
+                       ("one_right", (3, 4, 5), (5, 2)),
+                       ("one_left", (4, 5), (3, 5, 2)),
+                       ("bcast", (2, 1, 4, 5), (3, 5, 2)),
+                       ("bcast_one", (1, 4, 5), (3, 5, 2)),
+                       ("dot", (5,), (5,)), ("vec_mat", (5,), (5, 3)),
+                       ("mat_vec", (4, 5), (5,)),
+                       ("vec_batch", (5,), (2, 5, 3)),
+                       ("batch_vec", (2, 4, 5), (5,)),
+                       ("empty", (0, 4, 5), (5, 2)),
+                       ("empty_both", (0, 4, 5), (1, 5, 2))):
+        rng = rng_of(f"matmul/{case}")
+        add_case(f, "matmul", case, torch.matmul,
+                 [draw(rng, *a), draw(rng, *b)])
+
+
+def places(f):
+    """What chooses and moves elements."""
+    for op, fn in (("max", torch.max), ("min", torch.min)):
+        for case, shape in (("2d", (4, 3)), ("3d", (2, 3, 4)), ("1d", (67,))):
+            x = draw(rng_of(f"{op}/{case}"), *shape)
+            add_case(f, op, case + "_all", fn, [x])
+            for dim in range(len(shape)):
+                y = x.copy()                     # ties: the first one counts
+                np.moveaxis(y, dim, 0)[-1] = np.moveaxis(y, dim, 0)[0]
+                add_case(f, op, f"{case}_dim{dim}", lambda x: fn(x, dim)[0],
+                         [y], dim=dim)
+
+    for case, shape, dim, of in (("2d_dim0", (5, 3), 0, (4, 3)),
+                                 ("2d_dim1", (5, 3), 1, (5, 7)),
+                                 ("smaller", (5, 3), 1, (2, 4)),
+                                 ("3d", (3, 4, 5), 1, (3, 6, 5)),
+                                 ("none", (3, 4), 1, (3, 0))):
+        rng = rng_of(f"gather/{case}")
+        x = draw(rng, *shape)
+        index = rng.integers(0, shape[dim], of)
+        stored = {"": np.int64}
+        if case == "2d_dim1":
+            stored.update(_i32=np.int32, _u8=np.uint8)
+        for suffix, t in stored.items():
+            add_case(f, "gather", case,
+                     lambda x: torch.gather(x, dim, torch.tensor(index)), [x],
+                     labels=(suffix, index.astype(t)), dim=dim)
+
+    for case, shape, dim, (lo, hi, step) in (
+            ("inner", (5, 4), 1, (1, 3, 1)), ("rows", (5, 4), 0, (0, 3, 1)),
+            ("steps", (3, 7), 1, (1, 7, 3)), ("end", (3, 7), 1, (-3, 99, 1)),
+            ("none", (3, 4), 0, (2, 1, 1)), ("3d", (2, 5, 3), 1, (0, -1, 2))):
+        def fn(x):
+            return x[(slice(None),) * dim + (slice(lo, hi, step),)]
+
+        x = draw(rng_of(f"slice/{case}"), *shape)
+        add_case(f, "slice", case, fn, [x], dim=dim, shape=[lo, hi, step])
+
+    for case, dim, shapes in (("rows", 0, ((2, 3), (1, 3))),
+                              ("columns", 1, ((2, 3), (2, 1), (2, 4))),
+                              ("middle", 1, ((2, 3, 2), (2, 1, 2))),
+                              ("empty", 0, ((0, 3), (2, 3)))):
+        rng = rng_of(f"concat/{case}")
+        add_case(f, "concat", case, lambda *x: torch.cat(x, dim),
+                 [draw(rng, *s) for s in shapes], dim=dim)
+
+    for case, shape, order in (("2d", (3, 4), [1, 0]),
+                               ("3d", (2, 3, 4), [2, 0, 1]),
+                               ("4d", (2, 3, 4, 2), [0, 2, 1, 3])):
+        x = draw(rng_of(f"permute/{case}"), *shape)
+        add_case(f, "permute", case, lambda x: x.permute(order), [x],
+                 shape=order)
+
+
 # ---- optim.h5 ----
 
 def lr_at(t, kind, lr, lr_min, total, warmup):
@@ -707,6 +782,7 @@ def main():
     for name, parts in (("ops.h5", (elementwise, products, shapes, losses)),
                         ("ops-unary.h5", (functions,)),
                         ("ops-binary.h5", (pairs,)),
+                        ("ops-shapes.h5", (batches, places)),
                         ("losses.h5", (label_losses, target_losses,
                                        normal_and_rows)),
                         ("optim.h5", (traces, schedules)),

@@ -16,6 +16,14 @@
  *   where    y = a where c is not 0, b elsewhere; c u8, y contiguous with `shape`;
  *            dt may be WEFT_I64 too
  *   log_softmax  rows of c               log_softmax_back gx = gy - exp(y) sum(gy)
+ *   extremum y = the largest (or smallest) along the middle of x (outer, n, inner), n > 0, and at (i64)
+ *            = the first place of it; NaN counts as both; y or at may be 0; dt may be WEFT_I64 too
+ *   gather   y = x at index along dim, y and index contiguous with `shape`, x of extent n along dim;
+ *            it is u8, i32 or i64. An index outside 0..n-1 makes y NaN, and flag[0] = 1 + the first
+ *            such element and flag[1] = its index (int64; flag[0] is 0 before)
+ *   gather_back  gx at index along dim += gy, in the order of the elements along dim
+ *   gemm_batch   C = op(A) op(B) for each matrix of `shape`; matrices are contiguous, those of C lie
+ *            one behind the other, those of A and B at the strides given
  *   sum      y = alpha * sum over the dimensions whose ystride is 0; the order of additions depends
  *            on the shapes alone, never on threads
  *   softmax  rows of c                   softmax_back gx = (gy - sum(gy y)) y
@@ -199,6 +207,17 @@ typedef enum weft_measure { WEFT_DOT, WEFT_ABS_SUM, WEFT_ABS_MAX } weft_measure;
       (weft_stream * s, weft_dev y, weft_dev x, int64_t rows, int64_t c, weft_dtype dt))           \
     K(log_softmax_back, (weft_stream * s, weft_dev gx, weft_dev y, weft_dev gy, int64_t rows,      \
                          int64_t c, weft_dtype dt))                                                \
+    K(extremum, (weft_stream * s, weft_dev y, weft_dev at, weft_dev x, int largest, int64_t outer, \
+                 int64_t n, int64_t inner, weft_dtype dt))                                         \
+    K(gather, (weft_stream * s, weft_dev y, weft_dev flag, weft_dev x, const int64_t *xstride,     \
+               weft_dev index, weft_dtype it, int rank, const int64_t *shape, int dim, int64_t n,  \
+               weft_dtype dt))                                                                     \
+    K(gather_back,                                                                                 \
+      (weft_stream * s, weft_dev gx, const int64_t *gxstride, weft_dev gy, weft_dev index,         \
+       weft_dtype it, int rank, const int64_t *shape, int dim, int64_t n, weft_dtype dt))          \
+    K(gemm_batch, (weft_stream * s, weft_dev c, weft_dev a, const int64_t *astride, int ta,        \
+                   weft_dev b, const int64_t *bstride, int tb, int rank, const int64_t *shape,     \
+                   int64_t m, int64_t n, int64_t k, weft_dtype dt))                                \
     K(sum, (weft_stream * s, weft_dev y, const int64_t *ystride, double alpha, weft_dev x,         \
             const int64_t *xstride, int rank, const int64_t *shape, weft_dtype dt))                \
     K(softmax, (weft_stream * s, weft_dev y, weft_dev x, int64_t rows, int64_t c, weft_dtype dt))  \

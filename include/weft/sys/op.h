@@ -47,7 +47,13 @@ typedef struct weft_op {
     /* OPTIONAL. The result is a view of input 0: fill c->out's data and stride too; no forward. */
     int view;
     /* How the result relates to the rows of the batch in its inputs (gradients are sums). */
-    enum { WEFT_ROWS_KEEP, WEFT_ROWS_MEAN, WEFT_ROWS_SUM } rows;
+    enum {
+        WEFT_ROWS_KEEP,   /* rows stay rows, in dimension `batch` of the call */
+        WEFT_ROWS_MEAN,   /* their mean */
+        WEFT_ROWS_SUM,    /* their sum */
+        WEFT_ROWS_CHOSEN, /* rows stay rows, but another number of them: some, or with others */
+        WEFT_ROWS_OTHER   /* another function of this rank's rows: over ranks it has neither */
+    } rows;
 } weft_op;
 
 struct weft_op_call {
@@ -67,8 +73,11 @@ struct weft_op_call {
     int rows;              /* shape and forward may set it; starts as op->rows */
     const int64_t *sample; /* data set index of each row in dimension 0, or NULL */
     int lead;              /* the input whose batch the result is of; -1: none */
-    int batch;           /* the dimension of its rows there; shape sets what it is in the result */
+    int batch; /* the dimension of its rows there, -1: they were reduced; shape sets what it is in
+                  the result */
     int64_t base, local; /* lead's global row of this rank's first one, and this rank's rows */
+    bool alike
+        [WEFT_OP_INPUTS]; /* the input has rows in the same dimension, as many over all ranks */
     /* forward may set it: an f64 on the device, the denominator of a mean over the batch where that
      * is not the number of rows. Ranks weigh by it. */
     weft_dev weight;

@@ -2,30 +2,30 @@
 #ifdef T
 
 /* NaN is handed on. */
-static inline T N(larger)(T u, T v)
+CPU_INLINE T N(larger)(T u, T v)
 {
     return u > v || u != u ? u : v;
 }
 
-static inline T N(smaller)(T u, T v)
+CPU_INLINE T N(smaller)(T u, T v)
 {
     return u < v || u != u ? u : v;
 }
 
 /* g to the larger of u and v, if that is u; equal ones share it. */
-static inline T N(share)(T g, T u, T v)
+CPU_INLINE T N(share)(T g, T u, T v)
 {
     return u < v ? 0 : u == v ? g / 2 : g;
 }
 
 /* v u^(v-1), where u^0 is constant. */
-static inline T N(power_by_base)(T u, T v)
+CPU_INLINE T N(power_by_base)(T u, T v)
 {
     return v == 0 ? 0 : v * N(power)(u, v - 1);
 }
 
 /* u^v log u, where 0^v is constant. */
-static inline T N(power_by_exponent)(T u, T v)
+CPU_INLINE T N(power_by_exponent)(T u, T v)
 {
     return u == 0 && v >= 0 ? 0 : N(power)(u, v) * N(logarithm)(u);
 }

@@ -18,7 +18,8 @@ typedef void weft__cpu_body(const void *args, int64_t lo, int64_t hi);
 #define CPU_WIDE
 #endif
 
-/* A part of a body that is compiled anew for the constants that it is called with. */
+/* A part of a body that is compiled anew for the constants that it is called with, or a function of one
+ * element that must become part of the loop for vectors to be made of it. */
 #define CPU_INLINE __attribute__((always_inline)) static inline
 
 /* Both bodies of a kernel, with its name for messages. */

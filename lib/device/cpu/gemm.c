@@ -6,6 +6,7 @@
  * for small matrices (l3_sup) are chosen by the shape of a call, so they get only what is too small
  * for a second thread on any device. */
 #include "device/cpu/cpu.h"
+#include "device/cpu/walk.h"
 
 #include <blis.h>
 
@@ -93,5 +94,46 @@ weft_status weft__cpu_gemm(weft_stream *s, weft_dev c, int64_t ldc, double alpha
         return WEFT_OK;
     weft__cpu_pieces(slab, &p, by_rows ? m : n, by_rows ? ROWS : COLUMNS,
                      weft__cpu_team(s->device, work));
+    return WEFT_OK;
+}
+
+struct batch {
+    weft_stream *stream;
+    weft_dev c, a, b;
+    weft__walk walk; /* the matrices of A and of B */
+    int64_t m, n, k;
+    int ta, tb;
+    weft_dtype dt;
+};
+
+static void multiply_some(const void *args, int64_t lo, int64_t hi)
+{
+    const struct batch *o = args;
+    const int64_t size = (int64_t)weft_dtype_size(o->dt);
+    weft__place p = weft__walk_seek(&o->walk, lo);
+    for (int64_t i = lo; i < hi; i++, weft__walk_step(&o->walk, &p, 1))
+        weft__cpu_gemm(o->stream, weft__at(o->c, i * o->m * o->n * size), o->n, 1.0,
+                       weft__at(o->a, p.at[0] * size), o->ta ? o->m : o->k, o->ta,
+                       weft__at(o->b, p.at[1] * size), o->tb ? o->k : o->n, o->tb, 0.0, o->m, o->n,
+                       o->k, o->dt);
+}
+
+/* Matrices too small for a team go to threads whole, others one after the other to all. */
+weft_status weft__cpu_gemm_batch(weft_stream *s, weft_dev c, weft_dev a, const int64_t *astride,
+                                 int ta, weft_dev b, const int64_t *bstride, int tb, int rank,
+                                 const int64_t *shape, int64_t m, int64_t n, int64_t k,
+                                 weft_dtype dt)
+{
+    const double work = (double)m * (double)n * (double)k / MULTIPLY_ADDS;
+    const int64_t *const stride[] = {astride, bstride};
+    struct batch o = {
+        .stream = s, .c = c, .a = a, .b = b, .m = m, .n = n, .k = k, .ta = ta, .tb = tb, .dt = dt};
+    if (dt != WEFT_F32 && dt != WEFT_F64)
+        return weft__no_kernel(s->device, "gemm_batch", dt);
+    weft__walk_of(&o.walk, 2, rank, shape, stride);
+    if (work < CPU_SERIAL)
+        weft__cpu_rows(s->device, multiply_some, &o, o.walk.numel, (int64_t)work + 1);
+    else
+        multiply_some(&o, 0, o.walk.numel);
     return WEFT_OK;
 }

@@ -1,5 +1,6 @@
 /* Softmax of rows, its logarithm, and their gradients. Rows go to threads whole. */
 #ifdef T
+#include "device/cpu/math.h"
 
 /* Sums of x z and of x, in eight lanes. */
 static double N(dot)(const T *x, const T *z, int64_t n)
@@ -47,14 +48,20 @@ static T N(highest)(const T *x, int64_t n)
     return top;
 }
 
+CPU_WIDE static double N(powers)(T *y, const T *x, int64_t c, T *max)
+{
+    const T m = N(highest)(x, c);
+#pragma omp simd
+    for (int64_t j = 0; j < c; j++)
+        y[j] = N(cpu_exp)(x[j] - m);
+    *max = m;
+    return N(total)(y, c);
+}
+
+/* Hidden, which functions with clones are not. */
 double N(weft__cpu_softmax)(T *y, const T *x, int64_t c, T *max)
 {
-    double s[CPU_LANES] = {0};
-    const T m = N(highest)(x, c);
-    for (int64_t j = 0; j < c; j++)
-        s[j % CPU_LANES] += y[j] = N(power)(x[j] - m);
-    *max = m;
-    return cpu_fold(s);
+    return N(powers)(y, x, c, max);
 }
 
 CPU_WIDE static void N(softmax)(const void *args, int64_t lo, int64_t hi)
@@ -103,8 +110,9 @@ CPU_WIDE static void N(log_softmax_back)(const void *args, int64_t lo, int64_t h
         const T *y = (const T *)a->x + r * a->c, *gy = (const T *)a->z + r * a->c;
         const T sum = (T)N(total)(gy, a->c);
         T *gx = (T *)a->y + r * a->c;
+#pragma omp simd
         for (int64_t j = 0; j < a->c; j++)
-            gx[j] = gy[j] - N(power)(y[j]) * sum;
+            gx[j] = gy[j] - N(cpu_exp)(y[j]) * sum;
     }
 }
 
@@ -120,8 +128,6 @@ struct rows {
     int64_t c;
 };
 
-#define power_f32 expf
-#define power_f64 exp
 #define CPU_FAMILY "device/cpu/softmax.c"
 #include "device/cpu/typed.h"
 

@@ -1,49 +1,49 @@
 /* y = f(x) element by element, and gx = gy f'(x), from x and y. */
 #ifdef T
+#include "device/cpu/math.h"
 
-/* 0 at 0, NaN at NaN. */
-static inline T N(sign)(T x)
+CPU_INLINE T N(sign)(T x)
 {
-    return x > 0 ? 1 : x < 0 ? -1 : x;
+    return (T)((x > 0) - (x < 0));
 }
 
-static inline T N(sigmoid)(T x)
+CPU_INLINE T N(sigmoid)(T x)
 {
-    return 1 / (1 + N(exp)(-x));
+    return 1 / (1 + N(cpu_exp)(-x));
 }
 
 /* (x s)' of s = sigmoid(x) */
-static inline T N(silu_slope)(T x)
+CPU_INLINE T N(silu_slope)(T x)
 {
     const T s = N(sigmoid)(x);
     return s * (1 + x * (1 - s));
 }
 
 /* The normal distribution's: half of 1 + erf(x / sqrt(2)). */
-static inline T N(normal)(T x)
+CPU_INLINE T N(normal)(T x)
 {
-    return (T)0.5 * (1 + N(erf)(x * (T)ROOT_HALF));
+    return (T)0.5 * (1 + N(cpu_erf)(x * (T)ROOT_HALF));
 }
 
-static inline T N(gelu_slope)(T x)
+CPU_INLINE T N(gelu_slope)(T x)
 {
-    return N(normal)(x) + x * (T)NORMAL_PEAK * N(exp)(x * x * (T)-0.5);
+    return N(normal)(x) + x * (T)NORMAL_PEAK * N(cpu_exp)(x * x * (T)-0.5);
 }
 
 /* Half of 1 + tanh(u) is sigmoid(2u), u = sqrt(2/pi) (x + 0.044715 x^3). */
-static inline T N(gate)(T x)
+CPU_INLINE T N(gate)(T x)
 {
     return N(sigmoid)((T)TWICE_ROOT * (x + (T)CUBIC * x * x * x));
 }
 
-static inline T N(gelu_tanh_slope)(T x)
+CPU_INLINE T N(gelu_tanh_slope)(T x)
 {
     const T s = N(gate)(x);
     return s + x * s * (1 - s) * ((T)TWICE_ROOT * (1 + 3 * (T)CUBIC * x * x));
 }
 
 /* The upper bound counts where they cross; NaN stays. */
-static inline T N(clamp)(T x, T low, T high)
+CPU_INLINE T N(clamp)(T x, T low, T high)
 {
     const T raised = x < low ? low : x;
     return raised > high ? high : raised;
@@ -52,8 +52,8 @@ static inline T N(clamp)(T x, T low, T high)
 /* The function of x and its gradient from that of the result, g, by way of x or the result, y. */
 #define UNARIES(F)                                                                                 \
     F(WEFT_NEG, -x, -g)                                                                            \
-    F(WEFT_ABS, N(fabs)(x), (g * N(sign)(x)))                                                      \
-    F(WEFT_EXP, N(exp)(x), (g * y))                                                                \
+    F(WEFT_ABS, N(absolute)(x), (g * N(sign)(x)))                                                  \
+    F(WEFT_EXP, N(cpu_exp)(x), (g * y))                                                            \
     F(WEFT_LOG, N(log)(x), g / x)                                                                  \
     F(WEFT_SQRT, N(sqrt)(x), g / (2 * y))                                                          \
     F(WEFT_SIN, N(sin)(x), (g * N(cos)(x)))                                                        \
@@ -61,7 +61,7 @@ static inline T N(clamp)(T x, T low, T high)
     F(WEFT_POWER, N(pow)(x, p), p == 0 ? 0 : g * (p * N(pow)(x, p - 1)))                           \
     F(WEFT_CLAMP, N(clamp)(x, p, q), x > p && x < q ? g : 0)                                       \
     F(WEFT_SIGMOID, N(sigmoid)(x), (g * y * (1 - y)))                                              \
-    F(WEFT_TANH, N(tanh)(x), (g * (1 - y * y)))                                                    \
+    F(WEFT_TANH, N(cpu_tanh)(x), (g * (1 - y * y)))                                                \
     F(WEFT_SILU, (x * N(sigmoid)(x)), (g * N(silu_slope)(x)))                                      \
     F(WEFT_GELU, (x * N(normal)(x)), (g * N(gelu_slope)(x)))                                       \
     F(WEFT_GELU_TANH, (x * N(gate)(x)), (g * N(gelu_tanh_slope)(x)))
@@ -128,10 +128,6 @@ struct unary {
     const void *x, *y, *gy;
 };
 
-#define fabs_f32 fabsf
-#define fabs_f64 fabs
-#define exp_f32 expf
-#define exp_f64 exp
 #define log_f32 logf
 #define log_f64 log
 #define sqrt_f32 sqrtf
@@ -142,10 +138,6 @@ struct unary {
 #define cos_f64 cos
 #define pow_f32 powf
 #define pow_f64 pow
-#define tanh_f32 tanhf
-#define tanh_f64 tanh
-#define erf_f32 erff
-#define erf_f64 erf
 #define CPU_FAMILY "device/cpu/unary.c"
 #include "device/cpu/typed.h"
 

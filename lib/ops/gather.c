@@ -1,0 +1,85 @@
+/* y = x at index along one dimension: for dim 0 of three, y[i][j][k] = x[index[i][j][k]][j][k]. The
+ * gradient is added up at those places, in the order of the index. */
+#include "ops/ops.h"
+
+enum { X, INDEX };
+
+static weft_status shape(weft_op_call *c)
+{
+    char a[WEFT__SHAPE_TEXT], b[WEFT__SHAPE_TEXT];
+    const weft_view *x = &c->in[X], *index = &c->in[INDEX];
+    int *dim = c->attr;
+    WEFT_TRY(weft__op_float(c, X));
+    if (!weft__op_is_integer(c, INDEX))
+        return weft_op_fail(c, WEFT_EDTYPE, "the index is %s; it is u8, i32 or i64",
+                            weft_dtype_name(index->dtype));
+    WEFT_TRY(weft__op_dim(c, dim));
+    bool fits = x->rank == index->rank;
+    for (int d = 0; d < x->rank && fits; d++)
+        fits = d == *dim || index->shape[d] <= x->shape[d];
+    if (!fits)
+        return weft_op_fail(c, WEFT_ESHAPE,
+                            "index %s, tensor %s; the index has as many dimensions and, but for "
+                            "dimension %d, no larger ones",
+                            weft__shape_text(index->rank, index->shape, b),
+                            weft__shape_text(x->rank, x->shape, a), *dim);
+    c->out = *index;
+    c->out.dtype = x->dtype;
+    if (c->lead == X && c->batch >= 0 &&
+        (*dim == c->batch || !c->alike[INDEX] || index->shape[c->batch] != x->shape[c->batch]))
+        c->rows = WEFT_ROWS_CHOSEN;
+    return WEFT_OK;
+}
+
+/* The kernel leaves the first bad index in flag; devices that queue show it as NaN instead. */
+static weft_status judge(const weft_op_call *c, weft_dev flag)
+{
+    int64_t bad[2];
+    if (!c->device->ops->immediate)
+        return WEFT_OK;
+    WEFT_TRY(c->device->ops->download(c->stream, bad, flag, sizeof bad));
+    if (bad[0] == 0)
+        return WEFT_OK;
+    return weft_op_fail(c, WEFT_EDATA, "element %lld of the index is %lld, outside 0..%lld",
+                        (long long)bad[0] - 1, (long long)bad[1],
+                        (long long)c->in[X].shape[*(int *)c->attr] - 1);
+}
+
+static weft_status forward(weft_op_call *c)
+{
+    const weft_view *x = &c->in[X], *index = &c->in[INDEX];
+    const int dim = *(int *)c->attr;
+    weft_dev flag;
+    WEFT_TRY(weft__scratch(c->fabric, 2 * sizeof(int64_t), &flag));
+    WEFT_TRY(c->device->ops->zero(c->stream, flag, 2 * sizeof(int64_t)));
+    WEFT_TRY(c->k->gather(c->stream, c->out.data, flag, x->data, x->stride, index->data,
+                          index->dtype, index->rank, index->shape, dim, x->shape[dim], x->dtype));
+    return judge(c, flag);
+}
+
+static weft_status backward(weft_op_call *c)
+{
+    const weft_view *g = &c->gin[X], *index = &c->in[INDEX];
+    const int dim = *(int *)c->attr;
+    WEFT_TRY(c->device->ops->zero(c->stream, g->data, weft__view_bytes(g)));
+    return c->k->gather_back(c->stream, g->data, g->stride, c->gout.data, index->data, index->dtype,
+                             index->rank, index->shape, dim, g->shape[dim], g->dtype);
+}
+
+static const weft_op op = {.size = sizeof op,
+                           .name = "gather",
+                           .cast = WEFT_CAST_PROMOTE,
+                           .attr_size = sizeof(int),
+                           .contiguous = 1,
+                           .shape = shape,
+                           .forward = forward,
+                           .backward = backward};
+
+weft_tensor *weft_gather(weft_tensor *x, int dim, weft_tensor *index)
+{
+    weft_fabric *f = NULL;
+    weft_tensor *const in[] = {x, index};
+    if (!weft__tensor_for(op.name, x, &f) || !weft__tensor_for(op.name, index, NULL))
+        return NULL;
+    return weft_apply(f, &op, 2, in, &dim);
+}

@@ -1,0 +1,409 @@
+/* The kernels of the elementwise and choosing ops: how far they are from the C library's functions
+ * in long double, what they do at the ends, and the same bits on one, two and three threads. */
+#include "core/error.h"
+#include "core/rng.h"
+#include "device/device.h"
+
+#include <check.h>
+#include <float.h>
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define THREADS 3
+static weft_device *device[THREADS];
+static weft_stream *stream[THREADS];
+
+static void start(void)
+{
+    for (int t = 0; t < THREADS; t++) {
+        ck_assert_int_eq(weft__device_open(&device[t], "cpu", 0, t + 1), WEFT_OK);
+        ck_assert_int_eq(device[t]->ops->stream_new(device[t], &stream[t]), WEFT_OK);
+    }
+}
+
+static void stop(void)
+{
+    for (int t = 0; t < THREADS; t++) {
+        device[t]->ops->stream_free(stream[t]);
+        weft__device_close(device[t]);
+    }
+}
+
+static const weft_kernels *k(int t)
+{
+    return device[t]->ops->kernels;
+}
+
+static weft_dev dev(const void *p)
+{
+    return (weft_dev){(uintptr_t)p};
+}
+
+static double get(const void *p, weft_dtype t, int64_t i)
+{
+    return t == WEFT_F32 ? (double)((const float *)p)[i] : ((const double *)p)[i];
+}
+
+static void set(void *p, weft_dtype t, int64_t i, double v)
+{
+    if (t == WEFT_F32)
+        ((float *)p)[i] = (float)v;
+    else
+        ((double *)p)[i] = v;
+}
+
+static void *some(weft_dtype t, int64_t n, double lo, double hi, uint64_t seed)
+{
+    void *p = calloc((size_t)n + 1, 8);
+    for (int64_t i = 0; i < n; i++)
+        set(p, t, i, lo + (hi - lo) * (double)weft__uniform_f32(seed, 0, 0, (uint64_t)i));
+    return p;
+}
+
+/* --- accuracy --- */
+
+static long double sigmoid(long double x)
+{
+    return 1 / (1 + expl(-x));
+}
+static long double silu(long double x)
+{
+    return x * sigmoid(x);
+}
+static long double gelu(long double x)
+{
+    return x * (1 + erfl(x * sqrtl(0.5L))) / 2;
+}
+static long double gelu_tanh(long double x)
+{
+    return x * (1 + tanhl(sqrtl(2 / acosl(-1)) * (x + 0.044715L * x * x * x))) / 2;
+}
+
+/* Units in the last place allowed in f32 and f64; of 1 for the gelus, whose tails are differences of
+ * near numbers, as PyTorch's are. */
+static const struct {
+    weft_unary f;
+    long double (*exact)(long double);
+    double lo, hi, ulps[2];
+    bool of_one;
+} row[] = {{WEFT_EXP, expl, -87, 88, {1.5, 1.5}, false},
+           {WEFT_EXP, expl, -1, 1, {1.5, 1.5}, false},
+           {WEFT_TANH, tanhl, -10, 10, {2, 2}, false},
+           {WEFT_TANH, tanhl, -0.7, 0.7, {2, 2}, false},
+           {WEFT_TANH, tanhl, -1e-4, 1e-4, {1, 1}, false},
+           {WEFT_SIGMOID, sigmoid, -80, 20, {3, 3}, false},
+           {WEFT_SILU, silu, -80, 20, {3.5, 3.5}, false},
+           {WEFT_GELU, gelu, -6, 6, {3, 3}, true},
+           {WEFT_GELU, gelu, -0.1, 10, {2, 2}, false},
+           {WEFT_GELU_TANH, gelu_tanh, -6, 6, {4, 4}, true},
+           {WEFT_LOG, logl, 1e-3, 10, {1, 1}, false},
+           {WEFT_SQRT, sqrtl, 0, 10, {0.5, 0.5}, false}};
+#define ROWS ((int)(sizeof row / sizeof row[0]))
+
+START_TEST(functions_are_near_the_exact_ones)
+{
+    enum { N = 200000 };
+    const double none[2] = {0};
+    for (int s = 0; s < 2; s++) {
+        const weft_dtype t = s ? WEFT_F64 : WEFT_F32;
+        const double eps = s ? DBL_EPSILON : (double)FLT_EPSILON;
+        void *x = some(t, N, row[_i].lo, row[_i].hi, 5), *y = calloc(N, 8);
+        double worst = 0, at = 0;
+        ck_assert_int_eq(k(0)->unary(stream[0], row[_i].f, dev(y), dev(x), none, N, t), 0);
+        for (int64_t i = 0; i < N; i++) {
+            const long double want = row[_i].exact((long double)get(x, t, i));
+            const double size = row[_i].of_one ? fmax(1, fabs((double)want)) : fabs((double)want);
+            const double unit = ldexp(eps, size > 0 ? ilogb(size) : 0);
+            const double off = fabs((double)((long double)get(y, t, i) - want)) / unit;
+            if (off > worst) {
+                worst = off;
+                at = get(x, t, i);
+            }
+        }
+        ck_assert_msg(worst <= row[_i].ulps[s], "row %d, %s: %.3g ulps off at %.9g", _i,
+                      weft_dtype_name(t), worst, at);
+        free(x);
+        free(y);
+    }
+}
+END_TEST
+
+static double value(weft_unary f, double x, weft_dtype t)
+{
+    double in, out;
+    const double none[2] = {0};
+    set(&in, t, 0, x);
+    k(0)->unary(stream[0], f, dev(&out), dev(&in), none, 1, t);
+    return get(&out, t, 0);
+}
+
+START_TEST(the_ends_are_those_of_the_functions)
+{
+    for (weft_dtype t = WEFT_F32; t <= WEFT_F64; t++) {
+        const double most = t == WEFT_F32 ? 88.7 : 709.7, least = t == WEFT_F32 ? -103 : -745;
+        ck_assert(value(WEFT_EXP, 0, t) == 1 && value(WEFT_EXP, -INFINITY, t) == 0);
+        ck_assert(isinf(value(WEFT_EXP, INFINITY, t)) && isnan(value(WEFT_EXP, NAN, t)));
+        ck_assert(isfinite(value(WEFT_EXP, most, t)) && isinf(value(WEFT_EXP, most + 0.1, t)));
+        ck_assert(value(WEFT_EXP, least, t) > 0 && value(WEFT_EXP, least - 1.5, t) == 0);
+        ck_assert(isinf(value(WEFT_EXP, 1e30, t)) && value(WEFT_EXP, -1e30, t) == 0);
+        ck_assert(value(WEFT_TANH, INFINITY, t) == 1 && value(WEFT_TANH, -INFINITY, t) == -1);
+        ck_assert(value(WEFT_TANH, 0, t) == 0 && isnan(value(WEFT_TANH, NAN, t)));
+        ck_assert(value(WEFT_TANH, 1e-30, t) > 0);
+        ck_assert(value(WEFT_SIGMOID, -INFINITY, t) == 0 && value(WEFT_SIGMOID, INFINITY, t) == 1);
+        ck_assert(isnan(value(WEFT_GELU, NAN, t)) && value(WEFT_GELU, 50, t) == 50);
+        ck_assert(value(WEFT_GELU, -50, t) == 0 && value(WEFT_GELU_TANH, -50, t) == 0);
+    }
+}
+END_TEST
+
+/* --- the same bits on any number of threads --- */
+
+#define BIG 200003
+#define ACROSS 331 /* BIG is 604 x 331 + 79 */
+
+typedef weft_status job(int t, weft_dtype dt, const void *x, const void *y, const void *z,
+                        void *out);
+
+static weft_status unaries(int t, weft_dtype dt, const void *x, const void *y, const void *z,
+                           void *out)
+{
+    const double p[2] = {-0.5, 0.5};
+    (void)y;
+    for (int f = 0; f < WEFT_UNARIES; f++) {
+        char *to = (char *)out + (size_t)f * 2 * BIG * 8;
+        if (f != WEFT_LOG && f != WEFT_SQRT && f != WEFT_POWER) /* NaN has many bits */
+            k(t)->unary(stream[t], (weft_unary)f, dev(to), dev(x), p, BIG, dt);
+        k(t)->unary_back(stream[t], (weft_unary)f, dev(to + BIG * 8), dev(z), dev(x), dev(to), p,
+                         BIG, dt);
+    }
+    return WEFT_OK;
+}
+
+static weft_status binaries(int t, weft_dtype dt, const void *x, const void *y, const void *z,
+                            void *out)
+{
+    const int64_t shape[2] = {604, ACROSS}, full[2] = {ACROSS, 1}, line[2] = {0, 1};
+    for (int f = 0; f < WEFT_BINARIES; f++) {
+        char *to = (char *)out + (size_t)f * 3 * BIG * 8;
+        if (f == WEFT_POW)
+            continue;
+        k(t)->binary(stream[t], (weft_binary)f, dev(to), dev(x), full, dev(y), line, 2, shape, dt);
+        for (int i = 0; i < 2; i++)
+            k(t)->binary_back(stream[t], (weft_binary)f, i, dev(to + (1 + i) * BIG * 8), dev(z),
+                              dev(x), full, dev(y), line, 2, shape, dt);
+    }
+    return WEFT_OK;
+}
+
+static weft_status rows(int t, weft_dtype dt, const void *x, const void *y, const void *z,
+                        void *out)
+{
+    char *to = out;
+    (void)y;
+    WEFT_TRY(k(t)->log_softmax(stream[t], dev(to), dev(x), 604, ACROSS, dt));
+    WEFT_TRY(
+        k(t)->log_softmax_back(stream[t], dev(to + BIG * 8), dev(to), dev(z), 604, ACROSS, dt));
+    WEFT_TRY(k(t)->extremum(stream[t], dev(to + 2 * BIG * 8), dev(to + 3 * BIG * 8), dev(x), 1, 2,
+                            302, ACROSS, dt));
+    return k(t)->extremum(stream[t], dev(to + 4 * BIG * 8), dev(to + 5 * BIG * 8), dev(x), 0, 604,
+                          ACROSS, 1, dt);
+}
+
+static weft_status choices(int t, weft_dtype dt, const void *x, const void *y, const void *z,
+                           void *out)
+{
+    const int64_t shape[2] = {604, ACROSS}, full[2] = {ACROSS, 1}, line[2] = {0, 1};
+    char *to = out;
+    WEFT_TRY(k(t)->compare(stream[t], WEFT_GT, dev(to), dev(x), full, dev(y), line, 2, shape, dt));
+    return k(t)->where(stream[t], dev(to + BIG * 8), dev(to), full, dev(z), full, dev(y), line, 2,
+                       shape, dt);
+}
+
+/* Places that meet, along either dimension. */
+static weft_status gathers(int t, weft_dtype dt, const void *x, const void *y, const void *z,
+                           void *out)
+{
+    const int64_t shape[2] = {604, ACROSS}, full[2] = {ACROSS, 1};
+    char *to = out;
+    int64_t *index = calloc(BIG, 8), flag[2] = {0};
+    weft_status s = WEFT_OK;
+    (void)y;
+    for (int dim = 0; dim < 2 && !s; dim++) {
+        for (int64_t i = 0; i < 604 * ACROSS; i++)
+            index[i] = i * i % 97;
+        s = k(t)->gather(stream[t], dev(to + dim * BIG * 8), dev(flag), dev(x), full, dev(index),
+                         WEFT_I64, 2, shape, dim, shape[dim], dt);
+        if (!s)
+            s = k(t)->gather_back(stream[t], dev(to + (2 + dim) * BIG * 8), full, dev(z),
+                                  dev(index), WEFT_I64, 2, shape, dim, shape[dim], dt);
+    }
+    free(index);
+    return s;
+}
+
+/* 60 small products, and 2 that are large enough for a team where BLIS has one. */
+static weft_status products(int t, weft_dtype dt, const void *x, const void *y, const void *z,
+                            void *out)
+{
+    const int64_t shape[2] = {15, 4}, a[2] = {4 * 30 * 20, 30 * 20}, b[2] = {0, 20 * 40};
+    const int64_t two = 2, apart = 300 * 100, same = 0;
+    char *to = out;
+    (void)z;
+    WEFT_TRY(
+        k(t)->gemm_batch(stream[t], dev(to), dev(x), a, 0, dev(y), b, 0, 2, shape, 30, 40, 20, dt));
+    WEFT_TRY(k(t)->gemm_batch(stream[t], dev(to + BIG * 8), dev(x), a, 1, dev(y), b, 1, 2, shape,
+                              30, 40, 20, dt));
+    return k(t)->gemm_batch(stream[t], dev(to + 2 * BIG * 8), dev(x), &apart, 0, dev(y), &same, 0,
+                            1, &two, 300, 90, 100, dt);
+}
+
+static const struct {
+    job *run;
+    int outputs;
+} jobs[] = {{unaries, 2 * WEFT_UNARIES},
+            {binaries, 3 * WEFT_BINARIES},
+            {rows, 6},
+            {choices, 2},
+            {gathers, 4},
+            {products, 3}};
+
+START_TEST(threads_do_not_change_a_bit)
+{
+    for (weft_dtype dt = WEFT_F32; dt <= WEFT_F64; dt++) {
+        void *x = some(dt, BIG, -2, 2, 1), *y = some(dt, BIG, -2, 2, 2),
+             *z = some(dt, BIG, -1, 1, 3);
+        size_t bytes = (size_t)jobs[_i].outputs * BIG * 8;
+        void *out[THREADS];
+        for (int t = 0; t < THREADS; t++) {
+            out[t] = calloc(bytes, 1);
+            ck_assert_int_eq(jobs[_i].run(t, dt, x, y, z, out[t]), 0);
+            ck_assert_msg(memcmp(out[t], out[0], bytes) == 0, "job %d: %d threads", _i, t + 1);
+        }
+        for (int t = 0; t < THREADS; t++)
+            free(out[t]);
+        free(x);
+        free(y);
+        free(z);
+    }
+}
+END_TEST
+
+/* --- what a plain loop says --- */
+
+/* The sum of n products of elements `xs` and `ys` apart. */
+static double dot(weft_dtype dt, const void *x, int64_t at, int64_t xs, const void *y, int64_t to,
+                  int64_t ys, int64_t n)
+{
+    double sum = 0;
+    for (int64_t i = 0; i < n; i++)
+        sum += get(x, dt, at + i * xs) * get(y, dt, to + i * ys);
+    return sum;
+}
+
+START_TEST(batches_are_their_products)
+{
+    const int64_t shape[2] = {3, 2}, a[2] = {0, 5 * 4}, b[2] = {4 * 6, 0};
+    const int64_t m = 5, n = 6, inner = 4;
+    for (int form = 0; form < 8; form++) {
+        const weft_dtype dt = form & 1 ? WEFT_F64 : WEFT_F32;
+        const int ta = form >> 1 & 1, tb = form >> 2 & 1;
+        void *x = some(dt, 100, -1, 1, 1), *y = some(dt, 100, -1, 1, 2), *c = calloc(6 * 30, 8);
+        ck_assert_int_eq(k(0)->gemm_batch(stream[0], dev(c), dev(x), a, ta, dev(y), b, tb, 2, shape,
+                                          m, n, inner, dt),
+                         0);
+        for (int64_t i = 0; i < 6 * m * n; i++) {
+            const int64_t batch = i / (m * n), r = i / n % m, q = i % n;
+            const int64_t ax = batch % 2 * a[1], bx = batch / 2 * b[0];
+            const double want = dot(dt, x, ax + (ta ? r : r * inner), ta ? m : 1, y,
+                                    bx + (tb ? q * inner : q), tb ? 1 : n, inner);
+            ck_assert_double_eq_tol(get(c, dt, i), want, dt == WEFT_F32 ? 1e-6 : 1e-15);
+        }
+        free(x);
+        free(y);
+        free(c);
+    }
+}
+END_TEST
+
+START_TEST(extrema_are_the_first_and_nan_wins)
+{
+    const double x[2][6] = {{1, 3, 3, -2, -2, 0}, {1, NAN, 9, -9, NAN, 0}};
+    const int64_t numbers[5] = {INT64_MIN, 7, INT64_MAX, INT64_MAX, INT64_MIN};
+    double y[2];
+    int64_t at[2];
+    k(0)->extremum(stream[0], dev(y), dev(at), dev(x), 1, 2, 6, 1, WEFT_F64);
+    ck_assert(y[0] == 3 && at[0] == 1 && isnan(y[1]) && at[1] == 1);
+    k(0)->extremum(stream[0], dev(y), dev(at), dev(x), 0, 2, 6, 1, WEFT_F64);
+    ck_assert(y[0] == -2 && at[0] == 3 && isnan(y[1]) && at[1] == 1);
+    k(0)->extremum(stream[0], dev(NULL), dev(at), dev(numbers), 1, 1, 5, 1, WEFT_I64);
+    k(0)->extremum(stream[0], dev(NULL), dev(at + 1), dev(numbers), 0, 1, 5, 1, WEFT_I64);
+    ck_assert(at[0] == 2 && at[1] == 0);
+}
+END_TEST
+
+/* The first bad one in the order of the elements, whichever thread met one. */
+START_TEST(the_first_bad_index_is_reported)
+{
+    const int64_t shape[2] = {604, ACROSS}, full[2] = {ACROSS, 1};
+    int32_t *index = calloc(BIG, sizeof *index);
+    double *x = some(WEFT_F64, BIG, 0, 1, 1), *y = calloc(BIG, 8);
+    index[150000] = 604;
+    index[77000] = -3;
+    for (int t = 0; t < THREADS; t++) {
+        int64_t flag[2] = {0};
+        ck_assert_int_eq(k(t)->gather(stream[t], dev(y), dev(flag), dev(x), full, dev(index),
+                                      WEFT_I32, 2, shape, 0, 604, WEFT_F64),
+                         0);
+        ck_assert_int_eq(flag[0], 77001);
+        ck_assert_int_eq(flag[1], -3);
+        ck_assert(isnan(y[150000]) && isnan(y[77000]) && !isnan(y[0]));
+    }
+    free(index);
+    free(x);
+    free(y);
+}
+END_TEST
+
+START_TEST(types_without_a_kernel_are_named)
+{
+    const int64_t one = 1;
+    const double p[2] = {0};
+    int64_t x = 0, y = 0;
+    ck_assert_int_eq(k(0)->unary(stream[0], WEFT_EXP, dev(&y), dev(&x), p, 1, WEFT_I64),
+                     WEFT_ENOTSUP);
+    ck_assert_int_eq(
+        k(0)->compare(stream[0], WEFT_GT, dev(&y), dev(&x), &one, dev(&x), &one, 1, &one, WEFT_U8),
+        WEFT_ENOTSUP);
+    ck_assert_int_eq(k(0)->extremum(stream[0], dev(&y), dev(&y), dev(&x), 1, 1, 1, 1, WEFT_BF16),
+                     WEFT_ENOTSUP);
+    ck_assert_int_eq(k(0)->gemm_batch(stream[0], dev(&y), dev(&x), &one, 0, dev(&x), &one, 0, 1,
+                                      &one, 1, 1, 1, WEFT_F16),
+                     WEFT_ENOTSUP);
+    ck_assert_int_eq(k(0)->gather(stream[0], dev(&y), dev(&y), dev(&x), &one, dev(&x), WEFT_F64, 1,
+                                  &one, 0, 1, WEFT_F64),
+                     WEFT_ENOTSUP);
+}
+END_TEST
+
+int main(void)
+{
+    Suite *s = suite_create("kernels of ops");
+    TCase *t = tcase_create("kernels");
+    tcase_set_timeout(t, 120);
+    tcase_add_checked_fixture(t, start, stop);
+    suite_add_tcase(s, t);
+    tcase_add_loop_test(t, functions_are_near_the_exact_ones, 0, ROWS);
+    tcase_add_test(t, the_ends_are_those_of_the_functions);
+    tcase_add_loop_test(t, threads_do_not_change_a_bit, 0, (int)(sizeof jobs / sizeof jobs[0]));
+    tcase_add_test(t, batches_are_their_products);
+    tcase_add_test(t, extrema_are_the_first_and_nan_wins);
+    tcase_add_test(t, the_first_bad_index_is_reported);
+    tcase_add_test(t, types_without_a_kernel_are_named);
+    SRunner *r = srunner_create(s);
+    srunner_run_all(r, CK_NORMAL);
+    int failed = srunner_ntests_failed(r);
+    srunner_free(r);
+    return failed != 0;
+}
