@@ -21,14 +21,15 @@ module weft
     implicit none
     private
 
-    public :: WEFT_OFF, WEFT_MAX_RANK, WEFT_ALL, WEFT_VERSION_MAJOR, WEFT_VERSION_MINOR, WEFT_VERSION_PATCH, WEFT_DEFAULT, &
-            WEFT_F32, WEFT_F64, WEFT_F16, WEFT_BF16, WEFT_I32, WEFT_I64, WEFT_U8, WEFT_LOG_SILENT, WEFT_LOG_ERROR, &
-            WEFT_LOG_WARNING, WEFT_LOG_INFO, WEFT_LOG_DEBUG, WEFT_CONFIG_PRINTED, WEFT_POSTPONED, WEFT_SKIPPED, &
-            WEFT_SYNCHRONOUS, WEFT_RELAUNCHED, WEFT_OK, WEFT_EARG, WEFT_ESHAPE, WEFT_EDTYPE, WEFT_EHANDLE, WEFT_ESTATE, &
-            WEFT_ENOMEM, WEFT_ENOTSUP, WEFT_ENOENT, WEFT_EIO, WEFT_EFORMAT, WEFT_EDATA, WEFT_ENONFINITE, WEFT_ECONFIG, &
-            WEFT_EPEER, WEFT_ETIMEOUT, WEFT_EMPI, WEFT_ECHILD, WEFT_EUSER
+    public :: WEFT_OFF, WEFT_MAX_RANK, WEFT_FIELDS, WEFT_ALL, WEFT_VERSION_MAJOR, WEFT_VERSION_MINOR, WEFT_VERSION_PATCH, &
+            WEFT_DEFAULT, WEFT_F32, WEFT_F64, WEFT_F16, WEFT_BF16, WEFT_I32, WEFT_I64, WEFT_U8, WEFT_LOG_SILENT, &
+            WEFT_LOG_ERROR, WEFT_LOG_WARNING, WEFT_LOG_INFO, WEFT_LOG_DEBUG, WEFT_CONFIG_PRINTED, WEFT_POSTPONED, &
+            WEFT_SKIPPED, WEFT_SYNCHRONOUS, WEFT_RELAUNCHED, WEFT_OK, WEFT_EARG, WEFT_ESHAPE, WEFT_EDTYPE, WEFT_EHANDLE, &
+            WEFT_ESTATE, WEFT_ENOMEM, WEFT_ENOTSUP, WEFT_ENOENT, WEFT_EIO, WEFT_EFORMAT, WEFT_EDATA, WEFT_ENONFINITE, &
+            WEFT_ECONFIG, WEFT_EPEER, WEFT_ETIMEOUT, WEFT_EMPI, WEFT_ECHILD, WEFT_EUSER
     integer(c_int), parameter :: WEFT_OFF = -1
     integer(c_int), parameter :: WEFT_MAX_RANK = 8
+    integer(c_int), parameter :: WEFT_FIELDS = 8
     integer(c_int), parameter :: WEFT_ALL = huge(0_c_int32_t)
     integer(c_int), parameter :: WEFT_VERSION_MAJOR = 0
     integer(c_int), parameter :: WEFT_VERSION_MINOR = 1
@@ -72,10 +73,11 @@ module weft
     integer(c_int), parameter :: WEFT_EUSER = -18
 
     public :: weft_fabric, weft_tensor, weft_module, weft_optimizer, weft_loader, weft_logger, weft_metric, &
-            weft_clip_options, weft_batch, weft_loader_options, weft_open_options, weft_timing, weft_traffic, weft_named, &
-            weft_cross_entropy_options, weft_loss_options, weft_accuracy_options, weft_layernorm_options, weft_mlp_options, &
-            weft_initializer_options, weft_sgd_options, weft_adam_options, weft_rmsprop_options, weft_adagrad_options, &
-            weft_lbfgs_options, weft_group_options, weft_schedule_options
+            weft_clip_options, weft_batch, weft_rows, weft_loader_options, weft_array, weft_token_options, &
+            weft_open_options, weft_timing, weft_traffic, weft_named, weft_cross_entropy_options, weft_loss_options, &
+            weft_accuracy_options, weft_layernorm_options, weft_mlp_options, weft_initializer_options, weft_sgd_options, &
+            weft_adam_options, weft_rmsprop_options, weft_adagrad_options, weft_lbfgs_options, weft_group_options, &
+            weft_schedule_options
 
     type, bind(C) :: weft_fabric
         private
@@ -128,6 +130,19 @@ module weft
         integer(c_int64_t) :: epoch = 0
         integer(c_int64_t) :: index = 0
         type(c_ptr) :: sample = c_null_ptr
+        integer(c_int) :: fields = 0
+        type(weft_tensor) :: field(8)
+        type(c_ptr) :: name = c_null_ptr
+    end type
+
+    type, bind(C) :: weft_rows
+        type(c_ptr) :: row = c_null_ptr
+        integer(c_int64_t) :: n = 0
+        integer(c_int64_t) :: epoch = 0
+        integer(c_int64_t) :: base = 0
+        integer(c_int64_t) :: seed = 0
+        integer(c_int64_t) :: shard = 0
+        type(c_ptr) :: shape = c_null_ptr
     end type
 
     type, bind(C) :: weft_loader_options
@@ -143,6 +158,35 @@ module weft
         type(c_ptr) :: y = c_null_ptr
         real(c_double) :: scale = 0
         real(c_double) :: shift = 0
+        integer(c_int) :: workers = 0
+        type(c_ptr) :: fields = c_null_ptr
+        type(c_ptr) :: scales = c_null_ptr
+        type(c_ptr) :: shifts = c_null_ptr
+        type(c_funptr) :: transform = c_null_funptr
+        type(c_ptr) :: transform_self = c_null_ptr
+        integer(c_int64_t) :: samples = 0
+        logical(c_bool) :: replacement = .false.
+        type(c_ptr) :: weights = c_null_ptr
+        type(c_ptr) :: lengths = c_null_ptr
+        type(c_ptr) :: sampler = c_null_ptr
+        type(c_ptr) :: sampler_self = c_null_ptr
+        integer(c_int) :: shards = 0
+        integer(c_int) :: cache_mb = 0
+    end type
+
+    type, bind(C) :: weft_array
+        type(c_ptr) :: name = c_null_ptr
+        type(c_ptr) :: data = c_null_ptr
+        integer(c_int) :: dtype = 0
+        integer(c_int) :: rank = 0
+        integer(c_int64_t) :: shape(8) = 0
+    end type
+
+    type, bind(C) :: weft_token_options
+        integer(c_int64_t) :: length = 0
+        integer(c_int64_t) :: stride = 0
+        integer(c_int64_t) :: offset = 0
+        type(c_ptr) :: dtype = c_null_ptr
     end type
 
     type, bind(C) :: weft_open_options
@@ -350,36 +394,37 @@ module weft
             weft_dtype_name, weft_save, weft_save_async, weft_resume, weft_load, weft_track_f64, weft_track_i64, &
             weft_all_gather, weft_all_gather_rows, weft_all_reduce, weft_broadcast, weft_broadcast_bytes, &
             weft_broadcast_text, weft_reduce_boolean_decision, weft_sum_over_ranks, weft_barrier, weft_barrier_named, &
-            weft_rank_zero_first_begin, weft_rank_zero_first_end, weft_loader_hdf5, weft_next, weft_rewind, &
-            weft_loader_rows, weft_loader_batches, weft_loader_epochs, weft_loader_position, weft_batch_of, weft_close, &
-            weft_setup, weft_setup_module, weft_setup_optimizer, weft_setup_loader, weft_step_end, weft_every, &
-            weft_step_count, weft_global_rank, weft_local_rank, weft_node_rank, weft_world_size, weft_local_world_size, &
-            weft_num_nodes, weft_is_global_zero, weft_threads, weft_seed, weft_accelerator_name, weft_strategy_name, &
-            weft_precision_name, weft_device_name, weft_kernel_set, weft_hostname, weft_logger_count, weft_logger_at, &
-            weft_seed_everything, weft_to_device, weft_batch_to_device, weft_autocast_begin, weft_autocast_end, &
-            weft_timing_take, weft_traffic_count, weft_log_to, weft_log_level, weft_log, weft_log_dict_n, weft_log_value, &
-            weft_log_timing, weft_logger_csv, weft_logger_console, weft_logger_null, weft_cross_entropy, &
-            weft_cross_entropy_sum, weft_cross_entropy_with, weft_nll_loss, weft_mse_loss, weft_l1_loss, weft_huber_loss, &
-            weft_smooth_l1_loss, weft_bce_with_logits, weft_kl_div, weft_metric_accuracy, weft_metric_confusion, &
-            weft_metric_mean, weft_metric_sum, weft_metric_min, weft_metric_max, weft_metric_update, weft_metric_value, &
-            weft_metric_counts, weft_metric_reset, weft_nn_linear, weft_nn_linear_nobias, weft_nn_layernorm, &
-            weft_nn_layernorm_with, weft_nn_embedding, weft_nn_embedding_padded, weft_nn_dropout, weft_nn_identity, &
-            weft_nn_flatten, weft_nn_residual, weft_nn_activation, weft_nn_mlp, weft_nn_relu, weft_nn_softmax, &
-            weft_nn_log_softmax, weft_nn_gelu, weft_nn_gelu_tanh, weft_nn_silu, weft_nn_sigmoid, weft_nn_tanh, &
-            weft_nn_sequential_n, weft_forward, weft_train, weft_is_training, weft_param_count, weft_param_elements, &
-            weft_param_name, weft_param, weft_freeze, weft_tie, weft_init_param, weft_module_at, weft_children, weft_child, &
-            weft_module_name, weft_module_kind, weft_add, weft_sub, weft_mul, weft_div, weft_pow, weft_maximum, &
-            weft_minimum, weft_eq, weft_ne, weft_lt, weft_le, weft_gt, weft_ge, weft_where, weft_scale, weft_matmul, &
-            weft_linear, weft_linear_relu, weft_relu, weft_neg, weft_abs, weft_exp, weft_ln, weft_sqrt, weft_sin, weft_cos, &
-            weft_pow_scalar, weft_clamp, weft_sigmoid, weft_tanh, weft_silu, weft_gelu, weft_gelu_tanh, weft_reshape, &
-            weft_transpose, weft_permute, weft_squeeze, weft_unsqueeze, weft_slice, weft_concat_n, weft_gather, weft_sum, &
-            weft_mean, weft_max, weft_min, weft_argmax, weft_argmin, weft_softmax, weft_log_softmax, weft_layernorm, &
-            weft_embedding, weft_dropout, weft_cast, weft_count_correct, weft_sgd, weft_adam, weft_adamw, weft_rmsprop, &
-            weft_adagrad, weft_lbfgs, weft_group, weft_group_module, weft_group_count, weft_zero_grad, weft_step, &
-            weft_step_closure, weft_lr, weft_group_lr, weft_set_lr, weft_set_group_lr, weft_steps, weft_set_schedule, &
-            weft_schedule_metric, weft_strerror, weft_status_name, weft_error, weft_message, weft_clear, weft_fail_text, &
-            weft_full, weft_retain, weft_release, weft_detach, weft_require_grad, weft_rank_of, weft_dim, weft_numel, &
-            weft_dtype_of, weft_is_valid, weft_item, weft_version
+            weft_rank_zero_first_begin, weft_rank_zero_first_end, weft_batch_field, weft_rows_uniform, weft_loader_hdf5, &
+            weft_loader_fields, weft_loader_idx, weft_loader_tokens, weft_next, weft_rewind, weft_loader_rows, &
+            weft_loader_batches, weft_loader_epochs, weft_loader_position, weft_batch_of, weft_join, weft_close, weft_setup, &
+            weft_setup_module, weft_setup_optimizer, weft_setup_loader, weft_step_end, weft_every, weft_step_count, &
+            weft_global_rank, weft_local_rank, weft_node_rank, weft_world_size, weft_local_world_size, weft_num_nodes, &
+            weft_is_global_zero, weft_threads, weft_seed, weft_accelerator_name, weft_strategy_name, weft_precision_name, &
+            weft_device_name, weft_kernel_set, weft_hostname, weft_logger_count, weft_logger_at, weft_seed_everything, &
+            weft_to_device, weft_batch_to_device, weft_autocast_begin, weft_autocast_end, weft_timing_take, &
+            weft_traffic_count, weft_log_to, weft_log_level, weft_log, weft_log_dict_n, weft_log_value, weft_log_timing, &
+            weft_logger_csv, weft_logger_console, weft_logger_null, weft_cross_entropy, weft_cross_entropy_sum, &
+            weft_cross_entropy_with, weft_nll_loss, weft_mse_loss, weft_l1_loss, weft_huber_loss, weft_smooth_l1_loss, &
+            weft_bce_with_logits, weft_kl_div, weft_metric_accuracy, weft_metric_confusion, weft_metric_mean, &
+            weft_metric_sum, weft_metric_min, weft_metric_max, weft_metric_update, weft_metric_value, weft_metric_counts, &
+            weft_metric_reset, weft_nn_linear, weft_nn_linear_nobias, weft_nn_layernorm, weft_nn_layernorm_with, &
+            weft_nn_embedding, weft_nn_embedding_padded, weft_nn_dropout, weft_nn_identity, weft_nn_flatten, &
+            weft_nn_residual, weft_nn_activation, weft_nn_mlp, weft_nn_relu, weft_nn_softmax, weft_nn_log_softmax, &
+            weft_nn_gelu, weft_nn_gelu_tanh, weft_nn_silu, weft_nn_sigmoid, weft_nn_tanh, weft_nn_sequential_n, &
+            weft_forward, weft_train, weft_is_training, weft_param_count, weft_param_elements, weft_param_name, weft_param, &
+            weft_freeze, weft_tie, weft_init_param, weft_module_at, weft_children, weft_child, weft_module_name, &
+            weft_module_kind, weft_add, weft_sub, weft_mul, weft_div, weft_pow, weft_maximum, weft_minimum, weft_eq, &
+            weft_ne, weft_lt, weft_le, weft_gt, weft_ge, weft_where, weft_scale, weft_matmul, weft_linear, weft_linear_relu, &
+            weft_relu, weft_neg, weft_abs, weft_exp, weft_ln, weft_sqrt, weft_sin, weft_cos, weft_pow_scalar, weft_clamp, &
+            weft_sigmoid, weft_tanh, weft_silu, weft_gelu, weft_gelu_tanh, weft_reshape, weft_transpose, weft_permute, &
+            weft_squeeze, weft_unsqueeze, weft_slice, weft_concat_n, weft_gather, weft_sum, weft_mean, weft_max, weft_min, &
+            weft_argmax, weft_argmin, weft_softmax, weft_log_softmax, weft_layernorm, weft_embedding, weft_dropout, &
+            weft_cast, weft_count_correct, weft_sgd, weft_adam, weft_adamw, weft_rmsprop, weft_adagrad, weft_lbfgs, &
+            weft_group, weft_group_module, weft_group_count, weft_zero_grad, weft_step, weft_step_closure, weft_lr, &
+            weft_group_lr, weft_set_lr, weft_set_group_lr, weft_steps, weft_set_schedule, weft_schedule_metric, &
+            weft_strerror, weft_status_name, weft_error, weft_message, weft_clear, weft_fail_text, weft_full, weft_retain, &
+            weft_release, weft_detach, weft_require_grad, weft_rank_of, weft_dim, weft_numel, weft_dtype_of, weft_is_valid, &
+            weft_item, weft_version
     interface weft_accumulate
         procedure weft_accumulate_i64, weft_accumulate_i32
     end interface
@@ -388,6 +433,12 @@ module weft
     end interface
     interface weft_broadcast_text
         procedure weft_broadcast_text_i64, weft_broadcast_text_i32
+    end interface
+    interface weft_rows_uniform
+        procedure weft_rows_uniform_i64, weft_rows_uniform_i32
+    end interface
+    interface weft_loader_fields
+        procedure weft_loader_fields_i64, weft_loader_fields_i32
     end interface
     interface weft_batch_of
         procedure weft_batch_of_i64, weft_batch_of_i32
@@ -643,6 +694,19 @@ module weft
             type(weft_fabric), value :: f
             integer(c_int) :: returned
         end function
+        function c_weft_batch_field(b, name) bind(C, name="weft_batch_field") result(returned)
+            import
+            type(weft_batch), intent(in), optional :: b
+            character(kind=c_char), intent(in) :: name(*)
+            type(weft_tensor) :: returned
+        end function
+        function c_weft_rows_uniform(r, i, k) bind(C, name="weft_rows_uniform") result(returned)
+            import
+            type(weft_rows), intent(in), optional :: r
+            integer(c_int64_t), value :: i
+            integer(c_int64_t), value :: k
+            real(c_double) :: returned
+        end function
         function c_weft_loader_hdf5(f, path, o) bind(C, name="weft_loader_hdf5") result(returned)
             import
             type(weft_fabric), value :: f
@@ -661,6 +725,31 @@ module weft
             integer(c_int), value :: xtype
             type(c_ptr), value :: y
             integer(c_int), value :: ytype
+            type(weft_loader_options), intent(in), optional :: o
+            type(weft_loader) :: returned
+        end function
+        function c_weft_loader_fields(f, rows, fields, array, o) bind(C, name="weft_loader_fields") result(returned)
+            import
+            type(weft_fabric), value :: f
+            integer(c_int64_t), value :: rows
+            integer(c_int), value :: fields
+            type(weft_array), intent(in), optional :: array
+            type(weft_loader_options), intent(in), optional :: o
+            type(weft_loader) :: returned
+        end function
+        function c_weft_loader_idx(f, x, y, o) bind(C, name="weft_loader_idx") result(returned)
+            import
+            type(weft_fabric), value :: f
+            character(kind=c_char), intent(in) :: x(*)
+            character(kind=c_char), intent(in) :: y(*)
+            type(weft_loader_options), intent(in), optional :: o
+            type(weft_loader) :: returned
+        end function
+        function c_weft_loader_tokens(f, path, t, o) bind(C, name="weft_loader_tokens") result(returned)
+            import
+            type(weft_fabric), value :: f
+            character(kind=c_char), intent(in) :: path(*)
+            type(weft_token_options), intent(in), optional :: t
             type(weft_loader_options), intent(in), optional :: o
             type(weft_loader) :: returned
         end function
@@ -703,6 +792,12 @@ module weft
             integer(c_int64_t), value :: base
             integer(c_int64_t), value :: global_rows
             type(weft_batch) :: returned
+        end function
+        function c_weft_join(f, more) bind(C, name="weft_join") result(returned)
+            import
+            type(weft_fabric), value :: f
+            logical(c_bool), value :: more
+            logical(c_bool) :: returned
         end function
         function c_weft_open(f, argc, argv, o) bind(C, name="weft_open") result(returned)
             import
@@ -2469,12 +2564,73 @@ contains
         call give(status, c_weft_rank_zero_first_end(f))
     end subroutine
 
+    function weft_batch_field(b, name) result(returned)
+        type(weft_batch), intent(in), optional :: b
+        character(*), intent(in) :: name
+        type(weft_tensor) :: returned
+        returned = c_weft_batch_field(b, name//c_null_char)
+    end function
+
+    function weft_rows_uniform_i64(r, i, k) result(returned)
+        type(weft_rows), intent(in), optional :: r
+        integer(c_int64_t), intent(in) :: i
+        integer(c_int64_t), intent(in) :: k
+        real(c_double) :: returned
+        returned = c_weft_rows_uniform(r, i, k)
+    end function
+
+    function weft_rows_uniform_i32(r, i, k) result(returned)
+        type(weft_rows), intent(in), optional :: r
+        integer(c_int32_t), intent(in) :: i
+        integer(c_int32_t), intent(in) :: k
+        real(c_double) :: returned
+        returned = c_weft_rows_uniform(r, int(i, c_int64_t), int(k, c_int64_t))
+    end function
+
     function weft_loader_hdf5(f, path, o) result(returned)
         type(weft_fabric), intent(in) :: f
         character(*), intent(in) :: path
         type(weft_loader_options), intent(in), optional :: o
         type(weft_loader) :: returned
         returned = c_weft_loader_hdf5(f, path//c_null_char, o)
+    end function
+
+    function weft_loader_fields_i64(f, rows, fields, array, o) result(returned)
+        type(weft_fabric), intent(in) :: f
+        integer(c_int64_t), intent(in) :: rows
+        integer(c_int), intent(in) :: fields
+        type(weft_array), intent(in), optional :: array
+        type(weft_loader_options), intent(in), optional :: o
+        type(weft_loader) :: returned
+        returned = c_weft_loader_fields(f, rows, fields, array, o)
+    end function
+
+    function weft_loader_fields_i32(f, rows, fields, array, o) result(returned)
+        type(weft_fabric), intent(in) :: f
+        integer(c_int32_t), intent(in) :: rows
+        integer(c_int), intent(in) :: fields
+        type(weft_array), intent(in), optional :: array
+        type(weft_loader_options), intent(in), optional :: o
+        type(weft_loader) :: returned
+        returned = c_weft_loader_fields(f, int(rows, c_int64_t), fields, array, o)
+    end function
+
+    function weft_loader_idx(f, x, y, o) result(returned)
+        type(weft_fabric), intent(in) :: f
+        character(*), intent(in) :: x
+        character(*), intent(in) :: y
+        type(weft_loader_options), intent(in), optional :: o
+        type(weft_loader) :: returned
+        returned = c_weft_loader_idx(f, x//c_null_char, y//c_null_char, o)
+    end function
+
+    function weft_loader_tokens(f, path, t, o) result(returned)
+        type(weft_fabric), intent(in) :: f
+        character(*), intent(in) :: path
+        type(weft_token_options), intent(in), optional :: t
+        type(weft_loader_options), intent(in), optional :: o
+        type(weft_loader) :: returned
+        returned = c_weft_loader_tokens(f, path//c_null_char, t, o)
     end function
 
     function weft_next(l, b) result(returned)
@@ -2508,6 +2664,13 @@ contains
         integer(c_int32_t), intent(in) :: global_rows
         type(weft_batch) :: returned
         returned = c_weft_batch_of(f, x, y, int(base, c_int64_t), int(global_rows, c_int64_t))
+    end function
+
+    function weft_join(f, more) result(returned)
+        type(weft_fabric), intent(in) :: f
+        logical, intent(in) :: more
+        logical :: returned
+        returned = c_weft_join(f, logical(more, c_bool))
     end function
 
     subroutine weft_setup(f, m, o, status)

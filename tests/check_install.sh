@@ -15,6 +15,11 @@ warn="-Wall -Wextra -Werror -pedantic"
 cat >"$dest/use.c" <<EOF
 #include <weft.h>
 #include <stdio.h>
+weft_status calls(weft_fabric *f, weft_optimizer *o, weft_tensor *loss)
+{
+    weft_metric_accuracy(f, WEFT_ACCURACY(.top_k = 5));
+    return weft_log_dict(f, {"loss", loss}, {"norm", weft_clip_gradients(o, WEFT_CLIP(.max_norm = 1))});
+}
 int main(void) { return puts(weft_version()) < 0; }
 EOF
 cp "$dest/use.c" "$dest/use.cc"

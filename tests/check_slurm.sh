@@ -85,7 +85,7 @@ job="./train_job --dir $dir/whole"
 wrong 'srun started 4 tasks without a PMI.*Use srun --mpi=pmix' 13 srun -N2 -n4 --mpi=none $job
 wrong 'devices=3 was asked for, but [0-9] ranks run on this node. Start with srun --ntasks-per-node' 13 $ranks $job --devices 3
 wrong 'num_nodes=3 was asked for, but 2 nodes run' 13 $ranks $job --num_nodes 3
-wrong 'heartbeat is 0.5 s' 1 $ranks $job --heartbeat 0.5
+wrong '--heartbeat is "0.5"; it takes a number from 1' 1 $ranks $job --heartbeat 0.5
 on srun -n1 --mpi=none ./train_job --dir "$dir/alone" --stop 2 >"$dir/said.one" 2>&1 || fail "one task alone" said.one
 
 # The job as it would have been in one go.

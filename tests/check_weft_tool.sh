@@ -11,6 +11,7 @@ dir=$(mktemp -d)
 trap 'rm -rf "$dir"' EXIT
 cd "$dir" || exit 1
 export OMPI_MCA_odls_base_sigkill_timeout=0 # mpirun's own patience
+unset OMP_NUM_THREADS
 fail() { echo "$1"; echo "--- stdout"; cat out; echo "--- stderr"; cat err; exit 1; }
 # gives STATUS words of weft: its exit status; what it said is in out and err
 gives() {
@@ -48,6 +49,7 @@ gives 2 run --strategy dpp true; warns "did you mean"
 gives 2 run --precision 8 true; warns "there are: 32-true"
 gives 2 run --grace soon true; warns "grace"
 gives 2 run --launcher rsh true; warns "auto, mpirun, srun"
+SLURM_JOB_ID=7 gives 2 run --launcher mpirun --devices 65535 --num-nodes 65535 true; warns "too many"
 gives 2 run --hosts ,a true; warns "empty name"
 gives 7 run --accelerator cuda true; warns cuda
 gives 7 run --strategy fsdp true; warns fsdp
@@ -62,7 +64,8 @@ gives 8 inspect /nowhere; gives 8 verify /nowhere; gives 8 verify /dev/null; giv
 
 # Commands, without running them
 gives 0 run --dry-run --devices 2 --threads 3 --bind --seed=5 -- echo "it's" --seed 6
-says "OMP_NUM_THREADS\|-n 2 --map-by ppr:2:node:PE=3 --bind-to core echo 'it'.''s' --seed 6\$"
+says 'OMP_NUM_THREADS=3 '
+says "-n 2 --map-by ppr:2:node:PE=3 --bind-to core echo 'it'.''s' --seed 6\$"
 says 'WEFT_SEED=5'; says 'OMP_PROC_BIND=close'
 gives 0 run --dry-run --hosts a,b --devices 2 echo
 says '-n 4 --host a:2,b:2 -x WEFT_DEVICES .*--map-by ppr:2:node echo$'
@@ -88,8 +91,14 @@ gives 0 run true
 gives 3 run -- sh -c 'exit 3'
 gives 0 run --devices 2 --seed 9 --print-config=no -- sh -c 'echo $OMPI_COMM_WORLD_RANK/$WEFT_DEVICES/$WEFT_SEED/$1' - --seed=1
 sorted "0/2/9/--seed=1 1/2/9/--seed=1"
-gives 0 run --devices=2 sh -c 'test "$OMP_NUM_THREADS" = 1 && echo $OMP_PROC_BIND.$WEFT_SEED.'
-sorted ".. .."
+gives 0 run sh -c 'echo $OMP_NUM_THREADS'
+threads=$(cat out)
+[ "$threads" -ge 1 ] || fail "no OMP_NUM_THREADS"
+gives 0 run --devices=2 sh -c 'echo $OMP_NUM_THREADS$OMP_PROC_BIND$WEFT_SEED' # shared out, unbound, nothing else
+half=$((threads > 1 ? threads / 2 : 1))
+sorted "$half $half"
+OMP_NUM_THREADS=7 gives 0 run --threads 1 sh -c 'echo $OMP_NUM_THREADS.$WEFT_THREADS'
+sorted 7.1
 OMPI_COMM_WORLD_RANK=0 gives 5 run true
 warns "itself started by mpirun"
 start=$(date +%s)
@@ -100,20 +109,49 @@ warns 'devices=2 (WEFT_DEVICES)'
 [ ! -s out ] || fail "the library printed on stdout"
 
 # Signals, and what is left
-"$weft" run --devices 2 sh -c 'echo $$ >pid.$OMPI_COMM_WORLD_RANK; exec sleep 100' >out 2>err &
-pid=$!
-for i in 1 2 3 4 5 6 7 8 9 10; do
-    if [ -s pid.0 ] && [ -s pid.1 ]; then break; fi
-    sleep 0.5
+await() { # WORDS of test: until they hold, for 20 s at most
+    for i in $(seq 100); do
+        if test "$@"; then return; fi
+        sleep 0.2
+    done
+    fail "in vain: $*"
+}
+alive() { kill -0 "$1" 2>/dev/null && ! grep -q '^State:.Z' "/proc/$1/status"; }
+gone() {
+    for i in $(seq 100); do
+        alive "$1" || return
+        sleep 0.2
+    done
+    fail "process $1 still runs"
+}
+for sig in TERM KILL; do # after KILL nobody is left to wait for them: mpirun does it
+    rm -f pid.*
+    "$weft" run --devices 2 sh -c 'echo $$ >pid.$OMPI_COMM_WORLD_RANK; exec sleep 100' >out 2>err &
+    pid=$!
+    await -s pid.0; await -s pid.1
+    kill -$sig $pid
+    wait $pid
+    rc=$?
+    [ $rc -gt 0 ] || fail "status 0 after SIG$sig"
+    for p in $(cat pid.0 pid.1); do
+        [ $sig = KILL ] || ! alive "$p" || fail "rank $p outlived SIGTERM"
+        gone "$p"
+    done
 done
+printf '#!/bin/sh\ntrap "" TERM\nsleep 100 &\necho $! >stubborn\nwait\n' >bin/stubborn
+chmod +x bin/stubborn
+WEFT_MPIRUN=$dir/bin/stubborn "$weft" run --grace 0.5 true >out 2>err &
+pid=$!
+await -s stubborn
 kill -TERM $pid
 wait $pid
 rc=$?
-[ $rc -gt 0 ] || fail "status 0 after SIGTERM"
-for p in $(cat pid.0 pid.1); do kill -0 "$p" 2>/dev/null && fail "rank $p outlived SIGTERM"; done
+[ $rc = 137 ] || fail "status $rc of a launcher that had to be killed"
+warns "1 process still ran"
+alive "$(cat stubborn)" && fail "its child still runs"
 gives 0 run sh -c 'setsid sh -c "trap : TERM; echo \$\$ >left; while :; do sleep 0.1; done" >/dev/null 2>&1 & until [ -s left ]; do sleep 0.1; done'
 warns "still ran after the program's end"
-kill -0 "$(cat left)" 2>/dev/null && fail "what the program left behind still runs"
+alive "$(cat left)" && fail "what the program left behind still runs"
 
 # Checkpoints
 "$here/train_job" --make data.h5 2>err || fail "no data"

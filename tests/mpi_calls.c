@@ -276,7 +276,7 @@ END_TEST
 START_TEST(rank_zero_first)
 {
     weft_fabric *f = opened();
-    char path[16];
+    char path[32];
     for (int local = 0; local < 2; local++) {
         int seen = -1;
         snprintf(path, sizeof path, "first-%05d", local);

@@ -187,10 +187,13 @@ START_TEST(wrong_options)
             ck_all(!differentiate(&j, ones));
             weft_tensor *t = weft_clip_gradients(j.sgd, o);
             ck_all(!t == (o == &wrong[i]) && weft_error(j.f) == (t ? WEFT_OK : WEFT_EARG));
+            weft_step(j.sgd);
             weft_backward(j.f, loss_with(&j, ones));
             ck_all(weft_error(j.f) == WEFT_EARG &&
                    strstr(weft_message(j.f), "weft_clip_gradients"));
-            ck_all(!weft_clear(j.f));
+            double now[PARAMS];
+            ck_all(!weft_clear(j.f) && numbers_of(j.model, now) == PARAMS);
+            ck_all(same_bytes(now, sizeof now)); /* also where one rank alone did not clip */
         }
     ck_all(!differentiate(&j, ones) && !weft_clip_gradients(j.sgd, NULL));
     ck_all(weft_error(j.f) == WEFT_EARG && !weft_clear(j.f) && !weft_close(&j.f));
@@ -249,6 +252,39 @@ START_TEST(nonfinite)
 }
 END_TEST
 
+/* What ranks do differently between two backwards is found in the second one, and healed. */
+START_TEST(part_ways)
+{
+    static const double ones[PARAMS] = {[0] = 1, [7] = 2};
+    for (int kind = 0; kind < 5; kind++)
+        for (int bad = 0; bad<all_world(); bad += all_world()> 2 ? all_world() - 1 : 1) {
+            const bool here = all_rank() == bad, several = all_world() > 1;
+            double now[PARAMS];
+            job j = OPENED(.precision = kind % 2 ? "32-true" : "64-true");
+            ck_all(!differentiate(&j, ones));
+            if (kind == 0)
+                weft_clip_gradients(j.sgd, WEFT_CLIP(.max_norm = here ? 2 : 1));
+            if (kind == 1 && here)
+                weft_clip_gradients(j.sgd, WEFT_CLIP(.clip_val = 1));
+            if (kind == 2)
+                weft_clip_gradients(j.sgd, WEFT_CLIP(.max_norm = 1, .norm_type = here ? 1 : 2));
+            if (kind == 3)
+                weft_set_lr(j.sgd, here ? 0.5 : 0.25);
+            ck_all(!weft_step(j.sgd));
+            if (kind == 4 && here)
+                weft_step(j.sgd);
+            ck_all(differentiate(&j, ones) == (several ? WEFT_ECONFIG : WEFT_OK));
+            ck_all(!several || strstr(weft_message(j.f), "since the last weft_backward"));
+            ck_all(weft_step(j.sgd) == (several ? WEFT_ECONFIG : WEFT_OK) && !weft_clear(j.f));
+            ck_all(numbers_of(j.model, now) == PARAMS && same_bytes(now, sizeof now));
+            if (kind == 3)
+                weft_set_lr(j.sgd, 0.25); /* the program's own matter */
+            ck_all(!differentiate(&j, ones) && !weft_step(j.sgd));
+            ck_all(!weft_close(&j.f));
+        }
+}
+END_TEST
+
 static Suite *suite(void)
 {
     Suite *s = suite_create("clip");
@@ -260,6 +296,7 @@ static Suite *suite(void)
     tcase_add_test(t, wrong_options);
     tcase_add_test(t, wrong_time);
     tcase_add_test(t, nonfinite);
+    tcase_add_test(t, part_ways);
     suite_add_tcase(s, t);
     return s;
 }

@@ -22,6 +22,7 @@ typedef struct memory {
     int n;
 } memory;
 
+static const char *precision = "64-true";
 static double together_[NUMBERS], alone[NUMBERS];
 static memory logged[2];
 
@@ -56,6 +57,8 @@ static weft_batch part(weft_fabric *f, const plan *p, int64_t step)
         y[i] = label_of(p, step, first + i, at + i);
     weft_tensor *x =
         weft_tensor_of(f, data_x + at * FEATURES, 2, (const int64_t[]){mine, FEATURES}, WEFT_F64);
+    if (precision[0] == '3')
+        x = weft_cast(x, WEFT_F32);
     return weft_batch_of(f, x, weft_tensor_of(f, y, 1, &mine, WEFT_I32), at,
                          p->unknown ? 0 : p->batch);
 }
@@ -77,7 +80,7 @@ static weft_fabric *open_on(MPI_Comm comm)
     weft_fabric *f;
     weft_open_mpi(&f, comm,
                   WEFT_OPEN(.strategy = comm == MPI_COMM_WORLD ? "ddp" : "single", .seed = 7,
-                            .log_every = 3, .precision = "64-true"));
+                            .log_every = 3, .precision = precision));
     return f;
 }
 
@@ -105,26 +108,28 @@ static size_t train(MPI_Comm comm, const plan *p, memory *log, double *out)
     return weft_close(&f) == 0 ? n : 0;
 }
 
-static int same_log(void)
+static int same_log(double tolerance)
 {
     const memory *a = &logged[0], *b = &logged[1];
     int same = a->n == b->n && a->n == STEPS;
     for (int i = 0; i < a->n && same; i++)
-        same = fabs(a->loss[i] - b->loss[i]) <= 1e-12 || (isnan(a->loss[i]) && isnan(b->loss[i]));
+        same =
+            fabs(a->loss[i] - b->loss[i]) <= tolerance || (isnan(a->loss[i]) && isnan(b->loss[i]));
     return same;
 }
 
 static void n_is_one(const plan *p)
 {
+    double tolerance = strcmp(precision, "32-true") ? 1e-12 : 1e-5;
     size_t n = train(MPI_COMM_WORLD, p, &logged[0], together_);
     ck_all(n > 0);
     ck_all(train(MPI_COMM_SELF, p, &logged[1], alone) == n);
     ck_all(same_bytes(together_, n * sizeof *together_));
     double d = furthest(together_, alone, n);
-    if (!(d <= 1e-12))
+    if (!(d <= tolerance))
         fprintf(stderr, "# batch %d, pattern %d: %g apart\n", (int)p->batch, p->pattern, d);
-    ck_all(d <= 1e-12);
-    ck_all(all_rank() || same_log());
+    ck_all(d <= tolerance);
+    ck_all(all_rank() || same_log(tolerance));
 }
 
 START_TEST(ignored_labels)
@@ -142,6 +147,16 @@ START_TEST(class_weights_and_smoothing)
     for (int i = 0; i < 4; i++)
         n_is_one(
             &(plan){.batch = 23, .pattern = (pattern)i, .weights = true, .smoothing = i / 8.0});
+}
+END_TEST
+
+/* In f32 the verdict's words are f32 too. */
+START_TEST(in_f32)
+{
+    precision = "32-true";
+    n_is_one(&(plan){.batch = 23, .pattern = HERE_AND_THERE, .weights = true, .both = true});
+    n_is_one(&(plan){.batch = 3, .pattern = FIRST_HALF});
+    precision = "64-true";
 }
 END_TEST
 
@@ -237,6 +252,58 @@ START_TEST(what_is_known_is_added_once)
 }
 END_TEST
 
+/* A metric, and an optimizer that evaluates the loss itself, weigh it as its gradient is. */
+typedef struct evaluation {
+    weft_fabric *f;
+    weft_module *m;
+    weft_optimizer *o;
+    const plan *p;
+} evaluation;
+
+static weft_tensor *evaluate(void *user)
+{
+    const evaluation *e = user;
+    weft_batch b = part(e->f, e->p, 0);
+    weft_tensor *loss = loss_of(e->f, e->p, weft_forward(e->m, b.x), b.y);
+    weft_zero_grad(e->o);
+    weft_backward(e->f, loss);
+    return loss;
+}
+
+static double searched(MPI_Comm comm, const plan *p, double *mean)
+{
+    evaluation e = {.f = open_on(comm), .p = p};
+    e.m = small_net(e.f);
+    e.o = weft_lbfgs(e.m, WEFT_LBFGS(.lr = 0.5, .max_iter = 4, .line_search = "strong_wolfe"));
+    weft_metric *metric = weft_metric_mean(e.f);
+    weft_setup(e.f, e.m, e.o);
+    weft_step_closure(e.o, evaluate, &e);
+    numbers_of(e.m, comm == MPI_COMM_SELF ? alone : together_);
+    weft_eval_begin(e.f);
+    for (int i = 0; i < 3; i++) {
+        weft_batch b = part(e.f, p, i);
+        weft_metric_update(metric, loss_of(e.f, p, weft_forward(e.m, b.x), b.y), NULL);
+    }
+    weft_eval_end(e.f);
+    *mean = weft_metric_value(e.f, metric);
+    double sum = 0;
+    for (int i = 0; i < 7 * 16 + 17 * CLASSES; i++)
+        sum += (comm == MPI_COMM_SELF ? alone : together_)[i];
+    return weft_close(&e.f) == 0 ? sum : NAN;
+}
+
+START_TEST(metrics_and_searches_weigh_alike)
+{
+    for (pattern k = HERE_AND_THERE; k <= FIRST_HALF; k++) {
+        const plan p = {.batch = 21, .pattern = k, .weights = k == FIRST_HALF};
+        double mean[2], a = searched(MPI_COMM_WORLD, &p, &mean[0]);
+        double b = searched(MPI_COMM_SELF, &p, &mean[1]);
+        ck_all(fabs(a - b) < 1e-10);
+        ck_all(fabs(mean[0] - mean[1]) < 1e-10 && mean[0] > 0);
+    }
+}
+END_TEST
+
 /* The sums over ranks that a loss costs: none if the denominators are known. */
 START_TEST(what_it_costs)
 {
@@ -268,8 +335,10 @@ static Suite *suite(void)
     suite_add_tcase(s, e);
     tcase_add_test(t, ignored_labels);
     tcase_add_test(t, class_weights_and_smoothing);
+    tcase_add_test(t, in_f32);
     tcase_add_test(t, rows_that_the_program_does_not_know);
     tcase_add_test(t, what_is_known_is_added_once);
+    tcase_add_test(t, metrics_and_searches_weigh_alike);
     tcase_add_test(t, what_it_costs);
     tcase_add_test(e, a_rank_that_fails_holds_nobody_up);
     return s;

@@ -348,6 +348,38 @@ START_TEST(nor_does_it_on_two_threads)
 }
 END_TEST
 
+/* With windows, clipping, collectives and metrics in the loop. */
+START_TEST(nor_do_the_calls)
+{
+    loop l = {0};
+    unlink(metrics);
+    ck_assert_int_eq(weft_open(&l.f, NULL, NULL, WEFT_OPEN(.threads = 1)), 0);
+    set_up(&l, 32, BATCH);
+    weft_metric *accuracy = weft_metric_accuracy(l.f, NULL), *mean = weft_metric_mean(l.f);
+    ck_assert_int_eq(weft_accumulate(l.f, 2), 0);
+    bool good = true; /* an assertion of Check's allocates */
+    weft_batch b;
+    for (int i = 0; i < 150 && weft_next(l.train, &b); i++) {
+        if (i == 50)
+            begin();
+        weft_tensor *z = weft_forward(l.model, b.x), *loss = weft_cross_entropy(z, b.y);
+        weft_zero_grad(l.adam);
+        weft_backward(l.f, loss);
+        weft_log(l.f, "norm", weft_clip_gradients(l.adam, WEFT_CLIP(.max_norm = 1)));
+        weft_step(l.adam);
+        weft_log(l.f, "loss", weft_all_reduce(l.f, loss, "mean"));
+        weft_all_gather_rows(l.f, weft_all_gather(l.f, b.y));
+        weft_metric_update(accuracy, z, b.y);
+        weft_metric_update(mean, loss, NULL);
+        good &= weft_metric_value(l.f, accuracy) >= 0 && weft_metric_value(l.f, mean) > 0;
+    }
+    long n = end();
+    ck_assert_msg(n == 0, "%ld allocations in 100 batches", n);
+    ck_assert_msg(good && weft_step_count(l.f) == 75 && !weft_error(l.f), "%s", weft_message(l.f));
+    ck_assert_int_eq(weft_close(&l.f), 0);
+}
+END_TEST
+
 /* --- torture --- */
 
 /* Sets up and takes three steps while the k-th allocation fails. @return whether it was reached. */
@@ -450,6 +482,7 @@ int main(void)
         tcase_add_test(c, nor_does_one_with_groups);
         tcase_add_test(c, nor_does_one_that_searches);
         tcase_add_test(c, nor_does_it_on_two_threads);
+        tcase_add_test(c, nor_do_the_calls);
     }
     tcase_add_loop_test(t, whichever_allocation_fails_the_loop_ends_cleanly, 0, 3);
     tcase_add_loop_test(t, a_step_that_ran_out_of_memory_can_be_repeated, 0, 3);

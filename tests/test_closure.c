@@ -301,6 +301,49 @@ START_TEST(a_loss_that_is_not_finite)
 }
 END_TEST
 
+/* --- an optimizer of the user's own that searches --- */
+
+/* Halves its step until the loss gets smaller. */
+static weft_status halve(void *self, const weft_optim_vector *x, int64_t t, double lr)
+{
+    weft_dev g = {*(uintptr_t *)self}, keep = {g.addr + (size_t)x->n * 8},
+             now = {keep.addr + (size_t)x->n * 8};
+    double first, next = INFINITY;
+    weft_status s = x->evaluate(x, &first, g);
+    (void)t;
+    if (!s)
+        s = x->device->ops->move(x->stream, keep, x->p, (size_t)x->n * 8);
+    for (; !s && !(next < first) && lr > 1e-12; lr /= 2) {
+        s = x->device->ops->move(x->stream, x->p, keep, (size_t)x->n * 8);
+        s = s ? s : x->k->axpy(x->stream, x->p, -lr, g, x->n, x->dtype);
+        s = s ? s : x->evaluate(x, &next, now);
+    }
+    return s;
+}
+
+static const weft_optim_ops halve_ops = {
+    .size = sizeof halve_ops, .name = "halve", .search = halve};
+
+START_TEST(a_search_of_the_users_own)
+{
+    static double room[3 * 64];
+    double before = INFINITY;
+    problem p;
+    uintptr_t memory = (uintptr_t)room;
+    begin(file, true, &p);
+    p.o = weft_optimizer_new(p.m, &halve_ops, &memory, sizeof memory, 1);
+    ck_assert_int_eq(weft_setup(f, p.m, p.o), 0);
+    for (int i = 0; i < 20; i++) {
+        p.loss = NULL;
+        ck_assert_int_eq(weft_step_closure(p.o, valley, &p), 0);
+        ck_assert_double_lt(weft_item(p.loss), before);
+        before = weft_item(p.loss);
+        weft_step_end(f);
+    }
+    ck_assert_int_gt(p.calls, 40);
+}
+END_TEST
+
 /* Two runs of the same steps: by closure, and by hand. */
 START_TEST(first_order_optimizers_evaluate_and_step)
 {
@@ -403,6 +446,7 @@ int main(void)
     tcase_add_test(t, bad_closures);
     tcase_add_test(t, a_loss_that_is_not_finite);
     tcase_add_test(t, first_order_optimizers_evaluate_and_step);
+    tcase_add_test(t, a_search_of_the_users_own);
     tcase_add_test(t, tensors_of_evaluations);
     tcase_add_test(t, a_part_of_a_tree);
     SRunner *r = srunner_create(s);

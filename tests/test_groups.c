@@ -233,6 +233,64 @@ START_TEST(a_frozen_part)
 }
 END_TEST
 
+/* --- the user's own --- */
+
+typedef struct pull {
+    double rho, weight_decay;
+    int *runs;
+} pull;
+
+/* p -= lr (g + rho m), where m starts at weight_decay and stays. */
+static weft_status pull_update(weft_stream *s, const weft_kernels *k, void *self,
+                               const weft_optim_run *r, int64_t t, double lr)
+{
+    const pull *o = self;
+    (void)t;
+    ++*o->runs;
+    ck_assert(r->moment[0].addr == 0 && r->moment[1].addr != 0);
+    weft_status code = k->axpy(s, r->p, -lr, r->g, r->n, r->dtype);
+    return code ? code : k->axpy(s, r->p, -lr * o->rho, r->moment[1], r->n, r->dtype);
+}
+
+static unsigned second_only(const void *self)
+{
+    (void)self;
+    return 2;
+}
+
+static double starts_at_weight_decay(const void *self, int k)
+{
+    return k == 1 ? ((const pull *)self)->weight_decay : 7;
+}
+
+static const weft_hyper pull_hyper[] = {{"rho", offsetof(pull, rho), 0.5, 0, 2},
+                                        {"weight_decay", offsetof(pull, weight_decay), 4, 0, 100}};
+static const weft_optim_ops pull_ops = {.size = sizeof pull_ops,
+                                        .name = "pull",
+                                        .moments = 2,
+                                        .moment_name = {"one", "two"},
+                                        .update = pull_update,
+                                        .hyper = pull_hyper,
+                                        .hypers = 2,
+                                        .uses = second_only,
+                                        .start = starts_at_weight_decay};
+
+START_TEST(an_optimizer_of_the_users_own)
+{
+    double d[3];
+    int runs = 0;
+    weft_module *leaf[3], *m = tree(leaf, N);
+    ck_assert_ptr_null(weft_optimizer_new(m, &pull_ops, &(pull){.rho = 2}, sizeof(pull), 1));
+    refused(weft_error(f), WEFT_EARG, "pull: rho is 2; it must be in [0, 2)");
+    weft_optimizer *o = weft_optimizer_new(m, &pull_ops, &(pull){.runs = &runs}, sizeof(pull), 1);
+    weft_group(o, "c.*", WEFT_GROUP(.weight_decay = WEFT_OFF));
+    ck_assert_int_eq(weft_setup(f, m, o), 0);
+    changes(leaf, o, d);
+    ck_assert(d[0] == -3 && d[1] == -3 && d[2] == -1);
+    ck_assert_int_eq(runs, 2); /* c, and b with a */
+}
+END_TEST
+
 /* --- checkpoints --- */
 
 typedef weft_optimizer *maker(weft_module *m);
@@ -261,6 +319,27 @@ static weft_optimizer *make_sgd(weft_module *m)
 
 static maker *const made[] = {make_amsgrad, make_rmsprop, make_adagrad, make_sgd, grouped};
 #define MAKERS 5
+
+/* PyTorch's names, and whether the checkpoint has them: what no group uses is not there. */
+static const struct {
+    const char *name;
+    bool there;
+} item[MAKERS][4] = {
+    {{"exp_avg/a.p", true}, {"exp_avg_sq/a.p", true}, {"max_exp_avg_sq/a.p", true}},
+    {{"square_avg/a.p", true}, {"momentum_buffer/a.p", true}, {"grad_avg/a.p", true}},
+    {{"sum/a.p", true}, {"sum/b.p", false}},
+    {{"momentum_buffer/a.p", true}, {"schedule/best", true}},
+    {{"exp_avg/c.p", true}, {"max_exp_avg_sq/c.p", false}}};
+
+static void check_names(const char *step, int maker)
+{
+    char command[200];
+    for (int i = 0; i < 4 && item[maker][i].name; i++) {
+        snprintf(command, sizeof command, "grep -q '\"optimizer/%s\"' '%s/MANIFEST'",
+                 item[maker][i].name, step);
+        ck_assert_msg((system(command) == 0) == item[maker][i].there, "%s", command);
+    }
+}
 
 /* `steps` steps from step `from` on, of the tree whose part b has an optimizer of its own. */
 static void run(maker *make, const char *dir, int from, int steps, double v[3][N])
@@ -304,6 +383,7 @@ START_TEST(resumes_bit_for_bit)
     run(made[_i], dir, 0, 7, half);
     ck_assert(memcmp(whole, half, sizeof whole) != 0);
     snprintf(step, sizeof step, "%s/latest", dir);
+    check_names(step, _i);
     run(made[_i], step, 7, 5, half);
     ck_assert(memcmp(whole, half, sizeof whole) == 0);
     snprintf(command, sizeof command, "rm -rf '%s'", dir);
@@ -330,6 +410,7 @@ int main(void)
     tcase_add_test(t, parameters_have_one_optimizer);
     tcase_add_test(t, an_overlap_that_came_later);
     tcase_add_test(t, a_frozen_part);
+    tcase_add_test(t, an_optimizer_of_the_users_own);
     tcase_add_loop_test(r, resumes_bit_for_bit, 0, MAKERS);
     SRunner *runner = srunner_create(s);
     srunner_run_all(runner, CK_NORMAL);

@@ -696,7 +696,7 @@ static double *run(const char *dir, int steps, weft_fabric **kept)
 
 START_TEST(a_resumed_run_drops_what_it_would_have_dropped)
 {
-    char dir[2][64] = {"/tmp/weft-modules-a-XXXXXX", "/tmp/weft-modules-b-XXXXXX"}, rm[200];
+    char dir[2][64] = {"/tmp/weft-modules-a-XXXXXX", "/tmp/weft-modules-b-XXXXXX"}, rm[400];
     weft_fabric *g;
     double *v[3];
     ck_assert_ptr_nonnull(mkdtemp(dir[0]));

@@ -132,6 +132,11 @@ static const struct {
     {"keep=off", WEFT_OK, ""},
     {"keep=-1", WEFT_EARG, "keep"},
     {"log_every=off", WEFT_EARG, "log_every"},
+    {"heartbeat=Off", WEFT_OK, ""},
+    {"heartbeat=2.5", WEFT_OK, ""},
+    {"heartbeat=0.5", WEFT_EARG, "heartbeat"},
+    {"heartbeat=-1", WEFT_EARG, "heartbeat"},
+    {"heartbeat=nan", WEFT_EARG, "heartbeat"},
     {"print_config", WEFT_CONFIG_PRINTED, "0 strategy=single (default)"},
     {"print-config=yes", WEFT_CONFIG_PRINTED, "0 print_config=true (text)"},
     {"print_config=off", WEFT_OK, ""},
@@ -494,7 +499,8 @@ START_TEST(print_config)
                                       "timeout=1800 (default)",
                                       "bucket_mb=25 (default)",
                                       "keep=off (code)",
-                                      "print_config=true (command line)"};
+                                      "print_config=true (command line)",
+                                      "heartbeat=10 (default)"};
     for (size_t i = 0; i < sizeof row / sizeof *row; i++)
         ck_assert_msg(strstr(said, row[i]), "%s is not in:\n%s", row[i], said);
     int lines = 0, options = 0;
@@ -516,12 +522,17 @@ START_TEST(code_out_of_range)
     static const struct {
         weft_open_options code;
         const char *says;
-    } bad[] = {
-        {{.threads = -1}, ".threads is -1"},          {{.threads = 5000}, ".threads is 5000"},
-        {{.num_nodes = -2}, ".num_nodes is -2"},      {{.keep = -3}, "or WEFT_OFF"},
-        {{.timeout = -1}, ".timeout is -1"},          {{.timeout = 1e300}, ".timeout"},
-        {{.timeout = (double)NAN}, ".timeout is"},    {{.bucket_mb = 1 << 30}, ".bucket_mb"},
-        {{.log_every = WEFT_OFF}, ".log_every is -1"}};
+    } bad[] = {{{.threads = -1}, ".threads is -1"},
+               {{.threads = 5000}, ".threads is 5000"},
+               {{.num_nodes = -2}, ".num_nodes is -2"},
+               {{.keep = -3}, "or WEFT_OFF"},
+               {{.timeout = -1}, ".timeout is -1"},
+               {{.timeout = 1e300}, ".timeout"},
+               {{.timeout = (double)NAN}, ".timeout is"},
+               {{.bucket_mb = 1 << 30}, ".bucket_mb"},
+               {{.log_every = WEFT_OFF}, ".log_every is -1"},
+               {{.heartbeat = 0.5}, ".heartbeat is 0.5"},
+               {{.heartbeat = -2}, "or WEFT_OFF"}};
     for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
         weft_fabric *f;
         listen();

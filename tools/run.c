@@ -170,7 +170,9 @@ static weft_status count_ranks(plan *p)
         j->devices = j->devices ? j->devices : 1;
     else if (j->devices && !j->nodes && weft__env_int("SLURM_NNODES", 1, INT_MAX, &n) > 0)
         j->nodes = (int)n;
-    return WEFT_OK;
+    return (int64_t)j->devices * j->nodes <= INT_MAX
+               ? WEFT_OK
+               : weft__fail(WEFT_EARG, "%d devices on %d nodes are too many", j->devices, j->nodes);
 }
 
 static weft_status count_threads(plan *p)

@@ -1,5 +1,7 @@
 /* weft-idx2hdf5: images and labels in the IDX format of the MNIST family, to one HDF5 file that
  * weft_loader_hdf5 reads: x (N, rows * columns) and y (N), both u8, contiguous. */
+#include "core/alloc.h"
+#include "data/idx.h"
 #include "data/sampler.h"
 
 #include <errno.h>
@@ -10,20 +12,12 @@
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
-#include <zlib.h>
 
 static const char usage[] =
     "usage: weft-idx2hdf5 [--shuffle-labels SEED] IMAGES[.gz] LABELS[.gz] OUT.h5\n"
     "\n"
     "Writes the data sets x (N, rows * columns) and y (N), unsigned bytes, contiguous.\n"
     "  --shuffle-labels SEED  permutes the labels, as a control: nothing can be learned\n";
-
-typedef struct idx {
-    int rank;
-    int64_t dim[3];
-    int64_t size; /* bytes of values */
-    unsigned char *value;
-} idx;
 
 static void fail(const char *format, ...) __attribute__((format(printf, 1, 2), noreturn));
 static void fail(const char *format, ...)
@@ -37,67 +31,30 @@ static void fail(const char *format, ...)
     exit(1);
 }
 
-/* Exactly n bytes, or the end of the program. */
-static void get(gzFile in, const char *path, unsigned char *out, int64_t n)
+static weft__idx read_idx(const char *path, const char *what, int rank)
 {
-    for (int64_t done = 0, got; done < n; done += got) {
-        got = gzread(in, out + done, (unsigned)(n - done < 1 << 30 ? n - done : 1 << 30));
-        int code = Z_OK;
-        const char *why = gzerror(in, &code);
-        if (got < 0 || (got == 0 && code != Z_OK))
-            fail("%s: %s", path, code == Z_ERRNO ? strerror(errno) : why);
-        if (got == 0)
-            fail("%s: ends after %lld bytes, %lld are missing", path, (long long)gztell(in),
-                 (long long)(n - done));
-    }
-}
-
-static uint32_t big_endian(const unsigned char *b)
-{
-    return (uint32_t)b[0] << 24 | (uint32_t)b[1] << 16 | (uint32_t)b[2] << 8 | b[3];
-}
-
-static idx read_idx(const char *path, const char *what, int rank)
-{
-    unsigned char word[4], more;
-    idx a = {.rank = rank, .size = 1};
-    gzFile in = gzopen(path, "rb");
-    if (!in)
-        fail("%s: %s", path, strerror(errno));
-    gzbuffer(in, 1 << 18);
-    get(in, path, word, 4);
-    if (big_endian(word) != 0x800u + (unsigned)rank)
-        fail("%s: begins with 0x%08x; %s of bytes begin with 0x%08x", path, big_endian(word), what,
+    weft__idx a;
+    if (weft__idx_open(&a, path, true) < 0)
+        fail("%s", weft__why());
+    if (a.magic != 0x800u + (unsigned)rank)
+        fail("%s: begins with 0x%08x; %s of bytes begin with 0x%08x", path, a.magic, what,
              0x800u + (unsigned)rank);
-    for (int d = 0; d < rank; d++) {
-        get(in, path, word, 4);
-        a.dim[d] = big_endian(word);
-        if (a.dim[d] == 0 || __builtin_mul_overflow(a.size, a.dim[d], &a.size))
-            fail("%s: extent %d is %lld", path, d, (long long)a.dim[d]);
-    }
-    if (!(a.value = malloc((size_t)a.size)))
-        fail("%s: no memory for %lld bytes", path, (long long)a.size);
-    get(in, path, a.value, a.size);
-    if (gzread(in, &more, 1) != 0)
-        fail("%s: goes on after its %lld values", path, (long long)a.size);
-    if (gzclose(in) != Z_OK)
-        fail("%s: damaged at its end", path);
     return a;
 }
 
 /* The order is the sampler's, so that it is the same everywhere. */
-static void shuffle(idx *labels, uint64_t seed)
+static void shuffle(weft__idx *labels, uint64_t seed)
 {
-    int64_t n = labels->dim[0], *order = malloc((size_t)n * sizeof *order);
-    unsigned char *value = malloc((size_t)n);
+    int64_t n = labels->dim[0], *order = weft__new((size_t)n, sizeof *order);
+    char *value = weft__new((size_t)n, 1);
     if (!order || !value)
-        fail("no memory for %lld labels", (long long)n);
+        fail("%s", weft__why());
     weft__sampler_order(order, n, seed, 0, true);
     for (int64_t i = 0; i < n; i++)
-        value[i] = labels->value[order[i]];
-    free(order);
-    free(labels->value);
-    labels->value = value;
+        value[i] = labels->memory[order[i]];
+    weft__free(order);
+    weft__free(labels->memory);
+    labels->memory = value;
 }
 
 static bool note_text(hid_t set, const char *name, const char *text)
@@ -123,22 +80,23 @@ static bool note_number(hid_t set, const char *name, uint64_t value)
     return ok;
 }
 
-static hid_t write_set(hid_t file, const char *name, const idx *a)
+static hid_t write_set(hid_t file, const char *name, const weft__idx *a)
 {
-    hsize_t dim[2] = {(hsize_t)a->dim[0], (hsize_t)(a->size / a->dim[0])};
+    hsize_t dim[2] = {(hsize_t)a->dim[0], (hsize_t)(a->bytes / a->dim[0])};
     hid_t space = H5Screate_simple(a->rank == 1 ? 1 : 2, dim, NULL);
     hid_t plist = H5Pcreate(H5P_DATASET_CREATE);
     H5Pset_layout(plist, H5D_CONTIGUOUS);
     H5Pset_obj_track_times(plist, 0); /* the same input gives the same bytes */
     hid_t set = H5Dcreate2(file, name, H5T_STD_U8LE, space, H5P_DEFAULT, plist, H5P_DEFAULT);
     bool ok =
-        set >= 0 && H5Dwrite(set, H5T_NATIVE_UINT8, H5S_ALL, H5S_ALL, H5P_DEFAULT, a->value) >= 0;
+        set >= 0 && H5Dwrite(set, H5T_NATIVE_UINT8, H5S_ALL, H5S_ALL, H5P_DEFAULT, a->memory) >= 0;
     H5Pclose(plist);
     H5Sclose(space);
     return ok ? set : -1;
 }
 
-static bool fill_file(hid_t file, const idx *images, const idx *labels, const char *seed)
+static bool fill_file(hid_t file, const weft__idx *images, const weft__idx *labels,
+                      const char *seed)
 {
     hid_t x = write_set(file, "x", images), y = write_set(file, "y", labels);
     bool ok = x >= 0 && y >= 0;
@@ -151,7 +109,7 @@ static bool fill_file(hid_t file, const idx *images, const idx *labels, const ch
 }
 
 /* The file as HDF5 makes it, in memory: no error of a disk ever reaches libhdf5. */
-static unsigned char *make_image(const idx *images, const idx *labels, const char *seed,
+static unsigned char *make_image(const weft__idx *images, const weft__idx *labels, const char *seed,
                                  size_t *size)
 {
     hid_t access = H5Pcreate(H5P_FILE_ACCESS);
@@ -201,7 +159,8 @@ static const char *directory_of(char *path)
 }
 
 /* Written aside, then renamed: OUT is the old file or the whole new one. */
-static void write_aside(const char *out, const idx *images, const idx *labels, const char *seed)
+static void write_aside(const char *out, const weft__idx *images, const weft__idx *labels,
+                        const char *seed)
 {
     char aside[4096], place[4096];
     if (snprintf(aside, sizeof aside, "%s.%ld.tmp", out, (long)getpid()) >= (int)sizeof aside)
@@ -240,14 +199,14 @@ int main(int argc, char **argv)
         fputs(usage, stderr);
         return 1;
     }
-    idx images = read_idx(argv[1], "images", 3), labels = read_idx(argv[2], "labels", 1);
+    weft__idx images = read_idx(argv[1], "images", 3), labels = read_idx(argv[2], "labels", 1);
     if (images.dim[0] != labels.dim[0])
         fail("%s has %lld images, %s has %lld labels", argv[1], (long long)images.dim[0], argv[2],
              (long long)labels.dim[0]);
     if (seed)
         shuffle(&labels, strtoull(seed, NULL, 10));
     write_aside(argv[3], &images, &labels, seed);
-    free(images.value);
-    free(labels.value);
+    weft__idx_close(&images);
+    weft__idx_close(&labels);
     return 0;
 }

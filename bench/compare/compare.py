@@ -26,6 +26,7 @@ ROWS = 4096  # with loaders: an epoch is no shorter
 SLICE = 0.15  # seconds a variant and round
 AGREE = 1e-4  # of the larger of 1 and the loss
 CHECKED = 100  # steps
+BUSY = 0.02  # waits for other processes a step, above which a machine is not quiet
 # What would choose kernels, threads or places for one side only.
 FOREIGN = re.compile("^(OPENBLAS|MKL|NVPL|DNNL|ONEDNN|OMP|GOMP|KMP|BLIS|VECLIB|TORCH|WEFT)_?")
 
@@ -89,8 +90,9 @@ def check(sides, words):
 
 
 def measure(sides, rounds):
-    """Medians of each round and side."""
-    steps, us = {}, {side.name: [] for side in sides}
+    """For each side its medians of the rounds, processor times likewise, and how often a step had to wait; the bound."""
+    bounds = []
+    steps, us, cpu, preempted = {}, *({side.name: [] for side in sides} for _ in range(3))
     for side in sides:
         median = statistics.median(side.ask("time 30")["us"][10:])
         steps[side.name] = max(5, min(20000, int(1e6 * SLICE / median)))
@@ -98,8 +100,13 @@ def measure(sides, rounds):
     for r in range(rounds):
         for side in sides[r % len(sides):] + sides[:r % len(sides)]:
             time.sleep(0.01)  # the threads of the last one go to sleep
-            us[side.name].append(statistics.median(side.ask(f"time {steps[side.name]}")["us"]))
-    return us
+            answer = side.ask(f"time {steps[side.name]}")
+            us[side.name].append(statistics.median(answer["us"]))
+            cpu[side.name].append(answer["cpu_us"])
+            preempted[side.name].append(answer["preempted"])
+        bounds.append(sides[0].ask("bound"))
+    return us, cpu, {name: statistics.median(values) for name, values in preempted.items()}, \
+        min(bounds, key=lambda b: b["bound_us"])
 
 
 def quartiles(values):
@@ -127,25 +134,29 @@ def compare(sides, network, rows, threads, rounds, loaders, folder):
     sides, worst = check(sides, load(folder, width, rows, BATCHES))
     if loaders:
         with_loaders(sides, load(folder, width, rows, max(BATCHES, ROWS // rows)))
-    us = measure(sides, rounds)
-    bound = sides[0].ask("bound")
+    us, cpu, preempted, bound = measure(sides, rounds)
+    if max(preempted.values()) > BUSY:
+        print("# other processes took the cores during the steps: these times say little", file=sys.stderr)
     ratio = {s.name: quartiles([a / b for a, b in zip(us[s.name], us["weft"])]) for s in sides[1:]}
     return {"bench": "compare", "network": network, "batch": rows, "threads": threads, "rounds": rounds,
             "data": "loaders" if loaders else "memory",
             "loss_difference": worst, "us": {k: quartiles(v) for k, v in us.items()}, "ratio": ratio,
+            "cpu_us": {k: quartiles(v) for k, v in cpu.items()}, "preempted": preempted,
             "bound": bound, "share_of_bound": bound["bound_us"] / statistics.median(us["weft"])}
 
 
-def table(lines):
+def table(lines, key):
     names = list(dict.fromkeys(n for line in lines for n in line["us"]))
     yield "| network | batch | threads | " + " | ".join(f"{n}, us" for n in names) + " | " + \
-        " | ".join(f"{n} / weft" for n in names[1:]) + " | share of bound |"
+        " | ".join(f"{n} / weft" for n in names[1:]) + " | bound / weft |"
     yield "|" + "---|" * (2 * len(names) + 3)
     for line in lines:
-        cell = lambda d, n, f: f.format(**d[n]) if n in d else "-"
+        weft = line[key]["weft"]["median"]
+        cell = lambda n, f: f.format(**line[key][n]) if n in line[key] else "-"
+        ratio = lambda n: f"{line['ratio'][n]['median'] if key == 'us' else line[key][n]['median'] / weft:.2f}" if n in line[key] else "-"
         yield f"| {line['network']} | {line['batch']} | {line['threads']} | " + \
-            " | ".join(cell(line["us"], n, "{median:.1f} ({p25:.1f}-{p75:.1f})") for n in names) + " | " + \
-            " | ".join(cell(line["ratio"], n, "{median:.2f}") for n in names[1:]) + f" | {line['share_of_bound']:.2f} |"
+            " | ".join(cell(n, "{median:.1f} ({p25:.1f}-{p75:.1f})") for n in names) + " | " + \
+            " | ".join(map(ratio, names[1:])) + f" | {line['bound']['bound_us'] / weft:.2f} |"
 
 
 def describe(lines, about):
@@ -160,9 +171,18 @@ def describe(lines, about):
         f"{', '.join(about['unset']) or 'nothing'}."
     yield "The bound is the sum over the step's matrix products and Adam of the larger of flops / peak and bytes / bandwidth,"
     yield "both measured in the same run."
-    yield ""
-    yield from table(lines)
-
+    busy = [line for line in lines if max(line["preempted"].values()) > BUSY]
+    quiet = [line for line in lines if line not in busy]
+    if quiet:
+        yield ""
+        yield from table(quiet, "us")
+    if busy:
+        yield ""
+        yield f"**The machine was busy** in {len(busy)} of {len(lines)} lines: other processes took the cores, from long steps more often than from"
+        yield "short ones, so that times on the clock (in `compare.jsonl`) do not compare. Below is processor time; with several threads their"
+        yield "waits for each other count, too."
+        yield ""
+        yield from table(busy, "cpu_us")
 
 def keep(a, abouts, lines):
     """What there is so far, so that a run which is cut short leaves something."""

@@ -4,7 +4,8 @@
  *   load FILE ROWS BATCHES WIDTH...   weights and batches from FILE, a new network with these widths
  *   loaders                           from here on batches come shuffled from a loader over the arrays
  *   losses N                          the losses of the next N steps
- *   time N                            microseconds of each of the next N steps
+ *   time N                            microseconds of each of the next N steps, and a step's mean
+ *                                     processor time and number of times that it was made to wait
  *   bound                             what a step costs at least on this machine, by measured peak
  *                                     and bandwidth, and its parts
  *   about                             versions, kernels, where it runs
@@ -21,6 +22,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <weft.h>
 
 #define LAYERS 8
@@ -145,9 +147,21 @@ static void train(network *w, double *loss)
         weft_step_end(w->fabric);
 }
 
+/* Processor time of all threads in seconds, and how often one was made to wait for another process. */
+static double used(int64_t *preempted)
+{
+    struct rusage r;
+    getrusage(RUSAGE_SELF, &r);
+    *preempted = r.ru_nivcsw;
+    return (double)(r.ru_utime.tv_sec + r.ru_stime.tv_sec) +
+           1e-6 * (double)(r.ru_utime.tv_usec + r.ru_stime.tv_usec);
+}
+
 static json_t *steps(network *w, int64_t n, bool losses)
 {
     json_t *list = json_array();
+    int64_t before, after;
+    double cpu = used(&before);
     double *value = n > 0 && n <= STEPS ? weft__new((size_t)n, sizeof *value) : NULL;
     for (int64_t i = 0; value && i < n; i++) {
         double start = weft__now();
@@ -155,12 +169,14 @@ static json_t *steps(network *w, int64_t n, bool losses)
         if (!losses)
             value[i] = 1e6 * (weft__now() - start);
     }
+    cpu = used(&after) - cpu;
     for (int64_t i = 0; value && i < n; i++)
         json_array_append_new(list, json_real(value[i]));
     weft__free(value);
     if (weft_error(w->fabric))
         return json_decref(list), NULL;
-    return json_pack("{s:o}", losses ? "losses" : "us", list);
+    return json_pack("{s:o, s:f, s:f}", losses ? "losses" : "us", list, "cpu_us",
+                     1e6 * cpu / (double)n, "preempted", (double)(after - before) / (double)n);
 }
 
 typedef struct limits {

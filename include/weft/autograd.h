@@ -32,21 +32,21 @@ WEFT_API bool weft_is_accumulating(const weft_fabric *f);
 /* For windows of one's own, Fabric's no_backward_sync: between begin and end weft_backward leaves the
  * gradients of m, the whole module given to weft_setup, to each rank; the next one outside sums what
  * all of them have left. With enabled false the scope does nothing. Nests. An error inside is this
- * rank's own until then. weft_step and weft_clip_gradients before then are WEFT_ESTATE. Batches that
- * do not know their global rows still cost 8 bytes each. Call them on all ranks alike. Errors stick:
- * WEFT_ESTATE (m was not set up; end without begin), WEFT_EARG (m is part of another module). */
+ * rank's own until then. weft_step and weft_clip_gradients before then are WEFT_ESTATE. A loss that
+ * only all ranks together can weigh (weft_batch_of without global_rows) still costs 8 bytes, and must
+ * have been met outside before (WEFT_ESTATE). Call them on all ranks alike. Errors stick: WEFT_ESTATE
+ * (m was not set up; end without begin), WEFT_EARG (m is part of another module). */
 WEFT_API weft_status weft_no_backward_sync_begin(weft_module *m, bool enabled);
 WEFT_API weft_status weft_no_backward_sync_end(weft_module *m);
 
-/* Clipping, between weft_backward and weft_step: exactly one of clip_val and max_norm. */
+/* Clipping, between weft_backward and weft_step: exactly one of clip_val and max_norm. norm_type is p
+ * of (sum |g|^p)^(1/p), any above 0; INFINITY is the largest |g|. With error_if_nonfinite WEFT_OFF a
+ * norm that is NaN or infinite is no error, and nothing waits for the device. */
 typedef struct weft_clip_options {
-    double clip_val WEFT_INIT; /* every gradient into [-clip_val, clip_val]; or */
-    double max_norm WEFT_INIT; /* all times max_norm / (norm + 1e-6) if the norm is larger */
-    double norm_type
-        WEFT_INIT; /* p of (sum |g|^p)^(1/p), above 0; INFINITY: the largest |g|; default 2 */
-    int error_if_nonfinite
-        WEFT_INIT; /* a norm that is NaN or infinite sticks; default on. WEFT_OFF:
-                                         nothing is asked, and nothing waits for the device */
+    double clip_val WEFT_INIT;        /* every gradient into [-clip_val, clip_val]; or */
+    double max_norm WEFT_INIT;        /* all times max_norm / (norm + 1e-6) if norm is larger */
+    double norm_type WEFT_INIT;       /* default 2 */
+    int error_if_nonfinite WEFT_INIT; /* default on */
     WEFT_PTR(weft_clip_options)
 } weft_clip_options;
 #define WEFT_CLIP(...) WEFT__ARGS(weft_clip_options, __VA_ARGS__)

@@ -1,6 +1,7 @@
 /* Metrics of an evaluation. Each rank adds the batches that it has, and the value is that of all rows
  * of all ranks, each counted once: sums and counts are combined, never means of means. A loader with
- * .evaluation gives every row to one rank, so the value does not depend on the number of ranks.
+ * .evaluation gives every row to one rank, so the value does not depend on the number of ranks. NaN
+ * among what is added makes sums, means and extremes NaN, on all ranks.
  *
  *     weft_metric *accuracy = weft_metric_accuracy(f, NULL);
  *     weft_eval_begin(f);
@@ -31,7 +32,7 @@ WEFT_API weft_metric *weft_metric_accuracy(weft_fabric *f, const weft_accuracy_o
  * (classes, classes) counts, weft_metric_value the share on the diagonal. Updated as accuracy. */
 WEFT_API weft_metric *weft_metric_confusion(weft_fabric *f, int64_t classes);
 /* The mean. Updated with x and y NULL: x is a mean or a sum over the batch's rows, as losses are, and
- * weighs as its rows do, or any other tensor, of whose elements it is the mean. */
+ * weighs as its rows do, or as the labels that count and their weights (<weft/loss.h>), or any other tensor, of whose elements it is the mean. */
 WEFT_API weft_metric *weft_metric_mean(weft_fabric *f);
 /* The sum, the least and the largest of all elements of x; y is NULL. */
 WEFT_API weft_metric *weft_metric_sum(weft_fabric *f);

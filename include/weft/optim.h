@@ -75,7 +75,7 @@ typedef struct weft_adagrad_options {
 /* L-BFGS (Nocedal and Wright 2006, algorithms 7.4 and 3.5), which steps with weft_step_closure alone.
  * A step ends after max_iter iterations or max_eval evaluations, when no |g| is above tolerance_grad,
  * or when neither the parameters nor the loss move by more than tolerance_change. It keeps
- * 2 history_size + 6 copies of its parameters. No groups; whole tensors. */
+ * 2 history_size + 8 copies of its parameters. No groups; whole tensors. */
 typedef struct weft_lbfgs_options {
     double lr WEFT_INIT;               /* default 1 */
     int max_iter WEFT_INIT;            /* default 20 */
@@ -125,13 +125,15 @@ WEFT_API weft_status weft_group_module(weft_optimizer *o, weft_module *part,
 WEFT_API int weft_group_count(const weft_optimizer *o);
 
 /* Starts a new sum of the gradients of o's parameters: the next weft_backward overwrites instead of
- * adding. Not collective, but to be called on all ranks alike. */
+ * adding. Not collective, but to be called on all ranks alike. @return 0; WEFT_POSTPONED inside a
+ * window of weft_accumulate, where it does nothing. */
 WEFT_API weft_status weft_zero_grad(weft_optimizer *o);
 /* One update of the parameters from their gradients, and the end of a step. Obeys the verdict that
  * the ranks agreed on in weft_backward: after an error nothing changes, on any rank.
  * Collective under strategies that shard. @return 0; WEFT_SKIPPED if the update was left out
- * because of non-finite gradients under .nonfinite = "skip"; or the error that sticks, WEFT_ESTATE
- * before weft_setup, without weft_backward since weft_zero_grad, or where o needs a closure. */
+ * because of non-finite gradients under .nonfinite = "skip"; WEFT_POSTPONED inside a window of
+ * weft_accumulate, where it does nothing; or the error that sticks, WEFT_ESTATE before weft_setup,
+ * without weft_backward since weft_zero_grad, or where o needs a closure. */
 WEFT_API weft_status weft_step(weft_optimizer *o);
 /* Evaluates the loss: zeroes o's gradients, runs forward and weft_backward, and returns the loss, a
  * mean or a sum over a batch; NULL after an error. */
@@ -139,7 +141,8 @@ typedef weft_tensor *(*weft_closure)(void *user);
 /* One step with as many evaluations as o needs: one, then weft_step; L-BFGS one or more. Tensors of
  * the first evaluation live until the edge, those of later ones until the next evaluation. After an
  * error in the closure the parameters are as before the step, and on all ranks alike. Collective.
- * @return what weft_step does; WEFT_EARG if the closure gives no loss. */
+ * @return what weft_step does; WEFT_EARG if the closure gives no loss; of L-BFGS WEFT_ESTATE inside a
+ * window of weft_accumulate or weft_no_backward_sync_begin: it takes whole batches. */
 WEFT_API weft_status weft_step_closure(weft_optimizer *o, weft_closure closure, void *user);
 
 /* The learning rate that the next step will use: group 0's, or any group's; NAN if there is none. */
@@ -170,7 +173,8 @@ WEFT_API int64_t weft_steps(const weft_optimizer *o);
  *   lambda       lr times what the function returns
  * Its position is the optimizer's step count, so it is resumed with it, under the program's own
  * options; a plateau's best metric, counts and reductions are in the checkpoint too. Replaces an
- * earlier schedule. Not collective, but to be called on all ranks alike. */
+ * earlier schedule. Not collective, but to be called on all ranks alike: setup compares what is there
+ * by then (WEFT_ECONFIG). */
 typedef struct weft_schedule_options {
     const char *kind WEFT_INIT;           /* one of the above; default "cosine" */
     int64_t warmup WEFT_INIT;             /* default 0 */

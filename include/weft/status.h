@@ -48,7 +48,8 @@ WEFT_API weft_status weft_error(const weft_fabric *f);
 /* Its message, or that of the last failure that did not stick; "" if none. Borrowed from f until
  * the next failure, weft_clear or weft_close. */
 WEFT_API const char *weft_message(const weft_fabric *f);
-/* Forgets the sticking error on all ranks, so that the loop may go on after the failed batch.
+/* Forgets the sticking error on all ranks, so that the loop may go on after the failed batch. Where a
+ * step or a clip failed on some ranks alone, they get the parameters and moments of the others.
  * Collective. @return WEFT_OK; WEFT_EPEER after a lost peer, which cannot be cleared. */
 WEFT_API weft_status weft_clear(weft_fabric *f);
 /* For user code: makes an error stick as a failing op would, with a message of its own.

@@ -2,6 +2,7 @@
 #include "data/cast.h"
 
 #include "core/error.h"
+#include "device/cpu/half.h"
 
 #define EACH_PAIR(E)                                                                               \
     E(WEFT_U8, uint8_t, WEFT_F32, float)                                                           \
@@ -19,8 +20,9 @@ weft_status weft__cast_make(weft__cast *c, weft_dtype from, weft_dtype real, dou
                             double shift)
 {
     bool integer = from == WEFT_U8 || from == WEFT_I32 || from == WEFT_I64;
-    if (!integer && from != WEFT_F32 && from != WEFT_F64)
-        return weft__fail(WEFT_EDTYPE, "loader: a field of %s; fields are u8, i32, i64, f32 or f64",
+    if (!integer && from != WEFT_F16 && from != WEFT_F32 && from != WEFT_F64)
+        return weft__fail(WEFT_EDTYPE,
+                          "loader: a field of %s; fields are u8, i32, i64, f16, f32 or f64",
                           weft_dtype_name(from));
     *c = (weft__cast){.from = from, .scale = 1, .shift = -0.0}; /* x + -0.0 is x, also for -0.0 */
     if (scale != 0) {
@@ -45,4 +47,12 @@ void weft__cast_run(const weft__cast *c, void *out, const void *in, int64_t n)
     }
     EACH_PAIR(RUN)
 #undef RUN
+    const uint16_t *half = in;
+    for (int64_t i = 0; i < n && c->from == WEFT_F16; i++) {
+        double v = scale * half_of_f16(half[i]) + shift;
+        if (c->to == WEFT_F32)
+            ((float *)out)[i] = (float)v;
+        else
+            ((double *)out)[i] = v;
+    }
 }

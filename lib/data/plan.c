@@ -3,11 +3,34 @@
 
 #include "core/env.h"
 
-#include <math.h>
-
 #define DEFAULT_BATCH 32
 #define DEFAULT_PREFETCH 2
 #define MOST_PREFETCH 1024
+#define MOST_SHARDS 4096
+
+/* The options that choose an order, and may not meet. */
+static weft_status read_order(weft__plan *p, const weft_loader_options *o)
+{
+    const bool drawn = o->replacement || o->weights || o->sampler;
+    const int chosen = o->shuffle + o->replacement + !!o->weights + !!o->lengths + !!o->sampler;
+    /* A shuffle beside lengths says that the batches come shuffled: they do. */
+    if (chosen > 1 && !(chosen == 2 && o->shuffle && o->lengths))
+        return weft__fail(WEFT_EARG, "loader: shuffle, replacement, weights, lengths and sampler "
+                                     "exclude each other; give one of them");
+    if (o->samples < 0 || (o->samples && !drawn))
+        return weft__fail(WEFT_EARG,
+                          "loader: samples is %lld; it takes at least 1 row an epoch, with "
+                          "replacement, weights or sampler",
+                          (long long)o->samples);
+    if (o->evaluation && chosen)
+        return weft__fail(WEFT_EARG,
+                          "loader: an evaluation takes every row once and in order; leave out "
+                          "shuffle, replacement, weights, lengths and sampler, or evaluation");
+    p->samples = p->rows > 0 && o->samples ? o->samples : p->rows;
+    p->ordered = chosen > 0;
+    p->bucketed = o->lengths != NULL;
+    return WEFT_OK;
+}
 
 static weft_status read_batch(weft__plan *p, const weft_loader_options *o)
 {
@@ -35,10 +58,9 @@ static weft_status read_last(weft__plan *p, const weft_loader_options *o)
     if (i < 0)
         return WEFT_EARG;
     p->last = (weft__last)i;
-    if (o->evaluation && (p->last != WEFT__UNEVEN || o->shuffle))
-        return weft__fail(WEFT_EARG,
-                          "loader: an evaluation takes every row once and in order; leave "
-                          "out last and shuffle, or evaluation");
+    if (o->evaluation && p->last != WEFT__UNEVEN)
+        return weft__fail(WEFT_EARG, "loader: an evaluation takes every row once and in order; "
+                                     "leave out last, or evaluation");
     return WEFT_OK;
 }
 
@@ -51,14 +73,14 @@ static weft_status read_rest(weft__plan *p, const weft_fabric *f, const weft_loa
         return weft__fail(WEFT_EARG,
                           "loader: prefetch is %d; it takes 1 to %d batches, or WEFT_OFF",
                           o->prefetch, MOST_PREFETCH);
-    if (!isfinite(o->scale) || !isfinite(o->shift) || (o->shift != 0 && o->scale == 0))
+    if (o->workers < 0 || o->workers > WEFT__WORKERS || (o->workers > 1 && o->prefetch == WEFT_OFF))
         return weft__fail(WEFT_EARG,
-                          "loader: scale %g and shift %g; both take finite numbers, and a shift "
-                          "needs a scale (1 to keep the values)",
-                          o->scale, o->shift);
+                          "loader: workers is %d; it takes 1 to %d threads, and prefetch=WEFT_OFF "
+                          "has none",
+                          o->workers, WEFT__WORKERS);
     p->epochs = o->epochs ? o->epochs : 1;
     p->seed = o->seed ? o->seed : f->seed;
-    p->shuffle = o->shuffle;
+    p->workers = o->workers ? o->workers : 1;
     p->evaluation = o->evaluation;
     p->small_more = o->prefetch == 0;
     p->prefetch = o->prefetch == WEFT_OFF ? 0 : o->prefetch ? o->prefetch : DEFAULT_PREFETCH;
@@ -74,28 +96,52 @@ weft_status weft__plan_make(weft__plan *p, const weft_fabric *f, int64_t rows,
     o = o ? o : &none;
     WEFT_TRY(read_batch(p, o));
     WEFT_TRY(read_last(p, o));
+    WEFT_TRY(read_order(p, o));
     WEFT_TRY(read_rest(p, f, o));
-    p->batches = weft__sampler_batches(rows, p->batch, p->last);
+    p->batches = weft__sampler_batches(p->samples, p->batch, p->last);
     if (rows > 0 && p->batches == 0)
         return weft__fail(WEFT_EARG,
                           "loader: the data set has %lld rows, a global batch %lld, and last=drop "
                           "leaves none; use a smaller batch, or last=uneven",
-                          (long long)rows, (long long)p->batch);
+                          (long long)p->samples, (long long)p->batch);
     /* base counts rows over the run, so that product must fit too. */
-    if (p->batch > INT64_MAX / 2 - rows ||
-        __builtin_mul_overflow(rows + p->batch, p->epochs, &total))
+    if (p->samples > INT64_MAX / 2 || p->batch > INT64_MAX / 2 - p->samples ||
+        __builtin_mul_overflow(p->samples + p->batch, p->epochs, &total))
         return weft__fail(WEFT_EARG,
                           "loader: %lld epochs of %lld rows in batches of %lld are more "
                           "than can be counted",
-                          (long long)p->epochs, (long long)rows, (long long)p->batch);
+                          (long long)p->epochs, (long long)p->samples, (long long)p->batch);
+    return WEFT_OK;
+}
+
+weft_status weft__plan_stream(weft__plan *p, const weft_fabric *f, const weft_loader_options *o)
+{
+    static const weft_loader_options none;
+    *p = (weft__plan){.rank = f->rank, .world = f->world, .stream = true};
+    o = o ? o : &none;
+    if (o->last || o->shuffle || o->replacement || o->weights || o->lengths || o->samples ||
+        o->sampler)
+        return weft__fail(WEFT_EARG, "loader: a stream has no order; leave out last, shuffle, "
+                                     "replacement, weights, lengths, samples and sampler");
+    if (o->shards < 0 || o->shards > MOST_SHARDS)
+        return weft__fail(WEFT_EARG, "loader: shards is %d; a rank reads 1 to %d", o->shards,
+                          MOST_SHARDS);
+    WEFT_TRY(read_batch(p, o));
+    if (p->batch % p->world)
+        return weft__fail(WEFT_EARG,
+                          "loader: a global batch of %lld rows of a stream is not the same on each "
+                          "of %d ranks; give batch_size, or a multiple",
+                          (long long)p->batch, p->world);
+    WEFT_TRY(read_rest(p, f, o));
+    p->shards = o->shards ? o->shards : p->workers;
     return WEFT_OK;
 }
 
 weft__part_of weft__plan_part(const weft__plan *p, int64_t n)
 {
     weft__part_of s = {.epoch = n / p->batches, .index = n % p->batches};
-    int64_t of_epoch = p->last == WEFT__UNEVEN ? p->rows : p->batches * p->batch, first;
-    s.global = weft__sampler_rows(p->rows, p->batch, p->last, s.index);
+    int64_t of_epoch = p->last == WEFT__UNEVEN ? p->samples : p->batches * p->batch, first;
+    s.global = weft__sampler_rows(p->samples, p->batch, p->last, s.index);
     weft__sampler_slice(s.global, p->rank, p->world, &first, &s.local);
     s.position = s.index * p->batch + first;
     s.base = s.epoch * of_epoch + s.position;
@@ -109,6 +155,8 @@ int64_t weft__plan_total(const weft__plan *p)
 
 int64_t weft__plan_most(const weft__plan *p)
 {
-    int64_t most = p->last == WEFT__UNEVEN && p->rows < p->batch ? p->rows : p->batch;
+    if (p->stream)
+        return p->batch / p->world;
+    int64_t most = p->last == WEFT__UNEVEN && p->samples < p->batch ? p->samples : p->batch;
     return (most + p->world - 1) / p->world;
 }

@@ -1,58 +1,59 @@
-/* Batches read ahead: a ring of slots, filled by one worker thread, or by the caller without one. */
+/* Batches made ahead: a ring of slots, filled by workers, or by the caller without them. */
 #ifndef DATA_RING_H
 #define DATA_RING_H
-#include "data/cast.h"
-#include "data/plan.h"
+#include "data/source.h"
 
 #include <pthread.h>
-#include <weft/sys/dataset.h>
 
-/* Where rows come from and what becomes of them. */
-typedef struct weft__source {
-    const weft_dataset_ops *ops;
-    void *self;
-    char *label; /* what messages call it, a path for a file */
-    const char *name[WEFT_FIELDS];
-    weft_field field[WEFT_FIELDS];
-    weft__cast cast[WEFT_FIELDS];
-    int64_t width[WEFT_FIELDS]; /* elements of a row */
-} weft__source;
+/* Who makes batches. */
+typedef struct weft__maker_ops {
+    /* In the caller's thread, before the first batch: memory and helpers for that many workers, and
+     * slots of `most` rows. May be called again after it has failed. */
+    weft_status (*open)(void *self, int workers);
+    /* What must be decided in the order of the batches, by one worker at a time. */
+    void (*claim)(void *self, weft__slot *s);
+    /* All that may be done by several workers at once. The verdict is in the slot. */
+    void (*fill)(void *self, int worker, weft__slot *s);
+    /* Forgets what was made ahead: batch n comes next. No worker runs. */
+    void (*seek)(void *self, int64_t n);
+} weft__maker_ops;
 
-typedef struct weft__slot {
-    weft__part_of part;
-    int64_t *ids;
-    void *data[WEFT_FIELDS]; /* in the type after the cast */
-    weft_status code;        /* of reading it */
-    char why[WEFT__TEXT];
-} weft__slot;
+typedef struct weft__ring weft__ring;
+typedef struct weft__hand {
+    weft__ring *ring;
+    int number;
+    pthread_t thread;
+} weft__hand;
 
-typedef struct weft__ring {
+struct weft__ring {
     const weft__plan *plan;
     const weft__source *source;
+    const weft__maker_ops *ops;
+    void *self;
+    int64_t total; /* batches of the run */
     int depth; /* slots: one in the consumer's hands, the others ahead; 0 before the first use */
     weft__slot *slot;
-    void *memory, *staging; /* of the slots; of rows before their cast */
-    int64_t *order, order_epoch;
-    bool running, stop;
-    pthread_t worker;
-    pthread_mutex_t mutex; /* guards stop and the three counts */
+    void *memory;
+    bool stop;
+    int running; /* workers */
+    weft__hand hand[WEFT__WORKERS];
+    pthread_mutex_t turn;  /* held while a batch is claimed */
+    pthread_mutex_t mutex; /* guards stop, the slots' ready, and the three counts */
     pthread_cond_t filled, freed;
-    int64_t next;  /* the batch to be filled next */
+    int64_t next;  /* the batch to be claimed next */
     int64_t taken; /* the batch to be handed out next */
     int64_t held;  /* the oldest batch whose slot is in use */
-} weft__ring;
+};
 
-void weft__ring_init(weft__ring *r, const weft__plan *plan, const weft__source *source);
+void weft__ring_init(weft__ring *r, const weft__plan *plan, const weft__source *source,
+                     const weft__maker_ops *ops, void *self, int64_t total);
 /* The slot of the next batch, after giving back that of the last one; *out NULL at the end of the
- * run. Allocates and starts the worker at the first call; not a step of the ring if that fails. A
- * batch that could not be read is handed out too: look at slot->code. */
+ * run. Allocates and starts the workers at the first call; not a step of the ring if that fails. A
+ * batch that could not be made is handed out too: look at slot->code. */
 weft_status weft__ring_take(weft__ring *r, weft__slot **out);
-/* Ends the worker and goes on at batch n. */
+/* Ends the workers, so that what they read may change; weft__ring_seek must follow. */
+void weft__ring_stop(weft__ring *r);
+/* Ends the workers and goes on at batch n. */
 void weft__ring_seek(weft__ring *r, int64_t n);
 void weft__ring_close(weft__ring *r);
-
-/* Fills a slot with batch n; its verdict is in the slot. (fill.c) */
-void weft__ring_fill(weft__ring *r, weft__slot *s, int64_t n);
-/* Rows of a field that are cast at once. */
-int64_t weft__ring_piece(const weft__source *s, int field);
 #endif

@@ -145,11 +145,14 @@ weft_tensor *weft_clip_gradients(weft_optimizer *o, const weft_clip_options *opt
     weft_status s = read_options(&c, options);
     if (!s && !(weft__window_has(o) && weft__window_holds(c.f))) {
         s = is_time(o);
+        weft__alike_clipped(c.f, c.value, c.limit, c.p);
         if (!s)
             s = c.value > 0 ? each(&c, clamp) : by_norm(&c, &norm);
     }
     weft__enter(c.f, part);
-    if (s < 0 && !weft__stuck(c.f))
+    if (s < 0 && s != c.f->facade->agreed) { /* the others clip */
+        c.f->facade->astray = true;
         weft__stick(c.f, s);
+    }
     return norm;
 }

@@ -72,6 +72,21 @@ static weft_tensor *run(weft_fabric *f, weft_closure closure, void *user)
     return loss;
 }
 
+/* What a search can decide by: the gradient of a whole batch, summed over ranks. */
+static weft_status whole_batch(const weft_optimizer *o)
+{
+    const weft__facade *p = o->object.fabric->facade;
+    if (!p->differentiated)
+        return weft__fail(WEFT_ESTATE, "weft_step_closure: the closure did not call weft_backward");
+    return p->micro.size < 2 && !weft__window_has(o)
+               ? WEFT_OK
+               : weft__fail(
+                     WEFT_ESTATE,
+                     "weft_step_closure: %s takes whole batches, without weft_accumulate and "
+                     "outside weft_no_backward_sync_begin/end",
+                     o->ops->name);
+}
+
 static weft_status evaluate(const weft_optim_vector *x, double *loss, weft_dev g)
 {
     weft_optimizer *o = x->self;
@@ -82,13 +97,13 @@ static weft_status evaluate(const weft_optim_vector *x, double *loss, weft_dev g
     go_back(f, &c->first);
     p->differentiated = false;
     weft_tensor *l = run(f, c->closure, c->user);
-    if (!p->differentiated && !weft__stuck(f))
-        weft__stick(f, weft__fail(WEFT_ESTATE, "weft_step_closure: the closure did not call "
-                                               "weft_backward"));
+    weft_status s = weft__stuck(f) ? WEFT_OK : whole_batch(o);
+    if (s < 0)
+        weft__stick(f, s);
     p->differentiated |= before;
     if (p->agreed)
         return p->agreed;
-    weft_status s = combine(f, l, loss);
+    s = combine(f, l, loss);
     if (s < 0)
         return s;
     if (!c->first.set)

@@ -28,7 +28,7 @@ weft_status weft__reach(weft_fabric *f, const char *call, weft_tensor *x, weft_v
     return weft__view_packed(f, &t->view, v);
 }
 
-static weft_status differ(weft_fabric *f, const char *what, const char *text)
+weft_status weft__agree_on(weft_fabric *f, const char *what, const char *text)
 {
     weft_status s = weft__agree_text(f->comm, "arguments", what, text);
     if (s < 0) {
@@ -54,7 +54,7 @@ weft_status weft__meet(weft_fabric *f, weft_status mine, const char *what, const
         return weft__stick(f, s);
     if (v[0] < 0)
         return weft__agree_on_errors(f);
-    return v[1] == -v[2] ? WEFT_OK : differ(f, what, text);
+    return v[1] == -v[2] ? WEFT_OK : weft__agree_on(f, what, text);
 }
 
 static void describe(const weft_view *v, int from, char *out, size_t size)

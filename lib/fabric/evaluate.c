@@ -13,8 +13,13 @@ static weft_status own(const weft_fabric *f, const weft_metric *m)
         return weft__fail(WEFT_EARG, "the metric is NULL");
     if (m->object.fabric != f)
         return weft__fail(WEFT_EHANDLE, "the metric belongs to another fabric");
+    WEFT_TRY(
+        f->device->ops->download(f->stream, m->host, m->number, (size_t)m->n * sizeof *m->host));
     m->host[m->n] = m->weight;
-    return f->device->ops->download(f->stream, m->host, m->number, (size_t)m->n * sizeof *m->host);
+    for (int64_t i = 0; i < m->n && m->ops->reduce != WEFT_REDUCE_SUM; i++)
+        if (isnan(m->host[i])) /* of which ranks would take the least in any way */
+            m->host[m->n] = NAN;
+    return WEFT_OK;
 }
 
 static weft_status combine(weft_fabric *f, const weft_metric *m)

@@ -58,11 +58,13 @@ struct weft__facade {
     weft_status agreed;      /* the error that all ranks know of */
     bool skip;               /* the last backward's gradients are to be skipped */
     bool differentiated;     /* weft_backward was called since the edge */
+    bool astray;             /* a step failed here: others may have other parameters now */
     bool window;             /* there are gradients that no weft_step has used yet */
     bool held;               /* the last backward summed nothing over ranks */
     bool postponed;          /* a save waits for the end of the window */
     weft__window micro;
     int autocast;            /* scopes that are open */
+    uint64_t clipped;        /* a digest of what weft_clip_gradients was given */
     bool first, first_local; /* inside weft_rank_zero_first_begin/end */
     struct {
         int64_t n, step;
@@ -96,9 +98,6 @@ bool weft__window_holds(const weft_fabric *f);
 /* A backward begins: spaces inside weft_no_backward_sync or an open window are held. @return whether
  * any is summed over ranks. */
 bool weft__window_open(weft_fabric *f);
-/* What this rank's loss weighs: the denominator of its mean, or the rows of its batch, 0 if it has
- * neither. */
-weft_status weft__weight_of(weft_fabric *f, const weft__tensor *loss, double *weight);
 /* Whether micro-batches are joined into steps: weft_accumulate with more than one. */
 bool weft__in_window(const weft_fabric *f);
 /* Differentiates a loss as a part of its window; asks: this rank alone knows that it must be weighed
@@ -123,8 +122,16 @@ bool weft__window_keeps(const weft_optimizer *o);
  * sticks) and text is the same on all; else that error, or WEFT_ECONFIG naming what differs, which
  * then sticks on all. One small message where all is well. Collective. */
 weft_status weft__meet(weft_fabric *f, weft_status mine, const char *what, const char *text);
+/* The second half of it: text is compared, not its digest. */
+weft_status weft__agree_on(weft_fabric *f, const char *what, const char *text);
 /* x packed, in memory that the communicator reaches; 0 and nothing where an error sticks. */
 weft_status weft__reach(weft_fabric *f, const char *call, weft_tensor *x, weft_view *v);
+/* Gradients were clipped so. */
+void weft__alike_clipped(weft_fabric *f, double value, double limit, double p);
+/* A number that is the same on ranks that have done alike. */
+uint32_t weft__alike_token(const weft_fabric *f);
+/* They have not: it sticks, naming how they differ. Collective. */
+weft_status weft__alike_differ(weft_fabric *f);
 /* The step's edge. Collective. */
 weft_status weft__edge(weft_fabric *f);
 

@@ -63,9 +63,24 @@ static bool next_aside(weft_fabric *f, weft_loader *l, weft_batch *b)
     return !weft__stuck(f) && weft__loader_next(l, b);
 }
 
-static bool at_end(const weft_loader *l)
+/* Ranks of a stream end at different times, and all learn of the end, or of an error, together. */
+static bool next_joined(weft_fabric *f, weft_loader *l, weft_batch *b)
 {
-    return weft_loader_position(l) >= weft_loader_batches(l) * weft_loader_epochs(l);
+    bool more = weft__loader_join(l, b);
+    if (!more) /* no backward comes that could carry an error */
+        weft__agree_on_errors(f);
+    return more;
+}
+
+/* A rank that failed, where the others do not know yet, takes part in their step with nothing. */
+static bool next_in_step(weft_fabric *f, weft_loader *l, weft_batch *b)
+{
+    if (weft__stuck(f))
+        weft__loader_pass(l); /* after weft_clear all ranks are at the same batch */
+    else if (weft__loader_next(l, b))
+        return true;
+    *b = (weft_batch){0};
+    return weft__stuck(f) != WEFT_OK;
 }
 
 bool weft_next(weft_loader *l, weft_batch *b)
@@ -79,36 +94,30 @@ bool weft_next(weft_loader *l, weft_batch *b)
     if (p->loader != l || f->tape->eval)
         return next_aside(f, l, b);
     weft__enter(f, WEFT__OTHER);
-    if (at_end(l)) /* no backward comes that could carry an error of the last step */
+    if (weft__loader_at_end(l)) /* no backward comes that could carry an error of the last step */
         p->differentiated = false;
-    if (weft__edge(f) || at_end(l))
+    if (weft__edge(f) || weft__loader_at_end(l))
         return false;
     weft__enter(f, WEFT__DATA);
-    if (weft__stuck(f))
-        weft__loader_pass(l); /* after weft_clear all ranks are at the same batch */
-    else
-        more = weft__loader_next(l, b);
+    more = weft__loader_joins(l) ? next_joined(f, l, b) : next_in_step(f, l, b);
     weft__enter(f, more ? WEFT__FORWARD : WEFT__OTHER);
-    if (more || !weft__stuck(f))
-        return more;
-    /* This rank failed, the others do not know yet: it takes part in their step with nothing. */
-    *b = (weft_batch){0};
-    return true;
+    return more;
 }
 
-weft_status weft_clear(weft_fabric *f)
+bool weft_join(weft_fabric *f, bool more)
 {
-    weft__facade *p = f->facade;
-    if (!weft__opened(f) || f->comm->lost)
-        return WEFT_EPEER;
-    weft__sticky_clear(&f->error);
-    f->noted[0] = '\0';
-    p->agreed = WEFT_OK;
-    p->window = p->skip = false;
-    weft__window_forget(f);
-    weft__strategy_forget(p->strategy);
-    weft_status s = weft__barrier(f->comm, "clear");
-    return s < 0 ? weft__stick(f, s) : WEFT_OK;
+    weft__facade *p = f ? f->facade : NULL;
+    if (!f || !weft__opened(f) || weft_step_end(f))
+        return false;
+    int64_t any = more && !weft__stuck(f);
+    weft__part part = weft__enter(f, WEFT__OTHER);
+    weft_status s = weft__all_reduce(f->comm, "join", &any, 1, WEFT_I64, WEFT_REDUCE_MAX);
+    if (s < 0)
+        weft__stick(f, s);
+    if (s < 0 || !any)
+        weft__agree_on_errors(f);
+    weft__enter(f, part);
+    return s == WEFT_OK && any && !p->agreed;
 }
 
 bool weft_every(weft_fabric *f, int64_t n)

@@ -94,9 +94,7 @@ static weft_status column(weft__metrics *m, const char *name, int *out)
 /* The epoch of the batch that was handed out last. */
 static int64_t epoch_of(const weft_fabric *f)
 {
-    const weft_loader *l = f->facade->loader;
-    int64_t batches = l ? weft_loader_batches(l) : 0, at = l ? weft_loader_position(l) : 0;
-    return batches && at ? (at - 1) / batches : 0;
+    return f->facade->loader ? weft__loader_epoch(f->facade->loader) : 0;
 }
 
 static double wall_of(const weft_fabric *f)

@@ -3,8 +3,6 @@
 #include "fabric/facade.h"
 #include "optim/optimizer.h"
 
-#include <stdio.h>
-
 /* Setup is collective: what fails on one rank fails on all. */
 static weft_status together(weft_fabric *f, weft_status mine)
 {
@@ -99,7 +97,7 @@ weft_status weft_setup_loader(weft_fabric *f, weft_loader *l)
 {
     if (!weft__opened(f))
         return weft__stuck(f);
-    char text[128] = "";
+    char text[256] = "";
     weft_status s = weft__stuck(f);
     if (!s && !l)
         s = weft__fail(WEFT_EARG, "weft_setup_loader: the loader is NULL");
@@ -108,9 +106,7 @@ weft_status weft_setup_loader(weft_fabric *f, weft_loader *l)
     if (!s)
         s = weft__loader_setup(l);
     WEFT_TRY(together(f, s));
-    snprintf(text, sizeof text, "%lld rows, %lld epochs of %lld batches of %lld",
-             (long long)weft_loader_rows(l), (long long)weft_loader_epochs(l),
-             (long long)weft_loader_batches(l), (long long)weft__loader_global_batch(l));
+    weft__loader_text(l, text, sizeof text);
     s = weft__agree_text(f->comm, "loader", "the loader given to weft_setup_loader", text);
     WEFT_TRY(together(f, s));
     if (!f->facade->loader && !weft__loader_is_evaluation(l))

@@ -21,13 +21,6 @@ static weft_status combines(const weft_fabric *f, const weft__tensor *loss)
     return WEFT_OK;
 }
 
-weft_status weft__weight_of(weft_fabric *f, const weft__tensor *t, double *weight)
-{
-    *weight = t->rows.batch ? (double)t->rows.local : 0;
-    return t->weight.addr ? f->device->ops->download(f->stream, weight, t->weight, sizeof *weight)
-                          : WEFT_OK;
-}
-
 /* Whether only the ranks together know what their losses weigh. */
 static bool unweighed(const weft__tensor *t)
 {
@@ -161,6 +154,7 @@ static void pass(weft_fabric *f, weft_tensor *loss, bool *due, bool *failed)
 {
     weft__strategy *strategy = f->facade->strategy;
     strategy->weigh = false;
+    strategy->token = weft__alike_token(f);
     weft_status s = differentiate(f, loss, due);
     if (s < 0 && !weft__stuck(f))
         weft__stick(f, s);
@@ -187,6 +181,8 @@ static weft_status backward(weft_fabric *f, weft_tensor *loss)
         return weft__stuck(f);
     if (failed)
         return weft__agree_on_errors(f);
+    if (p->strategy->differ)
+        return weft__alike_differ(f);
     s = weft__window_close(f);
     s = s < 0 ? s : judge_values(f, loss);
     if (s < 0)
@@ -279,6 +275,7 @@ static weft_status step(weft_fabric *f, weft_optimizer *o)
                                                       "weft_zero_grad"));
     weft_status s = p->skip ? WEFT_SKIPPED : update(f, o);
     o->used = true;
+    p->astray |= s < 0;
     f->step++; /* also on a rank where it failed: ranks count alike */
     p->window = false;
     return s < 0 ? weft__stick(f, s) : s;

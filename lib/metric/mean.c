@@ -1,5 +1,5 @@
-/* The mean and the sum of what is added. A mean over a batch counts as its rows; a sum over a batch is
- * that of its rows. */
+/* The mean and the sum of what is added. A mean over a batch counts as its rows, or as what it was
+ * divided by; a sum over a batch is that of its rows. */
 #include "metric/metric.h"
 
 #include <weft/ops.h>
@@ -20,11 +20,14 @@ static weft_status update_mean(weft_metric *m, void *self, weft_tensor *x, weft_
     (void)self;
     WEFT_TRY(no_labels(y, "mean"));
     const weft__tensor *t = weft__tensor_at(x, NULL);
-    const bool of_rows = t->rows.batch && t->reduction != WEFT__NONE;
-    const double rows = (double)(of_rows ? t->rows.local : t->view.numel);
-    if (rows == 0) /* the mean of no rows is NaN, and weighs nothing */
+    const bool weighed = t->weight.addr != 0;
+    const bool of_rows = weighed || (t->rows.batch && t->reduction != WEFT__NONE);
+    double rows = (double)t->view.numel;
+    if (of_rows)
+        WEFT_TRY(weft__weight_of(m->object.fabric, t, &rows));
+    if (rows == 0) /* the mean of nothing is NaN, and weighs nothing */
         return WEFT_OK;
-    const bool mean = of_rows && t->reduction == WEFT__MEAN;
+    const bool mean = weighed || (of_rows && t->reduction == WEFT__MEAN);
     if (mean && t->view.numel != 1)
         return weft__fail(WEFT_ESHAPE, "mean: a mean over the batch of %lld elements, not one",
                           (long long)t->view.numel);

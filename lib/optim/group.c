@@ -193,7 +193,8 @@ static uint64_t hash(uint64_t h, const char *text)
     return h;
 }
 
-/* The groups themselves and who is in which: every rank's parameters have the same names. */
+/* The groups themselves and who is in which (every rank's parameters have the same names), and the
+ * schedule. */
 void weft__optim_digest(const weft_optimizer *o, char *text, size_t size)
 {
     const weft_module *root = weft__module_root(o->module);
@@ -208,6 +209,8 @@ void weft__optim_digest(const weft_optimizer *o, char *text, size_t size)
             h = hash(h, line);
         }
     }
+    for (int64_t i = 0; weft__schedule_text(&o->schedule, i, line, sizeof line); i++)
+        h = hash(h, line);
     for (size_t i = 0; i < root->nall; i++) {
         const weft__segment *s = &root->all[i]->segment;
         snprintf(line, sizeof line, "%d,", s->optimizer == o ? s->group : -1);

@@ -6,6 +6,7 @@
 #include "optim/optimizer.h"
 
 #include <math.h>
+#include <stdio.h>
 #include <string.h>
 
 #define PI 3.14159265358979323846
@@ -185,6 +186,30 @@ double weft__schedule_rate(const weft__schedule *s, double lr, int64_t steps, in
         return lr;
     int64_t t = steps / s->o.every, w = s->o.warmup;
     return t < w ? lr * (double)(t + 1) / (double)w : s->rate(s, lr, t - w, group);
+}
+
+bool weft__schedule_text(const weft__schedule *s, int64_t part, char *text, size_t size)
+{
+    const weft_schedule_options *o = &s->o;
+    const double number[] = {(double)o->warmup,   (double)o->total,     o->min_lr,
+                             (double)o->every,    (double)o->step_size, o->gamma,
+                             o->start_factor,     o->end_factor,        o->power,
+                             o->pct_start,        o->div_factor,        o->final_div_factor,
+                             (double)s->largest,  (double)s->absolute,  o->factor,
+                             (double)o->patience, o->threshold,         (double)o->cooldown};
+    const int64_t numbers = sizeof number / sizeof number[0], after = part - numbers - 1;
+    int k = 0;
+    while (k < KINDS && kind[k].rate != s->rate)
+        k++;
+    if (part == 0)
+        snprintf(text, size, "%s;", k < KINDS ? word[k] : "none");
+    else if (part <= numbers)
+        snprintf(text, size, "%.17g;", number[part - 1]);
+    else if (o->milestones && after < o->milestone_count)
+        snprintf(text, size, "%lld;", (long long)o->milestones[after]);
+    else
+        return false;
+    return true;
 }
 
 /* Outlives the caller's array. */

@@ -23,6 +23,8 @@ struct weft__schedule {
 /* The rate of a group with base rate lr after `steps` steps. */
 double weft__schedule_rate(const weft__schedule *s, double lr, int64_t steps, int group);
 weft_status weft__schedule_state(weft__schedule *s, weft_visitor *v);
+/* Its kind and numbers as text, in parts: part 0, 1, ... until false. */
+bool weft__schedule_text(const weft__schedule *s, int64_t part, char *text, size_t size);
 
 bool weft__plateau_ok(weft__schedule *s);
 double weft__plateau_rate(const weft__schedule *s, double lr, int64_t u, int group);

@@ -1,8 +1,10 @@
 /* Data parallel: every rank holds all parameters; gradients are summed over ranks bucket by bucket,
  * in the order of the flat planes, as they become ready. The schedule is every bucket of every space
  * that was set up, so a rank that failed knows what its peers will call and takes part with zeros.
- * The verdict rides behind the last bucket: the number of ranks that failed, and of those whose loss
- * needs the sum of its weights over ranks. */
+ * The verdict rides behind the last bucket: the number of ranks that failed, of those whose loss needs
+ * the sum of its weights over ranks, and whether all have the same token, as the sums of each of its
+ * pieces and of their squares: x is the same on all n ranks if n sum x^2 = (sum x)^2. Pieces are
+ * small, so that f32 adds them up exactly on any number of ranks. */
 #include "strategy/strategy.h"
 
 #include "device/device.h"
@@ -35,8 +37,6 @@ static weft_status begin(weft__strategy *s)
     return WEFT_OK;
 }
 
-#define HALF (WEFT__VERDICT / 2) /* the words of each number */
-
 /* The space whose last bucket carries the verdict; NULL if all are held. */
 static const weft__flat *carrier(const weft__strategy *s)
 {
@@ -51,6 +51,30 @@ static bool is_last(const weft__strategy *s, const weft__flat *flat, const weft_
     return flat == carrier(s) && b == &flat->bucket[flat->nbuckets - 1];
 }
 
+/* The words of the verdict. */
+enum { FAILED, WEIGH, TOKEN };
+#define PIECES 7 /* of the token, 4 bits each */
+#define PIECE(i) (TOKEN + 2 * (i))
+#define SQUARE(i) (PIECE(i) + 1)
+_Static_assert(PIECE(PIECES) <= WEFT__VERDICT, "the token does not fit into the verdict");
+
+static weft_status write_words(const weft__strategy *s, const weft__flat *flat, weft_dev at,
+                               double failed)
+{
+    double wide[WEFT__VERDICT] = {[FAILED] = failed, [WEIGH] = s->weigh};
+    float single[WEFT__VERDICT];
+    for (int i = 0; i < PIECES; i++) {
+        const int piece = (int)(s->token >> 4 * i & 15);
+        wide[PIECE(i)] = piece;
+        wide[SQUARE(i)] = piece * piece;
+    }
+    for (int i = 0; i < WEFT__VERDICT; i++)
+        single[i] = (float)wide[i];
+    const weft_fabric *f = s->fabric;
+    return flat->dtype == WEFT_F64 ? f->device->ops->upload(f->stream, at, wide, sizeof wide)
+                                   : f->device->ops->upload(f->stream, at, single, sizeof single);
+}
+
 static weft_status reduce(weft__strategy *s, weft__flat *flat, weft__bucket *b, double verdict)
 {
     weft_fabric *f = s->fabric;
@@ -59,9 +83,7 @@ static weft_status reduce(weft__strategy *s, weft__flat *flat, weft__bucket *b, 
     if (is_last(s, flat, b)) {
         weft_dev word = weft__flat_at(flat, WEFT__GRAD, b->first + b->count);
         n += WEFT__VERDICT;
-        weft_dev other = weft__flat_at(flat, WEFT__GRAD, b->first + b->count + HALF);
-        WEFT_TRY(f->device->ops->kernels->fill(f->stream, word, HALF, verdict, flat->dtype));
-        WEFT_TRY(f->device->ops->kernels->fill(f->stream, other, HALF, s->weigh, flat->dtype));
+        WEFT_TRY(write_words(s, flat, word, verdict));
     }
     WEFT_TRY(f->device->ops->sync(f->stream));
     weft__part part = weft__enter(f, WEFT__COMMUNICATION);
@@ -108,14 +130,19 @@ static weft_status verdict(weft__strategy *s, bool *failed)
     weft_fabric *f = s->fabric;
     const weft__flat *flat = carrier(s);
     weft_dev word = weft__flat_at(flat, WEFT__GRAD, flat->elements);
-    float single[WEFT__VERDICT] = {0};
-    double value[WEFT__VERDICT] = {0};
+    float single[WEFT__VERDICT];
+    double v[WEFT__VERDICT];
     if (flat->dtype == WEFT_F64)
-        WEFT_TRY(f->device->ops->download(f->stream, value, word, sizeof value));
+        WEFT_TRY(f->device->ops->download(f->stream, v, word, sizeof v));
     else
         WEFT_TRY(f->device->ops->download(f->stream, single, word, sizeof single));
-    *failed = value[0] + (double)single[0] != 0;
-    s->weigh = value[HALF] + (double)single[HALF] != 0;
+    for (int i = 0; i < WEFT__VERDICT && flat->dtype != WEFT_F64; i++)
+        v[i] = (double)single[i];
+    *failed = v[FAILED] != 0;
+    s->weigh = v[WEIGH] != 0;
+    s->differ = false;
+    for (int i = 0; i < PIECES; i++)
+        s->differ |= f->world * v[SQUARE(i)] != v[PIECE(i)] * v[PIECE(i)];
     return WEFT_OK;
 }
 

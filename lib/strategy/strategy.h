@@ -38,6 +38,8 @@ struct weft__strategy {
     size_t flats, room;
     bool weigh; /* this rank's loss needs a sum over ranks; after end: some rank's does */
     weft_traffic traffic;
+    uint32_t token; /* of what this rank has done, */
+    bool differ;    /* and whether the last pass found another one on some rank */
 };
 
 extern const weft__strategy_ops weft__single, weft__ddp;

@@ -259,3 +259,10 @@ void weft__set_rows(weft_tensor *t, const weft__rows *rows)
     if (x)
         x->rows = *rows;
 }
+
+weft_status weft__weight_of(weft_fabric *f, const weft__tensor *t, double *weight)
+{
+    *weight = t->rows.batch ? (double)t->rows.local : 0;
+    return t->weight.addr ? f->device->ops->download(f->stream, weight, t->weight, sizeof *weight)
+                          : WEFT_OK;
+}

@@ -82,6 +82,9 @@ weft__tensor *weft__tensor_for(const char *who, weft_tensor *t, weft_fabric **f)
 /* Makes a token of f stale at once; memory that is its own lasts until the edge. */
 void weft__tensor_free(weft_fabric *f, weft_tensor *t);
 void weft__set_rows(weft_tensor *t, const weft__rows *rows);
+/* What a loss weighs on this rank: the denominator of its mean, or the rows of its batch, 0 if it has
+ * neither. */
+weft_status weft__weight_of(weft_fabric *f, const weft__tensor *loss, double *weight);
 
 /* Fills numel and row-major strides of v from its rank and shape; WEFT_ESHAPE if impossible. */
 weft_status weft__view_pack(weft_view *v);
