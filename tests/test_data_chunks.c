@@ -170,7 +170,7 @@ static void check_index(int64_t n, bool grows, int attributes)
     if (grows) /* as h5py's resize does, with what pushes the messages apart */
         H5Dset_extent(x, &dim);
     for (int i = 0; i < attributes; i++) {
-        char name[20];
+        char name[32];
         snprintf(name, sizeof name, "attribute %d", i);
         hid_t scalar = H5Screate(H5S_SCALAR);
         H5Aclose(H5Acreate2(x, name, H5T_NATIVE_INT32, scalar, H5P_DEFAULT, H5P_DEFAULT));

@@ -63,10 +63,9 @@ static weft_status backward(weft_op_call *c)
     int64_t size[3];
     measure(c, size);
     const int64_t stride[3] = {size[1] * size[2], size[2], 1}, chosen[3] = {size[0], 1, size[2]};
-    const weft_view *g = &c->gin[0];
-    WEFT_TRY(c->device->ops->zero(c->stream, g->data, weft__view_bytes(g)));
-    return c->k->gather_back(c->stream, g->data, stride, c->gout.data, c->saved[0].data, WEFT_I64,
-                             3, chosen, 1, size[1], g->dtype);
+    WEFT_TRY(c->device->ops->zero(c->stream, c->gin[0].data, weft__view_bytes(&c->gin[0])));
+    return c->k->gather_back(c->stream, c->gin[0].data, stride, c->gout.data, c->saved[0].data,
+                             WEFT_I64, 3, chosen, 1, size[1], c->out.dtype);
 }
 
 static weft_status place_shape(weft_op_call *c)

@@ -1,5 +1,4 @@
-/* The dimensions in another order, by their strides alone; and dimensions of extent 1, which come
- * and go. */
+/* The dimensions in another order, by their strides alone; those of extent 1 come and go. */
 #include "ops/ops.h"
 
 typedef struct attributes {
@@ -22,8 +21,7 @@ static weft_status shape(weft_op_call *c)
     if (seen != (1u << x->rank) - 1)
         return weft_op_fail(c, WEFT_ESHAPE, "a dimension is named twice");
     c->out = *x;
-    const int rows = c->batch;
-    for (int d = 0; d < x->rank; d++) {
+    for (int d = 0, rows = c->batch; d < x->rank; d++) {
         c->out.shape[d] = x->shape[a->from[d]];
         c->out.stride[d] = x->stride[a->from[d]];
         c->batch = a->from[d] == rows ? d : c->batch;

@@ -13,15 +13,26 @@ static double N(power)(const T *x, double p, int64_t n)
 /* NaN wins. */
 CPU_WIDE static double N(largest)(const T *x, int64_t n)
 {
-    T most = 0;
-    int odd = 0;
-#pragma omp simd reduction(max : most) reduction(| : odd)
-    for (int64_t i = 0; i < n; i++) {
+    T lane[CPU_LANES] = {0}, most = 0;
+    int odd[CPU_LANES] = {0}, any = 0;
+    for (int64_t i = 0; i + CPU_LANES <= n; i += CPU_LANES) {
+#pragma omp simd
+        for (int j = 0; j < CPU_LANES; j++) {
+            T a = x[i + j] < 0 ? -x[i + j] : x[i + j];
+            odd[j] |= x[i + j] != x[i + j];
+            lane[j] = a > lane[j] ? a : lane[j];
+        }
+    }
+    for (int64_t i = n - n % CPU_LANES; i < n; i++) {
         T a = x[i] < 0 ? -x[i] : x[i];
-        odd |= x[i] != x[i];
+        any |= x[i] != x[i];
         most = a > most ? a : most;
     }
-    return odd ? NAN : (double)most;
+    for (int j = 0; j < CPU_LANES; j++) {
+        any |= odd[j];
+        most = lane[j] > most ? lane[j] : most;
+    }
+    return any ? NAN : (double)most;
 }
 
 CPU_WIDE static double N(squares)(const T *x, int64_t n)
