@@ -1,4 +1,4 @@
-/* Counting rows of logits by label, and the extremes of an array. */
+/* Counting rows of logits by label. */
 #ifdef T
 
 static void N(topk)(const void *args, int64_t lo, int64_t hi)
@@ -30,13 +30,6 @@ static void N(confusion)(const void *args, int64_t lo, int64_t hi)
         if (label >= 0 && label < a->c)
             __atomic_fetch_add(a->y + label * a->c + best, 1, __ATOMIC_RELAXED);
     }
-}
-
-static double N(extreme)(const T *x, int64_t n, int most, double y)
-{
-    for (int64_t i = 0; i < n && y == y; i++)
-        y = x[i] != x[i] || (most ? x[i] > y : x[i] < y) ? (double)x[i] : y;
-    return y;
 }
 
 #else
@@ -91,17 +84,6 @@ weft_status weft__cpu_confusion(weft_stream *s, weft_dev y, weft_dev flag, weft_
     memset(a.y, 0, (size_t)(c * c) * sizeof *a.y);
     WEFT_TRY(weft__cpu_each_row(s, CPU_PAIR(confusion), dt, &a, rows, c));
     check_labels(cpu_ptr(flag), &a, rows);
-    return WEFT_OK;
-}
-
-weft_status weft__cpu_extreme(weft_stream *s, weft_dev y, int most, weft_dev x, int64_t n,
-                              weft_dtype dt)
-{
-    double *at = cpu_ptr(y);
-    if (dt != WEFT_F32 && dt != WEFT_F64)
-        return weft__no_kernel(s->device, "extreme", dt);
-    *at = dt == WEFT_F32 ? extreme_f32(cpu_ptr(x), n, most, *at)
-                         : extreme_f64(cpu_ptr(x), n, most, *at);
     return WEFT_OK;
 }
 #endif
