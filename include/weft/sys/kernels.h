@@ -5,7 +5,8 @@
  *
  *   fill     y[i] = value                                       any dtype
  *   copy     y = x, strided, cast from xt to yt                 any dtypes
- *   binary   y = a op b; y contiguous with `shape`. WEFT_MAXIMUM and WEFT_MINIMUM hand NaN on
+ *   binary   y = a op b; y contiguous with `shape`; it may be a, if a is so too. WEFT_MAXIMUM and
+ *            WEFT_MINIMUM hand NaN on
  *   axpy     y += alpha x
  *   scale    y = alpha x
  *   relu     y = max(x, 0)               relu_back   gx = gy where y > 0, else 0
@@ -51,9 +52,6 @@
  *   uniform  y[i] = lo + (hi-lo) u(first + i), u from Philox with key (seed, stream) and counter
  *            (element / words, step): the same on every device
  *   nonfinite flag[0] (int64) += 1 if any x is not finite
- *   sgd, adam, rmsprop, adagrad  one pass over n elements: <weft/optim.h> has the formulas; g is not
- *            changed. Moments that the step does not use may be 0. adam: top is the largest v so
- *            far (amsgrad), or 0. rmsprop: mean is of the gradients (centered), or 0
  *   dot      y[0] (f64) += sum x z
  *   norm     y[0] (f64) += sum |x|^p; for infinite p y[0] = max(y[0], |x|), NaN if any x is
  *   root     y[0] = x[0]^(1/p), for infinite p x[0]; both f64
@@ -61,6 +59,9 @@
  *   topk     y[0] (f64) = rows with fewer than k entries before the label's: larger ones, equal ones
  *            on its left, NaN; a NaN at the label is no hit. Labels and flag as in xent
  *   confusion y[label][first maximum] (int64, c x c) = rows; labels and flag as in xent
+ *   sgd, adam, rmsprop, adagrad  one pass over n elements: <weft/optim.h> has the formulas; g is not
+ *            changed. Moments that the step does not use may be 0. adam: top is the largest v so
+ *            far (amsgrad), or 0. rmsprop: mean is of the gradients (centered), or 0
  */
 #ifndef WEFT_SYS_KERNELS_H
 #define WEFT_SYS_KERNELS_H
@@ -165,6 +166,7 @@ typedef struct weft_normal_terms {
     double mean, std;
     double lo, hi; /* probabilities: 0 and 1 are the whole distribution */
 } weft_normal_terms;
+
 typedef struct weft_rmsprop_step {
     double lr, alpha, eps, weight_decay, momentum;
     int maximize;
