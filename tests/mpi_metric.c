@@ -183,6 +183,8 @@ START_TEST(of_ones_own)
     weft_metric *least = weft_metric_min(f);
     const double odd = all_rank() == all_world() - 1 ? NAN : all_rank();
     ck_all(!weft_metric_update(least, weft_full(f, odd, 0, NULL, 0), NULL));
+    ck_all(!weft_metric_update(least, weft_full(f, -1, 0, NULL, 0), NULL)); /* NaN stays */
+    ck_all(!weft_metric_update(least, weft_full(f, -1, 1, &none, 0), NULL));
     ck_all(isnan(weft_metric_value(f, least)) && !weft_error(f) && !weft_metric_reset(least));
     double want = sqrt((16.0 * all_world() + 9) / (all_world() + 1));
     ck_all(weft_metric_value(f, m) == want && weft_metric_rows(weft_full(f, 1, 0, NULL, 0)) == -1);

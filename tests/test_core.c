@@ -3,6 +3,7 @@
 #include "core/alloc.h"
 #include "core/context.h"
 #include "core/env.h"
+#include "core/hash.h"
 #include "core/log.h"
 #include "core/process.h"
 #include "core/rng.h"
@@ -546,6 +547,18 @@ START_TEST(streams_differ_in_every_key)
 }
 END_TEST
 
+/* Of draft-eastlake-fnv. */
+START_TEST(hashes_known_answers)
+{
+    ck_assert_uint_eq(weft__hash_text(WEFT__HASH, ""), UINT64_C(0xCBF29CE484222325));
+    ck_assert_uint_eq(weft__hash_text(WEFT__HASH, "a"), UINT64_C(0xAF63DC4C8601EC8C));
+    ck_assert_uint_eq(weft__hash_text(WEFT__HASH, "foobar"), UINT64_C(0x85944171F73967E8));
+    ck_assert_uint_eq(weft__hash_text(weft__hash(WEFT__HASH, "foo", 3), "bar"),
+                      weft__hash_text(WEFT__HASH, "foobar"));
+    ck_assert_uint_ne(weft__hash(WEFT__HASH, "a\0b", 3), weft__hash(WEFT__HASH, "a\0c", 3));
+}
+END_TEST
+
 START_TEST(uniform_whole_numbers)
 {
     int hits[6] = {0};
@@ -763,6 +776,7 @@ int main(void)
     tcase_add_test(t, philox_known_answers);
     tcase_add_test(t, uniform_numbers);
     tcase_add_test(t, streams_differ_in_every_key);
+    tcase_add_test(t, hashes_known_answers);
     tcase_add_test(t, uniform_whole_numbers);
     tcase_add_test(t, state_scopes_nest);
     tcase_add_test(t, a_process_holds_128_fabrics);

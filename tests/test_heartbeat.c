@@ -14,7 +14,7 @@ typedef struct trial {
     bool recovery; /* mpirun leaves the other ranks alone, so that all depends on us */
     int outcome;
     const char *said; /* of the culprit */
-    char dir[16];
+    char dir[24];
     pid_t pid;
     double ended;
     int rc;
@@ -130,7 +130,7 @@ START_TEST(one_rank_of_several)
     int n = (int)(sizeof t / sizeof *t);
     setenv("OMPI_MCA_odls_base_sigkill_timeout", heartbeat < 10 ? "0" : "1", 1);
     for (int ranks = 2; ranks <= 3; ranks++) {
-        char dir[16];
+        char dir[24];
         snprintf(dir, sizeof dir, "whole%d", ranks);
         ck_assert_int_eq(job_run(ranks, dir, "", "--every 1000"), 0);
         ck_assert(!holds(in("%s/out", dir), "slow"));

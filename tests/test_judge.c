@@ -1,5 +1,6 @@
 /* The heartbeat's judgement on ranks that are made up, its memory, and processes that die in it. */
 #include "comm/heartbeat_self.h"
+#include "core/hash.h"
 
 #include <check.h>
 #include <signal.h>
@@ -20,7 +21,7 @@ static char text[WEFT__TEXT];
 static void begin(weft__progress *p, uint64_t sequence, const char *name)
 {
     p->sequence = sequence;
-    p->history[sequence % WEFT__HISTORY] = weft__heartbeat_hash(name);
+    p->history[sequence % WEFT__HISTORY] = (uint32_t)weft__hash_text(WEFT__HASH, name);
     snprintf(p->name, sizeof p->name, "%.39s", name);
 }
 

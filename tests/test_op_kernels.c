@@ -158,6 +158,23 @@ START_TEST(the_ends_are_those_of_the_functions)
 }
 END_TEST
 
+START_TEST(a_result_may_lie_on_its_argument)
+{
+    enum { N = 200003 };
+    const double bound[] = {-0.5, 0.25};
+    for (weft_dtype t = WEFT_F32; t <= WEFT_F64; t++) {
+        void *x = some(t, N, -2, 2, 9), *y = calloc(N, 8);
+        set(x, t, 5, NAN), set(x, t, 6, INFINITY), set(x, t, 7, -INFINITY);
+        ck_assert_int_eq(k(0)->unary(stream[0], WEFT_CLAMP, dev(y), dev(x), bound, N, t), 0);
+        ck_assert_int_eq(k(2)->unary(stream[2], WEFT_CLAMP, dev(x), dev(x), bound, N, t), 0);
+        ck_assert_int_eq(memcmp(x, y, N * weft_dtype_size(t)), 0);
+        ck_assert(isnan(get(x, t, 5)) && get(x, t, 6) == 0.25 && get(x, t, 7) == -0.5);
+        free(x);
+        free(y);
+    }
+}
+END_TEST
+
 /* --- the same bits on any number of threads --- */
 
 #define BIG 200003
@@ -396,6 +413,7 @@ int main(void)
     suite_add_tcase(s, t);
     tcase_add_loop_test(t, functions_are_near_the_exact_ones, 0, ROWS);
     tcase_add_test(t, the_ends_are_those_of_the_functions);
+    tcase_add_test(t, a_result_may_lie_on_its_argument);
     tcase_add_loop_test(t, threads_do_not_change_a_bit, 0, (int)(sizeof jobs / sizeof jobs[0]));
     tcase_add_test(t, batches_are_their_products);
     tcase_add_test(t, extrema_are_the_first_and_nan_wins);

@@ -4,6 +4,7 @@
 #include "comm/comm.h"
 #include "core/alloc.h"
 #include "core/context.h"
+#include "core/hash.h"
 #include "core/log.h"
 
 #include <errno.h>
@@ -313,7 +314,7 @@ void weft__heartbeat_enter(weft_comm *c, const char *name)
     p->step = h->watch.step ? *h->watch.step : 0;
     if (whole) {
         p->sequence = c->sequence;
-        p->history[c->sequence % WEFT__HISTORY] = weft__heartbeat_hash(name);
+        p->history[c->sequence % WEFT__HISTORY] = (uint32_t)weft__hash_text(WEFT__HASH, name);
         snprintf(p->name, sizeof p->name, "%s", name);
     }
     weft__cell_write(h->mine, p);

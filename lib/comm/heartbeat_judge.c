@@ -7,14 +7,6 @@
 #define FAR 1.12   /* limits for a rank of another node */
 #define QUIET 10   /* limits between two lines about one rank */
 
-uint32_t weft__heartbeat_hash(const char *name)
-{
-    uint32_t h = 2166136261u; /* FNV-1a */
-    for (; *name; name++)
-        h = (h ^ (unsigned char)*name) * 16777619u;
-    return h;
-}
-
 /* "rank 2 on node1" */
 static int who(const weft__roll *r, int rank, char *text, size_t room)
 {

@@ -76,7 +76,6 @@ bool weft__heartbeat_judge(const weft__roll *r, char text[WEFT__TEXT]);
  * silence this process is the one to name, -1 if it is another's task; all: it names any rank, and
  * nodes that were never heard. */
 bool weft__heartbeat_slow(weft__roll *r, bool all, int speaks_for, char text[WEFT__TEXT]);
-uint32_t weft__heartbeat_hash(const char *name);
 
 /* The node's memory. */
 weft_status weft__node_create(int ranks, char name[64], weft__node **out);

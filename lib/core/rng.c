@@ -1,6 +1,8 @@
 /* Philox4x32-10: ten rounds of two 32x32 -> 64 bit products. */
 #include "core/rng.h"
 
+#include "core/hash.h"
+
 void weft__philox(const uint32_t counter[4], const uint32_t key[2], uint32_t out[4])
 {
     uint32_t c0 = counter[0], c1 = counter[1], c2 = counter[2], c3 = counter[3];
@@ -62,8 +64,5 @@ uint64_t weft__uniform_below(uint64_t seed, uint64_t stream, uint64_t step, uint
 
 uint64_t weft__stream_of(const char *name)
 {
-    uint64_t h = 0xCBF29CE484222325u; /* FNV-1a */
-    for (; *name; name++)
-        h = (h ^ (unsigned char)*name) * 0x100000001B3u;
-    return h;
+    return weft__hash_text(WEFT__HASH, name);
 }

@@ -1,35 +1,28 @@
 /* Whether ranks have done alike since the last sum: taken as many steps, at the same rates, clipped in
  * the same way. A digest of it rides beside the verdict, so that asking costs nothing. */
+#include "core/hash.h"
 #include "fabric/facade.h"
 #include "optim/optimizer.h"
 
 #include <stdio.h>
 #include <string.h>
 
-static uint64_t mix(uint64_t hash, const void *p, size_t bytes)
-{
-    const unsigned char *c = p;
-    for (size_t i = 0; i < bytes; i++) /* FNV-1a */
-        hash = (hash ^ c[i]) * 0x100000001B3u;
-    return hash;
-}
-
 void weft__alike_clipped(weft_fabric *f, double value, double limit, double p)
 {
     const double all[] = {value, limit, p};
-    f->facade->clipped = mix(f->facade->clipped, all, sizeof all);
+    f->facade->clipped = weft__hash(f->facade->clipped, all, sizeof all);
 }
 
 uint32_t weft__alike_token(const weft_fabric *f)
 {
-    uint64_t hash = mix(0xCBF29CE484222325u, &f->step, sizeof f->step);
-    hash = mix(hash, &f->facade->clipped, sizeof f->facade->clipped);
+    uint64_t hash = weft__hash(WEFT__HASH, &f->step, sizeof f->step);
+    hash = weft__hash(hash, &f->facade->clipped, sizeof f->facade->clipped);
     for (weft__object *o = weft__object_first(f, WEFT__OPTIM); o; o = weft__object_after(o)) {
         const weft_optimizer *a = (const weft_optimizer *)o;
-        hash = mix(hash, &a->steps, sizeof a->steps);
+        hash = weft__hash(hash, &a->steps, sizeof a->steps);
         for (int i = 0; i < weft_group_count(a); i++) {
             const double rate = weft_group_lr(a, i);
-            hash = mix(hash, &rate, sizeof rate);
+            hash = weft__hash(hash, &rate, sizeof rate);
         }
     }
     return (uint32_t)(hash >> 32);

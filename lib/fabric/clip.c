@@ -86,7 +86,8 @@ static weft_status shrink(const clip *c, weft_dev g, int64_t n, weft_dtype dtype
 
 static weft_status clamp(const clip *c, weft_dev g, int64_t n, weft_dtype dtype)
 {
-    return c->f->device->ops->kernels->clamp(c->f->stream, g, -c->value, c->value, n, dtype);
+    const double bound[] = {-c->value, c->value};
+    return c->f->device->ops->kernels->unary(c->f->stream, WEFT_CLAMP, g, g, bound, n, dtype);
 }
 
 /* Where each rank has measured its own part. */

@@ -1,6 +1,7 @@
 /* The user's collectives. First all ranks meet: whether anyone brings an error, and whether all mean
  * the same call; then data travels. */
 #include "core/env.h"
+#include "core/hash.h"
 #include "core/shape.h"
 #include "device/device.h"
 #include "fabric/facade.h"
@@ -40,14 +41,11 @@ weft_status weft__agree_on(weft_fabric *f, const char *what, const char *text)
 
 weft_status weft__meet(weft_fabric *f, weft_status mine, const char *what, const char *text)
 {
-    uint64_t hash = 0xCBF29CE484222325u; /* FNV-1a */
     if (mine < 0)
         weft__stick(f, mine);
     if (f->facade->agreed || f->comm->lost)
         return f->facade->agreed ? f->facade->agreed : WEFT_EPEER;
-    for (const char *c = text; *c; c++)
-        hash = (hash ^ (unsigned char)*c) * 0x100000001B3u;
-    const int64_t h = (int64_t)(hash >> 1);
+    const int64_t h = (int64_t)(weft__hash_text(WEFT__HASH, text) >> 1);
     int64_t v[3] = {weft__stuck(f) ? -1 : 0, h, -h};
     weft_status s = weft__all_reduce(f->comm, "arguments", v, 3, WEFT_I64, WEFT_REDUCE_MIN);
     if (s < 0)

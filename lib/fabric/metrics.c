@@ -1,7 +1,7 @@
 /* Logged values: copied where they are on the device, fetched and combined over ranks once an
  * interval, then handed to the loggers of rank 0. */
 #include "core/alloc.h"
-#include "core/rng.h"
+#include "core/hash.h"
 #include "data/loader.h"
 #include "device/device.h"
 #include "fabric/facade.h"
@@ -240,9 +240,9 @@ weft_status weft_log_timing(weft_fabric *f)
 static weft_status alike(weft_fabric *f, bool *same)
 {
     const weft__metrics *m = f->facade->metrics;
-    uint64_t hash = 0;
+    uint64_t hash = WEFT__HASH;
     for (int i = 0; i < m->names; i++)
-        hash = (hash ^ weft__stream_of(m->name[i])) * 0x100000001B3u;
+        hash = weft__hash(hash, m->name[i], strlen(m->name[i]) + 1);
     int64_t names = (int64_t)(hash >> 1), v[4] = {m->rows, names, -m->rows, -names};
     WEFT_TRY(weft__all_reduce(f->comm, "shape of the metrics", v, 4, WEFT_I64, WEFT_REDUCE_MIN));
     *same = v[0] == -v[2] && v[1] == -v[3];

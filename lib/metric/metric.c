@@ -94,13 +94,20 @@ weft_status weft_metric_update(weft_metric *m, weft_tensor *x, weft_tensor *y)
     return s < 0 ? weft__stick(f, s) : WEFT_OK;
 }
 
-/* Number `first` joined with all of t's elements. */
-static weft_status join(weft_metric *m, int64_t first, const weft_view *wide)
+/* y joined with all of t's elements. */
+static weft_status join(const weft_metric *m, weft_dev y, const weft_view *t)
 {
     const weft_fabric *f = m->object.fabric;
-    return f->device->ops->kernels->extreme(
-        f->stream, weft__at(m->number, first * (int64_t)sizeof(double)),
-        m->ops->reduce == WEFT_REDUCE_MAX, wide->data, wide->numel, WEFT_F64);
+    const weft_kernels *k = f->device->ops->kernels;
+    const int largest = m->ops->reduce == WEFT_REDUCE_MAX;
+    weft_dev best;
+    if (t->numel == 0)
+        return WEFT_OK;
+    WEFT_TRY(weft__scratch(m->object.fabric, sizeof(double), &best));
+    WEFT_TRY(
+        k->extremum(f->stream, best, (weft_dev){0}, t->data, largest, 1, t->numel, 1, WEFT_F64));
+    return k->binary(f->stream, largest ? WEFT_MAXIMUM : WEFT_MINIMUM, y, y, NULL, best, NULL, 0,
+                     NULL, WEFT_F64);
 }
 
 weft_status weft_metric_add(weft_metric *m, int64_t first, weft_tensor *t, double alpha)
@@ -121,11 +128,10 @@ weft_status weft_metric_add(weft_metric *m, int64_t first, weft_tensor *t, doubl
     WEFT_TRY(f->device->ops->kernels->copy(f->stream, wide.data, WEFT_F64, wide.stride,
                                            x->view.data, x->view.dtype, x->view.stride, wide.rank,
                                            wide.shape));
-    if (!sums)
-        return join(m, first, &wide);
-    return f->device->ops->kernels->axpy(f->stream,
-                                         weft__at(m->number, first * (int64_t)sizeof(double)),
-                                         alpha, wide.data, wide.numel, WEFT_F64);
+    const weft_dev y = weft__at(m->number, first * (int64_t)sizeof(double));
+    return sums
+               ? f->device->ops->kernels->axpy(f->stream, y, alpha, wide.data, wide.numel, WEFT_F64)
+               : join(m, y, &wide);
 }
 
 void weft_metric_weigh(weft_metric *m, double weight)

@@ -1,49 +1,20 @@
 /* Ops that count rows of logits by what their label and their largest entry are. No gradient. */
 #include "core/shape.h"
-#include "device/device.h"
 #include "metric/metric.h"
 #include "ops/ops.h"
-
-#include <stdio.h>
 
 static weft_status are_logits(weft_op_call *c)
 {
     char a[WEFT__SHAPE_TEXT], b[WEFT__SHAPE_TEXT];
     const weft_view *x = &c->in[0], *y = &c->in[1];
     WEFT_TRY(weft__op_float(c, 0));
-    if (y->dtype != WEFT_I64 && y->dtype != WEFT_I32 && y->dtype != WEFT_U8)
-        return weft_op_fail(c, WEFT_EDTYPE, "labels are %s; they are u8, i32 or i64",
-                            weft_dtype_name(y->dtype));
+    WEFT_TRY(weft__op_integer(c, 1, "labels"));
     if (x->rank != 2 || y->rank != 1 || x->shape[0] != y->shape[0])
         return weft_op_fail(c, WEFT_ESHAPE, "logits %s, labels %s; it takes (B,C) and (B)",
                             weft__shape_text(x->rank, x->shape, a),
                             weft__shape_text(y->rank, y->shape, b));
     c->rows = WEFT_ROWS_SUM;
     return WEFT_OK;
-}
-
-static weft_status flag_of(weft_op_call *c, weft_dev *flag)
-{
-    WEFT_TRY(weft__scratch(c->fabric, 2 * sizeof(int64_t), flag));
-    return c->device->ops->zero(c->stream, *flag, 2 * sizeof(int64_t));
-}
-
-/* The kernel leaves the first bad label in flag; it is no hit and no pair. */
-static weft_status judge(const weft_op_call *c, weft_dev flag)
-{
-    int64_t bad[2];
-    char sample[48] = "";
-    WEFT_TRY(c->device->ops->download(c->stream, bad, flag, sizeof bad));
-    if (bad[0] == 0)
-        return WEFT_OK;
-    if (c->sample)
-        snprintf(sample, sizeof sample, "sample %lld of the data set, ",
-                 (long long)c->sample[bad[0] - 1]);
-    return weft_op_fail(c, WEFT_EDATA,
-                        "label %lld at %srow %lld of this rank's batch is outside 0..%lld; mend "
-                        "the data",
-                        (long long)bad[1], sample, (long long)bad[0] - 1,
-                        (long long)c->in[0].shape[1] - 1);
 }
 
 static weft_status shape_top(weft_op_call *c)
@@ -55,10 +26,10 @@ static weft_status shape_top(weft_op_call *c)
 static weft_status count_top(weft_op_call *c)
 {
     weft_dev flag;
-    WEFT_TRY(flag_of(c, &flag));
+    WEFT_TRY(weft__op_flag(c, &flag));
     WEFT_TRY(c->k->topk(c->stream, c->out.data, flag, c->in[0].data, c->in[1].data, c->in[1].dtype,
                         c->in[0].shape[0], c->in[0].shape[1], *(int64_t *)c->attr, c->in[0].dtype));
-    return judge(c, flag);
+    return weft__op_verdict(c, flag, "label", &c->in[1], c->in[0].shape[1]);
 }
 
 static const weft_op top = {.size = sizeof top,
@@ -81,10 +52,10 @@ static weft_status shape_pairs(weft_op_call *c)
 static weft_status count_pairs(weft_op_call *c)
 {
     weft_dev flag;
-    WEFT_TRY(flag_of(c, &flag));
+    WEFT_TRY(weft__op_flag(c, &flag));
     WEFT_TRY(c->k->confusion(c->stream, c->out.data, flag, c->in[0].data, c->in[1].data,
                              c->in[1].dtype, c->in[0].shape[0], c->in[0].shape[1], c->in[0].dtype));
-    return judge(c, flag);
+    return weft__op_verdict(c, flag, "label", &c->in[1], c->in[0].shape[1]);
 }
 
 static const weft_op pairs = {.size = sizeof pairs,

@@ -1,6 +1,7 @@
 /* The parameters of a tree: memory, names, state. */
 #include "core/alloc.h"
 #include "core/env.h"
+#include "core/hash.h"
 #include "nn/module.h"
 
 #include <stdio.h>
@@ -115,7 +116,7 @@ weft_status weft__module_materialise(weft_module *root)
 
 weft_status weft__module_digest(weft_module *root, char *text, size_t size)
 {
-    uint64_t h = 0xCBF29CE484222325u; /* FNV-1a */
+    uint64_t h = WEFT__HASH;
     char line[2 * PATH + 128];
     WEFT_TRY(weft__module_materialise(root));
     for (size_t i = 0; i < root->nall; i++) {
@@ -124,8 +125,7 @@ weft_status weft__module_digest(weft_module *root, char *text, size_t size)
                          (int)s->flat->dtype, (long long)s->count, s->frozen);
         for (int d = 0; d < s->rank && n < (int)sizeof line; d++)
             n += snprintf(line + n, sizeof line - (size_t)n, "%lld,", (long long)s->shape[d]);
-        for (const char *c = line; *c; c++)
-            h = (h ^ (unsigned char)*c) * 0x100000001B3u;
+        h = weft__hash_text(h, line);
     }
     snprintf(text, size, "%zu parameters, digest %016llx", root->nall, (unsigned long long)h);
     return WEFT_OK;

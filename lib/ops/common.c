@@ -136,14 +136,11 @@ weft_status weft__op_flag(const weft_op_call *c, weft_dev *flag)
     return c->device->ops->zero(c->stream, *flag, 2 * sizeof(int64_t));
 }
 
-/* Devices that queue show a bad number as NaN instead. */
-weft_status weft__op_judge(const weft_op_call *c, weft_dev flag, const char *what,
-                           const weft_view *numbers, int64_t limit)
+weft_status weft__op_verdict(const weft_op_call *c, weft_dev flag, const char *what,
+                             const weft_view *numbers, int64_t limit)
 {
     int64_t bad[2];
     char sample[48] = "";
-    if (!c->device->ops->immediate)
-        return WEFT_OK;
     WEFT_TRY(c->device->ops->download(c->stream, bad, flag, sizeof bad));
     if (bad[0] == 0)
         return WEFT_OK;
@@ -155,6 +152,12 @@ weft_status weft__op_judge(const weft_op_call *c, weft_dev flag, const char *wha
                         "0..%lld; mend the data",
                         what, (long long)bad[1], sample, (long long)row, (long long)c->fabric->step,
                         (long long)limit - 1);
+}
+
+weft_status weft__op_judge(const weft_op_call *c, weft_dev flag, const char *what,
+                           const weft_view *numbers, int64_t limit)
+{
+    return c->device->ops->immediate ? weft__op_verdict(c, flag, what, numbers, limit) : WEFT_OK;
 }
 
 weft_status weft__reduce_parse(const char *who, const char *name, bool batchmean, weft__reduce *out)

@@ -91,22 +91,13 @@ static weft_status backward(weft_op_call *c)
                            c->in[1].numel, x->shape[x->rank - 1], &t, x->dtype);
 }
 
-static const weft_op cross_entropy = {.size = sizeof cross_entropy,
-                                      .name = "cross_entropy",
-                                      .cast = WEFT_CAST_F32,
-                                      .attr_size = sizeof(attributes),
-                                      .contiguous = 1,
-                                      .shape = shape,
-                                      .forward = forward,
-                                      .backward = backward};
-static const weft_op nll_loss = {.size = sizeof nll_loss,
-                                 .name = "nll_loss",
-                                 .cast = WEFT_CAST_F32,
-                                 .attr_size = sizeof(attributes),
-                                 .contiguous = 1,
-                                 .shape = shape,
-                                 .forward = forward,
-                                 .backward = backward};
+#define OP(word)                                                                                   \
+    {                                                                                              \
+        .size = sizeof(weft_op), .name = word, .cast = WEFT_CAST_F32,                              \
+        .attr_size = sizeof(attributes), .contiguous = 1, .shape = shape, .forward = forward,      \
+        .backward = backward                                                                       \
+    }
+static const weft_op cross_entropy = OP("cross_entropy"), nll_loss = OP("nll_loss");
 
 static weft_status read(const weft_op *op, const weft_cross_entropy_options *o, attributes *a)
 {

@@ -37,6 +37,10 @@ weft_dev weft__op_at(const weft_view *v, int64_t i);
 weft_status weft__op_flag(const weft_op_call *c, weft_dev *flag);
 /* WEFT_EDATA if it did, naming the number as `what`, its row and its sample; numbers: the input,
  * (rows, ...); they are in 0..limit-1. */
+weft_status weft__op_verdict(const weft_op_call *c, weft_dev flag, const char *what,
+                             const weft_view *numbers, int64_t limit);
+/* The same where results can be NaN, as those of bad numbers are: a device that queues is not
+ * waited for. */
 weft_status weft__op_judge(const weft_op_call *c, weft_dev flag, const char *what,
                            const weft_view *numbers, int64_t limit);
 /* What a loss does with its elements. */

@@ -1,6 +1,7 @@
 /* Hyperparameters and groups: which parameters have which. */
 #include "core/alloc.h"
 #include "core/env.h"
+#include "core/hash.h"
 #include "optim/optimizer.h"
 
 #include <fnmatch.h>
@@ -186,35 +187,28 @@ void weft__groups_free(weft_optimizer *o)
     weft__free(o->group);
 }
 
-static uint64_t hash(uint64_t h, const char *text)
-{
-    for (; *text; text++) /* FNV-1a */
-        h = (h ^ (unsigned char)*text) * 0x100000001B3u;
-    return h;
-}
-
 /* The groups themselves and who is in which (every rank's parameters have the same names), and the
  * schedule. */
 void weft__optim_digest(const weft_optimizer *o, char *text, size_t size)
 {
     const weft_module *root = weft__module_root(o->module);
-    uint64_t h = 0xCBF29CE484222325u;
+    uint64_t h = WEFT__HASH;
     char line[128];
     for (size_t k = 0; k < o->groups; k++) {
         snprintf(line, sizeof line, "%.17g;", o->group[k].lr);
-        h = hash(h, line);
+        h = weft__hash_text(h, line);
         for (int i = 0; i < o->ops->hypers; i++) {
             snprintf(line, sizeof line, "%s %.17g;", o->ops->hyper[i].name,
                      *value(&o->ops->hyper[i], o->group[k].self));
-            h = hash(h, line);
+            h = weft__hash_text(h, line);
         }
     }
     for (int64_t i = 0; weft__schedule_text(&o->schedule, i, line, sizeof line); i++)
-        h = hash(h, line);
+        h = weft__hash_text(h, line);
     for (size_t i = 0; i < root->nall; i++) {
         const weft__segment *s = &root->all[i]->segment;
         snprintf(line, sizeof line, "%d,", s->optimizer == o ? s->group : -1);
-        h = hash(h, line);
+        h = weft__hash_text(h, line);
     }
     snprintf(text, size, "%s, lr %g, %zu groups, digest %016llx", o->ops->name, o->group[0].lr,
              o->groups, (unsigned long long)h);

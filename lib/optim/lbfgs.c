@@ -76,27 +76,40 @@ static void scale(work *w, weft_dev y, double alpha, weft_dev x)
         w->status = w->x->k->scale(w->x->stream, y, alpha, x, w->x->n, w->x->dtype);
 }
 
-static double measure(work *w, weft_measure what, weft_dev x, weft_dev z)
+static void clear(work *w)
 {
-    const weft_device_ops *d = w->x->device->ops;
+    if (!w->status)
+        w->status = w->x->device->ops->zero(w->x->stream, w->l->number, sizeof(double));
+}
+
+static double read(work *w)
+{
     double v = 0;
     if (!w->status)
-        w->status = d->zero(w->x->stream, w->l->number, sizeof v);
-    if (!w->status)
-        w->status = w->x->k->measure(w->x->stream, w->l->number, what, x, z, w->x->n, w->x->dtype);
-    if (!w->status)
-        w->status = d->download(w->x->stream, &v, w->l->number, sizeof v);
+        w->status = w->x->device->ops->download(w->x->stream, &v, w->l->number, sizeof v);
     return v;
 }
 
 static double dot(work *w, weft_dev x, weft_dev z)
 {
-    return measure(w, WEFT_DOT, x, z);
+    clear(w);
+    if (!w->status)
+        w->status = w->x->k->dot(w->x->stream, w->l->number, x, z, w->x->n, w->x->dtype);
+    return read(w);
+}
+
+/* Of p = 1 and infinity, which need no root. */
+static double norm(work *w, weft_dev x, double p)
+{
+    clear(w);
+    if (!w->status)
+        w->status = w->x->k->norm(w->x->stream, w->l->number, x, w->x->n, p, w->x->dtype);
+    return read(w);
 }
 
 static double largest(work *w, weft_dev x)
 {
-    return measure(w, WEFT_ABS_MAX, x, (weft_dev){0});
+    return norm(w, x, INFINITY);
 }
 
 static void evaluate(work *w, weft__point *p)
@@ -202,7 +215,7 @@ static bool iterate(work *w, double lr, int done, int *evaluations)
     copy(w, vector(w, LAST), gradient(w));
     l->t = lr;
     if (l->iterations == 1)
-        l->t *= fmin(1, 1 / measure(w, WEFT_ABS_SUM, gradient(w), (weft_dev){0}));
+        l->t *= fmin(1, 1 / norm(w, gradient(w), 1));
     double slope = dot(w, gradient(w), vector(w, D));
     if (w->status || slope > -l->tolerance_change)
         return false;

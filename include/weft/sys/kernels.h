@@ -5,11 +5,13 @@
  *
  *   fill     y[i] = value                                       any dtype
  *   copy     y = x, strided, cast from xt to yt                 any dtypes
- *   binary   y = a op b; y contiguous with `shape`. WEFT_MAXIMUM and WEFT_MINIMUM hand NaN on
+ *   binary   y = a op b; y contiguous with `shape`; it may be a, if a is so too. WEFT_MAXIMUM and
+ *            WEFT_MINIMUM hand NaN on
  *   axpy     y += alpha x
  *   scale    y = alpha x
  *   relu     y = max(x, 0)               relu_back   gx = gy where y > 0, else 0
- *   unary    y = f(x; p[0], p[1])         unary_back  gx = gy f'(x); y = f(x)
+ *   unary    y = f(x; p[0], p[1]); y may be x
+ *   unary_back  gx = gy f'(x); y = f(x)
  *   binary_back  gx = gy times the derivative of a op b by a (input 0) or b (input 1), in `shape`;
  *            gx and gy contiguous. Equal elements share the gradient of a maximum or minimum
  *   compare  y = a op b, 1 or 0, y u8, contiguous with `shape`; dt may be WEFT_I64 too
@@ -50,19 +52,16 @@
  *   uniform  y[i] = lo + (hi-lo) u(first + i), u from Philox with key (seed, stream) and counter
  *            (element / words, step): the same on every device
  *   nonfinite flag[0] (int64) += 1 if any x is not finite
- *   sgd, adam, rmsprop, adagrad  one pass over n elements: <weft/optim.h> has the formulas; g is not
- *            changed. Moments that the step does not use may be 0. adam: top is the largest v so
- *            far (amsgrad), or 0. rmsprop: mean is of the gradients (centered), or 0
- *   measure  y[0] (f64) joined with a sum over x z, a sum over |x| or the largest |x|; y[0] is 0
- *            before the first call; z is 0 but for a dot product; NaN and infinity stay what they are
+ *   dot      y[0] (f64) += sum x z
  *   norm     y[0] (f64) += sum |x|^p; for infinite p y[0] = max(y[0], |x|), NaN if any x is
  *   root     y[0] = x[0]^(1/p), for infinite p x[0]; both f64
  *   shrink   y *= min(1, limit / (norm[0] + 1e-6)); norm f64; the factor is NaN where norm is
- *   clamp    y = min(max(y, lo), hi); NaN stays NaN
- *   extreme  y[0] (f64) = the least (most 0) or largest (most 1) of y[0] and all x; NaN wins
  *   topk     y[0] (f64) = rows with fewer than k entries before the label's: larger ones, equal ones
  *            on its left, NaN; a NaN at the label is no hit. Labels and flag as in xent
  *   confusion y[label][first maximum] (int64, c x c) = rows; labels and flag as in xent
+ *   sgd, adam, rmsprop, adagrad  one pass over n elements: <weft/optim.h> has the formulas; g is not
+ *            changed. Moments that the step does not use may be 0. adam: top is the largest v so
+ *            far (amsgrad), or 0. rmsprop: mean is of the gradients (centered), or 0
  */
 #ifndef WEFT_SYS_KERNELS_H
 #define WEFT_SYS_KERNELS_H
@@ -167,6 +166,7 @@ typedef struct weft_normal_terms {
     double mean, std;
     double lo, hi; /* probabilities: 0 and 1 are the whole distribution */
 } weft_normal_terms;
+
 typedef struct weft_rmsprop_step {
     double lr, alpha, eps, weight_decay, momentum;
     int maximize;
@@ -176,8 +176,6 @@ typedef struct weft_adagrad_step {
     double lr, eps, weight_decay; /* lr: decayed */
     int maximize;
 } weft_adagrad_step;
-
-typedef enum weft_measure { WEFT_DOT, WEFT_ABS_SUM, WEFT_ABS_MAX } weft_measure;
 
 #define WEFT_KERNEL_LIST(K)                                                                        \
     K(fill, (weft_stream * s, weft_dev y, int64_t n, double value, weft_dtype t))                  \
@@ -256,12 +254,11 @@ typedef enum weft_measure { WEFT_DOT, WEFT_ABS_SUM, WEFT_ABS_MAX } weft_measure;
     K(uniform, (weft_stream * s, weft_dev y, uint64_t seed, uint64_t stream, uint64_t step,        \
                 int64_t first, int64_t n, double lo, double hi, weft_dtype dt))                    \
     K(nonfinite, (weft_stream * s, weft_dev flag, weft_dev x, int64_t n, weft_dtype dt))           \
+    K(dot, (weft_stream * s, weft_dev y, weft_dev x, weft_dev z, int64_t n, weft_dtype dt))        \
     K(norm, (weft_stream * s, weft_dev y, weft_dev x, int64_t n, double p, weft_dtype dt))         \
     K(root, (weft_stream * s, weft_dev y, weft_dev x, double p))                                   \
     K(shrink,                                                                                      \
       (weft_stream * s, weft_dev y, double limit, weft_dev norm, int64_t n, weft_dtype dt))        \
-    K(clamp, (weft_stream * s, weft_dev y, double lo, double hi, int64_t n, weft_dtype dt))        \
-    K(extreme, (weft_stream * s, weft_dev y, int most, weft_dev x, int64_t n, weft_dtype dt))      \
     K(topk, (weft_stream * s, weft_dev y, weft_dev flag, weft_dev x, weft_dev label,               \
              weft_dtype lt, int64_t rows, int64_t c, int64_t k, weft_dtype dt))                    \
     K(confusion, (weft_stream * s, weft_dev y, weft_dev flag, weft_dev x, weft_dev label,          \
@@ -273,9 +270,7 @@ typedef enum weft_measure { WEFT_DOT, WEFT_ABS_SUM, WEFT_ABS_MAX } weft_measure;
     K(rmsprop, (weft_stream * s, weft_dev p, weft_dev v, weft_dev b, weft_dev mean, weft_dev g,    \
                 int64_t n, const weft_rmsprop_step *o, weft_dtype dt))                             \
     K(adagrad, (weft_stream * s, weft_dev p, weft_dev v, weft_dev g, int64_t n,                    \
-                const weft_adagrad_step *o, weft_dtype dt))                                        \
-    K(measure, (weft_stream * s, weft_dev y, weft_measure what, weft_dev x, weft_dev z, int64_t n, \
-                weft_dtype dt))
+                const weft_adagrad_step *o, weft_dtype dt))
 
 /* Each returns WEFT_OK once enqueued, or what stopped it. */
 typedef struct weft_kernels {

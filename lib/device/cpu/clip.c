@@ -1,5 +1,5 @@
-/* Norms of gradients, and gradients cut to them. A sum is formed in f64; its order is a function of n
- * alone: blocks in their order, eight lanes in a block. */
+/* Dot products, norms, and gradients cut to them. A sum is formed in f64; its order is a function of
+ * n alone: blocks in their order, eight lanes in a block. */
 #ifdef T
 
 static double N(power)(const T *x, double p, int64_t n)
@@ -35,29 +35,29 @@ CPU_WIDE static double N(largest)(const T *x, int64_t n)
     return any ? NAN : (double)most;
 }
 
-CPU_WIDE static double N(squares)(const T *x, int64_t n)
+CPU_WIDE static double N(product)(const T *x, const T *z, int64_t n)
 {
     double lane[CPU_LANES] = {0};
     int64_t i = 0;
     for (; i + CPU_LANES <= n; i += CPU_LANES) {
 #pragma omp simd
         for (int j = 0; j < CPU_LANES; j++)
-            lane[j] += (double)x[i + j] * (double)x[i + j];
+            lane[j] += (double)x[i + j] * (double)z[i + j];
     }
     for (; i < n; i++)
-        lane[i % CPU_LANES] += (double)x[i] * (double)x[i];
+        lane[i % CPU_LANES] += (double)x[i] * (double)z[i];
     return cpu_fold(lane);
 }
 
-/* Blocks lo..hi-1. */
+/* Blocks lo..hi-1: a dot product where there is a z. */
 static void N(norm)(const void *args, int64_t lo, int64_t hi)
 {
     const struct clip *a = args;
     for (int64_t b = lo; b < hi; b++) {
         const int64_t from = a->n * b / a->blocks, n = a->n * (b + 1) / a->blocks - from;
-        const T *x = (const T *)a->x + from;
+        const T *x = (const T *)a->x + from, *z = a->z ? (const T *)a->z + from : x;
         a->partial[b] = isinf(a->p)   ? N(largest)(x, n)
-                        : a->p == 2.0 ? N(squares)(x, n)
+                        : a->p == 2.0 ? N(product)(x, z, n)
                                       : N(power)(x, a->p, n);
     }
 }
@@ -72,18 +72,6 @@ CPU_WIDE static void N(shrink)(const void *args, int64_t lo, int64_t hi)
         y[i] *= factor;
 }
 
-CPU_WIDE static void N(clamp)(const void *args, int64_t lo, int64_t hi)
-{
-    const struct clip *a = args;
-    const T least = (T)a->lo, most = (T)a->hi;
-    T *y = a->y;
-#pragma omp simd
-    for (int64_t i = lo; i < hi; i++) {
-        T v = y[i] < least ? least : y[i];
-        y[i] = v > most ? most : v;
-    }
-}
-
 #else
 
 #include "device/cpu/cpu.h"
@@ -95,9 +83,9 @@ CPU_WIDE static void N(clamp)(const void *args, int64_t lo, int64_t hi)
 
 struct clip {
     void *y;
-    const void *x;
+    const void *x, *z;
     int64_t n, blocks;
-    double p, lo, hi, factor, *partial;
+    double p, factor, *partial;
 };
 
 #define CPU_FAMILY "device/cpu/clip.c"
@@ -109,18 +97,31 @@ static double larger(double a, double b)
     return b > a || isnan(b) ? b : a;
 }
 
+static weft_status reduce(weft_stream *s, double *sum, struct clip a, weft_dtype dt)
+{
+    double partial[BLOCKS];
+    if (a.n <= 0)
+        return WEFT_OK;
+    a.partial = partial;
+    a.blocks = a.n / BLOCK < 1 ? 1 : a.n / BLOCK > BLOCKS ? BLOCKS : a.n / BLOCK;
+    WEFT_TRY(weft__cpu_each_row(s, CPU_PAIR(norm), dt, &a, a.blocks, a.n / a.blocks));
+    for (int64_t b = 0; b < a.blocks; b++)
+        *sum = isinf(a.p) ? larger(*sum, partial[b]) : *sum + partial[b];
+    return WEFT_OK;
+}
+
+weft_status weft__cpu_dot(weft_stream *s, weft_dev y, weft_dev x, weft_dev z, int64_t n,
+                          weft_dtype dt)
+{
+    const struct clip a = {.x = cpu_ptr(x), .z = cpu_ptr(z), .n = n, .p = 2};
+    return reduce(s, cpu_ptr(y), a, dt);
+}
+
 weft_status weft__cpu_norm(weft_stream *s, weft_dev y, weft_dev x, int64_t n, double p,
                            weft_dtype dt)
 {
-    double partial[BLOCKS], *sum = cpu_ptr(y);
-    struct clip a = {.x = cpu_ptr(x), .n = n, .p = p, .partial = partial};
-    if (n <= 0)
-        return WEFT_OK;
-    a.blocks = n / BLOCK < 1 ? 1 : n / BLOCK > BLOCKS ? BLOCKS : n / BLOCK;
-    WEFT_TRY(weft__cpu_each_row(s, CPU_PAIR(norm), dt, &a, a.blocks, n / a.blocks));
-    for (int64_t b = 0; b < a.blocks; b++)
-        *sum = isinf(p) ? larger(*sum, partial[b]) : *sum + partial[b];
-    return WEFT_OK;
+    const struct clip a = {.x = cpu_ptr(x), .n = n, .p = p};
+    return reduce(s, cpu_ptr(y), a, dt);
 }
 
 weft_status weft__cpu_root(weft_stream *s, weft_dev y, weft_dev x, double p)
@@ -137,12 +138,5 @@ weft_status weft__cpu_shrink(weft_stream *s, weft_dev y, double limit, weft_dev 
     const double factor = limit / (*(const double *)cpu_ptr(norm) + 1e-6);
     const struct clip a = {.y = cpu_ptr(y), .factor = factor > 1 ? 1 : factor};
     return factor >= 1 ? WEFT_OK : weft__cpu_each(s, CPU_PAIR(shrink), dt, &a, n, 1);
-}
-
-weft_status weft__cpu_clamp(weft_stream *s, weft_dev y, double lo, double hi, int64_t n,
-                            weft_dtype dt)
-{
-    const struct clip a = {.y = cpu_ptr(y), .lo = lo, .hi = hi};
-    return weft__cpu_each(s, CPU_PAIR(clamp), dt, &a, n, 1);
 }
 #endif

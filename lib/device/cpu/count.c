@@ -1,4 +1,4 @@
-/* Counting rows of logits by label, and the extremes of an array. */
+/* Counting rows of logits by label. */
 #ifdef T
 
 static void N(topk)(const void *args, int64_t lo, int64_t hi)
@@ -32,13 +32,6 @@ static void N(confusion)(const void *args, int64_t lo, int64_t hi)
     }
 }
 
-static double N(extreme)(const T *x, int64_t n, int most, double y)
-{
-    for (int64_t i = 0; i < n && y == y; i++)
-        y = x[i] != x[i] || (most ? x[i] > y : x[i] < y) ? (double)x[i] : y;
-    return y;
-}
-
 #else
 
 #include "device/cpu/cpu.h"
@@ -55,17 +48,6 @@ struct rows {
 #define CPU_FAMILY "device/cpu/count.c"
 #include "device/cpu/typed.h"
 
-static void check_labels(int64_t *flag, const struct rows *a, int64_t rows)
-{
-    for (int64_t r = 0; r < rows && !flag[0]; r++) {
-        const int64_t label = cpu_label(a->label, a->lt, r);
-        if (label < 0 || label >= a->c) {
-            flag[0] = 1 + r;
-            flag[1] = label;
-        }
-    }
-}
-
 weft_status weft__cpu_topk(weft_stream *s, weft_dev y, weft_dev flag, weft_dev x, weft_dev label,
                            weft_dtype lt, int64_t rows, int64_t c, int64_t k, weft_dtype dt)
 {
@@ -75,7 +57,7 @@ weft_status weft__cpu_topk(weft_stream *s, weft_dev y, weft_dev flag, weft_dev x
     if (!cpu_is_label(lt))
         return weft__no_kernel(s->device, "topk", lt);
     WEFT_TRY(weft__cpu_each_row(s, CPU_PAIR(topk), dt, &a, rows, c));
-    check_labels(cpu_ptr(flag), &a, rows);
+    cpu_report(cpu_ptr(flag), a.label, lt, rows, c);
     *(double *)cpu_ptr(y) = (double)hits;
     return WEFT_OK;
 }
@@ -90,18 +72,7 @@ weft_status weft__cpu_confusion(weft_stream *s, weft_dev y, weft_dev flag, weft_
         return weft__no_kernel(s->device, "confusion", lt);
     memset(a.y, 0, (size_t)(c * c) * sizeof *a.y);
     WEFT_TRY(weft__cpu_each_row(s, CPU_PAIR(confusion), dt, &a, rows, c));
-    check_labels(cpu_ptr(flag), &a, rows);
-    return WEFT_OK;
-}
-
-weft_status weft__cpu_extreme(weft_stream *s, weft_dev y, int most, weft_dev x, int64_t n,
-                              weft_dtype dt)
-{
-    double *at = cpu_ptr(y);
-    if (dt != WEFT_F32 && dt != WEFT_F64)
-        return weft__no_kernel(s->device, "extreme", dt);
-    *at = dt == WEFT_F32 ? extreme_f32(cpu_ptr(x), n, most, *at)
-                         : extreme_f64(cpu_ptr(x), n, most, *at);
+    cpu_report(cpu_ptr(flag), a.label, lt, rows, c);
     return WEFT_OK;
 }
 #endif

@@ -85,6 +85,18 @@ static inline bool cpu_is_label(weft_dtype t)
     return t == WEFT_U8 || t == WEFT_I32 || t == WEFT_I64;
 }
 
+/* The first of n labels outside 0..c-1 goes into flag, unless an earlier call left one there. */
+static inline void cpu_report(int64_t *flag, const void *label, weft_dtype t, int64_t n, int64_t c)
+{
+    for (int64_t i = 0; i < n && flag[0] == 0; i++) {
+        const int64_t at = cpu_label(label, t, i);
+        if (at < 0 || at >= c) {
+            flag[0] = i + 1;
+            flag[1] = at;
+        }
+    }
+}
+
 /* In a body: numbers below the smallest normal one count as zero until its block ends. Moments of what
  * gets no gradient any more (a unit that relu has shut off) decay into that range and stay there,
  * where arithmetic takes tens of times as long. */

@@ -53,7 +53,6 @@ weft_status weft__cpu_embedding(weft_stream *s, weft_dev y, weft_dev flag, weft_
                                 weft_dev index, weft_dtype it, int64_t n, int64_t rows, int64_t c,
                                 weft_dtype dt)
 {
-    int64_t *bad = cpu_ptr(flag);
     const struct table a = {.y = cpu_ptr(y),
                             .x = cpu_ptr(w),
                             .index = cpu_ptr(index),
@@ -63,13 +62,7 @@ weft_status weft__cpu_embedding(weft_stream *s, weft_dev y, weft_dev flag, weft_
                             .c = c};
     if (!cpu_is_label(it))
         return weft__no_kernel(s->device, "embedding", it);
-    for (int64_t i = 0; i < n && bad[0] == 0; i++) {
-        const int64_t at = cpu_label(a.index, it, i);
-        if (at < 0 || at >= rows) {
-            bad[0] = i + 1;
-            bad[1] = at;
-        }
-    }
+    cpu_report(cpu_ptr(flag), a.index, it, n, rows);
     return weft__cpu_each_row(s, CPU_PAIR(embedding), dt, &a, n, c + 1);
 }
 

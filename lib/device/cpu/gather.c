@@ -75,18 +75,6 @@ static int64_t part(struct gather *a, const int64_t *xstride, int rank, const in
     return a->lines.numel * a->length;
 }
 
-/* The first bad index goes into flag, unless an earlier call left one there. */
-static void report(int64_t *flag, const struct gather *a, int64_t elements)
-{
-    for (int64_t i = 0; i < elements && flag[0] == 0; i++) {
-        const int64_t k = cpu_label(a->index, a->it, i);
-        if (k < 0 || k >= a->n) {
-            flag[0] = i + 1;
-            flag[1] = k;
-        }
-    }
-}
-
 weft_status weft__cpu_gather(weft_stream *s, weft_dev y, weft_dev flag, weft_dev x,
                              const int64_t *xstride, weft_dev index, weft_dtype it, int rank,
                              const int64_t *shape, int dim, int64_t n, weft_dtype dt)
@@ -99,7 +87,7 @@ weft_status weft__cpu_gather(weft_stream *s, weft_dev y, weft_dev flag, weft_dev
     const int64_t elements = part(&a, xstride, rank, shape, dim);
     WEFT_TRY(weft__cpu_each_row(s, CPU_PAIR(gather), dt, &a, a.lines.numel, 4 * a.length));
     if (bad)
-        report(cpu_ptr(flag), &a, elements);
+        cpu_report(cpu_ptr(flag), a.index, it, elements, n);
     return WEFT_OK;
 }
 
