@@ -388,7 +388,14 @@ START_TEST(moving)
     ck_all(values(weft_add(y, y), v) == 6 && v[5] == 2 * (all_rank() * 10 + 5));
     ck_all(!weft_to_device(f, NULL) && !weft_error(f));
     weft_batch b = weft_batch_of(f, x, NULL, 4, 2 * all_world());
+    const char *const name[] = {"x", "y", "z"};
+    b.field[2] = weft_add(x, x);
+    b.fields = 3;
+    b.name = name;
     weft_batch same = weft_batch_to_device(f, b), other = weft_batch_to_device(g, b);
+    weft_tensor *z = weft_batch_field(&other, "z");
+    ck_all(z && z != b.field[2] && values(z, v) == 6 && v[5] == 2 * (all_rank() * 10 + 5));
+    ck_all(other.field[0] == other.x && weft_batch_field(&same, "z") == b.field[2]);
     ck_all(same.x == x && same.rows == 2 && !same.y && other.x && other.x != x);
     ck_all(other.rows == 2 && other.base == 4 && other.global_rows == 2 * all_world());
     weft_step_end(f);

@@ -29,5 +29,11 @@ weft_batch weft_batch_of(weft_fabric *f, weft_tensor *x, weft_tensor *y, int64_t
     weft__set_rows(x, &rows);
     if (y)
         weft__set_rows(y, &rows);
-    return (weft_batch){.x = x, .y = y, .rows = n, .global_rows = global_rows, .base = base};
+    return (weft_batch){.x = x,
+                        .y = y,
+                        .rows = n,
+                        .global_rows = global_rows,
+                        .base = base,
+                        .fields = y ? 2 : 1,
+                        .field = {x, y}};
 }

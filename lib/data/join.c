@@ -1,7 +1,6 @@
 /* Streams as the loop sees them: empty batches are left out, and ranks whose shards have ended take
  * part with 0 rows until all ranks' have. One gather of the ranks' rows a step decides, and gives
  * each batch its place among all rows. */
-#include "autograd/tape.h"
 #include "comm/comm.h"
 #include "core/alloc.h"
 #include "data/object.h"
@@ -77,8 +76,6 @@ bool weft__stream_next(weft_loader *l, weft_batch *b)
     weft__stream *s = &l->stream;
     weft__slot *slot = NULL;
     weft_status code = WEFT_OK;
-    /* Also on a rank that has ended: weft_backward sums the rows of all. */
-    f->weigh |= l->plan.world > 1 && !f->tape->eval;
     while (code == WEFT_OK && !slot && !s->ended) {
         code = take(l, &slot);
         if (code == WEFT_OK && !slot)

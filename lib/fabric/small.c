@@ -73,9 +73,16 @@ weft_batch weft_batch_to_device(weft_fabric *f, weft_batch b)
     if (x == b.x && y == b.y)
         return b;
     weft_batch moved = weft_batch_of(f, x, y, b.base, b.global_rows);
+    weft__tensor *first = weft__tensor_at(moved.x, NULL);
     moved.epoch = b.epoch;
     moved.index = b.index;
     moved.sample = b.sample;
+    for (int k = 2; k < b.fields && first; k++) {
+        moved.field[k] = weft_to_device(f, b.field[k]);
+        weft__set_rows(moved.field[k], &first->rows);
+    }
+    moved.fields = b.fields;
+    moved.name = b.name;
     return moved;
 }
 
