@@ -142,8 +142,8 @@ START_TEST(traces_are_pytorchs)
 {
     char name[60];
     hid_t file = golden_open("optim2.h5");
-    ck_assert_int_eq(golden_count(file, "search/case"), 4);
-    for (int i = 0; i < 4; i++)
+    ck_assert_int_eq(golden_count(file, "search/case"), 5);
+    for (int i = 0; i < 5; i++)
         trace(file, golden_name(file, "search/case", i, name, sizeof name), "64-true", 1e-8);
     trace(file, "regression", "32-true", 1e-4);
     trace(file, "regression_wolfe", "32-true", 1e-3);

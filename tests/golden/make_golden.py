@@ -675,6 +675,8 @@ def searches(f):
                   line_search_fn="strong_wolfe")),
             ("regression", regression, w0, 6,
              dict(lr=0.5, max_iter=4, history_size=3)),
+            ("regression_100", regression, w0, 100,
+             dict(lr=0.02, max_iter=1, history_size=10)),
             ("regression_wolfe", regression, w0, 4,
              dict(max_iter=8, line_search_fn="strong_wolfe"))):
         p = tensor(p0, torch.float64, grad=True)
