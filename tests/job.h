@@ -96,7 +96,9 @@ static inline bool holds(const char *path, const char *part)
     return found;
 }
 
-/* Starts train_job on base/dir; its output is added to base/dir/out. `before`: words of env. */
+/* Starts train_job on base/dir; its output is added to base/dir/out. `before`: words of env. Each job
+ * has temporary files of its own: an mpirun that ends takes away the directory that another, on its
+ * way up, may be about to use. */
 static inline pid_t job_start(int ranks, const char *dir, const char *before, const char *options)
 {
     char command[2000], launch[300] = "";
@@ -104,11 +106,13 @@ static inline pid_t job_start(int ranks, const char *dir, const char *before, co
         snprintf(launch, sizeof launch, "%s -np %d", getenv("MPIRUN"), ranks);
     if (mkdir(in("%s", dir), 0700) == 0)
         ck_assert_int_eq(symlink("../data.h5", in("%s/data.h5", dir)), 0);
+    mkdir(in("%s.tmp", dir), 0700);
     unlink(in("%s/start", dir));
     unlink(in("%s/final", dir));
     snprintf(command, sizeof command,
-             "exec env %s %s ./train_job --dir '%s/%s' %s </dev/null >>'%s/%s/out' 2>&1", before,
-             launch, base, dir, options, base, dir);
+             "exec env TMPDIR='%s/%s.tmp' %s %s ./train_job --dir '%s/%s' %s </dev/null "
+             ">>'%s/%s/out' 2>&1",
+             base, dir, before, launch, base, dir, options, base, dir);
     pid_t pid = fork();
     if (pid)
         return pid;

@@ -87,9 +87,10 @@ static void check(const trial *t)
 {
     const char *out = in("%s/out", t->dir);
     struct stat s;
-    char culprit[200];
-    ck_assert_msg(stat(in("%s/trouble", t->dir), &s) == 0, "%s did not happen: see %s", t->what,
-                  out);
+    char culprit[200], *said = text_of(out);
+    ck_assert_msg(stat(in("%s/trouble", t->dir), &s) == 0, "%s did not happen: exit status %d, %s",
+                  t->what, t->rc, said);
+    free(said);
     double took = t->ended - ((double)s.st_mtim.tv_sec + 1e-9 * (double)s.st_mtim.tv_nsec);
     printf("# rank %d of %d, %s: %.1f s, exit status %d\n", t->rank, t->ranks, t->what, took,
            t->rc);
