@@ -12,6 +12,10 @@ command -v ssh >/dev/null || export OMPI_MCA_plm=isolated
 # tell theirs (lsan.supp) from ours.
 export LSAN_OPTIONS="suppressions=$here/lsan.supp:print_suppressions=0:$LSAN_OPTIONS"
 export ASAN_OPTIONS="fast_unwind_on_malloc=0:$ASAN_OPTIONS" UBSAN_OPTIONS="print_stacktrace=1:$UBSAN_OPTIONS"
+# An mpirun that ends takes away the directory that another, on its way up, may be about to use: each test has its own.
+TMPDIR=$(mktemp -d "${TMPDIR:-/tmp}/weft-XXXXXX") || exit 1
+export TMPDIR
+trap 'rm -rf "$TMPDIR"' EXIT
 limit="timeout -k 5 ${WEFT_TEST_TIMEOUT:-120}"
 
 case $(basename "$1") in
