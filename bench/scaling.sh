@@ -49,7 +49,11 @@ run() { # RANKS THREADS WORDS...
     if [ -n "${SLURM_JOB_ID:-}" ]; then
         OMP_NUM_THREADS=$t srun --mpi=pmix -n "$n" -c "$t" "$step" --threads "$t" "$@"
     else
-        OMP_NUM_THREADS=$t ${MPIRUN:-mpirun} -n "$n" "$step" --threads "$t" "$@"
+        # Open MPI binds a rank of few to one core, where a second thread has no place.
+        bind=core
+        [ "$t" = 1 ] || bind=none
+        OMPI_MCA_hwloc_base_binding_policy=$bind OMP_NUM_THREADS=$t \
+            ${MPIRUN:-mpirun} -n "$n" "$step" --threads "$t" "$@"
     fi
 }
 for t in ${threads:-$(powers "$a_task")}; do
