@@ -152,11 +152,12 @@ def table(lines, key):
     yield "|" + "---|" * (2 * len(names) + 3)
     for line in lines:
         weft = line[key]["weft"]["median"]
+        bound = line["bound"]["bound_us"] * (line["threads"] if key == "cpu_us" else 1)  # that time is of all threads
         cell = lambda n, f: f.format(**line[key][n]) if n in line[key] else "-"
         ratio = lambda n: f"{line['ratio'][n]['median'] if key == 'us' else line[key][n]['median'] / weft:.2f}" if n in line[key] else "-"
         yield f"| {line['network']} | {line['batch']} | {line['threads']} | " + \
             " | ".join(cell(n, "{median:.1f} ({p25:.1f}-{p75:.1f})") for n in names) + " | " + \
-            " | ".join(map(ratio, names[1:])) + f" | {line['bound']['bound_us'] / weft:.2f} |"
+            " | ".join(map(ratio, names[1:])) + f" | {bound / weft:.2f} |"
 
 
 def describe(lines, about):
