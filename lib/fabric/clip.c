@@ -39,28 +39,25 @@ static weft_status read_options(clip *c, const weft_clip_options *o)
                       c->value, c->limit, c->p);
 }
 
-static weft_status is_time(const weft_optimizer *o)
+weft_status weft__gradients_ready(const weft_optimizer *o, const char *call)
 {
     if (!o->setup)
-        return weft__fail(WEFT_ESTATE, "weft_clip_gradients: the optimizer was not set up; call "
-                                       "weft_setup before the loop");
+        return weft__fail(
+            WEFT_ESTATE, "%s: the optimizer was not set up; call weft_setup before the loop", call);
     if (weft__window_has(o))
-        return weft__fail(WEFT_ESTATE, "weft_clip_gradients: the gradients are not summed over "
-                                       "ranks yet; call it after the backward that is outside "
-                                       "weft_no_backward_sync_begin/end");
+        return weft__fail(WEFT_ESTATE,
+                          "%s: the gradients are not summed over ranks yet; call it after the "
+                          "backward that is outside weft_no_backward_sync_begin/end",
+                          call);
     if (!weft__has_gradients(o))
-        return weft__fail(WEFT_ESTATE, "weft_clip_gradients without weft_backward since "
-                                       "weft_zero_grad");
+        return weft__fail(WEFT_ESTATE, "%s without weft_backward since weft_zero_grad", call);
     return WEFT_OK;
 }
 
-typedef weft_status (*visit_fn)(const clip *c, weft_dev g, int64_t n, weft_dtype dtype);
-
-/* This rank's part of every gradient of the optimizer. */
-static weft_status each(const clip *c, visit_fn visit)
+weft_status weft__each_gradient(const weft_optimizer *o, weft__visit_gradient *visit, const void *c)
 {
-    weft__strategy *s = c->f->facade->strategy;
-    const weft__flat *flat = weft__optim_flat(c->o);
+    weft__strategy *s = o->object.fabric->facade->strategy;
+    const weft__flat *flat = weft__optim_flat(o);
     int64_t first = 0, count = flat ? flat->elements : 0;
     if (flat && s->ops->range)
         s->ops->range(s, flat, &first, &count);
@@ -68,24 +65,27 @@ static weft_status each(const clip *c, visit_fn visit)
         const weft__segment *g = flat->segment[k];
         int64_t from = g->first > first ? g->first : first, to = g->first + g->count;
         to = to < first + count ? to : first + count;
-        if (from < to && weft__optim_owns(c->o, g))
+        if (from < to && weft__optim_owns(o, g))
             WEFT_TRY(visit(c, weft__flat_at(flat, WEFT__GRAD, from), to - from, flat->dtype));
     }
     return WEFT_OK;
 }
 
-static weft_status measure(const clip *c, weft_dev g, int64_t n, weft_dtype dtype)
+static weft_status measure(const void *clipping, weft_dev g, int64_t n, weft_dtype dtype)
 {
+    const clip *c = clipping;
     return c->f->device->ops->kernels->norm(c->f->stream, c->norm, g, n, c->p, dtype);
 }
 
-static weft_status shrink(const clip *c, weft_dev g, int64_t n, weft_dtype dtype)
+static weft_status shrink(const void *clipping, weft_dev g, int64_t n, weft_dtype dtype)
 {
+    const clip *c = clipping;
     return c->f->device->ops->kernels->shrink(c->f->stream, g, c->limit, c->norm, n, dtype);
 }
 
-static weft_status clamp(const clip *c, weft_dev g, int64_t n, weft_dtype dtype)
+static weft_status clamp(const void *clipping, weft_dev g, int64_t n, weft_dtype dtype)
 {
+    const clip *c = clipping;
     const double bound[] = {-c->value, c->value};
     return c->f->device->ops->kernels->unary(c->f->stream, WEFT_CLAMP, g, g, bound, n, dtype);
 }
@@ -126,12 +126,12 @@ static weft_status by_norm(clip *c, weft_tensor **out)
     WEFT_TRY(weft__scratch_view(c->f, &v));
     c->norm = v.data;
     WEFT_TRY(k->fill(c->f->stream, c->norm, 1, 0, WEFT_F64));
-    WEFT_TRY(each(c, measure));
+    WEFT_TRY(weft__each_gradient(c->o, measure, c));
     WEFT_TRY(combine(c));
     WEFT_TRY(k->root(c->f->stream, c->norm, c->norm, c->p));
     WEFT_TRY(judge(c));
     if (!isinf(c->limit))
-        WEFT_TRY(each(c, shrink));
+        WEFT_TRY(weft__each_gradient(c->o, shrink, c));
     *out = weft__tensor_new(c->f, &v, true, NULL);
     return *out ? WEFT_OK : WEFT_ENOMEM;
 }
@@ -145,10 +145,10 @@ weft_tensor *weft_clip_gradients(weft_optimizer *o, const weft_clip_options *opt
     weft__part part = weft__enter(c.f, WEFT__OPTIMIZER);
     weft_status s = read_options(&c, options);
     if (!s && !(weft__window_has(o) && weft__window_holds(c.f))) {
-        s = is_time(o);
+        s = weft__gradients_ready(o, "weft_clip_gradients");
         weft__alike_clipped(c.f, c.value, c.limit, c.p);
         if (!s)
-            s = c.value > 0 ? each(&c, clamp) : by_norm(&c, &norm);
+            s = c.value > 0 ? weft__each_gradient(o, clamp, &c) : by_norm(&c, &norm);
     }
     weft__enter(c.f, part);
     if (s < 0 && s != c.f->facade->agreed) { /* the others clip */

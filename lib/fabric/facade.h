@@ -126,6 +126,12 @@ weft_status weft__meet(weft_fabric *f, weft_status mine, const char *what, const
 weft_status weft__agree_on(weft_fabric *f, const char *what, const char *text);
 /* x packed, in memory that the communicator reaches; 0 and nothing where an error sticks. */
 weft_status weft__reach(weft_fabric *f, const char *call, weft_tensor *x, weft_view *v);
+/* WEFT_ESTATE, naming the call, unless o's gradients are there and summed over ranks. */
+weft_status weft__gradients_ready(const weft_optimizer *o, const char *call);
+/* Visits this rank's part of every gradient of an optimizer. */
+typedef weft_status weft__visit_gradient(const void *self, weft_dev g, int64_t n, weft_dtype dtype);
+weft_status weft__each_gradient(const weft_optimizer *o, weft__visit_gradient *visit,
+                                const void *self);
 /* Gradients were clipped so. */
 void weft__alike_clipped(weft_fabric *f, double value, double limit, double p);
 /* A number that is the same on ranks that have done alike. */
