@@ -1,6 +1,7 @@
 /* IDX files, plain and gzipped, and raw files of tokens. */
 #include "data_fixture.h"
 
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <zlib.h>
 
@@ -261,6 +262,79 @@ START_TEST(tokens_too_large_or_gone)
 }
 END_TEST
 
+/* A file of llm.c: header and tokens of `wide` bytes. */
+static const char *llmc(const char *name, int wide, int32_t says, int64_t n)
+{
+    const int32_t head[3] = {wide == 2 ? 20240520 : 20240801, wide == 2 ? 1 : 7, says};
+    const char *path = tokens(name, wide, 1024, n);
+    FILE *out = fopen(path, "r+");
+    fwrite(head, sizeof head, 1, out);
+    fclose(out);
+    return path;
+}
+
+START_TEST(headers_of_llmc)
+{
+    for (int wide = 2; wide <= 4; wide += 2) {
+        const char *path = llmc("llm.bin", wide, TOKENS, TOKENS),
+                   *dtype = wide == 2 ? "u16" : "u32";
+        check_tokens(path, WEFT_TOKENS(.length = 10, .offset = 1024, .dtype = dtype),
+                     WEFT_LOADER(.global_batch = 4), 99);
+        refuse(path, WEFT_TOKENS(.length = 10, .dtype = dtype), WEFT_EFORMAT, ".offset = 1024");
+        refuse(path, WEFT_TOKENS(.length = 10, .offset = 1024, .dtype = wide == 2 ? "u32" : "u16"),
+               WEFT_EFORMAT, dtype);
+        path = llmc("short.bin", wide, TOKENS + 1, TOKENS);
+        refuse(path, WEFT_TOKENS(.length = 10, .offset = 1024, .dtype = dtype), WEFT_EFORMAT,
+               "tells of 1001 tokens, there are 1000");
+    }
+}
+END_TEST
+
+/* What was needed at most since the process began, in KiB. */
+static long peak(void)
+{
+    struct rusage u;
+    getrusage(RUSAGE_SELF, &u);
+    return u.ru_maxrss;
+}
+
+/* Nothing but the windows is read: of 6 GiB, which take no place on disk, most is never seen. */
+START_TEST(memory_does_not_grow_with_the_file)
+{
+    const int64_t size = (int64_t)6 << 30, length = 1024;
+    const char *path = tokens("sparse.bin", 2, 0, TOKENS);
+    int64_t rows = 0, far = 0;
+    ck_assert_int_eq(truncate(path, (off_t)size), 0);
+    weft_fabric *f = fabric(0, 1, WEFT_F32);
+    const long before = peak();
+    weft_loader *l = weft_loader_tokens(
+        f, path, WEFT_TOKENS(.length = length, .stride = 1),
+        WEFT_LOADER(.global_batch = 4, .workers = 2, .replacement = true, .samples = 4000));
+    ck_assert_msg(l != NULL, "%s", weft_message(f));
+    ck_assert_int_eq(weft_loader_rows(l), size / 2 - length);
+    for (weft_batch b; weft__loader_next(l, &b); rows += b.rows)
+        for (int64_t i = 0; i < b.rows; i++)
+            far += b.sample[i] > INT32_MAX;
+    ck_assert_msg(!weft_error(f), "%s", weft_message(f));
+    ck_assert_int_eq(rows, 4000);
+    ck_assert_int_gt(far, 500);
+    ck_assert_int_lt(peak() - before, 8 << 10);
+    drop(f);
+    /* The last tokens are where they ought to be. */
+    FILE *out = fopen(path, "r+");
+    const uint16_t last[2] = {7, 9};
+    fseeko(out, (off_t)size - 4, SEEK_SET);
+    fwrite(last, sizeof last, 1, out);
+    fclose(out);
+    f = fabric(0, 1, WEFT_F32);
+    l = weft_loader_tokens(f, path, WEFT_TOKENS(.length = 1, .offset = size - 6), NULL);
+    weft_batch b;
+    ck_assert(l && weft__loader_next(l, &b) && b.rows == 2);
+    ck_assert(value(b.x, 1) == 7 && value(b.y, 1) == 9);
+    drop(f);
+}
+END_TEST
+
 START_TEST(every_failing_allocation_is_survived)
 {
     const int64_t dim[2] = {40, 8};
@@ -300,6 +374,8 @@ int main(void)
     tcase_add_test(c, windows_of_tokens);
     tcase_add_test(c, broken_token_files);
     tcase_add_test(c, tokens_too_large_or_gone);
+    tcase_add_test(c, headers_of_llmc);
+    tcase_add_test(c, memory_does_not_grow_with_the_file);
     tcase_add_test(c, every_failing_allocation_is_survived);
     suite_add_tcase(s, c);
     return run_suite(s);

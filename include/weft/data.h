@@ -150,12 +150,15 @@ typedef struct weft_token_options {
 } weft_token_options;
 #define WEFT_TOKENS(...) WEFT__ARGS(weft_token_options, __VA_ARGS__)
 
-/* A raw file of tokens, as nanoGPT and llm.c write them. Row i is the T tokens from i * stride on
- * as x, and those from one later on as y, both (rows, T) i32. Random windows are .stride = 1 with
- * .replacement and .samples. Read with pread, so that a file that shrinks is an error, not a
- * signal.
- * Errors stick: WEFT_ENOENT, WEFT_EFORMAT (too short, half a token), WEFT_EDATA (a token of more
- * than 31 bits). */
+/* A memory-mapped token file, as Python programs call it: tokens of 2 or 4 bytes one after the other,
+ * what numpy's tofile writes and numpy.memmap reads (nanoGPT's train.bin, Megatron's .bin), or the same
+ * behind llm.c's header (.offset = 1024). Row i is the T tokens from i * stride on as x, and those from
+ * one later on as y, both (rows, T) i32. Random windows are .stride = 1 with .replacement and .samples.
+ * As with a map only the windows of a batch are read, and the system keeps what was read: the file may
+ * be larger than the memory. They are read with pread, because a mapped file that shrinks, or whose
+ * disk fails, ends the process with a signal; here it is an error.
+ * Errors stick: WEFT_ENOENT, WEFT_EFORMAT (too short, also while it is read; half a token; a header of
+ * llm.c that was not said or says something else), WEFT_EDATA (a token of more than 31 bits). */
 WEFT_API weft_loader *weft_loader_tokens(weft_fabric *f, const char *path,
                                          const weft_token_options *t, const weft_loader_options *o);
 

@@ -1,5 +1,5 @@
-/* A raw file of tokens: row i is x = t[i * stride ... i * stride + T) and y the same, one token
- * on. */
+/* A raw file of tokens, what others map into memory: row i is x = t[i * stride ... i * stride + T) and
+ * y the same, one token on. */
 #include "core/alloc.h"
 #include "core/env.h"
 #include "data/make.h"
@@ -8,6 +8,8 @@
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
+
+#define HEADER 1024 /* bytes, of llm.c */
 
 typedef struct tokens {
     int fd;
@@ -77,6 +79,33 @@ static weft_status read_options(tokens *t, const weft_token_options *o, int64_t 
     return WEFT_OK;
 }
 
+/* llm.c writes 256 i32 before its tokens: magic, version, number of tokens. They are no tokens. */
+static weft_status respect_header(const tokens *t, const char *path, int64_t offset, int64_t size)
+{
+    static const int32_t magic[2][2] = {{20240520, 1}, {20240801, 7}}; /* of u16, of u32 */
+    int32_t head[3];
+    int k = 0;
+    if (weft__file_read(t->fd, head, sizeof head, 0) < (int64_t)sizeof head)
+        return WEFT_OK;
+    while (k < 2 && memcmp(head, magic[k], sizeof magic[k]) != 0)
+        k++;
+    if (k == 2)
+        return WEFT_OK;
+    const int wide = k ? 4 : 2;
+    if (offset < HEADER || t->wide != wide)
+        return weft__fail(
+            WEFT_EFORMAT,
+            "%.300s: begins with a header of llm.c, of %d bytes and for tokens of %d; "
+            "say .offset = %d, .dtype = \"%s\"",
+            path, HEADER, wide, HEADER, k ? "u32" : "u16");
+    if (size - HEADER != (int64_t)head[2] * wide)
+        return weft__fail(WEFT_EFORMAT,
+                          "%.300s: its header tells of %d tokens, there are %lld; it was not "
+                          "written or copied to the end",
+                          path, head[2], (long long)((size - HEADER) / wide));
+    return WEFT_OK;
+}
+
 static weft_status open_tokens(tokens *t, const char *path, const weft_token_options *o,
                                int64_t *rows)
 {
@@ -87,6 +116,7 @@ static weft_status open_tokens(tokens *t, const char *path, const weft_token_opt
         return weft__fail(WEFT_EARG, "weft_loader_tokens: path is NULL");
     WEFT_TRY(read_options(t, o, &stride));
     WEFT_TRY(weft__file_open(path, &t->fd, &size));
+    WEFT_TRY(respect_header(t, path, o->offset, size));
     int64_t bytes = size - o->offset, n = bytes / t->wide;
     if (bytes < 0 || bytes % t->wide || n <= t->length)
         return weft__fail(WEFT_EFORMAT,
