@@ -174,6 +174,64 @@ START_TEST(ties_that_differ_are_found_at_setup)
 }
 END_TEST
 
+/* What is done to parameters after setup, on rank `bad` or on all: found by the next backward. */
+typedef enum deed { NOTHING, FREEZE, THAW, WRITE, START_AGAIN, DEEDS } deed;
+
+static void act(weft_module *m, deed what)
+{
+    double v[WIDE];
+    weft_tensor *bias = weft_param(m, "1.body.1.bias");
+    if (what == FREEZE || what == THAW)
+        weft_freeze(weft_child(m, 1), what == FREEZE);
+    weft_copy_out(bias, v, sizeof v);
+    v[0] += 1;
+    if (what == WRITE)
+        weft_copy_in(bias, v, sizeof v);
+    if (what == START_AGAIN)
+        weft_init_param(m, "3.weight", WEFT_INITIALIZER(.kind = "ones"));
+}
+
+static weft_status one_step(weft_fabric *f, weft_module *m, weft_optimizer *o)
+{
+    int64_t first, mine = share(f, 7, &first);
+    weft_batch b =
+        weft_batch_of(f, numbers(f, mine, first, 0, 3), numbers(f, mine, first, 0, 4), first, 7);
+    weft_tensor *z = weft_transpose(weft_forward(m, b.x), 1, 2);
+    weft_zero_grad(o);
+    weft_status s = weft_backward(f, weft_cross_entropy(z, b.y));
+    weft_step(o);
+    weft_step_end(f);
+    return s;
+}
+
+START_TEST(what_one_rank_does_to_parameters)
+{
+    for (deed what = NOTHING; what < DEEDS; what++)
+        for (int bad = -1; bad < all_world(); bad += bad < 1 ? 1 : all_world()) {
+            const bool apart = bad >= 0 && all_world() > 1 && what != NOTHING;
+            weft_fabric *f = open_on(MPI_COMM_WORLD);
+            weft_module *m = net(f, TIED);
+            weft_optimizer *o = weft_adam(m, WEFT_ADAM(.lr = 1e-2));
+            weft_setup(f, m, o);
+            if (what == THAW)
+                weft_freeze(weft_child(m, 1), true);
+            ck_all(!one_step(f, m, o));
+            if (bad < 0 || all_rank() == bad)
+                act(m, what);
+            ck_all(one_step(f, m, o) == (apart ? WEFT_ECONFIG : WEFT_OK));
+            ck_all(weft_error(f) == (apart ? WEFT_ECONFIG : WEFT_OK));
+            ck_all(!apart || strstr(weft_message(f), "since the last weft_backward differs"));
+            ck_all(!weft_clear(f));
+            size_t n = numbers_of(m, together_);
+            ck_all(n && same_bytes(together_, n * sizeof *together_)); /* as on rank 0 */
+            ck_all(!one_step(f, m, o) && !one_step(f, m, o));
+            n = numbers_of(m, together_);
+            ck_all(n && same_bytes(together_, n * sizeof *together_));
+            ck_all(weft_close(&f) == 0);
+        }
+}
+END_TEST
+
 static Suite *suite(void)
 {
     Suite *s = suite_create("modules");
@@ -185,6 +243,7 @@ static Suite *suite(void)
     tcase_add_test(t, n_ranks_train_as_one);
     tcase_add_test(t, what_one_rank_does_wrong_all_are_told);
     tcase_add_test(t, ties_that_differ_are_found_at_setup);
+    tcase_add_test(t, what_one_rank_does_to_parameters);
     return s;
 }
 

@@ -92,14 +92,17 @@ WEFT_API bool weft_is_training(const weft_module *m);
 
 /* Parameters by name, as "0.weight". weft_param: NULL and WEFT_ENOENT, with the nearest name, if
  * there is none. The tensor is the parameter itself and lives with the module. The values of a
- * parameter may be read with weft_copy_out and written with weft_copy_in, alike on all ranks. */
+ * parameter may be read with weft_copy_out and written with weft_copy_in, alike on all ranks (else
+ * the next weft_backward is WEFT_ECONFIG). */
 WEFT_API int64_t weft_param_count(weft_module *m);    /* how many parameters */
 WEFT_API int64_t weft_param_elements(weft_module *m); /* how many numbers in all of them */
 WEFT_API const char *weft_param_name(weft_module *m, int64_t i); /* borrowed from m */
 WEFT_API weft_tensor *weft_param(weft_module *m, const char *name);
 /* A frozen parameter gets no gradient and no update, nor weight decay; true means all below m. At any
- * time, on all ranks alike. What is frozen when the module gets its memory has none for gradients
- * and moments and stays frozen (WEFT_ESTATE); what is frozen later keeps both. */
+ * time, on all ranks alike: after weft_setup the next weft_backward is WEFT_ECONFIG on all ranks if
+ * one of them froze others, and weft_clear freezes what rank 0 has frozen. What is frozen when the
+ * module gets its memory has none for gradients and moments and stays frozen (WEFT_ESTATE); what is
+ * frozen later keeps both. */
 WEFT_API weft_status weft_freeze(weft_module *m, bool frozen);
 /* Makes `name` a second name of the parameter `other` of the same shape: one parameter, counted, saved
  * and updated once, whose gradient is the sum over its uses. Full names, before there is memory, on
@@ -133,7 +136,8 @@ typedef struct weft_initializer_options {
 #define WEFT_INITIALIZER(...) WEFT__ARGS(weft_initializer_options, __VA_ARGS__)
 /* Says how the parameter of that full name starts; if it has memory already, starts it again. A
  * function of the seed, the name and the element, so the same on any ranks; to be called on all
- * alike. Errors stick: WEFT_ENOENT, WEFT_EARG, WEFT_ESHAPE (kaiming and xavier need two dimensions). */
+ * alike, as weft_freeze. Errors stick: WEFT_ENOENT, WEFT_EARG, WEFT_ESHAPE (kaiming and xavier need
+ * two dimensions). */
 WEFT_API weft_status weft_init_param(weft_module *m, const char *name,
                                      const weft_initializer_options *o);
 

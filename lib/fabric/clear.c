@@ -37,6 +37,20 @@ static weft_status visit(weft_visitor *v, const weft_state_item *item)
     return bring(h, item->values, (size_t)item->count * sizeof(int64_t));
 }
 
+/* What a module has that no checkpoint has: the program says what is frozen. */
+static weft_status bring_frozen(const healer *h, const weft_module *m)
+{
+    for (size_t i = 0; i < m->nall; i++) {
+        unsigned char frozen = m->all[i]->segment.frozen;
+        WEFT_TRY(bring(h, &frozen, sizeof frozen));
+        if (!m->all[i]->tied)
+            weft__param_freeze(m->all[i], frozen);
+    }
+    for (int i = 0; i < m->flats; i++)
+        m->flat[i]->changed = 0;
+    return WEFT_OK;
+}
+
 static weft_status heal(weft_fabric *f, int from)
 {
     healer h = {
@@ -46,8 +60,10 @@ static weft_status heal(weft_fabric *f, int from)
     WEFT_TRY(f->device->ops->sync(f->stream));
     WEFT_TRY(bring(&h, &f->step, sizeof f->step));
     for (weft__object *o = weft__object_first(f, WEFT__MODULE); o; o = weft__object_after(o))
-        if (((weft_module *)o)->setup)
+        if (((weft_module *)o)->setup) {
             WEFT_TRY(weft__module_state(o, &h.visitor));
+            WEFT_TRY(bring_frozen(&h, (weft_module *)o));
+        }
     for (weft__object *o = weft__object_first(f, WEFT__OPTIM); o; o = weft__object_after(o))
         if (((weft_optimizer *)o)->setup)
             WEFT_TRY(weft__optim_state(o, &h.visitor));

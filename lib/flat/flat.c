@@ -2,6 +2,7 @@
 #include "flat/flat.h"
 
 #include "core/alloc.h"
+#include "core/hash.h"
 #include "core/rng.h"
 #include "device/device.h"
 
@@ -33,6 +34,18 @@ weft_view weft__segment_view(const weft__segment *s, weft__plane plane)
     memcpy(v.shape, s->shape, sizeof v.shape);
     weft__view_pack(&v);
     return v;
+}
+
+void weft__segment_show(const weft__segment *s, weft__tensor *t)
+{
+    t->view = weft__segment_view(s, WEFT__PARAM);
+    t->changed = &s->flat->changed;
+}
+
+void weft__segment_changed(const weft__segment *s, uint64_t how)
+{
+    const uint64_t what[] = {(uint64_t)s->first, how};
+    s->flat->changed = weft__hash(s->flat->changed, what, sizeof what);
 }
 
 weft_status weft__segment_clear(weft__segment *s)
@@ -119,7 +132,7 @@ static weft_status fill(weft__flat *flat)
         if (!t)
             return WEFT_EHANDLE;
         WEFT_TRY(weft__segment_init(flat->segment[i]));
-        t->view = weft__segment_view(flat->segment[i], WEFT__PARAM);
+        weft__segment_show(flat->segment[i], t);
     }
     return WEFT_OK;
 }

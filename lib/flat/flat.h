@@ -66,6 +66,8 @@ struct weft__flat {
     weft_dev plane[WEFT__PLANES];
     void (*grad_free)(weft__flat *flat); /* set by who allocated the gradient plane */
     bool hold; /* the backward that runs, or ran last, leaves the sums to this rank */
+    uint64_t
+        changed; /* since setup: a digest of what the program wrote and froze, alike on all ranks */
 };
 
 /* Lays the segments out in the given order, in buckets of about bucket_bytes (the first is at most
@@ -82,6 +84,10 @@ weft_view weft__segment_view(const weft__segment *s, weft__plane plane);
 weft_dev weft__flat_at(const weft__flat *flat, weft__plane plane, int64_t element);
 /* Gives a parameter its first values, a function of the seed, its name and the element. */
 weft_status weft__segment_init(weft__segment *s);
+/* t sees the segment's parameters. */
+void weft__segment_show(const weft__segment *s, weft__tensor *t);
+/* Notes what the program does to a segment. */
+void weft__segment_changed(const weft__segment *s, uint64_t how);
 /* Zeroes a segment's gradient. */
 weft_status weft__segment_clear(weft__segment *s);
 #endif

@@ -1,5 +1,6 @@
 /* How parameters start, by name; <weft/nn.h> has the formulas. Each comes down to a weft_init. */
 #include "core/env.h"
+#include "core/hash.h"
 #include "nn/module.h"
 
 #include <math.h>
@@ -109,7 +110,10 @@ static weft_status start(weft_module *m, const char *name, const weft_initialize
     weft__segment *s = &weft__param_itself(p)->segment;
     WEFT_TRY(resolve(s, o, &init));
     s->init = init;
-    return s->flat ? weft__segment_init(s) : WEFT_OK;
+    if (!s->flat)
+        return WEFT_OK;
+    weft__segment_changed(s, weft__hash(WEFT__HASH, &init, sizeof init));
+    return weft__segment_init(s);
 }
 
 weft_status weft_init_param(weft_module *m, const char *name, const weft_initializer_options *o)

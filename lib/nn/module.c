@@ -80,6 +80,7 @@ static weft_status add_param(weft_module *m, const char *name, int rank, const i
     WEFT_TRY(weft__grow(&m->param, &m->param_room, m->params + 1, sizeof *m->param));
     if (!(p = weft__new(1, sizeof *p)))
         return WEFT_ENOMEM;
+    p->owner = m;
     p->name = weft__strdup(name);
     p->segment = (weft__segment){.name = p->name, .init = init, .count = v.numel, .rank = rank};
     memcpy(p->segment.shape, v.shape, sizeof v.shape);

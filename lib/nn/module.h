@@ -44,6 +44,8 @@ weft_module *weft__module_root(weft_module *m);
 weft__param *weft__param_at(weft_module *root, const char *path);
 /* What p is another name of, or p. */
 weft__param *weft__param_itself(weft__param *p);
+/* Freezes or thaws p, under all its names. */
+void weft__param_freeze(weft__param *p, bool frozen);
 /* Whether m is top or part of it. */
 bool weft__module_below(const weft_module *m, const weft_module *top);
 /* Gives all parameters below a root their memory, once. Fixes the tree. */

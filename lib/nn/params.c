@@ -36,7 +36,6 @@ static weft_status collect(weft_module *root, weft_module *m, const char *prefix
         if (!(p->path = weft__strdup(path)))
             return WEFT_ENOMEM;
         p->segment.name = p->path;
-        p->owner = m;
         root->all[root->nall++] = p;
     }
     for (size_t i = 0; i < m->children; i++) {
@@ -71,8 +70,10 @@ static void undo(weft_module *root)
     for (size_t i = 0; i < root->nall; i++) {
         weft__param *p = root->all[i];
         weft__tensor *t = weft__tensor_at(p->segment.tensor, NULL);
-        if (t)
+        if (t) {
             t->view.data.addr = 0;
+            t->changed = NULL;
+        }
         p->segment.flat = NULL;
         p->segment.name = p->name;
         weft__free(p->path);
@@ -91,8 +92,8 @@ static void share(const weft_module *root)
     for (size_t i = 0; i < root->nall; i++) {
         const weft__param *p = root->all[i];
         if (p->tied)
-            weft__tensor_at(p->segment.tensor, NULL)->view =
-                weft__segment_view(&weft__param_itself(root->all[i])->segment, WEFT__PARAM);
+            weft__segment_show(&weft__param_itself(root->all[i])->segment,
+                               weft__tensor_at(p->segment.tensor, NULL));
     }
 }
 

@@ -107,13 +107,19 @@ static void tell(weft_module *m, const weft__param *itself, bool wants)
         tell(m->child[i], itself, wants);
 }
 
+void weft__param_freeze(weft__param *p, bool frozen)
+{
+    p = weft__param_itself(p);
+    if (p->segment.flat && p->segment.frozen != frozen)
+        weft__segment_changed(&p->segment, frozen);
+    p->segment.frozen = frozen;
+    tell(weft__module_root(p->owner), p, !frozen);
+}
+
 static void freeze(weft_module *m, bool frozen)
 {
-    for (size_t i = 0; i < m->params; i++) {
-        weft__param *p = weft__param_itself(m->param[i]);
-        p->segment.frozen = frozen;
-        tell(weft__module_root(m), p, !frozen);
-    }
+    for (size_t i = 0; i < m->params; i++)
+        weft__param_freeze(m->param[i], frozen);
     for (size_t i = 0; i < m->children; i++)
         freeze(m->child[i], frozen);
 }

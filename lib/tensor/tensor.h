@@ -34,6 +34,7 @@ typedef struct weft__tensor {
     uint64_t leaf_edge;            /* which is good until this edge has passed; 0: none yet */
     size_t owned;                  /* bytes of view.data that die with it, 0: someone else's */
     struct weft__segment *segment; /* it is this parameter */
+    uint64_t *changed;             /* and what is written to it is noted here */
 } weft__tensor;
 
 typedef struct weft__chunk {
