@@ -7,6 +7,7 @@
 #include "core/context.h"
 #include "core/error.h"
 #include "core/process.h"
+#include "device/device.h"
 
 #include <string.h>
 #include <unistd.h>
@@ -391,6 +392,11 @@ START_TEST(nodes)
 }
 END_TEST
 
+static void release(weft_comm *c, weft_device *d, weft_dev p, size_t bytes)
+{
+    (void)c, (void)d, (void)p, (void)bytes;
+}
+
 START_TEST(incomplete_table)
 {
     weft_comm_ops ops = *mpi->ops, old = *mpi->ops;
@@ -403,17 +409,27 @@ START_TEST(incomplete_table)
     old.size = offsetof(weft_comm_ops, alloc);
     ck_all(!weft__comm_check(&old));
     ops = *mpi->ops;
-    ops.release = weft__comm_release;
+    ops.release = release;
     ck_all(weft__comm_check(&ops) == WEFT_EARG);
 }
 END_TEST
 
 START_TEST(memory)
 {
-    float *p = weft__comm_alloc(mpi, 1000), *q = weft__comm_alloc(self, 0);
-    ck_all(p && q && (uintptr_t)p % 64 == 0 && (uintptr_t)q % 64 == 0);
-    weft__comm_release(mpi, p);
-    weft__comm_release(self, q);
+    weft_device *d;
+    weft_dev p, q;
+    ck_all(!weft__device_open(&d, "cpu", 0, 1));
+    ck_all(!weft__comm_alloc(mpi, d, 1000, &p) && !weft__comm_alloc(self, d, 0, &q));
+    ck_all(p.addr && q.addr && p.addr % 64 == 0 && q.addr % 64 == 0);
+    ck_all(weft__comm_reach(mpi, d, weft__at(p, 8)) == (char *)p.addr + 8);
+    weft__comm_release(mpi, d, p, 1000);
+    weft__comm_release(self, d, q, 0);
+    weft_device_ops remote = *d->ops;
+    remote.host = NULL;
+    weft_device far = {.ops = &remote};
+    ck_all(!weft__comm_reach(self, &far, (weft_dev){64}));
+    ck_all(strstr(weft__why(), "self does not reach the memory of device cpu") != NULL);
+    weft__device_close(d);
 }
 END_TEST
 

@@ -918,6 +918,21 @@ START_TEST(memory_and_streams)
 }
 END_TEST
 
+/* What others own: kernels see it, and it lasts. */
+START_TEST(imported_memory)
+{
+    double x[3] = {1, 2, 3}, y[3];
+    weft_dev p, q;
+    ck_assert_int_eq(weft__device_import(device[0], x, sizeof x, &p), WEFT_OK);
+    ck_assert_int_eq(weft__device_import(device[0], x, sizeof x, &q), WEFT_OK);
+    weft__device_unimport(device[0], q, sizeof x);
+    ck_assert_int_eq(device[0]->ops->zero(stream[0], weft__at(p, 8), 8), WEFT_OK);
+    ck_assert_int_eq(device[0]->ops->download(stream[0], y, p, sizeof y), WEFT_OK);
+    weft__device_unimport(device[0], p, sizeof x);
+    ck_assert(y[0] == 1 && y[1] == 0 && y[2] == 3 && x[1] == 0);
+}
+END_TEST
+
 START_TEST(names)
 {
     static const char *const absent[] = {"gpu", "cuda", "mps", "tpu", "CUDA"};
@@ -953,7 +968,16 @@ START_TEST(incomplete_tables)
     o = weft__cpu;
     o.host = NULL, o.kernel_set = NULL; /* optional */
     ck_assert_int_eq(weft__device_open_ops(&d, &o, 0, 1), WEFT_OK);
+    o.import = NULL;
+    ck_assert_int_eq(weft__device_open_ops(&d, &o, 0, 1), WEFT_EARG);
+    ck_assert_ptr_nonnull(strstr(weft__why(), "one of import and unimport"));
+    o.unimport = NULL;
+    ck_assert_int_eq(weft__device_open_ops(&d, &o, 0, 1), WEFT_OK);
     ck_assert_ptr_null(weft__device_host(d, (weft_dev){8}));
+    weft_dev p = {0};
+    ck_assert_int_eq(weft__device_import(d, &o, 8, &p), WEFT_ENOTSUP);
+    ck_assert(!p.addr);
+    weft__device_unimport(d, p, 8);
     weft__device_close(d);
 }
 END_TEST
@@ -1039,6 +1063,7 @@ static Suite *suite(void)
     tcase_add_test(c, kernel_set_is_chosen);
     tcase_add_test(c, kernel_set_of_the_user_is_kept);
     tcase_add_test(c, memory_and_streams);
+    tcase_add_test(c, imported_memory);
     tcase_add_test(c, philox_known_answers);
     tcase_add_loop_test(c, uniform_numbers, 0, CASES);
     tcase_add_loop_test(c, elementwise, 0, CASES);

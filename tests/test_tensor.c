@@ -1,5 +1,7 @@
 /* Handles, lifetimes and copies. */
+#include "core/error.h"
 #include "core/rng.h"
+#include "device/device.h"
 #include "tensor/tensor.h"
 
 #include <check.h>
@@ -310,6 +312,45 @@ START_TEST(wrap_is_zero_copy)
 }
 END_TEST
 
+static int imports;
+
+static weft_status import_counted(weft_device *d, void *p, size_t bytes, weft_dev *out)
+{
+    if (imports == 2)
+        return weft__fail(WEFT_ENOMEM, "no more");
+    imports++;
+    return weft__cpu.import(d, p, bytes, out);
+}
+
+static void unimport_counted(weft_device *d, weft_dev p, size_t bytes)
+{
+    (void)d;
+    imports -= p.addr && bytes == 8 ? 1 : 100;
+}
+
+/* What the device was lent is given back at the edge, released or not. */
+START_TEST(wrap_lends_memory_to_the_device)
+{
+    weft_device_ops o = weft__cpu;
+    o.import = import_counted, o.unimport = unimport_counted;
+    f->device->ops = &o;
+    float v[2] = {1, 2};
+    weft_tensor *t = weft_wrap(f, v, 1, (int64_t[]){2}, WEFT_F32);
+    weft_tensor *y = weft_relu(t);
+    weft_release(t);
+    ck_assert(y && weft_wrap(f, v, 1, (int64_t[]){2}, WEFT_F32) && imports == 2);
+    ck_assert(!weft_wrap(f, v, 1, (int64_t[]){2}, WEFT_F32) && weft_error(f) == WEFT_ENOMEM);
+    ck_assert_ptr_nonnull(strstr(weft_message(f), "weft_wrap: no more; copy with"));
+    weft_clear(f);
+    weft_step_end(f);
+    ck_assert_int_eq(imports, 0);
+    o.import = NULL, o.unimport = NULL;
+    ck_assert(!weft_wrap(f, v, 1, (int64_t[]){2}, WEFT_F32) && weft_error(f) == WEFT_ENOTSUP);
+    weft_clear(f);
+    f->device->ops = &weft__cpu;
+}
+END_TEST
+
 START_TEST(wrapping_nothing_is_refused)
 {
     ck_assert_ptr_null(weft_wrap(f, NULL, 1, (int64_t[]){3}, WEFT_F32));
@@ -458,6 +499,7 @@ static void add_values(TCase *t)
     tcase_add_test(t, parameters_are_not_released);
     tcase_add_test(t, parameters_without_memory_are_refused);
     tcase_add_test(t, wrap_is_zero_copy);
+    tcase_add_test(t, wrap_lends_memory_to_the_device);
     tcase_add_test(t, wrapping_nothing_is_refused);
     tcase_add_test(t, values_are_copied_in_and_out);
     tcase_add_test(t, no_values_are_zeros);

@@ -4,8 +4,8 @@
 #include "comm/comm.h"
 
 #include "comm/heartbeat.h"
-#include "core/alloc.h"
 #include "core/error.h"
+#include "device/device.h"
 
 /* Names are kept in c->last for reports of hangs only and never read here: the caller's text may be
  * gone by then. */
@@ -192,17 +192,26 @@ weft_status weft__comm_check(const weft_comm_ops *ops)
     return WEFT_OK;
 }
 
-void *weft__comm_alloc(weft_comm *c, size_t bytes)
+weft_status weft__comm_alloc(weft_comm *c, weft_device *d, size_t bytes, weft_dev *out)
 {
-    return HAS(c->ops, alloc) ? c->ops->alloc(c, bytes) : weft__new(bytes, 1);
+    return HAS(c->ops, alloc) ? c->ops->alloc(c, d, bytes, out) : d->ops->alloc(d, bytes, out);
 }
 
-void weft__comm_release(weft_comm *c, void *p)
+void weft__comm_release(weft_comm *c, weft_device *d, weft_dev p, size_t bytes)
 {
     if (HAS(c->ops, release))
-        c->ops->release(c, p);
+        c->ops->release(c, d, p, bytes);
     else
-        weft__free(p);
+        d->ops->free(d, p, bytes);
+}
+
+void *weft__comm_reach(weft_comm *c, weft_device *d, weft_dev p)
+{
+    void *at = HAS(c->ops, reach) ? c->ops->reach(c, d, p) : weft__device_host(d, p);
+    if (!at && p.addr)
+        weft__fail(WEFT_ENOTSUP, "communicator %s does not reach the memory of device %s",
+                   c->ops->name, d->ops->name);
+    return at;
 }
 
 void weft__comm_free(weft_comm *c)

@@ -25,8 +25,13 @@ weft_status weft__send(weft_comm *c, const char *name, const void *buf, int64_t 
                        int tag);
 weft_status weft__recv(weft_comm *c, const char *name, void *buf, int64_t bytes, int from, int tag);
 weft_status weft__split(weft_comm *c, const char *name, int color, int key, weft_comm **out);
-void *weft__comm_alloc(weft_comm *c, size_t bytes);
-void weft__comm_release(weft_comm *c, void *p);
+/* Memory of d that c reduces. Collective, with the same bytes on all ranks; a failure may be one
+ * rank's own. */
+weft_status weft__comm_alloc(weft_comm *c, weft_device *d, size_t bytes, weft_dev *out);
+/* Not collective. */
+void weft__comm_release(weft_comm *c, weft_device *d, weft_dev p, size_t bytes);
+/* The address that c's calls take for d's memory. NULL, and a message, if c does not reach it. */
+void *weft__comm_reach(weft_comm *c, weft_device *d, weft_dev p);
 
 /* Combines verdicts: 0 if every rank passes 0 (or a notice), else the code of the lowest failing
  * rank, whose message (text, "" uses the thread's last) becomes the thread's last on all ranks. A

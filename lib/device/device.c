@@ -34,6 +34,9 @@ static weft_status complete(const weft_device_ops *ops)
     if (lacks)
         return weft__fail(WEFT_EARG, "the table of device %s lacks its required entry %s",
                           ops->name ? ops->name : "(no name)", lacks);
+    if (!ops->import != !ops->unimport)
+        return weft__fail(WEFT_EARG, "the table of device %s has only one of import and unimport",
+                          ops->name);
     return WEFT_OK;
 }
 
@@ -97,6 +100,19 @@ void weft__device_close(weft_device *d)
 void *weft__device_host(weft_device *d, weft_dev p)
 {
     return d->ops->host ? d->ops->host(d, p) : NULL;
+}
+
+weft_status weft__device_import(weft_device *d, void *host, size_t bytes, weft_dev *out)
+{
+    return d->ops->import ? d->ops->import(d, host, bytes, out)
+                          : weft__fail(WEFT_ENOTSUP, "device %s does not compute in host memory",
+                                       d->ops->name);
+}
+
+void weft__device_unimport(weft_device *d, weft_dev p, size_t bytes)
+{
+    if (d->ops->unimport)
+        d->ops->unimport(d, p, bytes);
 }
 
 weft_status weft__no_kernel(weft_device *d, const char *kernel, weft_dtype t)

@@ -15,6 +15,10 @@ weft_status weft__device_open_ops(weft_device **out, const weft_device_ops *ops,
 void weft__device_close(weft_device *d);
 /* The host address of device memory, or NULL. */
 void *weft__device_host(weft_device *d, weft_dev p);
+/* Makes host memory of somebody else's reachable by kernels, until it is unimported. WEFT_ENOTSUP if
+ * the device cannot. */
+weft_status weft__device_import(weft_device *d, void *host, size_t bytes, weft_dev *out);
+void weft__device_unimport(weft_device *d, weft_dev p, size_t bytes);
 /* WEFT_ENOTSUP, naming op, device and type. */
 weft_status weft__no_kernel(weft_device *d, const char *kernel, weft_dtype t);
 

@@ -40,9 +40,8 @@ static weft_status tell(weft_fabric *f, int src, const weft_view *v, weft_view *
 static weft_status receive(weft_fabric *f, int src, const weft_view *v, weft_view *out)
 {
     WEFT_TRY(weft__scratch_view(f, out));
-    if (!weft__device_host(f->device, out->data))
-        return weft__fail(WEFT_ENOTSUP, "communicator %s does not reach the memory of device %s",
-                          f->comm->ops->name, f->device->ops->name);
+    if (!weft__comm_reach(f->comm, f->device, out->data))
+        return WEFT_ENOTSUP;
     if (f->rank == src)
         WEFT_TRY(f->device->ops->move(f->stream, out->data, v->data, weft__view_bytes(v)));
     return f->device->ops->sync(f->stream);
@@ -61,7 +60,8 @@ weft_tensor *weft_broadcast(weft_fabric *f, weft_tensor *x, int src)
     if (s >= 0 && weft__meet(f, receive(f, src, &v, &out), "room", "") < 0)
         return NULL;
     if (s >= 0)
-        s = weft__comm_broadcast(f->comm, "broadcast", weft__device_host(f->device, out.data),
+        s = weft__comm_broadcast(f->comm, "broadcast",
+                                 weft__comm_reach(f->comm, f->device, out.data),
                                  (int64_t)weft__view_bytes(&out), src);
     if (s >= 0)
         return weft__tensor_new(f, &out, true, NULL);

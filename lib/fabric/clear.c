@@ -19,7 +19,9 @@ static weft_status bring_slabs(const healer *h, const weft_state_item *item)
 {
     for (int i = 0; i < item->nslabs; i++) {
         const weft_slab *s = &item->slabs[i];
-        void *p = s->host ? s->host : weft__device_host(h->f->device, s->data);
+        void *p = s->host ? s->host : weft__comm_reach(h->f->comm, h->f->device, s->data);
+        if (!p && s->count)
+            return WEFT_ENOTSUP;
         WEFT_TRY(bring(h, p, (size_t)s->count * weft_dtype_size(item->dtype)));
     }
     return WEFT_OK;

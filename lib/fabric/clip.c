@@ -97,7 +97,7 @@ static weft_status combine(const clip *c)
         return WEFT_OK;
     WEFT_TRY(c->f->device->ops->sync(c->f->stream));
     return weft__all_reduce(c->f->comm, "norm of gradients",
-                            weft__device_host(c->f->device, c->norm), 1, WEFT_F64,
+                            weft__comm_reach(c->f->comm, c->f->device, c->norm), 1, WEFT_F64,
                             isinf(c->p) ? WEFT_REDUCE_MAX : WEFT_REDUCE_SUM);
 }
 

@@ -21,12 +21,10 @@ weft_status weft__reach(weft_fabric *f, const char *call, weft_tensor *x, weft_v
         return x ? WEFT_EHANDLE : weft__fail(WEFT_EARG, "%s: the tensor is NULL", call);
     if (home != f)
         return weft__fail(WEFT_EHANDLE, "%s: the tensor belongs to another fabric", call);
-    if (!f->device->ops->host)
-        return weft__fail(WEFT_ENOTSUP, "communicator %s does not reach the memory of device %s",
-                          f->comm->ops->name, f->device->ops->name);
     if (!t->view.data.addr && t->view.numel)
         return weft__fail(WEFT_ESTATE, "%s: the parameter has no memory before weft_setup", call);
-    return weft__view_packed(f, &t->view, v);
+    WEFT_TRY(weft__view_packed(f, &t->view, v));
+    return !v->numel || weft__comm_reach(f->comm, f->device, v->data) ? WEFT_OK : WEFT_ENOTSUP;
 }
 
 weft_status weft__agree_on(weft_fabric *f, const char *what, const char *text)
@@ -75,7 +73,7 @@ static weft_tensor *finish(weft_fabric *f, weft_status s, const weft_view *v)
 
 static void *host_of(const weft_fabric *f, weft_dev p)
 {
-    return weft__device_host(f->device, p);
+    return weft__comm_reach(f->comm, f->device, p);
 }
 
 /* What each rank gives in bytes, one after the other, into out. */

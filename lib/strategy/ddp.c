@@ -12,14 +12,13 @@
 static weft_status setup(weft__strategy *s, weft__flat *flat)
 {
     weft_fabric *f = s->fabric;
-    void *p = weft__device_host(f->device, flat->plane[WEFT__PARAM]);
+    void *p = weft__comm_reach(f->comm, f->device, flat->plane[WEFT__PARAM]);
     weft_status made = flat->trainable ? weft__grad_plane(flat, true) : WEFT_OK;
     WEFT_TRY(weft__agree(f->comm, "memory of gradients", made, ""));
     WEFT_TRY(f->device->ops->sync(f->stream));
     return p ? weft__comm_broadcast(f->comm, "initial parameters", p,
                                     (int64_t)weft__flat_bytes(flat), 0)
-             : weft__fail(WEFT_ENOTSUP, "communicator %s does not reach the memory of device %s",
-                          f->comm->ops->name, f->device->ops->name);
+             : WEFT_ENOTSUP;
 }
 
 static weft_status begin(weft__strategy *s)
@@ -87,8 +86,8 @@ static weft_status reduce(weft__strategy *s, weft__flat *flat, weft__bucket *b, 
     }
     WEFT_TRY(f->device->ops->sync(f->stream));
     weft__part part = weft__enter(f, WEFT__COMMUNICATION);
-    weft_status code = weft__all_reduce(f->comm, b->name, weft__device_host(f->device, at), n,
-                                        flat->dtype, WEFT_REDUCE_SUM);
+    weft_status code = weft__all_reduce(f->comm, b->name, weft__comm_reach(f->comm, f->device, at),
+                                        n, flat->dtype, WEFT_REDUCE_SUM);
     weft__enter(f, part);
     b->reduced = true;
     s->traffic.gradient_reduces++;

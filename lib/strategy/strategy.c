@@ -148,23 +148,18 @@ static void free_device(weft__flat *flat)
 
 static void free_comm(weft__flat *flat)
 {
-    weft__comm_release(flat->fabric->comm, (void *)flat->plane[WEFT__GRAD].addr);
+    weft__comm_release(flat->fabric->comm, flat->fabric->device, flat->plane[WEFT__GRAD],
+                       grad_bytes(flat));
 }
 
 weft_status weft__grad_plane(weft__flat *flat, bool reduced_by_comm)
 {
     weft_device *d = flat->fabric->device;
-    if (reduced_by_comm && !d->ops->host)
-        return weft__fail(WEFT_ENOTSUP, "communicator %s does not reach the memory of device %s",
-                          flat->fabric->comm->ops->name, d->ops->name);
-    if (reduced_by_comm) {
-        void *p = weft__comm_alloc(flat->fabric->comm, grad_bytes(flat));
-        if (!p)
-            return WEFT_ENOMEM;
-        flat->plane[WEFT__GRAD].addr = (uintptr_t)p;
-    } else {
-        WEFT_TRY(d->ops->alloc(d, grad_bytes(flat), &flat->plane[WEFT__GRAD]));
-    }
+    weft_dev *p = &flat->plane[WEFT__GRAD];
+    WEFT_TRY(reduced_by_comm ? weft__comm_alloc(flat->fabric->comm, d, grad_bytes(flat), p)
+                             : d->ops->alloc(d, grad_bytes(flat), p));
     flat->grad_free = reduced_by_comm ? free_comm : free_device;
+    if (reduced_by_comm && !weft__comm_reach(flat->fabric->comm, d, *p))
+        return WEFT_ENOTSUP;
     return d->ops->zero(flat->fabric->stream, flat->plane[WEFT__GRAD], grad_bytes(flat));
 }

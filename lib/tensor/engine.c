@@ -38,6 +38,20 @@ weft_status weft__engine_open(weft_fabric *f)
     return WEFT_OK;
 }
 
+/* Whether a tensor's memory is its own, or the device's for its sake. */
+static bool holds(const weft__tensor *t)
+{
+    return t->owned || t->imported;
+}
+
+static void let_go(const weft_fabric *f, const weft__tensor *t)
+{
+    if (t->owned)
+        f->device->ops->free(f->device, t->view.data, t->owned);
+    if (t->imported)
+        weft__device_unimport(f->device, t->view.data, t->imported);
+}
+
 void weft__engine_close(weft_fabric *f)
 {
     weft__engine *e = f->engine;
@@ -46,8 +60,8 @@ void weft__engine_close(weft_fabric *f)
     uint32_t highest = e->first_generation;
     for (size_t i = 0; i < e->slots; i++) {
         weft__tensor *t = slot_at(e, i);
-        if (t->live && t->owned)
-            f->device->ops->free(f->device, t->view.data, t->owned);
+        if (t->live)
+            let_go(f, t);
         if (t->generation >= highest)
             highest = t->generation + 1;
     }
@@ -125,8 +139,7 @@ static void retire(weft_fabric *f, uint32_t slot)
 {
     weft__engine *e = f->engine;
     weft__tensor *t = slot_at(e, slot);
-    if (t->owned)
-        f->device->ops->free(f->device, t->view.data, t->owned);
+    let_go(f, t);
     t->live = false;
     t->generation++;
     e->spare[e->spares++] = slot; /* room was made when the slot was */
@@ -138,7 +151,7 @@ void weft__engine_rewind(weft_fabric *f, weft__mark mark)
     size_t kept = mark.made;
     for (size_t i = mark.made; i < e->nmade; i++) {
         const weft__tensor *t = slot_at(e, e->made[i]);
-        if (t->live && t->step && t->owned && mark.made) /* the tape before the mark may need it */
+        if (t->live && t->step && holds(t) && mark.made) /* the tape before the mark may need it */
             e->made[kept++] = e->made[i];
         else if (t->live && t->step)
             retire(f, e->made[i]);
@@ -243,7 +256,7 @@ void weft__tensor_free(weft_fabric *f, weft_tensor *t)
     weft__tensor *x = weft__tensor_at(t, NULL);
     if (!x)
         return;
-    if (!x->owned) {
+    if (!holds(x)) {
         retire(f, slot);
     } else if (!weft__grow(&e->made, &e->made_room, e->nmade + 1, sizeof *e->made)) {
         /* views and the tape may still need its memory: the handle goes now, the rest at the edge */

@@ -62,17 +62,27 @@ weft_tensor *weft_full(weft_fabric *f, double value, int rank, const int64_t *sh
 
 weft_tensor *weft_wrap(weft_fabric *f, void *ptr, int rank, const int64_t *shape, weft_dtype dtype)
 {
+    weft__tensor *x;
     weft_view v;
     weft_status s = shaped(f, &v, rank, shape, dtype);
-    if (!s && !f->device->ops->host)
-        s = weft__fail(WEFT_ENOTSUP,
-                       "weft_wrap: device %s does not compute in host memory; copy with "
-                       "weft_tensor_of",
-                       f->device->ops->name);
+    size_t bytes = s ? 0 : weft__view_bytes(&v);
     if (!s && !ptr && v.numel)
         s = weft__fail(WEFT_EARG, "weft_wrap: the address is NULL");
-    v.data.addr = (uintptr_t)ptr;
-    return made(f, s, &v);
+    if (!s && bytes) {
+        s = weft__device_import(f->device, ptr, bytes, &v.data);
+        if (s)
+            weft__fail(s, "weft_wrap: %s; copy with weft_tensor_of", weft__why());
+    }
+    if (s) {
+        weft__stick(f, s);
+        return NULL;
+    }
+    weft_tensor *out = weft__tensor_new(f, &v, true, &x);
+    if (out)
+        x->imported = bytes;
+    else if (bytes)
+        weft__device_unimport(f->device, v.data, bytes);
+    return out;
 }
 
 /* A parameter is an address only from setup on. */

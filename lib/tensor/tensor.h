@@ -33,6 +33,7 @@ typedef struct weft__tensor {
     weft_dev leaf_grad;            /* of a leaf with weft_require_grad, */
     uint64_t leaf_edge;            /* which is good until this edge has passed; 0: none yet */
     size_t owned;                  /* bytes of view.data that die with it, 0: someone else's */
+    size_t imported;               /* bytes of view.data that are the program's own */
     struct weft__segment *segment; /* it is this parameter */
     uint64_t *changed;             /* and what is written to it is noted here */
 } weft__tensor;

@@ -1,10 +1,9 @@
 /* A communicator: ranks that reduce, gather and agree. Buffers are host addresses that the
- * communicator reaches (a device's memory through its `host`). All calls are collective over the
- * communicator, except send and recv. */
+ * communicator reaches (see reach). All calls are collective over the communicator, except send,
+ * recv, release and reach. */
 #ifndef WEFT_SYS_COMM_H
 #define WEFT_SYS_COMM_H
-#include <weft/base.h>
-#include <weft/status.h>
+#include <weft/sys/device.h>
 WEFT_BEGIN
 
 typedef struct weft_comm weft_comm;
@@ -28,9 +27,13 @@ typedef struct weft_comm_ops {
     /* Ranks of equal color form a new communicator, ordered by key, then rank; color < 0: none. */
     weft_status (*split)(weft_comm *c, int color, int key, weft_comm **out);
     void (*free)(weft_comm *c);
-    /* OPTIONAL: memory that is reduced fastest. Default: malloc, aligned to 64 bytes. */
-    void *(*alloc)(weft_comm *c, size_t bytes);
-    void (*release)(weft_comm *c, void *p);
+    /* OPTIONAL, both or none: memory of device d that is reduced fastest, aligned to 64 bytes, of as
+     * many bytes on all ranks. Default: the device's own. */
+    weft_status (*alloc)(weft_comm *c, weft_device *d, size_t bytes, weft_dev *out);
+    void (*release)(weft_comm *c, weft_device *d, weft_dev p, size_t bytes);
+    /* OPTIONAL: the address at which the communicator finds memory of device d; NULL if it cannot.
+     * Default: the device's `host`. */
+    void *(*reach)(weft_comm *c, weft_device *d, weft_dev p);
 } weft_comm_ops;
 
 struct weft_comm {

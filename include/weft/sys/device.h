@@ -26,6 +26,11 @@ typedef struct weft_device_ops {
     /* OPTIONAL. The host address of device memory, for devices that compute in host memory; NULL
      * if there is none. */
     void *(*host)(weft_device *d, weft_dev p);
+    /* OPTIONAL, both or none. Makes `bytes` of host memory that is somebody else's, the program's or
+     * one that processes share, reachable by kernels at *out, until unimport gets what import gave.
+     * The same memory may be imported several times over. */
+    weft_status (*import)(weft_device *d, void *host, size_t bytes, weft_dev *out);
+    void (*unimport)(weft_device *d, weft_dev p, size_t bytes);
     /* OPTIONAL. Describes the GEMM kernels, "BLIS 0.9.0 skx". */
     const char *(*kernel_set)(weft_device *d);
     const weft_kernels *kernels;

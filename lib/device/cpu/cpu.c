@@ -95,6 +95,18 @@ static void *host(weft_device *d, weft_dev p)
     return cpu_ptr(p);
 }
 
+static weft_status import_memory(weft_device *d, void *host_memory, size_t bytes, weft_dev *out)
+{
+    (void)d, (void)bytes;
+    out->addr = (uintptr_t)host_memory;
+    return WEFT_OK;
+}
+
+static void unimport_memory(weft_device *d, weft_dev p, size_t bytes)
+{
+    (void)d, (void)p, (void)bytes;
+}
+
 static const weft_kernels kernels = {
 #define ENTRY(name, args) .name = weft__cpu_##name,
     WEFT_KERNEL_LIST(ENTRY)
@@ -117,6 +129,8 @@ const weft_device_ops weft__cpu = {
     .move = move,
     .zero = zero,
     .host = host,
+    .import = import_memory,
+    .unimport = unimport_memory,
     .kernel_set = weft__cpu_kernel_set,
     .kernels = &kernels,
 };
