@@ -1,7 +1,7 @@
-/* The kernels of a device, a typed list: K(name, arguments). Outputs come first. All run on the
- * stream, on memory of its device. Unless a kernel takes strides, its arrays are contiguous.
- * Strides are in elements and may be 0. dt is WEFT_F32 or WEFT_F64 unless said otherwise. An entry
- * may be NULL: the op that needs it then says which device lacks it.
+/* The kernels of a device, a typed list. Outputs come first. All run on the stream, on
+ * memory of its device. Unless a kernel takes strides, its arrays are contiguous. Strides are in
+ * elements and may be 0. dt is WEFT_F32 or WEFT_F64 unless said otherwise. An entry may be NULL: the
+ * op that needs it then says which device lacks it.
  *
  *   fill     y[i] = value                                       any dtype
  *   copy     y = x, strided, cast from xt to yt                 any dtypes
@@ -177,104 +177,128 @@ typedef struct weft_adagrad_step {
     int maximize;
 } weft_adagrad_step;
 
-#define WEFT_KERNEL_LIST(K)                                                                        \
-    K(fill, (weft_stream * s, weft_dev y, int64_t n, double value, weft_dtype t))                  \
-    K(copy, (weft_stream * s, weft_dev y, weft_dtype yt, const int64_t *ystride, weft_dev x,       \
-             weft_dtype xt, const int64_t *xstride, int rank, const int64_t *shape))               \
-    K(binary, (weft_stream * s, weft_binary op, weft_dev y, weft_dev a, const int64_t *astride,    \
-               weft_dev b, const int64_t *bstride, int rank, const int64_t *shape, weft_dtype dt)) \
-    K(axpy, (weft_stream * s, weft_dev y, double alpha, weft_dev x, int64_t n, weft_dtype dt))     \
-    K(scale, (weft_stream * s, weft_dev y, double alpha, weft_dev x, int64_t n, weft_dtype dt))    \
-    K(relu, (weft_stream * s, weft_dev y, weft_dev x, int64_t n, weft_dtype dt))                   \
-    K(relu_back,                                                                                   \
-      (weft_stream * s, weft_dev gx, weft_dev y, weft_dev gy, int64_t n, weft_dtype dt))           \
-    K(unary, (weft_stream * s, weft_unary f, weft_dev y, weft_dev x, const double *p, int64_t n,   \
-              weft_dtype dt))                                                                      \
-    K(unary_back, (weft_stream * s, weft_unary f, weft_dev gx, weft_dev gy, weft_dev x,            \
-                   weft_dev y, const double *p, int64_t n, weft_dtype dt))                         \
-    K(binary_back, (weft_stream * s, weft_binary op, int input, weft_dev gx, weft_dev gy,          \
-                    weft_dev a, const int64_t *astride, weft_dev b, const int64_t *bstride,        \
-                    int rank, const int64_t *shape, weft_dtype dt))                                \
-    K(compare,                                                                                     \
-      (weft_stream * s, weft_compare op, weft_dev y, weft_dev a, const int64_t *astride,           \
-       weft_dev b, const int64_t *bstride, int rank, const int64_t *shape, weft_dtype dt))         \
-    K(where, (weft_stream * s, weft_dev y, weft_dev c, const int64_t *cstride, weft_dev a,         \
-              const int64_t *astride, weft_dev b, const int64_t *bstride, int rank,                \
-              const int64_t *shape, weft_dtype dt))                                                \
-    K(log_softmax,                                                                                 \
-      (weft_stream * s, weft_dev y, weft_dev x, int64_t rows, int64_t c, weft_dtype dt))           \
-    K(log_softmax_back, (weft_stream * s, weft_dev gx, weft_dev y, weft_dev gy, int64_t rows,      \
-                         int64_t c, weft_dtype dt))                                                \
-    K(extremum, (weft_stream * s, weft_dev y, weft_dev at, weft_dev x, int largest, int64_t outer, \
-                 int64_t n, int64_t inner, weft_dtype dt))                                         \
-    K(gather, (weft_stream * s, weft_dev y, weft_dev flag, weft_dev x, const int64_t *xstride,     \
-               weft_dev index, weft_dtype it, int rank, const int64_t *shape, int dim, int64_t n,  \
-               weft_dtype dt))                                                                     \
-    K(gather_back,                                                                                 \
-      (weft_stream * s, weft_dev gx, const int64_t *gxstride, weft_dev gy, weft_dev index,         \
-       weft_dtype it, int rank, const int64_t *shape, int dim, int64_t n, weft_dtype dt))          \
-    K(gemm_batch, (weft_stream * s, weft_dev c, weft_dev a, const int64_t *astride, int ta,        \
-                   weft_dev b, const int64_t *bstride, int tb, int rank, const int64_t *shape,     \
-                   int64_t m, int64_t n, int64_t k, weft_dtype dt))                                \
-    K(sum, (weft_stream * s, weft_dev y, const int64_t *ystride, double alpha, weft_dev x,         \
-            const int64_t *xstride, int rank, const int64_t *shape, weft_dtype dt))                \
-    K(softmax, (weft_stream * s, weft_dev y, weft_dev x, int64_t rows, int64_t c, weft_dtype dt))  \
-    K(softmax_back, (weft_stream * s, weft_dev gx, weft_dev y, weft_dev gy, int64_t rows,          \
-                     int64_t c, weft_dtype dt))                                                    \
-    K(xent,                                                                                        \
-      (weft_stream * s, weft_dev loss, weft_dev p, weft_dev flag, weft_dev x, weft_dev label,      \
-       weft_dtype lt, int64_t rows, int64_t c, const weft_xent_terms *o, weft_dtype dt))           \
-    K(xent_back,                                                                                   \
-      (weft_stream * s, weft_dev gx, weft_dev g, double alpha, weft_dev p, weft_dev label,         \
-       weft_dtype lt, int64_t rows, int64_t c, const weft_xent_terms *o, weft_dtype dt))           \
-    K(correct, (weft_stream * s, weft_dev y, weft_dev x, weft_dev label, weft_dtype lt,            \
-                int64_t rows, int64_t c, weft_dtype dt))                                           \
-    K(loss, (weft_stream * s, weft_dev y, weft_dev x, weft_dev t, int64_t n,                       \
-             const weft_loss_terms *o, weft_dtype dt))                                             \
-    K(loss_back, (weft_stream * s, weft_dev gx, weft_dev g, double alpha, weft_dev x, weft_dev t,  \
-                  int64_t n, const weft_loss_terms *o, weft_dtype dt))                             \
-    K(layernorm, (weft_stream * s, weft_dev y, weft_dev stats, weft_dev x, weft_dev w, weft_dev b, \
-                  int64_t rows, int64_t c, double eps, weft_dtype dt))                             \
-    K(layernorm_back,                                                                              \
-      (weft_stream * s, weft_dev gx, weft_dev gw, weft_dev gb, weft_dev gy, weft_dev x,            \
-       weft_dev stats, weft_dev w, int64_t rows, int64_t c, weft_dtype dt))                        \
-    K(embedding, (weft_stream * s, weft_dev y, weft_dev flag, weft_dev w, weft_dev index,          \
-                  weft_dtype it, int64_t n, int64_t rows, int64_t c, weft_dtype dt))               \
-    K(embedding_back, (weft_stream * s, weft_dev gw, weft_dev gy, weft_dev index, weft_dtype it,   \
-                       int64_t n, int64_t rows, int64_t c, int64_t skip, weft_dtype dt))           \
-    K(dropout,                                                                                     \
-      (weft_stream * s, weft_dev y, weft_dev x, const weft_dropout_terms *o, weft_dtype dt))       \
-    K(normal, (weft_stream * s, weft_dev y, uint64_t seed, uint64_t stream, int64_t n,             \
-               const weft_normal_terms *o, weft_dtype dt))                                         \
-    K(gemm, (weft_stream * s, weft_dev c, int64_t ldc, double alpha, weft_dev a, int64_t lda,      \
-             int ta, weft_dev b, int64_t ldb, int tb, double beta, int64_t m, int64_t n,           \
-             int64_t k, weft_dtype dt))                                                            \
-    K(bias,                                                                                        \
-      (weft_stream * s, weft_dev y, weft_dev b, int act, int64_t rows, int64_t c, weft_dtype dt))  \
-    K(uniform, (weft_stream * s, weft_dev y, uint64_t seed, uint64_t stream, uint64_t step,        \
-                int64_t first, int64_t n, double lo, double hi, weft_dtype dt))                    \
-    K(nonfinite, (weft_stream * s, weft_dev flag, weft_dev x, int64_t n, weft_dtype dt))           \
-    K(dot, (weft_stream * s, weft_dev y, weft_dev x, weft_dev z, int64_t n, weft_dtype dt))        \
-    K(norm, (weft_stream * s, weft_dev y, weft_dev x, int64_t n, double p, weft_dtype dt))         \
-    K(root, (weft_stream * s, weft_dev y, weft_dev x, double p))                                   \
-    K(shrink,                                                                                      \
-      (weft_stream * s, weft_dev y, double limit, weft_dev norm, int64_t n, weft_dtype dt))        \
-    K(topk, (weft_stream * s, weft_dev y, weft_dev flag, weft_dev x, weft_dev label,               \
-             weft_dtype lt, int64_t rows, int64_t c, int64_t k, weft_dtype dt))                    \
-    K(confusion, (weft_stream * s, weft_dev y, weft_dev flag, weft_dev x, weft_dev label,          \
-                  weft_dtype lt, int64_t rows, int64_t c, weft_dtype dt))                          \
-    K(sgd, (weft_stream * s, weft_dev p, weft_dev v, weft_dev g, int64_t n,                        \
-            const weft_sgd_step *o, weft_dtype dt))                                                \
-    K(adam, (weft_stream * s, weft_dev p, weft_dev m, weft_dev v, weft_dev top, weft_dev g,        \
-             int64_t n, const weft_adam_step *o, weft_dtype dt))                                   \
-    K(rmsprop, (weft_stream * s, weft_dev p, weft_dev v, weft_dev b, weft_dev mean, weft_dev g,    \
-                int64_t n, const weft_rmsprop_step *o, weft_dtype dt))                             \
-    K(adagrad, (weft_stream * s, weft_dev p, weft_dev v, weft_dev g, int64_t n,                    \
-                const weft_adagrad_step *o, weft_dtype dt))
+/* The arguments of each kernel after the stream: D(name) is an address on the device, V(type, name) a
+ * value, A(type, name, count) the host's array of so many, NULL where the kernel can do without, which
+ * the caller may change once the kernel has been asked for. A device that queues kernels makes its
+ * records of these lines: what a struct of an A holds of weft_dev, it must know by the struct's type. */
+/* clang-format off */
+#define WEFT_ARGS_fill(D, V, A) D(y) V(int64_t, n) V(double, value) V(weft_dtype, t)
+#define WEFT_ARGS_copy(D, V, A) \
+    D(y) V(weft_dtype, yt) A(int64_t, ystride, rank) D(x) V(weft_dtype, xt) \
+    A(int64_t, xstride, rank) V(int, rank) A(int64_t, shape, rank)
+#define WEFT_ARGS_binary(D, V, A) \
+    V(weft_binary, op) D(y) D(a) A(int64_t, astride, rank) D(b) A(int64_t, bstride, rank) \
+    V(int, rank) A(int64_t, shape, rank) V(weft_dtype, dt)
+#define WEFT_ARGS_axpy(D, V, A) D(y) V(double, alpha) D(x) V(int64_t, n) V(weft_dtype, dt)
+#define WEFT_ARGS_scale(D, V, A) D(y) V(double, alpha) D(x) V(int64_t, n) V(weft_dtype, dt)
+#define WEFT_ARGS_relu(D, V, A) D(y) D(x) V(int64_t, n) V(weft_dtype, dt)
+#define WEFT_ARGS_relu_back(D, V, A) D(gx) D(y) D(gy) V(int64_t, n) V(weft_dtype, dt)
+#define WEFT_ARGS_unary(D, V, A) \
+    V(weft_unary, f) D(y) D(x) A(double, p, 2) V(int64_t, n) V(weft_dtype, dt)
+#define WEFT_ARGS_unary_back(D, V, A) \
+    V(weft_unary, f) D(gx) D(gy) D(x) D(y) A(double, p, 2) V(int64_t, n) V(weft_dtype, dt)
+#define WEFT_ARGS_binary_back(D, V, A) \
+    V(weft_binary, op) V(int, input) D(gx) D(gy) D(a) A(int64_t, astride, rank) D(b) \
+    A(int64_t, bstride, rank) V(int, rank) A(int64_t, shape, rank) V(weft_dtype, dt)
+#define WEFT_ARGS_compare(D, V, A) \
+    V(weft_compare, op) D(y) D(a) A(int64_t, astride, rank) D(b) A(int64_t, bstride, rank) \
+    V(int, rank) A(int64_t, shape, rank) V(weft_dtype, dt)
+#define WEFT_ARGS_where(D, V, A) \
+    D(y) D(c) A(int64_t, cstride, rank) D(a) A(int64_t, astride, rank) D(b) \
+    A(int64_t, bstride, rank) V(int, rank) A(int64_t, shape, rank) V(weft_dtype, dt)
+#define WEFT_ARGS_log_softmax(D, V, A) D(y) D(x) V(int64_t, rows) V(int64_t, c) V(weft_dtype, dt)
+#define WEFT_ARGS_log_softmax_back(D, V, A) \
+    D(gx) D(y) D(gy) V(int64_t, rows) V(int64_t, c) V(weft_dtype, dt)
+#define WEFT_ARGS_extremum(D, V, A) \
+    D(y) D(at) D(x) V(int, largest) V(int64_t, outer) V(int64_t, n) V(int64_t, inner) \
+    V(weft_dtype, dt)
+#define WEFT_ARGS_gather(D, V, A) \
+    D(y) D(flag) D(x) A(int64_t, xstride, rank) D(index) V(weft_dtype, it) V(int, rank) \
+    A(int64_t, shape, rank) V(int, dim) V(int64_t, n) V(weft_dtype, dt)
+#define WEFT_ARGS_gather_back(D, V, A) \
+    D(gx) A(int64_t, gxstride, rank) D(gy) D(index) V(weft_dtype, it) V(int, rank) \
+    A(int64_t, shape, rank) V(int, dim) V(int64_t, n) V(weft_dtype, dt)
+#define WEFT_ARGS_gemm_batch(D, V, A) \
+    D(c) D(a) A(int64_t, astride, rank) V(int, ta) D(b) A(int64_t, bstride, rank) V(int, tb) \
+    V(int, rank) A(int64_t, shape, rank) V(int64_t, m) V(int64_t, n) V(int64_t, k) \
+    V(weft_dtype, dt)
+#define WEFT_ARGS_sum(D, V, A) \
+    D(y) A(int64_t, ystride, rank) V(double, alpha) D(x) A(int64_t, xstride, rank) V(int, rank) \
+    A(int64_t, shape, rank) V(weft_dtype, dt)
+#define WEFT_ARGS_softmax(D, V, A) D(y) D(x) V(int64_t, rows) V(int64_t, c) V(weft_dtype, dt)
+#define WEFT_ARGS_softmax_back(D, V, A) \
+    D(gx) D(y) D(gy) V(int64_t, rows) V(int64_t, c) V(weft_dtype, dt)
+#define WEFT_ARGS_xent(D, V, A) \
+    D(loss) D(p) D(flag) D(x) D(label) V(weft_dtype, lt) V(int64_t, rows) V(int64_t, c) \
+    A(weft_xent_terms, o, 1) V(weft_dtype, dt)
+#define WEFT_ARGS_xent_back(D, V, A) \
+    D(gx) D(g) V(double, alpha) D(p) D(label) V(weft_dtype, lt) V(int64_t, rows) V(int64_t, c) \
+    A(weft_xent_terms, o, 1) V(weft_dtype, dt)
+#define WEFT_ARGS_correct(D, V, A) \
+    D(y) D(x) D(label) V(weft_dtype, lt) V(int64_t, rows) V(int64_t, c) V(weft_dtype, dt)
+#define WEFT_ARGS_loss(D, V, A) \
+    D(y) D(x) D(t) V(int64_t, n) A(weft_loss_terms, o, 1) V(weft_dtype, dt)
+#define WEFT_ARGS_loss_back(D, V, A) \
+    D(gx) D(g) V(double, alpha) D(x) D(t) V(int64_t, n) A(weft_loss_terms, o, 1) V(weft_dtype, dt)
+#define WEFT_ARGS_layernorm(D, V, A) \
+    D(y) D(stats) D(x) D(w) D(b) V(int64_t, rows) V(int64_t, c) V(double, eps) V(weft_dtype, dt)
+#define WEFT_ARGS_layernorm_back(D, V, A) \
+    D(gx) D(gw) D(gb) D(gy) D(x) D(stats) D(w) V(int64_t, rows) V(int64_t, c) V(weft_dtype, dt)
+#define WEFT_ARGS_embedding(D, V, A) \
+    D(y) D(flag) D(w) D(index) V(weft_dtype, it) V(int64_t, n) V(int64_t, rows) V(int64_t, c) \
+    V(weft_dtype, dt)
+#define WEFT_ARGS_embedding_back(D, V, A) \
+    D(gw) D(gy) D(index) V(weft_dtype, it) V(int64_t, n) V(int64_t, rows) V(int64_t, c) \
+    V(int64_t, skip) V(weft_dtype, dt)
+#define WEFT_ARGS_dropout(D, V, A) D(y) D(x) A(weft_dropout_terms, o, 1) V(weft_dtype, dt)
+#define WEFT_ARGS_normal(D, V, A) \
+    D(y) V(uint64_t, seed) V(uint64_t, stream) V(int64_t, n) A(weft_normal_terms, o, 1) \
+    V(weft_dtype, dt)
+#define WEFT_ARGS_gemm(D, V, A) \
+    D(c) V(int64_t, ldc) V(double, alpha) D(a) V(int64_t, lda) V(int, ta) D(b) V(int64_t, ldb) \
+    V(int, tb) V(double, beta) V(int64_t, m) V(int64_t, n) V(int64_t, k) V(weft_dtype, dt)
+#define WEFT_ARGS_bias(D, V, A) \
+    D(y) D(b) V(int, act) V(int64_t, rows) V(int64_t, c) V(weft_dtype, dt)
+#define WEFT_ARGS_uniform(D, V, A) \
+    D(y) V(uint64_t, seed) V(uint64_t, stream) V(uint64_t, step) V(int64_t, first) V(int64_t, n) \
+    V(double, lo) V(double, hi) V(weft_dtype, dt)
+#define WEFT_ARGS_nonfinite(D, V, A) D(flag) D(x) V(int64_t, n) V(weft_dtype, dt)
+#define WEFT_ARGS_dot(D, V, A) D(y) D(x) D(z) V(int64_t, n) V(weft_dtype, dt)
+#define WEFT_ARGS_norm(D, V, A) D(y) D(x) V(int64_t, n) V(double, p) V(weft_dtype, dt)
+#define WEFT_ARGS_root(D, V, A) D(y) D(x) V(double, p)
+#define WEFT_ARGS_shrink(D, V, A) D(y) V(double, limit) D(norm) V(int64_t, n) V(weft_dtype, dt)
+#define WEFT_ARGS_topk(D, V, A) \
+    D(y) D(flag) D(x) D(label) V(weft_dtype, lt) V(int64_t, rows) V(int64_t, c) V(int64_t, k) \
+    V(weft_dtype, dt)
+#define WEFT_ARGS_confusion(D, V, A) \
+    D(y) D(flag) D(x) D(label) V(weft_dtype, lt) V(int64_t, rows) V(int64_t, c) V(weft_dtype, dt)
+#define WEFT_ARGS_sgd(D, V, A) D(p) D(v) D(g) V(int64_t, n) A(weft_sgd_step, o, 1) V(weft_dtype, dt)
+#define WEFT_ARGS_adam(D, V, A) \
+    D(p) D(m) D(v) D(top) D(g) V(int64_t, n) A(weft_adam_step, o, 1) V(weft_dtype, dt)
+#define WEFT_ARGS_rmsprop(D, V, A) \
+    D(p) D(v) D(b) D(mean) D(g) V(int64_t, n) A(weft_rmsprop_step, o, 1) V(weft_dtype, dt)
+#define WEFT_ARGS_adagrad(D, V, A) \
+    D(p) D(v) D(g) V(int64_t, n) A(weft_adagrad_step, o, 1) V(weft_dtype, dt)
+
+#define WEFT_KERNEL_LIST(K) \
+    K(fill) K(copy) K(binary) K(axpy) K(scale) K(relu) K(relu_back) K(unary) K(unary_back) \
+    K(binary_back) K(compare) K(where) K(log_softmax) K(log_softmax_back) K(extremum) K(gather) \
+    K(gather_back) K(gemm_batch) K(sum) K(softmax) K(softmax_back) K(xent) K(xent_back) K(correct) \
+    K(loss) K(loss_back) K(layernorm) K(layernorm_back) K(embedding) K(embedding_back) K(dropout) \
+    K(normal) K(gemm) K(bias) K(uniform) K(nonfinite) K(dot) K(norm) K(root) K(shrink) K(topk) \
+    K(confusion) K(sgd) K(adam) K(rmsprop) K(adagrad)
+/* clang-format on */
+
+/* "weft_stream *s, weft_dev y, ..." */
+#define WEFT__DEVICE_ARG(name) , weft_dev name
+#define WEFT__VALUE_ARG(type, name) , type name
+#define WEFT__ARRAY_ARG(type, name, count) , const type *name
+#define WEFT_KERNEL_ARGS(kernel)                                                                   \
+    weft_stream *s WEFT_ARGS_##kernel(WEFT__DEVICE_ARG, WEFT__VALUE_ARG, WEFT__ARRAY_ARG)
 
 /* Each returns WEFT_OK once enqueued, or what stopped it. */
 typedef struct weft_kernels {
-#define WEFT__MEMBER(name, args) weft_status(*name) args;
+#define WEFT__MEMBER(name) weft_status (*name)(WEFT_KERNEL_ARGS(name));
     WEFT_KERNEL_LIST(WEFT__MEMBER)
 #undef WEFT__MEMBER
 } weft_kernels;

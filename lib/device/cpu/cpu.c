@@ -108,7 +108,7 @@ static void unimport_memory(weft_device *d, weft_dev p, size_t bytes)
 }
 
 static const weft_kernels kernels = {
-#define ENTRY(name, args) .name = weft__cpu_##name,
+#define ENTRY(name) .name = weft__cpu_##name,
     WEFT_KERNEL_LIST(ENTRY)
 #undef ENTRY
 };

@@ -63,7 +63,7 @@ weft_status weft__cpu_choose_kernels(void);
 /* "BLIS 0.9.0 skx" */
 const char *weft__cpu_kernel_set(weft_device *d);
 
-#define CPU_PROTOTYPE(name, args) weft_status weft__cpu_##name args;
+#define CPU_PROTOTYPE(name) weft_status weft__cpu_##name(WEFT_KERNEL_ARGS(name));
 WEFT_KERNEL_LIST(CPU_PROTOTYPE)
 #undef CPU_PROTOTYPE
 
