@@ -11,6 +11,7 @@
 #include <weft/log.h>
 #include <weft/logger.h>
 #include <weft/loss.h>
+#include <weft/memory.h>
 #include <weft/metric.h>
 #include <weft/nn.h>
 #include <weft/ops.h>

@@ -419,11 +419,12 @@ START_TEST(memory)
     weft_device *d;
     weft_dev p, q;
     ck_all(!weft__device_open(&d, "cpu", 0, 1));
-    ck_all(!weft__comm_alloc(mpi, d, 1000, &p) && !weft__comm_alloc(self, d, 0, &q));
+    ck_all(!weft__comm_alloc(mpi, d, 1000, WEFT_MEMORY_GRADS, &p) &&
+           !weft__comm_alloc(self, d, 0, WEFT_MEMORY_GRADS, &q));
     ck_all(p.addr && q.addr && p.addr % 64 == 0 && q.addr % 64 == 0);
     ck_all(weft__comm_reach(mpi, d, weft__at(p, 8)) == (char *)p.addr + 8);
-    weft__comm_release(mpi, d, p, 1000);
-    weft__comm_release(self, d, q, 0);
+    weft__comm_release(mpi, d, p, 1000, WEFT_MEMORY_GRADS);
+    weft__comm_release(self, d, q, 0, WEFT_MEMORY_GRADS);
     weft_device_ops remote = *d->ops;
     remote.host = NULL;
     weft_device far = {.ops = &remote};

@@ -145,6 +145,7 @@ static weft_status differentiate(walk *w, weft__node *n)
                       .sample = n->sample};
     memcpy(c.saved, n->saved, sizeof c.saved);
     c.gout.data = n->grad[w->kind];
+    f->device->who = n->op->name;
     WEFT_TRY(weft__view_pack(&c.gout));
     WEFT_TRY(prepare(w, n, &c, sum));
     WEFT_TRY(n->op->backward(&c));
@@ -159,21 +160,28 @@ static weft_status differentiate(walk *w, weft__node *n)
     return WEFT_OK;
 }
 
-static weft_status walk_from(walk *w, int64_t from, double seed)
+static weft_status nodes(walk *w, int64_t from)
 {
     weft__tape *t = w->f->tape;
-    weft__node *n = &t->node[from];
-    weft_dev *grad = &n->grad[w->kind];
-    WEFT_TRY(weft__scratch(w->f, weft_dtype_size(n->out.dtype), grad));
-    WEFT_TRY(w->f->device->ops->kernels->fill(w->f->stream, *grad, 1, seed, n->out.dtype));
     for (int64_t i = from; i >= 0; i--) {
-        n = &t->node[i];
+        weft__node *n = &t->node[i];
         if (!n->op && t->hooks.module && w->kind == WEFT__OF_BACKWARD)
             WEFT_TRY(t->hooks.module(t->hooks.self, n->module, n->enter));
         if (n->op && n->reached && n->grad[w->kind].addr)
             WEFT_TRY(differentiate(w, n));
     }
     return WEFT_OK;
+}
+
+static weft_status walk_from(walk *w, int64_t from, double seed)
+{
+    weft__node *n = &w->f->tape->node[from];
+    weft_dev *grad = &n->grad[w->kind];
+    WEFT_TRY(weft__scratch(w->f, weft_dtype_size(n->out.dtype), grad));
+    WEFT_TRY(w->f->device->ops->kernels->fill(w->f->stream, *grad, 1, seed, n->out.dtype));
+    weft_status s = nodes(w, from);
+    w->f->device->who = NULL;
+    return s;
 }
 
 /* What both walks ask of the tensor that they begin at. */

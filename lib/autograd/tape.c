@@ -351,7 +351,9 @@ weft_tensor *weft_apply(weft_fabric *f, const weft_op *op, int n, weft_tensor *c
             return NULL;
     if (weft__stuck(f))
         return NULL;
+    f->device->who = op->name;
     weft_status s = apply(f, op, n, inputs, attr, &out);
+    f->device->who = NULL;
     if (s < 0) {
         if (!weft__stuck(f))
             weft__stick(f, s);

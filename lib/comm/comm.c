@@ -192,13 +192,18 @@ weft_status weft__comm_check(const weft_comm_ops *ops)
     return WEFT_OK;
 }
 
-weft_status weft__comm_alloc(weft_comm *c, weft_device *d, size_t bytes, weft_dev *out)
+weft_status weft__comm_alloc(weft_comm *c, weft_device *d, size_t bytes, weft_memory_kind kind,
+                             weft_dev *out)
 {
-    return HAS(c->ops, alloc) ? c->ops->alloc(c, d, bytes, out) : d->ops->alloc(d, bytes, out);
+    const weft_status s =
+        HAS(c->ops, alloc) ? c->ops->alloc(c, d, bytes, out) : d->ops->alloc(d, bytes, out);
+    return weft__device_account(d, s, bytes, kind);
 }
 
-void weft__comm_release(weft_comm *c, weft_device *d, weft_dev p, size_t bytes)
+void weft__comm_release(weft_comm *c, weft_device *d, weft_dev p, size_t bytes,
+                        weft_memory_kind kind)
 {
+    weft__device_count(d, -(int64_t)bytes, kind);
     if (HAS(c->ops, release))
         c->ops->release(c, d, p, bytes);
     else

@@ -27,9 +27,11 @@ weft_status weft__recv(weft_comm *c, const char *name, void *buf, int64_t bytes,
 weft_status weft__split(weft_comm *c, const char *name, int color, int key, weft_comm **out);
 /* Memory of d that c reduces. Collective, with the same bytes on all ranks; a failure may be one
  * rank's own. */
-weft_status weft__comm_alloc(weft_comm *c, weft_device *d, size_t bytes, weft_dev *out);
+weft_status weft__comm_alloc(weft_comm *c, weft_device *d, size_t bytes, weft_memory_kind kind,
+                             weft_dev *out);
 /* Not collective. */
-void weft__comm_release(weft_comm *c, weft_device *d, weft_dev p, size_t bytes);
+void weft__comm_release(weft_comm *c, weft_device *d, weft_dev p, size_t bytes,
+                        weft_memory_kind kind);
 /* The address that c's calls take for d's memory. NULL, and a message, if c does not reach it. */
 void *weft__comm_reach(weft_comm *c, weft_device *d, weft_dev p);
 

@@ -81,7 +81,9 @@ weft_status weft__device_open_ops(weft_device **out, const weft_device_ops *ops,
     d->ops = ops;
     d->index = index;
     d->threads = threads;
-    if ((s = ops->open(d, index, threads)) < 0) {
+    s = weft__ledger_open(d);
+    if (s || (s = ops->open(d, index, threads)) < 0) {
+        weft__free(d->ledger);
         weft__free(d);
         return s;
     }
@@ -94,6 +96,7 @@ void weft__device_close(weft_device *d)
     if (!d)
         return;
     d->ops->close(d);
+    weft__free(d->ledger);
     weft__free(d);
 }
 

@@ -13,6 +13,18 @@ weft_status weft__device_open(weft_device **out, const char *accelerator, int in
 weft_status weft__device_open_ops(weft_device **out, const weft_device_ops *ops, int index,
                                   int threads);
 void weft__device_close(weft_device *d);
+/* Enters memory that someone else allocated for the device with status s, which it returns: with
+ * WEFT_ENOMEM the message tells what is held. */
+weft_status weft__device_account(weft_device *d, weft_status s, size_t bytes,
+                                 weft_memory_kind kind);
+/* Memory of a kind came (bytes > 0) or went (< 0). */
+void weft__device_count(weft_device *d, int64_t bytes, weft_memory_kind kind);
+/* Of a kind, or, with -1, of all: its peak is that of the sum. */
+weft_memory_use weft__device_use(const weft_device *d, int kind);
+/* Peaks are what is held now. */
+void weft__device_forget_peak(weft_device *d);
+/* An account of the device's own; weft__device_open does it. */
+weft_status weft__ledger_open(weft_device *d);
 /* The host address of device memory, or NULL. */
 void *weft__device_host(weft_device *d, weft_dev p);
 /* Makes host memory of somebody else's reachable by kernels, until it is unimported. WEFT_ENOTSUP if

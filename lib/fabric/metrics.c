@@ -59,7 +59,7 @@ weft_status weft__metrics_open(weft_fabric *f)
     m->sums = weft__new((size_t)m->limit * NAMES * 2, sizeof(double));
     if (!m->row || !m->fetched || !m->sums)
         return WEFT_ENOMEM;
-    return f->device->ops->alloc(f->device, ring_bytes(m), &m->ring);
+    return weft_device_alloc(f->device, ring_bytes(m), WEFT_MEMORY_OTHER, &m->ring);
 }
 
 void weft__metrics_close(weft_fabric *f)
@@ -68,7 +68,7 @@ void weft__metrics_close(weft_fabric *f)
     if (!m)
         return;
     if (m->ring.addr)
-        f->device->ops->free(f->device, m->ring, ring_bytes(m));
+        weft_device_free(f->device, m->ring, ring_bytes(m), WEFT_MEMORY_OTHER);
     weft__free(m->row);
     weft__free(m->fetched);
     weft__free(m->sums);

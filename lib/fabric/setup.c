@@ -71,7 +71,10 @@ static weft_status moments(weft_fabric *f, weft_optimizer *o)
                           "weft_setup: %s needs all parameters on every rank, and "
                           "strategy %s shards them",
                           o->ops->name, f->facade->strategy->ops->name);
-    return weft__optim_setup(o);
+    f->device->who = o->ops->name;
+    weft_status s = weft__optim_setup(o);
+    f->device->who = NULL;
+    return s;
 }
 
 weft_status weft_setup_optimizer(weft_fabric *f, weft_optimizer *o)

@@ -137,11 +137,16 @@ static weft_status fill(weft__flat *flat)
     return WEFT_OK;
 }
 
+static weft_memory_kind kind_of(weft__plane plane)
+{
+    return plane == WEFT__PARAM ? WEFT_MEMORY_PARAMS : WEFT_MEMORY_MOMENTS;
+}
+
 weft_status weft__flat_plane(weft__flat *flat, weft__plane plane)
 {
     weft_device *d = flat->fabric->device;
     size_t bytes = weft__flat_bytes(flat);
-    WEFT_TRY(d->ops->alloc(d, bytes ? bytes : 1, &flat->plane[plane]));
+    WEFT_TRY(weft_device_alloc(d, bytes, kind_of(plane), &flat->plane[plane]));
     return d->ops->zero(flat->fabric->stream, flat->plane[plane], bytes);
 }
 
@@ -181,7 +186,7 @@ void weft__flat_free(weft__flat *flat)
         flat->grad_free(flat);
     for (int p = 0; p < WEFT__PLANES; p++)
         if (p != WEFT__GRAD && flat->plane[p].addr)
-            d->ops->free(d, flat->plane[p], bytes ? bytes : 1);
+            weft_device_free(d, flat->plane[p], bytes, kind_of((weft__plane)p));
     weft__free(flat->segment);
     weft__free(flat->bucket);
     weft__free(flat);

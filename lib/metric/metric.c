@@ -19,7 +19,7 @@ static void destroy(weft__object *o)
     if (m->ops->destroy && m->self)
         m->ops->destroy(m->self);
     if (m->number.addr)
-        o->fabric->device->ops->free(o->fabric->device, m->number, bytes_of(m));
+        weft_device_free(o->fabric->device, m->number, bytes_of(m), WEFT_MEMORY_OTHER);
     weft__free(m->host);
     weft__free(m->self);
 }
@@ -62,7 +62,7 @@ weft_metric *weft_metric_new(weft_fabric *f, const weft_metric_ops *ops, const v
         return stuck(f, WEFT_ENOMEM); /* freed with the fabric */
     if (bytes)
         memcpy(m->self, self, bytes);
-    weft_status s = f->device->ops->alloc(f->device, (size_t)room, &m->number);
+    weft_status s = weft_device_alloc(f->device, (size_t)room, WEFT_MEMORY_OTHER, &m->number);
     if (!s)
         s = clear(m);
     return s ? stuck(f, s) : m;

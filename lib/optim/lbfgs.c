@@ -251,9 +251,10 @@ static void close_memory(void *self, const weft_optim_vector *x)
 {
     lbfgs *l = self;
     if (l->memory.addr)
-        x->device->ops->free(x->device, l->memory, bytes_of(x, VECTORS + 2 * l->history) + 1);
+        weft_device_free(x->device, l->memory, bytes_of(x, VECTORS + 2 * l->history),
+                         WEFT_MEMORY_MOMENTS);
     if (l->number.addr)
-        x->device->ops->free(x->device, l->number, sizeof(double));
+        weft_device_free(x->device, l->number, sizeof(double), WEFT_MEMORY_OTHER);
     weft__free(l->r);
     weft__free(l->a);
     l->memory.addr = l->number.addr = 0;
@@ -263,16 +264,15 @@ static void close_memory(void *self, const weft_optim_vector *x)
 static weft_status open_memory(void *self, const weft_optim_vector *x)
 {
     lbfgs *l = self;
-    const weft_device_ops *d = x->device->ops;
     l->history = (int64_t)l->history_size;
-    const size_t bytes = bytes_of(x, VECTORS + 2 * l->history) + 1;
+    const size_t bytes = bytes_of(x, VECTORS + 2 * l->history);
     l->r = weft__new((size_t)l->history, sizeof *l->r);
     l->a = weft__new((size_t)l->history, sizeof *l->a);
     if (!l->r || !l->a)
         return WEFT_ENOMEM;
-    WEFT_TRY(d->alloc(x->device, sizeof(double), &l->number));
-    WEFT_TRY(d->alloc(x->device, bytes, &l->memory));
-    return d->zero(x->stream, l->memory, bytes);
+    WEFT_TRY(weft_device_alloc(x->device, sizeof(double), WEFT_MEMORY_OTHER, &l->number));
+    WEFT_TRY(weft_device_alloc(x->device, bytes, WEFT_MEMORY_MOMENTS, &l->memory));
+    return x->device->ops->zero(x->stream, l->memory, bytes);
 }
 
 static weft_status vectors(void *self, const weft_optim_vector *x, weft_visitor *v)

@@ -143,21 +143,22 @@ static size_t grad_bytes(const weft__flat *flat)
 static void free_device(weft__flat *flat)
 {
     weft_device *d = flat->fabric->device;
-    d->ops->free(d, flat->plane[WEFT__GRAD], grad_bytes(flat));
+    weft_device_free(d, flat->plane[WEFT__GRAD], grad_bytes(flat), WEFT_MEMORY_GRADS);
 }
 
 static void free_comm(weft__flat *flat)
 {
     weft__comm_release(flat->fabric->comm, flat->fabric->device, flat->plane[WEFT__GRAD],
-                       grad_bytes(flat));
+                       grad_bytes(flat), WEFT_MEMORY_GRADS);
 }
 
 weft_status weft__grad_plane(weft__flat *flat, bool reduced_by_comm)
 {
     weft_device *d = flat->fabric->device;
     weft_dev *p = &flat->plane[WEFT__GRAD];
-    WEFT_TRY(reduced_by_comm ? weft__comm_alloc(flat->fabric->comm, d, grad_bytes(flat), p)
-                             : d->ops->alloc(d, grad_bytes(flat), p));
+    WEFT_TRY(reduced_by_comm
+                 ? weft__comm_alloc(flat->fabric->comm, d, grad_bytes(flat), WEFT_MEMORY_GRADS, p)
+                 : weft_device_alloc(d, grad_bytes(flat), WEFT_MEMORY_GRADS, p));
     flat->grad_free = reduced_by_comm ? free_comm : free_device;
     if (reduced_by_comm && !weft__comm_reach(flat->fabric->comm, d, *p))
         return WEFT_ENOTSUP;

@@ -47,7 +47,7 @@ static bool holds(const weft__tensor *t)
 static void let_go(const weft_fabric *f, const weft__tensor *t)
 {
     if (t->owned)
-        f->device->ops->free(f->device, t->view.data, t->owned);
+        weft_device_free(f->device, t->view.data, t->owned, WEFT_MEMORY_DATA);
     if (t->imported)
         weft__device_unimport(f->device, t->view.data, t->imported);
 }
@@ -66,7 +66,7 @@ void weft__engine_close(weft_fabric *f)
             highest = t->generation + 1;
     }
     for (size_t i = 0; i < e->chunks; i++)
-        f->device->ops->free(f->device, e->chunk[i].data, e->chunk[i].bytes);
+        weft_device_free(f->device, e->chunk[i].data, e->chunk[i].bytes, WEFT_MEMORY_ARENA);
     weft__process_leave(e->id, highest);
     for (size_t i = 0; i < e->pages && e->page[i]; i++)
         weft__free(e->page[i]);
@@ -82,7 +82,7 @@ static weft_status add_chunk(weft_fabric *f, size_t bytes)
 {
     weft__engine *e = f->engine;
     WEFT_TRY(weft__grow(&e->chunk, &e->chunk_room, e->chunks + 1, sizeof *e->chunk));
-    WEFT_TRY(f->device->ops->alloc(f->device, bytes, &e->chunk[e->chunks].data));
+    WEFT_TRY(weft_device_alloc(f->device, bytes, WEFT_MEMORY_ARENA, &e->chunk[e->chunks].data));
     e->chunk[e->chunks].bytes = bytes;
     e->chunk[e->chunks].used = 0;
     e->chunks++;
@@ -115,7 +115,7 @@ static weft_status merge(weft_fabric *f)
     WEFT_TRY(f->device->ops->sync(f->stream));
     for (size_t i = 0; i < e->chunks; i++) {
         total += e->chunk[i].bytes;
-        f->device->ops->free(f->device, e->chunk[i].data, e->chunk[i].bytes);
+        weft_device_free(f->device, e->chunk[i].data, e->chunk[i].bytes, WEFT_MEMORY_ARENA);
     }
     e->chunks = 0;
     return add_chunk(f, total);

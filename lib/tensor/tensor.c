@@ -107,20 +107,22 @@ weft_tensor *weft_retain(weft_tensor *t)
     if (!s)
         s = weft__view_pack(&v);
     size_t bytes = weft__view_bytes(&v) ? weft__view_bytes(&v) : 1;
+    f->device->who = "weft_retain";
     if (!s)
-        s = f->device->ops->alloc(f->device, bytes, &v.data);
+        s = weft_device_alloc(f->device, bytes, WEFT_MEMORY_DATA, &v.data);
+    f->device->who = NULL;
     if (!s && v.numel) {
         s = f->device->ops->kernels->copy(f->stream, v.data, v.dtype, v.stride, x->view.data,
                                           v.dtype, x->view.stride, v.rank, v.shape);
         if (s)
-            f->device->ops->free(f->device, v.data, bytes);
+            weft_device_free(f->device, v.data, bytes, WEFT_MEMORY_DATA);
     }
     if (s) {
         weft__stick(f, s);
         return NULL;
     }
     if (!(out = weft__tensor_new(f, &v, false, &kept))) {
-        f->device->ops->free(f->device, v.data, bytes);
+        weft_device_free(f->device, v.data, bytes, WEFT_MEMORY_DATA);
         return NULL;
     }
     kept->owned = bytes;

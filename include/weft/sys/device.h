@@ -1,6 +1,7 @@
 /* A device: memory, streams and kernels. */
 #ifndef WEFT_SYS_DEVICE_H
 #define WEFT_SYS_DEVICE_H
+#include <weft/memory.h>
 #include <weft/sys/kernels.h>
 WEFT_BEGIN
 
@@ -14,7 +15,8 @@ typedef struct weft_device_ops {
     bool immediate;
     weft_status (*open)(weft_device *d, int index, int threads);
     void (*close)(weft_device *d);
-    weft_status (*alloc)(weft_device *d, size_t bytes, weft_dev *out); /* 64-byte aligned */
+    /* 64-byte aligned; bytes may be 0, addresses are distinct. Callers take weft_device_alloc. */
+    weft_status (*alloc)(weft_device *d, size_t bytes, weft_dev *out);
     void (*free)(weft_device *d, weft_dev p, size_t bytes);
     weft_status (*stream_new)(weft_device *d, weft_stream **out);
     void (*stream_free)(weft_stream *s);
@@ -41,12 +43,22 @@ struct weft_device {
     void *self;
     int index;
     int threads;
+    struct weft__ledger *ledger; /* of its memory */
+    const char *who;             /* asks for memory, in messages: an op, an optimizer; NULL: unknown */
 };
 
 struct weft_stream {
     weft_device *device;
     void *self;
 };
+
+/* Memory of a device, which weft_memory and the message of a full device tell by kind. Not for what
+ * lives within a step: an op's outputs and scratch are in the step's arena.
+ * @return 0; WEFT_ENOMEM: what was asked for, by whom, and what is held. */
+WEFT_API weft_status weft_device_alloc(weft_device *d, size_t bytes, weft_memory_kind kind,
+                                       weft_dev *out);
+/* bytes and kind are those it was asked for with. */
+WEFT_API void weft_device_free(weft_device *d, weft_dev p, size_t bytes, weft_memory_kind kind);
 
 WEFT_END
 #endif
