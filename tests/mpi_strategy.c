@@ -176,7 +176,8 @@ static int64_t buckets(const nets *n, int64_t *bytes)
             const weft__flat *flat = m->flat[i];
             count += flat->trainable ? flat->nbuckets : 0;
             for (int s = 0; flat->trainable && s < flat->nsegments; s++)
-                *bytes += flat->segment[s]->count * (int64_t)weft_dtype_size(flat->dtype);
+                *bytes +=
+                    flat->segment[s]->count * (int64_t)weft_dtype_size(flat->type[WEFT__GRAD]);
         }
     }
     return count;

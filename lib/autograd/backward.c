@@ -273,6 +273,8 @@ weft_tensor *weft_gradient(weft_tensor *t)
     if (!x)
         return NULL;
     weft_view v = x->view;
+    if (x->segment && x->segment->flat)
+        v.dtype = x->segment->flat->type[WEFT__GRAD];
     weft_status s = weft__view_pack(&v);
     if (x->segment)
         v.data = !x->segment->flat || x->segment->grad == WEFT__GRAD_EMPTY

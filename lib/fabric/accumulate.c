@@ -117,10 +117,12 @@ weft_status weft__window_close(weft_fabric *f)
     const double factor = all != 0 ? w->unit / all : 1;
     w->unit = all != 0 ? all : w->unit; /* for another backward of the same micro-batch */
     for (size_t i = 0; i < s->flats && factor != 1; i++) {
-        weft_dev g = s->flat[i]->plane[WEFT__GRAD];
-        if (!s->flat[i]->hold)
-            WEFT_TRY(f->device->ops->kernels->scale(f->stream, g, factor, g, s->flat[i]->elements,
-                                                    s->flat[i]->dtype));
+        const weft__flat *flat = s->flat[i];
+        for (int k = 0; k < flat->npieces && !flat->hold; k++) {
+            weft_dev g = weft__flat_at(flat, WEFT__GRAD, flat->piece[k].first);
+            WEFT_TRY(f->device->ops->kernels->scale(f->stream, g, factor, g, flat->piece[k].count,
+                                                    flat->type[WEFT__GRAD]));
+        }
     }
     return WEFT_OK;
 }

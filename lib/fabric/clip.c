@@ -56,17 +56,13 @@ weft_status weft__gradients_ready(const weft_optimizer *o, const char *call)
 
 weft_status weft__each_gradient(const weft_optimizer *o, weft__visit_gradient *visit, const void *c)
 {
-    weft__strategy *s = o->object.fabric->facade->strategy;
     const weft__flat *flat = weft__optim_flat(o);
-    int64_t first = 0, count = flat ? flat->elements : 0;
-    if (flat && s->ops->range)
-        s->ops->range(s, flat, &first, &count);
     for (int k = 0; flat && k < flat->nsegments; k++) {
         const weft__segment *g = flat->segment[k];
-        int64_t from = g->first > first ? g->first : first, to = g->first + g->count;
-        to = to < first + count ? to : first + count;
-        if (from < to && weft__optim_owns(o, g))
-            WEFT_TRY(visit(c, weft__flat_at(flat, WEFT__GRAD, from), to - from, flat->dtype));
+        weft__range own = {0};
+        while (weft__optim_owns(o, g) && weft__flat_own(flat, g->first, g->count, &own))
+            WEFT_TRY(visit(c, weft__flat_at(flat, WEFT__GRAD, own.first), own.count,
+                           flat->type[WEFT__GRAD]));
     }
     return WEFT_OK;
 }
@@ -93,7 +89,8 @@ static weft_status clamp(const void *clipping, weft_dev g, int64_t n, weft_dtype
 /* Where each rank has measured its own part. */
 static weft_status combine(const clip *c)
 {
-    if (!c->f->facade->strategy->ops->range)
+    const weft__flat *flat = weft__optim_flat(c->o);
+    if (!flat || !flat->cut)
         return WEFT_OK;
     WEFT_TRY(c->f->device->ops->sync(c->f->stream));
     return weft__all_reduce(c->f->comm, "norm of gradients",

@@ -66,7 +66,8 @@ static weft_status moments(weft_fabric *f, weft_optimizer *o)
                                        "enough");
     if (!weft__module_root(o->module)->setup)
         return weft__fail(WEFT_ESTATE, "weft_setup: set up the optimizer's module first");
-    if (o->ops->search && f->facade->strategy->ops->range)
+    const weft__flat *flat = weft__optim_flat(o);
+    if (o->ops->search && flat && flat->cut)
         return weft__fail(WEFT_ENOTSUP,
                           "weft_setup: %s needs all parameters on every rank, and "
                           "strategy %s shards them",

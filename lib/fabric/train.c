@@ -108,11 +108,13 @@ static weft_status count_nonfinite(weft_fabric *f, int64_t *count)
     weft_dev flag;
     WEFT_TRY(weft__scratch(f, sizeof *count, &flag));
     WEFT_TRY(f->device->ops->zero(f->stream, flag, sizeof *count));
-    for (size_t i = 0; i < s->flats; i++)
-        if (!s->flat[i]->hold)
-            WEFT_TRY(f->device->ops->kernels->nonfinite(f->stream, flag,
-                                                        s->flat[i]->plane[WEFT__GRAD],
-                                                        s->flat[i]->elements, s->flat[i]->dtype));
+    for (size_t i = 0; i < s->flats; i++) {
+        const weft__flat *flat = s->flat[i];
+        for (int k = 0; k < flat->npieces && !flat->hold; k++)
+            WEFT_TRY(f->device->ops->kernels->nonfinite(
+                f->stream, flag, weft__flat_at(flat, WEFT__GRAD, flat->piece[k].first),
+                flat->piece[k].count, flat->type[WEFT__GRAD]));
+    }
     return f->device->ops->download(f->stream, count, flag, sizeof *count);
 }
 
@@ -225,10 +227,7 @@ static weft_status update(weft_fabric *f, weft_optimizer *o)
     weft__flat *flat = weft__optim_flat(o);
     WEFT_TRY(weft__optim_begin(o));
     if (flat) {
-        int64_t first = 0, count = flat->elements;
-        if (s->ops->range)
-            s->ops->range(s, flat, &first, &count);
-        WEFT_TRY(weft__optim_update(o, flat, first, count));
+        WEFT_TRY(weft__optim_update(o, flat));
         if (s->ops->stepped)
             WEFT_TRY(s->ops->stepped(s, flat));
     }

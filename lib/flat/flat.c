@@ -9,7 +9,7 @@
 #include <math.h>
 #include <string.h>
 
-#define ALIGN 64                 /* bytes; every segment starts on it */
+#define ALIGN 32                 /* elements; every segment starts on 64 bytes, of any type */
 #define EARLY ((int64_t)1 << 20) /* bytes of the first bucket */
 
 static int64_t round_up(int64_t n, int64_t to)
@@ -17,20 +17,56 @@ static int64_t round_up(int64_t n, int64_t to)
     return (n + to - 1) / to * to;
 }
 
-weft_dev weft__flat_at(const weft__flat *flat, weft__plane plane, int64_t element)
+/* The first piece that ends behind an element; NULL if none does. */
+static const weft__range *piece_at(const weft__flat *flat, int64_t element)
 {
-    return weft__at(flat->plane[plane], element * (int64_t)weft_dtype_size(flat->dtype));
+    int lo = 0, hi = flat->npieces;
+    while (lo < hi) {
+        const int mid = lo + (hi - lo) / 2;
+        if (flat->piece[mid].first + flat->piece[mid].count > element)
+            hi = mid;
+        else
+            lo = mid + 1;
+    }
+    return lo < flat->npieces ? &flat->piece[lo] : NULL;
 }
 
-size_t weft__flat_bytes(const weft__flat *flat)
+weft_dev weft__flat_at(const weft__flat *flat, weft__plane plane, int64_t element)
 {
-    return (size_t)flat->elements * weft_dtype_size(flat->dtype);
+    if (flat->sharded[plane]) {
+        const weft__range *p = piece_at(flat, element);
+        if (!p || p->first > element)
+            return (weft_dev){0};
+        element += p->local - p->first;
+    }
+    return weft__at(flat->plane[plane], element * (int64_t)weft_dtype_size(flat->type[plane]));
+}
+
+bool weft__flat_own(const weft__flat *flat, int64_t first, int64_t count, weft__range *own)
+{
+    const int64_t from = own->count ? own->first + own->count : first, end = first + count;
+    const weft__range *p = from < end ? piece_at(flat, from) : NULL;
+    if (!p || p->first >= end)
+        return false;
+    own->first = p->first > from ? p->first : from;
+    own->count = (p->first + p->count < end ? p->first + p->count : end) - own->first;
+    own->local = p->local + own->first - p->first;
+    return true;
+}
+
+size_t weft__flat_bytes(const weft__flat *flat, weft__plane plane)
+{
+    int64_t n = flat->sharded[plane] ? 0 : flat->elements;
+    for (int i = 0; i < flat->npieces && flat->sharded[plane]; i++)
+        n += flat->piece[i].count;
+    return (size_t)n * weft_dtype_size(flat->type[plane]);
 }
 
 weft_view weft__segment_view(const weft__segment *s, weft__plane plane)
 {
-    weft_view v = {
-        .data = weft__flat_at(s->flat, plane, s->first), .dtype = s->flat->dtype, .rank = s->rank};
+    weft_view v = {.data = weft__flat_at(s->flat, plane, s->first),
+                   .dtype = s->flat->type[plane],
+                   .rank = s->rank};
     memcpy(v.shape, s->shape, sizeof v.shape);
     weft__view_pack(&v);
     return v;
@@ -52,7 +88,7 @@ weft_status weft__segment_clear(weft__segment *s)
 {
     const weft_device_ops *d = s->flat->fabric->device->ops;
     return d->zero(s->flat->fabric->stream, weft__flat_at(s->flat, WEFT__GRAD, s->first),
-                   (size_t)s->count * weft_dtype_size(s->flat->dtype));
+                   (size_t)s->count * weft_dtype_size(s->flat->type[WEFT__GRAD]));
 }
 
 /* A bucket is full when the next segment would take it past its size. */
@@ -66,8 +102,8 @@ static void close_bucket(weft__flat *flat, int64_t *at, int64_t unit)
 
 static void lay_out(weft__flat *flat, int64_t bucket_bytes)
 {
-    int64_t size = (int64_t)weft_dtype_size(flat->dtype), align = ALIGN / size;
-    int64_t unit = align * flat->fabric->world, at = 0;
+    int64_t size = (int64_t)weft_dtype_size(flat->type[WEFT__GRAD]);
+    int64_t unit = ALIGN * flat->fabric->world, at = 0;
     for (int i = 0; i < flat->nsegments; i++) {
         weft__segment *s = flat->segment[i];
         weft__bucket *b = &flat->bucket[flat->nbuckets];
@@ -83,7 +119,7 @@ static void lay_out(weft__flat *flat, int64_t bucket_bytes)
         s->bucket = flat->nbuckets;
         b->segments++;
         b->payload += s->count;
-        at = round_up(at + s->count, align);
+        at = round_up(at + s->count, ALIGN);
     }
     if (flat->nsegments)
         close_bucket(flat, &at, unit);
@@ -101,18 +137,18 @@ static weft_status draw(const weft__segment *s, weft_dev p)
     weft_fabric *f = s->flat->fabric;
     const weft_kernels *k = f->device->ops->kernels;
     const weft_init *o = &s->init;
+    const weft_dtype type = s->flat->type[WEFT__PARAM];
     uint64_t stream = weft__stream_of(s->name);
     weft_normal_terms normal = {.mean = o->mean, .std = o->std, .lo = 0, .hi = 1};
     if (o->std == 0 && o->lo == o->hi)
-        return k->fill(f->stream, p, s->count, o->lo, s->flat->dtype);
+        return k->fill(f->stream, p, s->count, o->lo, type);
     if (o->std == 0)
-        return k->uniform(f->stream, p, f->seed, stream, 0, 0, s->count, o->lo, o->hi,
-                          s->flat->dtype);
+        return k->uniform(f->stream, p, f->seed, stream, 0, 0, s->count, o->lo, o->hi, type);
     if (o->lo < o->hi) {
         normal.lo = below((o->lo - o->mean) / o->std);
         normal.hi = below((o->hi - o->mean) / o->std);
     }
-    return k->normal(f->stream, p, f->seed, stream, s->count, &normal, s->flat->dtype);
+    return k->normal(f->stream, p, f->seed, stream, s->count, &normal, type);
 }
 
 weft_status weft__segment_init(weft__segment *s)
@@ -122,7 +158,7 @@ weft_status weft__segment_init(weft__segment *s)
     WEFT_TRY(draw(s, weft__flat_at(flat, WEFT__PARAM, s->first)));
     return flat->fabric->device->ops->kernels->fill(
         stream, weft__flat_at(flat, WEFT__PARAM, s->first + s->init.zero_first), s->init.zero_count,
-        0, flat->dtype);
+        0, flat->type[WEFT__PARAM]);
 }
 
 static weft_status fill(weft__flat *flat)
@@ -145,9 +181,16 @@ static weft_memory_kind kind_of(weft__plane plane)
 weft_status weft__flat_plane(weft__flat *flat, weft__plane plane)
 {
     weft_device *d = flat->fabric->device;
-    size_t bytes = weft__flat_bytes(flat);
+    size_t bytes = weft__flat_bytes(flat, plane);
     WEFT_TRY(weft_device_alloc(d, bytes, kind_of(plane), &flat->plane[plane]));
     return d->ops->zero(flat->fabric->stream, flat->plane[plane], bytes);
+}
+
+/* Sums and moments have at least single precision. */
+static void types(weft__flat *flat, weft_dtype dtype)
+{
+    for (int p = WEFT__PARAM; p < WEFT__COMPUTE; p++)
+        flat->type[p] = p == WEFT__PARAM || weft_dtype_size(dtype) > 2 ? dtype : WEFT_F32;
 }
 
 weft_status weft__flat_new(weft_fabric *f, weft__segment *const *segment, int n, weft_dtype dtype,
@@ -156,14 +199,17 @@ weft_status weft__flat_new(weft_fabric *f, weft__segment *const *segment, int n,
     weft__flat *flat = weft__new(1, sizeof *flat);
     weft_status s = flat ? WEFT_OK : WEFT_ENOMEM;
     if (!s) {
-        *flat = (weft__flat){.fabric = f, .dtype = dtype, .trainable = trainable, .nsegments = n};
+        *flat = (weft__flat){.fabric = f, .trainable = trainable, .nsegments = n, .npieces = 1};
         flat->segment = weft__new((size_t)n, sizeof *flat->segment);
         flat->bucket = weft__new((size_t)n + 1, sizeof *flat->bucket);
-        s = flat->segment && flat->bucket ? WEFT_OK : WEFT_ENOMEM;
+        flat->piece = weft__new(1, sizeof *flat->piece);
+        s = flat->segment && flat->bucket && flat->piece ? WEFT_OK : WEFT_ENOMEM;
     }
     if (!s) {
         memcpy(flat->segment, segment, (size_t)n * sizeof *segment);
+        types(flat, dtype);
         lay_out(flat, bucket_bytes);
+        *flat->piece = (weft__range){.count = flat->elements};
         s = weft__flat_plane(flat, WEFT__PARAM);
     }
     if (!s)
@@ -181,13 +227,15 @@ void weft__flat_free(weft__flat *flat)
     if (!flat)
         return;
     weft_device *d = flat->fabric->device;
-    size_t bytes = weft__flat_bytes(flat);
     if (flat->grad_free && flat->plane[WEFT__GRAD].addr)
         flat->grad_free(flat);
-    for (int p = 0; p < WEFT__PLANES; p++)
+    for (weft__plane p = 0; p < WEFT__PLANES; p++) {
+        size_t bytes = weft__flat_bytes(flat, p);
         if (p != WEFT__GRAD && flat->plane[p].addr)
-            weft_device_free(d, flat->plane[p], bytes, kind_of((weft__plane)p));
+            weft_device_free(d, flat->plane[p], bytes, kind_of(p));
+    }
     weft__free(flat->segment);
     weft__free(flat->bucket);
+    weft__free(flat->piece);
     weft__free(flat);
 }

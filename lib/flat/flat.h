@@ -1,8 +1,9 @@
 /* Parameters in one offset space. A flat space holds all parameters of a module tree that share
  * (dtype, trainable), as segments in reverse order of registration, so that gradients become ready
- * from the front. Planes are arrays over that space: parameters, gradients, moments. Buckets are
- * runs of segments that are reduced together. Padding and verdict words lie outside every segment:
- * they never reach a checkpoint. */
+ * from the front. Planes are arrays over that space, each of a type of its own: parameters, gradients,
+ * moments. Buckets are runs of segments that are reduced together. Pieces are the runs of elements
+ * that this rank's optimizer updates: all there are, or at most one a bucket; of a plane that is
+ * sharded, only they have memory. Padding and verdict words lie outside every segment: they never reach a checkpoint. */
 #ifndef FLAT_FLAT_H
 #define FLAT_FLAT_H
 #include "tensor/tensor.h"
@@ -15,6 +16,7 @@ typedef enum weft__plane {
     WEFT__MOMENT0,
     WEFT__MOMENT1,
     WEFT__MOMENT2,
+    WEFT__COMPUTE, /* the parameters in a lower type; its type is WEFT_DEFAULT where there is none */
     WEFT__PLANES
 } weft__plane;
 
@@ -52,11 +54,15 @@ typedef struct weft__bucket {
     char name[40]; /* of the collective, "gradients 0.3"; set by the strategy */
 } weft__bucket;
 
+/* Elements [first, first + count), which lie at element `local` of a plane that is sharded. */
+typedef struct weft__range {
+    int64_t first, count, local;
+} weft__range;
+
 #define WEFT__VERDICT 16 /* words, so that what follows stays aligned */
 
 struct weft__flat {
     weft_fabric *fabric;
-    weft_dtype dtype;
     bool trainable;
     int64_t elements; /* of the space, padding included */
     int nsegments;
@@ -64,6 +70,11 @@ struct weft__flat {
     int nbuckets;
     weft__bucket *bucket;
     weft_dev plane[WEFT__PLANES];
+    weft_dtype type[WEFT__PLANES];
+    bool sharded[WEFT__PLANES];
+    weft__range *piece; /* this rank's own, ascending */
+    int npieces;
+    bool cut;                            /* other ranks have other pieces; alike on all ranks */
     void (*grad_free)(weft__flat *flat); /* set by who allocated the gradient plane */
     bool hold; /* the backward that runs, or ran last, leaves the sums to this rank */
     uint64_t
@@ -76,12 +87,17 @@ struct weft__flat {
 weft_status weft__flat_new(weft_fabric *f, weft__segment *const *segment, int n, weft_dtype dtype,
                            bool trainable, int64_t bucket_bytes, weft__flat **out);
 void weft__flat_free(weft__flat *flat);
-/* A zeroed plane of moments. */
+/* A zeroed plane, in memory of the device. */
 weft_status weft__flat_plane(weft__flat *flat, weft__plane plane);
-size_t weft__flat_bytes(const weft__flat *flat);
-/* A segment's part of a plane. */
-weft_view weft__segment_view(const weft__segment *s, weft__plane plane);
+/* What this rank has of a plane, verdict words not counted. */
+size_t weft__flat_bytes(const weft__flat *flat, weft__plane plane);
+/* Where a plane has an element of the space; addr 0: this rank has not. */
 weft_dev weft__flat_at(const weft__flat *flat, weft__plane plane, int64_t element);
+/* The parts of [first, first + count) that are this rank's own, ascending:
+ *     for (weft__range own = {0}; weft__flat_own(flat, first, count, &own);) */
+bool weft__flat_own(const weft__flat *flat, int64_t first, int64_t count, weft__range *own);
+/* A segment's part of a plane that is whole. */
+weft_view weft__segment_view(const weft__segment *s, weft__plane plane);
 /* Gives a parameter its first values, a function of the seed, its name and the element. */
 weft_status weft__segment_init(weft__segment *s);
 /* t sees the segment's parameters. */

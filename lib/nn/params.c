@@ -123,7 +123,7 @@ weft_status weft__module_digest(weft_module *root, char *text, size_t size)
     for (size_t i = 0; i < root->nall; i++) {
         const weft__segment *s = &weft__param_itself(root->all[i])->segment;
         int n = snprintf(line, sizeof line, "%s %s %d %lld %d;", root->all[i]->path, s->name,
-                         (int)s->flat->dtype, (long long)s->count, s->frozen);
+                         (int)s->flat->type[WEFT__PARAM], (long long)s->count, s->frozen);
         for (int d = 0; d < s->rank && n < (int)sizeof line; d++)
             n += snprintf(line + n, sizeof line - (size_t)n, "%lld,", (long long)s->shape[d]);
         h = weft__hash_text(h, line);
@@ -140,14 +140,22 @@ weft_status weft__module_plane_state(weft_module *m, weft__plane plane, weft_vis
         if (root->all[i]->tied || !s->flat->plane[plane].addr ||
             !weft__module_below(root->all[i]->owner, m))
             continue;
-        weft_slab whole = {.count = s->count, .data = weft__flat_at(s->flat, plane, s->first)};
+        const bool sharded = s->flat->sharded[plane];
+        weft__range own = {.first = s->first, .count = s->count};
+        if (sharded) {
+            own.count = 0;
+            weft__flat_own(s->flat, s->first, s->count, &own);
+        }
+        weft_slab slab = {.first = own.first - s->first,
+                          .count = own.count,
+                          .data = weft__flat_at(s->flat, plane, own.first)};
         weft_state_item item = {.name = s->name,
                                 .kind = WEFT_STATE_TENSOR,
-                                .placement = WEFT_REPLICATED,
-                                .dtype = s->flat->dtype,
+                                .placement = sharded ? WEFT_SHARDED : WEFT_REPLICATED,
+                                .dtype = s->flat->type[plane],
                                 .rank = s->rank,
-                                .nslabs = 1,
-                                .slabs = &whole};
+                                .nslabs = own.count > 0 || !sharded,
+                                .slabs = &slab};
         memcpy(item.shape, s->shape, sizeof item.shape);
         WEFT_TRY(v->item(v, &item));
     }

@@ -119,11 +119,14 @@ static weft_status moments(weft_optimizer *o, weft__flat *flat)
 static weft_status start(const weft_optimizer *o, const weft__segment *s)
 {
     const weft_fabric *f = s->flat->fabric;
-    for (int k = 0; k < o->ops->moments && o->ops->start; k++)
-        if (o->uses & 1u << k)
-            WEFT_TRY(f->device->ops->kernels->fill(
-                f->stream, weft__flat_at(s->flat, (weft__plane)(WEFT__MOMENT0 + k), s->first),
-                s->count, o->ops->start(o->group[s->group].self, k), s->flat->dtype));
+    for (int k = 0; k < o->ops->moments && o->ops->start; k++) {
+        const weft__plane p = (weft__plane)(WEFT__MOMENT0 + k);
+        const double at = o->uses & 1u << k ? o->ops->start(o->group[s->group].self, k) : 0;
+        weft__range own = {0};
+        while (at != 0 && weft__flat_own(s->flat, s->first, s->count, &own))
+            WEFT_TRY(f->device->ops->kernels->fill(f->stream, weft__flat_at(s->flat, p, own.first),
+                                                   own.count, at, s->flat->type[p]));
+    }
     return WEFT_OK;
 }
 
@@ -162,7 +165,7 @@ static weft_status run(weft_optimizer *o, weft__flat *flat, const weft__group *g
     weft_optim_run r = {.p = weft__flat_at(flat, WEFT__PARAM, first),
                         .g = weft__flat_at(flat, WEFT__GRAD, first),
                         .n = count,
-                        .dtype = flat->dtype};
+                        .dtype = flat->type[WEFT__PARAM]};
     for (int k = 0; k < o->ops->moments; k++)
         if (o->uses & 1u << k)
             r.moment[k] = weft__flat_at(flat, (weft__plane)(WEFT__MOMENT0 + k), first);
@@ -175,8 +178,8 @@ static bool updates(const weft_optimizer *o, const weft__segment *s)
 }
 
 /* Segments that follow each other and have one group are one run: elementwise optimizers take it at
- * once; the padding in it is zero and stays zero. */
-static weft_status runs(weft_optimizer *o, weft__flat *flat, int64_t first, int64_t end)
+ * once, piece by piece; the padding in it is zero and stays zero. */
+static weft_status runs(weft_optimizer *o, weft__flat *flat)
 {
     for (int i = 0, last; i < flat->nsegments; i = last + 1) {
         const weft__segment *s = flat->segment[i];
@@ -186,22 +189,22 @@ static weft_status runs(weft_optimizer *o, weft__flat *flat, int64_t first, int6
         while (last + 1 < flat->nsegments && updates(o, flat->segment[last + 1]) &&
                flat->segment[last + 1]->group == s->group)
             last++;
-        int64_t from = s->first > first ? s->first : first;
-        int64_t to = flat->segment[last]->first + flat->segment[last]->count;
-        to = to < end ? to : end;
-        if (from < to)
-            WEFT_TRY(run(o, flat, &o->group[s->group], from, to - from));
+        const int64_t end = flat->segment[last]->first + flat->segment[last]->count;
+        for (weft__range own = {0}; weft__flat_own(flat, s->first, end - s->first, &own);)
+            WEFT_TRY(run(o, flat, &o->group[s->group], own.first, own.count));
     }
     return WEFT_OK;
 }
 
-weft_status weft__optim_update(weft_optimizer *o, weft__flat *flat, int64_t first, int64_t count)
+weft_status weft__optim_update(weft_optimizer *o, weft__flat *flat)
 {
     if (!o->ops->whole_tensors)
-        return runs(o, flat, first, first + count);
+        return runs(o, flat);
     for (int i = 0; i < flat->nsegments; i++) {
         const weft__segment *s = flat->segment[i];
-        if (updates(o, s) && s->first >= first && s->first + s->count <= first + count)
+        weft__range own = {0};
+        if (updates(o, s) && weft__flat_own(flat, s->first, s->count, &own) &&
+            own.count == s->count)
             WEFT_TRY(run(o, flat, &o->group[s->group], s->first, s->count));
     }
     return WEFT_OK;

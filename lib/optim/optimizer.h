@@ -49,8 +49,8 @@ weft_status weft__optim_setup(weft_optimizer *o);
 void weft__optim_digest(const weft_optimizer *o, char *text, size_t size);
 /* Fixes the rates of step number o->steps + 1. */
 weft_status weft__optim_begin(weft_optimizer *o);
-/* That step on elements [first, first + count) of a space, which are this rank's. */
-weft_status weft__optim_update(weft_optimizer *o, weft__flat *flat, int64_t first, int64_t count);
+/* That step on the elements of a space that are this rank's own. */
+weft_status weft__optim_update(weft_optimizer *o, weft__flat *flat);
 /* Moments, step count, the schedule's, and what the optimizer itself has. */
 weft_status weft__optim_state(void *optimizer, weft_visitor *v);
 

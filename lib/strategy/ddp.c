@@ -17,7 +17,7 @@ static weft_status setup(weft__strategy *s, weft__flat *flat)
     WEFT_TRY(weft__agree(f->comm, "memory of gradients", made, ""));
     WEFT_TRY(f->device->ops->sync(f->stream));
     return p ? weft__comm_broadcast(f->comm, "initial parameters", p,
-                                    (int64_t)weft__flat_bytes(flat), 0)
+                                    (int64_t)weft__flat_bytes(flat, WEFT__PARAM), 0)
              : WEFT_ENOTSUP;
 }
 
@@ -70,8 +70,9 @@ static weft_status write_words(const weft__strategy *s, const weft__flat *flat, 
     for (int i = 0; i < WEFT__VERDICT; i++)
         single[i] = (float)wide[i];
     const weft_fabric *f = s->fabric;
-    return flat->dtype == WEFT_F64 ? f->device->ops->upload(f->stream, at, wide, sizeof wide)
-                                   : f->device->ops->upload(f->stream, at, single, sizeof single);
+    return flat->type[WEFT__GRAD] == WEFT_F64
+               ? f->device->ops->upload(f->stream, at, wide, sizeof wide)
+               : f->device->ops->upload(f->stream, at, single, sizeof single);
 }
 
 static weft_status reduce(weft__strategy *s, weft__flat *flat, weft__bucket *b, double verdict)
@@ -87,11 +88,11 @@ static weft_status reduce(weft__strategy *s, weft__flat *flat, weft__bucket *b, 
     WEFT_TRY(f->device->ops->sync(f->stream));
     weft__part part = weft__enter(f, WEFT__COMMUNICATION);
     weft_status code = weft__all_reduce(f->comm, b->name, weft__comm_reach(f->comm, f->device, at),
-                                        n, flat->dtype, WEFT_REDUCE_SUM);
+                                        n, flat->type[WEFT__GRAD], WEFT_REDUCE_SUM);
     weft__enter(f, part);
     b->reduced = true;
     s->traffic.gradient_reduces++;
-    s->traffic.gradient_bytes += b->payload * (int64_t)weft_dtype_size(flat->dtype);
+    s->traffic.gradient_bytes += b->payload * (int64_t)weft_dtype_size(flat->type[WEFT__GRAD]);
     return code;
 }
 
@@ -118,7 +119,7 @@ static weft_status finish(weft__strategy *s, weft__flat *flat, weft__bucket *b, 
         return WEFT_OK;
     if (mine < 0)
         WEFT_TRY(f->device->ops->zero(f->stream, weft__flat_at(flat, WEFT__GRAD, b->first),
-                                      (size_t)b->count * weft_dtype_size(flat->dtype)));
+                                      (size_t)b->count * weft_dtype_size(flat->type[WEFT__GRAD])));
     else
         WEFT_TRY(weft__fill_empty(flat, b));
     return reduce(s, flat, b, mine < 0 ? 1 : 0);
@@ -131,11 +132,11 @@ static weft_status verdict(weft__strategy *s, bool *failed)
     weft_dev word = weft__flat_at(flat, WEFT__GRAD, flat->elements);
     float single[WEFT__VERDICT];
     double v[WEFT__VERDICT];
-    if (flat->dtype == WEFT_F64)
+    if (flat->type[WEFT__GRAD] == WEFT_F64)
         WEFT_TRY(f->device->ops->download(f->stream, v, word, sizeof v));
     else
         WEFT_TRY(f->device->ops->download(f->stream, single, word, sizeof single));
-    for (int i = 0; i < WEFT__VERDICT && flat->dtype != WEFT_F64; i++)
+    for (int i = 0; i < WEFT__VERDICT && flat->type[WEFT__GRAD] != WEFT_F64; i++)
         v[i] = (double)single[i];
     *failed = v[FAILED] != 0;
     s->weigh = v[WEIGH] != 0;

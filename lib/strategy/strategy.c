@@ -137,7 +137,8 @@ weft_status weft__fill_empty(weft__flat *flat, const weft__bucket *b)
 
 static size_t grad_bytes(const weft__flat *flat)
 {
-    return weft__flat_bytes(flat) + WEFT__VERDICT * weft_dtype_size(flat->dtype);
+    return weft__flat_bytes(flat, WEFT__GRAD) +
+           WEFT__VERDICT * weft_dtype_size(flat->type[WEFT__GRAD]);
 }
 
 static void free_device(weft__flat *flat)

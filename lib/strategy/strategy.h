@@ -25,8 +25,6 @@ typedef struct weft__strategy_ops {
      * but for spaces that are held. *failed: some rank did; alike on all ranks, or, if all spaces are
      * held, this rank's own. Collective, if any is not held. */
     weft_status (*end)(weft__strategy *s, weft_status mine, bool *failed);
-    /* OPTIONAL, default all: the elements of a space that this rank's optimizer updates. */
-    void (*range)(weft__strategy *s, const weft__flat *flat, int64_t *first, int64_t *count);
     /* OPTIONAL. After the optimizer. Collective. */
     weft_status (*stepped)(weft__strategy *s, weft__flat *flat);
 } weft__strategy_ops;
