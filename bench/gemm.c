@@ -161,7 +161,7 @@ static double measure(const product *p)
     for (double start = weft__now(); !failed && n < CALLS && (n < 2 || weft__now() - start < SLICE);
          n++) {
         double begin = weft__now();
-        failed = d->ops->kernels->gemm(s, c, p->n, 1, a, p->ta ? p->m : p->k, p->ta, b,
+        failed = d->ops->kernels->gemm(s, c, WEFT_F32, p->n, 1, a, p->ta ? p->m : p->k, p->ta, b,
                                        p->tb ? p->k : p->n, p->tb, 0, p->m, p->n, p->k, p->dtype) ||
                  d->ops->sync(s);
         spent[n] = 1e6 * (weft__now() - begin);

@@ -141,8 +141,9 @@ static double time_gemm(weft_fabric *f, const gemm *g)
     for (start = weft__now(); n < GEMM_CALLS && (n < 5 || weft__now() - start < GEMM_SECONDS);
          n++) {
         double begin = weft__now();
-        f->device->ops->kernels->gemm(f->stream, c, g->n, 1, a, g->ta ? g->m : g->k, g->ta, b,
-                                      g->tb ? g->k : g->n, g->tb, 0, g->m, g->n, g->k, f->dtype);
+        f->device->ops->kernels->gemm(f->stream, c, WEFT_F32, g->n, 1, a, g->ta ? g->m : g->k,
+                                      g->ta, b, g->tb ? g->k : g->n, g->tb, 0, g->m, g->n, g->k,
+                                      f->dtype);
         f->device->ops->sync(f->stream);
         spent[n] = weft__now() - begin;
     }

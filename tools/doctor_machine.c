@@ -68,8 +68,8 @@ static double rate_of(weft_device *dev)
         rc = dev->ops->zero(s, ((weft_dev[]){a, b, c})[i], bytes);
     for (int i = 0; i < ROUNDS && !rc; i++) {
         double start = weft__now();
-        rc = dev->ops->kernels->gemm(s, c, SIDE, 1, a, SIDE, 0, b, SIDE, 0, 0, SIDE, SIDE, SIDE,
-                                     WEFT_F32);
+        rc = dev->ops->kernels->gemm(s, c, WEFT_F32, SIDE, 1, a, SIDE, 0, b, SIDE, 0, 0, SIDE, SIDE,
+                                     SIDE, WEFT_F32);
         double rate = 2.0 * SIDE * SIDE * SIDE / (weft__now() - start);
         best = rate > best ? rate : best;
     }

@@ -49,7 +49,7 @@ void weft__cast_run(const weft__cast *c, void *out, const void *in, int64_t n)
 #undef RUN
     const uint16_t *half = in;
     for (int64_t i = 0; i < n && c->from == WEFT_F16; i++) {
-        double v = scale * half_of_f16(half[i]) + shift;
+        double v = scale * (double)half_wide_f16(half[i]) + shift;
         if (c->to == WEFT_F32)
             ((float *)out)[i] = (float)v;
         else

@@ -115,8 +115,8 @@ weft_status weft__op_unbroadcast(weft_op_call *c, int i, const weft_view *g)
     if (c->gin[i].numel == g->numel)
         return c->k->copy(c->stream, c->gin[i].data, c->gin[i].dtype, stride, g->data, g->dtype,
                           g->stride, c->out.rank, c->out.shape);
-    return c->k->sum(c->stream, c->gin[i].data, stride, 1.0, g->data, g->stride, c->out.rank,
-                     c->out.shape, g->dtype);
+    return c->k->sum(c->stream, c->gin[i].data, c->gin[i].dtype, stride, 1.0, g->data, g->stride,
+                     c->out.rank, c->out.shape, g->dtype);
 }
 
 weft_dev weft__op_at(const weft_view *v, int64_t i)
@@ -182,6 +182,6 @@ weft_status weft__reduce_forward(const weft_op_call *c, weft__reduce r, double f
 {
     const int64_t zero = 0, one = 1;
     return r == WEFT__EACH ? WEFT_OK
-                           : c->k->sum(c->stream, c->out.data, &zero, factor, losses->data, &one, 1,
-                                       &losses->numel, losses->dtype);
+                           : c->k->sum(c->stream, c->out.data, c->out.dtype, &zero, factor,
+                                       losses->data, &one, 1, &losses->numel, losses->dtype);
 }

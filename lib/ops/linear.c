@@ -39,8 +39,8 @@ static weft_status forward(weft_op_call *c)
     int act = *(int *)c->attr;
     weft_dev bias = {c->nin == 3 ? c->in[2].data.addr : 0};
     sizes(c, &r, &o, &i);
-    WEFT_TRY(c->k->gemm(c->stream, c->out.data, o, 1.0, c->in[0].data, i, 0, c->in[1].data, i, 1,
-                        0.0, r, o, i, c->out.dtype));
+    WEFT_TRY(c->k->gemm(c->stream, c->out.data, c->out.dtype, o, 1.0, c->in[0].data, i, 0,
+                        c->in[1].data, i, 1, 0.0, r, o, i, c->out.dtype));
     return bias.addr || act ? c->k->bias(c->stream, c->out.data, bias, act, r, o, c->out.dtype)
                             : WEFT_OK;
 }
@@ -56,15 +56,15 @@ static weft_status backward(weft_op_call *c)
     }
     if (c->nin == 3 && c->want[2]) {
         const int64_t ystride[2] = {0, 1}, zstride[2] = {o, 1}, rows[2] = {r, o};
-        WEFT_TRY(
-            c->k->sum(c->stream, c->gin[2].data, ystride, 1.0, z.data, zstride, 2, rows, z.dtype));
+        WEFT_TRY(c->k->sum(c->stream, c->gin[2].data, c->gin[2].dtype, ystride, 1.0, z.data,
+                           zstride, 2, rows, z.dtype));
     }
     if (c->want[1])
-        WEFT_TRY(c->k->gemm(c->stream, c->gin[1].data, i, 1.0, z.data, o, 1, c->in[0].data, i, 0,
-                            0.0, o, i, r, z.dtype));
+        WEFT_TRY(c->k->gemm(c->stream, c->gin[1].data, c->gin[1].dtype, i, 1.0, z.data, o, 1,
+                            c->in[0].data, i, 0, 0.0, o, i, r, z.dtype));
     if (c->want[0])
-        WEFT_TRY(c->k->gemm(c->stream, c->gin[0].data, i, 1.0, z.data, o, 0, c->in[1].data, i, 0,
-                            0.0, r, i, o, z.dtype));
+        WEFT_TRY(c->k->gemm(c->stream, c->gin[0].data, c->gin[0].dtype, i, 1.0, z.data, o, 0,
+                            c->in[1].data, i, 0, 0.0, r, i, o, z.dtype));
     return WEFT_OK;
 }
 

@@ -87,20 +87,21 @@ static weft_status forward(weft_op_call *c)
     product p;
     measure(&c->in[0], &c->in[1], &p);
     if (p.one)
-        return c->k->gemm(c->stream, c->out.data, p.n, 1.0, c->in[0].data, p.k, 0, c->in[1].data,
-                          p.n, 0, 0.0, p.m, p.n, p.k, c->out.dtype);
-    return c->k->gemm_batch(c->stream, c->out.data, c->in[0].data, p.stride[0], 0, c->in[1].data,
-                            p.stride[1], 0, p.rank, p.shape, p.m, p.n, p.k, c->out.dtype);
+        return c->k->gemm(c->stream, c->out.data, c->out.dtype, p.n, 1.0, c->in[0].data, p.k, 0,
+                          c->in[1].data, p.n, 0, 0.0, p.m, p.n, p.k, c->out.dtype);
+    return c->k->gemm_batch(c->stream, c->out.data, c->out.dtype, c->in[0].data, p.stride[0], 0,
+                            c->in[1].data, p.stride[1], 0, p.rank, p.shape, p.m, p.n, p.k,
+                            c->out.dtype);
 }
 
 static weft_status backward_of_one(weft_op_call *c, const product *p)
 {
     if (c->want[0])
-        WEFT_TRY(c->k->gemm(c->stream, c->gin[0].data, p->k, 1.0, c->gout.data, p->n, 0,
-                            c->in[1].data, p->n, 1, 0.0, p->m, p->k, p->n, c->out.dtype));
+        WEFT_TRY(c->k->gemm(c->stream, c->gin[0].data, c->gin[0].dtype, p->k, 1.0, c->gout.data,
+                            p->n, 0, c->in[1].data, p->n, 1, 0.0, p->m, p->k, p->n, c->out.dtype));
     if (c->want[1])
-        WEFT_TRY(c->k->gemm(c->stream, c->gin[1].data, p->n, 1.0, c->in[0].data, p->k, 1,
-                            c->gout.data, p->n, 0, 0.0, p->k, p->n, p->m, c->out.dtype));
+        WEFT_TRY(c->k->gemm(c->stream, c->gin[1].data, c->gin[1].dtype, p->n, 1.0, c->in[0].data,
+                            p->k, 1, c->gout.data, p->n, 0, 0.0, p->k, p->n, p->m, c->out.dtype));
     return WEFT_OK;
 }
 
@@ -123,8 +124,8 @@ static weft_status collect(weft_op_call *c, const product *p, int i, const weft_
         return WEFT_OK;
     step_over(p, &c->gin[i], stride);
     stride[p->rank] = 1;
-    return c->k->sum(c->stream, c->gin[i].data, stride, 1.0, g->data, g->stride, g->rank, g->shape,
-                     g->dtype);
+    return c->k->sum(c->stream, c->gin[i].data, c->gin[i].dtype, stride, 1.0, g->data, g->stride,
+                     g->rank, g->shape, g->dtype);
 }
 
 static weft_status backward(weft_op_call *c)
@@ -140,14 +141,14 @@ static weft_status backward(weft_op_call *c)
         step[d] *= p.m * p.n;
     if (c->want[0]) {
         WEFT_TRY(room(c, &p, 0, p.m * p.k, &g));
-        WEFT_TRY(c->k->gemm_batch(c->stream, g.data, c->gout.data, step, 0, c->in[1].data,
+        WEFT_TRY(c->k->gemm_batch(c->stream, g.data, g.dtype, c->gout.data, step, 0, c->in[1].data,
                                   p.stride[1], 1, p.rank, p.shape, p.m, p.k, p.n, g.dtype));
         WEFT_TRY(collect(c, &p, 0, &g));
     }
     if (c->want[1]) {
         WEFT_TRY(room(c, &p, 1, p.k * p.n, &g));
-        WEFT_TRY(c->k->gemm_batch(c->stream, g.data, c->in[0].data, p.stride[0], 1, c->gout.data,
-                                  step, 0, p.rank, p.shape, p.k, p.n, p.m, g.dtype));
+        WEFT_TRY(c->k->gemm_batch(c->stream, g.data, g.dtype, c->in[0].data, p.stride[0], 1,
+                                  c->gout.data, step, 0, p.rank, p.shape, p.k, p.n, p.m, g.dtype));
         WEFT_TRY(collect(c, &p, 1, &g));
     }
     return WEFT_OK;

@@ -39,8 +39,8 @@ static weft_status forward(weft_op_call *c)
     const attributes *a = c->attr;
     int64_t stride[WEFT_MAX_RANK];
     under(c, &c->out, stride);
-    return c->k->sum(c->stream, c->out.data, stride, a->alpha, c->in[0].data, c->in[0].stride,
-                     c->in[0].rank, c->in[0].shape, c->out.dtype);
+    return c->k->sum(c->stream, c->out.data, c->out.dtype, stride, a->alpha, c->in[0].data,
+                     c->in[0].stride, c->in[0].rank, c->in[0].shape, c->out.dtype);
 }
 
 static weft_status backward(weft_op_call *c)

@@ -1,7 +1,10 @@
 /* The kernels of a device, a typed list. Outputs come first. All run on the stream, on
- * memory of its device. Unless a kernel takes strides, its arrays are contiguous. Strides are in
- * elements and may be 0. dt is WEFT_F32 or WEFT_F64 unless said otherwise. An entry may be NULL: the
- * op that needs it then says which device lacks it.
+ * memory of its device. Unless a kernel takes strides, its arrays are contiguous.
+ * Strides are in elements and may be 0. dt is WEFT_F32 or WEFT_F64 unless said otherwise, and may be
+ * WEFT_BF16 or WEFT_F16 of binary to where, extremum to sum, embedding to dropout, gemm, bias, and
+ * nonfinite to shrink: arithmetic is in f32 then, rounded once at its end. ct and yt, the types of C
+ * and y, are dt, or WEFT_F32 where dt has 16 bits. An entry may be NULL: the op that needs it then
+ * says which device lacks it.
  *
  *   fill     y[i] = value                                       any dtype
  *   copy     y = x, strided, cast from xt to yt                 any dtypes
@@ -23,7 +26,8 @@
  *   gather   y = x at index along dim, y and index contiguous with `shape`, x of extent n along dim;
  *            it is u8, i32 or i64. An index outside 0..n-1 makes y NaN, and flag[0] = 1 + the first
  *            such element and flag[1] = its index (int64; flag[0] is 0 before)
- *   gather_back  gx at index along dim += gy, in the order of the elements along dim
+ *   gather_back  gx at index along dim += gy, in the order of the elements along dim; gx is f32
+ *            where dt has 16 bits
  *   gemm_batch   C = op(A) op(B) for each matrix of `shape`; matrices are contiguous, those of C lie
  *            one behind the other, those of A and B at the strides given
  *   sum      y = alpha * sum over the dimensions whose ystride is 0; the order of additions depends
@@ -42,7 +46,8 @@
  *   layernorm_back from gy, x, stats and w: what is wanted of gx, gw and gb, the others are 0
  *   embedding y[i] = row index[i] of w, (rows,c); it is u8, i32 or i64. A bad index gives NaN and
  *            flag as of xent
- *   embedding_back gw = for each row the sum of gy[i] with that index, in order, but 0 for row skip
+ *   embedding_back gw = for each row the sum of gy[i] with that index, in order, but 0 for row skip;
+ *            gw is f32 where dt has 16 bits
  *   dropout  y = x / (1-p), or 0 where the 32-bit word of the element is below 2^32 p
  *   normal   y[i] = mean + std z(u(i)), z the inverse of the normal distribution's function, u(i) in
  *            f64 as of uniform, scaled into [lo, hi]
@@ -219,12 +224,12 @@ typedef struct weft_adagrad_step {
     D(gx) A(int64_t, gxstride, rank) D(gy) D(index) V(weft_dtype, it) V(int, rank) \
     A(int64_t, shape, rank) V(int, dim) V(int64_t, n) V(weft_dtype, dt)
 #define WEFT_ARGS_gemm_batch(D, V, A) \
-    D(c) D(a) A(int64_t, astride, rank) V(int, ta) D(b) A(int64_t, bstride, rank) V(int, tb) \
-    V(int, rank) A(int64_t, shape, rank) V(int64_t, m) V(int64_t, n) V(int64_t, k) \
-    V(weft_dtype, dt)
+    D(c) V(weft_dtype, ct) D(a) A(int64_t, astride, rank) V(int, ta) D(b) \
+    A(int64_t, bstride, rank) V(int, tb) V(int, rank) A(int64_t, shape, rank) V(int64_t, m) \
+    V(int64_t, n) V(int64_t, k) V(weft_dtype, dt)
 #define WEFT_ARGS_sum(D, V, A) \
-    D(y) A(int64_t, ystride, rank) V(double, alpha) D(x) A(int64_t, xstride, rank) V(int, rank) \
-    A(int64_t, shape, rank) V(weft_dtype, dt)
+    D(y) V(weft_dtype, yt) A(int64_t, ystride, rank) V(double, alpha) D(x) \
+    A(int64_t, xstride, rank) V(int, rank) A(int64_t, shape, rank) V(weft_dtype, dt)
 #define WEFT_ARGS_softmax(D, V, A) D(y) D(x) V(int64_t, rows) V(int64_t, c) V(weft_dtype, dt)
 #define WEFT_ARGS_softmax_back(D, V, A) \
     D(gx) D(y) D(gy) V(int64_t, rows) V(int64_t, c) V(weft_dtype, dt)
@@ -255,8 +260,8 @@ typedef struct weft_adagrad_step {
     D(y) V(uint64_t, seed) V(uint64_t, stream) V(int64_t, n) A(weft_normal_terms, o, 1) \
     V(weft_dtype, dt)
 #define WEFT_ARGS_gemm(D, V, A) \
-    D(c) V(int64_t, ldc) V(double, alpha) D(a) V(int64_t, lda) V(int, ta) D(b) V(int64_t, ldb) \
-    V(int, tb) V(double, beta) V(int64_t, m) V(int64_t, n) V(int64_t, k) V(weft_dtype, dt)
+    D(c) V(weft_dtype, ct) V(int64_t, ldc) V(double, alpha) D(a) V(int64_t, lda) V(int, ta) D(b) \
+    V(int64_t, ldb) V(int, tb) V(double, beta) V(int64_t, m) V(int64_t, n) V(int64_t, k) V(weft_dtype, dt)
 #define WEFT_ARGS_bias(D, V, A) \
     D(y) D(b) V(int, act) V(int64_t, rows) V(int64_t, c) V(weft_dtype, dt)
 #define WEFT_ARGS_uniform(D, V, A) \

@@ -1,34 +1,36 @@
 /* y = a op b, a and b strided (0 broadcasts), y contiguous; and the gradients by a and by b. */
 #ifdef T
 
+#ifndef LOW
 /* NaN is handed on. */
-CPU_INLINE T N(larger)(T u, T v)
+CPU_INLINE C N(larger)(C u, C v)
 {
     return u > v || u != u ? u : v;
 }
 
-CPU_INLINE T N(smaller)(T u, T v)
+CPU_INLINE C N(smaller)(C u, C v)
 {
     return u < v || u != u ? u : v;
 }
 
 /* g to the larger of u and v, if that is u; equal ones share it. */
-CPU_INLINE T N(share)(T g, T u, T v)
+CPU_INLINE C N(share)(C g, C u, C v)
 {
     return u < v ? 0 : u == v ? g / 2 : g;
 }
 
 /* v u^(v-1), where u^0 is constant. */
-CPU_INLINE T N(power_by_base)(T u, T v)
+CPU_INLINE C N(power_by_base)(C u, C v)
 {
     return v == 0 ? 0 : v * N(power)(u, v - 1);
 }
 
 /* u^v log u, where 0^v is constant. */
-CPU_INLINE T N(power_by_exponent)(T u, T v)
+CPU_INLINE C N(power_by_exponent)(C u, C v)
 {
     return u == 0 && v >= 0 ? 0 : N(power)(u, v) * N(logarithm)(u);
 }
+#endif
 
 /* An operator of u and v, and its gradients by u and by v from that of the result, g. */
 #define BINARIES(F)                                                                                \
@@ -36,18 +38,18 @@ CPU_INLINE T N(power_by_exponent)(T u, T v)
     F(WEFT_MUL, (u * v), (g * v), (g * u))                                                         \
     F(WEFT_SUB, u - v, g, -g)                                                                      \
     F(WEFT_DIV, u / v, g / v, -g * (u / v / v))                                                    \
-    F(WEFT_POW, N(power)(u, v), (g * N(power_by_base)(u, v)), (g * N(power_by_exponent)(u, v)))    \
-    F(WEFT_MAXIMUM, N(larger)(u, v), N(share)(g, u, v), N(share)(g, v, u))                         \
-    F(WEFT_MINIMUM, N(smaller)(u, v), N(share)(g, v, u), N(share)(g, u, v))
+    F(WEFT_POW, M(power)(u, v), (g * M(power_by_base)(u, v)), (g * M(power_by_exponent)(u, v)))    \
+    F(WEFT_MAXIMUM, M(larger)(u, v), M(share)(g, u, v), M(share)(g, v, u))                         \
+    F(WEFT_MINIMUM, M(smaller)(u, v), M(share)(g, v, u), M(share)(g, u, v))
 
 /* The inner loop, for the strides that ops produce and for all others. */
 #define LOOP(i, j, G, value)                                                                       \
     do {                                                                                           \
         _Pragma("omp simd") for (int64_t e = 0; e < n; e++)                                        \
         {                                                                                          \
-            const T u = a[i], v = b[j], g = G;                                                     \
+            const C u = LOAD(a[i]), v = LOAD(b[j]), g = G;                                         \
             (void)u, (void)v, (void)g;                                                             \
-            y[e] = value;                                                                          \
+            y[e] = STORE(value);                                                                   \
         }                                                                                          \
     } while (0)
 #define STRIDES(G, value)                                                                          \
@@ -67,10 +69,10 @@ CPU_INLINE T N(power_by_exponent)(T u, T v)
         STRIDES(0, value);
 #define BY_U(op, value, by_u, by_v)                                                                \
     case op:                                                                                       \
-        STRIDES(gy[e], by_u);
+        STRIDES(LOAD(gy[e]), by_u);
 #define BY_V(op, value, by_u, by_v)                                                                \
     case op:                                                                                       \
-        STRIDES(gy[e], by_v);
+        STRIDES(LOAD(gy[e]), by_v);
 
 static void N(run)(weft_binary op, T *y, const T *a, int64_t sa, const T *b, int64_t sb, int64_t n)
 {
@@ -141,6 +143,7 @@ struct binary {
 #define power_f64 pow
 #define logarithm_f32 logf
 #define logarithm_f64 log
+#define CPU_LOW
 #define CPU_FAMILY "device/cpu/binary.c"
 #include "device/cpu/typed.h"
 
@@ -151,7 +154,7 @@ weft_status weft__cpu_binary(weft_stream *s, weft_binary op, weft_dev y, weft_de
     const int64_t *const stride[] = {astride, bstride};
     struct binary o = {.op = op, .y = cpu_ptr(y), .a = cpu_ptr(a), .b = cpu_ptr(b)};
     weft__walk_of(&o.walk, 2, rank, shape, stride);
-    return weft__cpu_each(s, CPU_PAIR(binary), dt, &o, o.walk.numel, op == WEFT_POW ? 16 : 1);
+    return weft__cpu_each(s, CPU_FLOATS(binary), dt, &o, o.walk.numel, op == WEFT_POW ? 16 : 1);
 }
 
 weft_status weft__cpu_binary_back(weft_stream *s, weft_binary op, int input, weft_dev gx,
@@ -167,6 +170,6 @@ weft_status weft__cpu_binary_back(weft_stream *s, weft_binary op, int input, wef
                        .b = cpu_ptr(b),
                        .gy = cpu_ptr(gy)};
     weft__walk_of(&o.walk, 2, rank, shape, stride);
-    return weft__cpu_each(s, CPU_PAIR(binary), dt, &o, o.walk.numel, op == WEFT_POW ? 16 : 1);
+    return weft__cpu_each(s, CPU_FLOATS(binary), dt, &o, o.walk.numel, op == WEFT_POW ? 16 : 1);
 }
 #endif

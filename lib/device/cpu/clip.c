@@ -6,26 +6,26 @@ static double N(power)(const T *x, double p, int64_t n)
 {
     double lane[CPU_LANES] = {0};
     for (int64_t i = 0; i < n; i++)
-        lane[i % CPU_LANES] += p == 1 ? fabs((double)x[i]) : pow(fabs((double)x[i]), p);
+        lane[i % CPU_LANES] += p == 1 ? fabs((double)LOAD(x[i])) : pow(fabs((double)LOAD(x[i])), p);
     return cpu_fold(lane);
 }
 
 /* NaN wins. */
 CPU_WIDE static double N(largest)(const T *x, int64_t n)
 {
-    T lane[CPU_LANES] = {0}, most = 0;
+    C lane[CPU_LANES] = {0}, most = 0;
     int odd[CPU_LANES] = {0}, any = 0;
     for (int64_t i = 0; i + CPU_LANES <= n; i += CPU_LANES) {
 #pragma omp simd
         for (int j = 0; j < CPU_LANES; j++) {
-            T a = x[i + j] < 0 ? -x[i + j] : x[i + j];
-            odd[j] |= x[i + j] != x[i + j];
+            const C v = LOAD(x[i + j]), a = v < 0 ? -v : v;
+            odd[j] |= v != v;
             lane[j] = a > lane[j] ? a : lane[j];
         }
     }
     for (int64_t i = n - n % CPU_LANES; i < n; i++) {
-        T a = x[i] < 0 ? -x[i] : x[i];
-        any |= x[i] != x[i];
+        const C v = LOAD(x[i]), a = v < 0 ? -v : v;
+        any |= v != v;
         most = a > most ? a : most;
     }
     for (int j = 0; j < CPU_LANES; j++) {
@@ -42,10 +42,10 @@ CPU_WIDE static double N(product)(const T *x, const T *z, int64_t n)
     for (; i + CPU_LANES <= n; i += CPU_LANES) {
 #pragma omp simd
         for (int j = 0; j < CPU_LANES; j++)
-            lane[j] += (double)x[i + j] * (double)z[i + j];
+            lane[j] += (double)LOAD(x[i + j]) * (double)LOAD(z[i + j]);
     }
     for (; i < n; i++)
-        lane[i % CPU_LANES] += (double)x[i] * (double)z[i];
+        lane[i % CPU_LANES] += (double)LOAD(x[i]) * (double)LOAD(z[i]);
     return cpu_fold(lane);
 }
 
@@ -65,11 +65,11 @@ static void N(norm)(const void *args, int64_t lo, int64_t hi)
 CPU_WIDE static void N(shrink)(const void *args, int64_t lo, int64_t hi)
 {
     const struct clip *a = args;
-    const T factor = (T)a->factor;
+    const C factor = (C)a->factor;
     T *y = a->y;
 #pragma omp simd
     for (int64_t i = lo; i < hi; i++)
-        y[i] *= factor;
+        y[i] = STORE(LOAD(y[i]) * factor);
 }
 
 #else
@@ -88,6 +88,7 @@ struct clip {
     double p, factor, *partial;
 };
 
+#define CPU_LOW
 #define CPU_FAMILY "device/cpu/clip.c"
 #include "device/cpu/typed.h"
 
@@ -104,7 +105,7 @@ static weft_status reduce(weft_stream *s, double *sum, struct clip a, weft_dtype
         return WEFT_OK;
     a.partial = partial;
     a.blocks = a.n / BLOCK < 1 ? 1 : a.n / BLOCK > BLOCKS ? BLOCKS : a.n / BLOCK;
-    WEFT_TRY(weft__cpu_each_row(s, CPU_PAIR(norm), dt, &a, a.blocks, a.n / a.blocks));
+    WEFT_TRY(weft__cpu_each_row(s, CPU_FLOATS(norm), dt, &a, a.blocks, a.n / a.blocks));
     for (int64_t b = 0; b < a.blocks; b++)
         *sum = isinf(a.p) ? larger(*sum, partial[b]) : *sum + partial[b];
     return WEFT_OK;
@@ -137,6 +138,6 @@ weft_status weft__cpu_shrink(weft_stream *s, weft_dev y, double limit, weft_dev 
 {
     const double factor = limit / (*(const double *)cpu_ptr(norm) + 1e-6);
     const struct clip a = {.y = cpu_ptr(y), .factor = factor > 1 ? 1 : factor};
-    return factor >= 1 ? WEFT_OK : weft__cpu_each(s, CPU_PAIR(shrink), dt, &a, n, 1);
+    return factor >= 1 ? WEFT_OK : weft__cpu_each(s, CPU_FLOATS(shrink), dt, &a, n, 1);
 }
 #endif

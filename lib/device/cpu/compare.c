@@ -3,7 +3,8 @@
 
 #define LOOP(op)                                                                                   \
     do {                                                                                           \
-        _Pragma("omp simd") for (int64_t e = 0; e < n; e++) y[e] = a[e * sa] op b[e * sb];         \
+        _Pragma("omp simd") for (int64_t e = 0; e < n; e++) y[e] =                                 \
+            LOAD(a[e * sa]) op LOAD(b[e * sb]);                                                    \
     } while (0);                                                                                   \
     break
 
@@ -74,13 +75,10 @@ struct condition {
     weft__walk walk;
 };
 
+#define CPU_LOW
+#define CPU_I64
 #define CPU_FAMILY "device/cpu/compare.c"
 #include "device/cpu/typed.h"
-#define T int64_t
-#define N(name) name##_i64
-#include CPU_FAMILY
-#undef T
-#undef N
 
 weft_status weft__cpu_compare(weft_stream *s, weft_compare op, weft_dev y, weft_dev a,
                               const int64_t *astride, weft_dev b, const int64_t *bstride, int rank,
@@ -89,10 +87,7 @@ weft_status weft__cpu_compare(weft_stream *s, weft_compare op, weft_dev y, weft_
     const int64_t *const stride[] = {astride, bstride};
     struct condition o = {.op = op, .y = cpu_ptr(y), .a = cpu_ptr(a), .b = cpu_ptr(b)};
     weft__walk_of(&o.walk, 2, rank, shape, stride);
-    if (dt != WEFT_I64)
-        return weft__cpu_each(s, CPU_PAIR(compare), dt, &o, o.walk.numel, 1);
-    weft__cpu_elements(s->device, compare_i64, &o, o.walk.numel, 1);
-    return WEFT_OK;
+    return weft__cpu_each(s, CPU_NUMBERS(compare), dt, &o, o.walk.numel, 1);
 }
 
 weft_status weft__cpu_where(weft_stream *s, weft_dev y, weft_dev c, const int64_t *cstride,
@@ -102,9 +97,6 @@ weft_status weft__cpu_where(weft_stream *s, weft_dev y, weft_dev c, const int64_
     const int64_t *const stride[] = {astride, bstride, cstride};
     struct condition o = {.y = cpu_ptr(y), .a = cpu_ptr(a), .b = cpu_ptr(b), .c = cpu_ptr(c)};
     weft__walk_of(&o.walk, 3, rank, shape, stride);
-    if (dt != WEFT_I64)
-        return weft__cpu_each(s, CPU_PAIR(where), dt, &o, o.walk.numel, 1);
-    weft__cpu_elements(s->device, where_i64, &o, o.walk.numel, 1);
-    return WEFT_OK;
+    return weft__cpu_each(s, CPU_NUMBERS(where), dt, &o, o.walk.numel, 1);
 }
 #endif

@@ -42,10 +42,10 @@ static void load(wide *w, const void *x, weft_dtype t, int64_t s, int64_t n)
         LOAD(double, w->f, );
         break;
     case WEFT_F16:
-        LOAD(uint16_t, w->f, half_of_f16);
+        LOAD(uint16_t, w->f, half_wide_f16);
         break;
     case WEFT_BF16:
-        LOAD(uint16_t, w->f, half_of_bf16);
+        LOAD(uint16_t, w->f, half_wide_bf16);
         break;
     case WEFT_I32:
         LOAD(int32_t, w->i, );
@@ -130,6 +130,23 @@ static double sticky(int64_t v)
     return v < 0 ? -(double)a : (double)a;
 }
 
+/* Between f32 and 16 bits, one behind the other. False: it is another cast. */
+static bool narrow(void *y, weft_dtype yt, const void *x, weft_dtype xt, int64_t n)
+{
+    const weft__half_set *set = weft__half_best();
+    if (xt == WEFT_F32 && yt == WEFT_BF16)
+        set->low_bf16(y, x, n);
+    else if (xt == WEFT_F32 && yt == WEFT_F16)
+        set->low_f16(y, x, n);
+    else if (xt == WEFT_BF16 && yt == WEFT_F32)
+        set->wide_bf16(y, x, n);
+    else if (xt == WEFT_F16 && yt == WEFT_F32)
+        set->wide_f16(y, x, n);
+    else
+        return false;
+    return true;
+}
+
 static void cast(void *y, weft_dtype yt, int64_t ys, const void *x, weft_dtype xt, int64_t xs,
                  int64_t n)
 {
@@ -192,7 +209,7 @@ CPU_WIDE static void copy_range(const void *args, int64_t lo, int64_t hi)
         n = weft__walk_run(w, &p, hi - lo);
         if (c->yt == c->xt) {
             move(y, ys, x, xs, n, (size_t)c->ysize);
-        } else {
+        } else if (ys != 1 || xs != 1 || !narrow(y, c->yt, x, c->xt, n)) {
             n = n < CHUNK ? n : CHUNK;
             cast(y, c->yt, ys, x, c->xt, xs, n);
         }

@@ -1,8 +1,8 @@
 /* What the kernels of the CPU share: addresses, dispatch by type, and the one place that forks.
  *
- * A kernel is a body over a range of its elements (or rows), written once for both types: the file
- * of a family reads itself again through typed.h with T = float and T = double. A body must give
- * the same bits however its range is cut. */
+ * A kernel is a body over a range of its elements (or rows), written once for all types: the file of
+ * a family reads itself again through typed.h with T = float, T = double and those of 16 bits. A body
+ * must give the same bits however its range is cut. */
 #ifndef DEVICE_CPU_CPU_H
 #define DEVICE_CPU_CPU_H
 #include "core/error.h"
@@ -22,8 +22,16 @@ typedef void weft__cpu_body(const void *args, int64_t lo, int64_t hi);
  * element that must become part of the loop for vectors to be made of it. */
 #define CPU_INLINE __attribute__((always_inline)) static inline
 
-/* Both bodies of a kernel, with its name for messages. */
-#define CPU_PAIR(name) #name, name##_f32, name##_f64
+/* The bodies of a kernel, with its name for messages; NULL: not of that type. */
+typedef struct weft__cpu_kernel {
+    const char *name;
+    weft__cpu_body *f32, *f64, *bf16, *f16, *i64;
+} weft__cpu_kernel;
+#define CPU_PAIR(name) (&(const weft__cpu_kernel){#name, name##_f32, name##_f64, 0, 0, 0})
+#define CPU_FLOATS(name)                                                                           \
+    (&(const weft__cpu_kernel){#name, name##_f32, name##_f64, name##_bf16, name##_f16, 0})
+#define CPU_NUMBERS(name)                                                                          \
+    (&(const weft__cpu_kernel){#name, name##_f32, name##_f64, name##_bf16, name##_f16, name##_i64})
 /* In a body: calls another function of the same type. */
 #define CPU_CALL(name, ...) N(name)(__VA_ARGS__)
 
@@ -40,13 +48,11 @@ void weft__cpu_elements(const weft_device *d, weft__cpu_body *body, const void *
                         int64_t cost);
 void weft__cpu_rows(const weft_device *d, weft__cpu_body *body, const void *args, int64_t n,
                     int64_t cost);
-/* The same, choosing the body by type: CPU_PAIR(name). */
-weft_status weft__cpu_each(weft_stream *s, const char *name, weft__cpu_body *f32,
-                           weft__cpu_body *f64, weft_dtype dt, const void *args, int64_t n,
-                           int64_t cost);
-weft_status weft__cpu_each_row(weft_stream *s, const char *name, weft__cpu_body *f32,
-                               weft__cpu_body *f64, weft_dtype dt, const void *args, int64_t n,
-                               int64_t cost);
+/* The same, choosing the body by type: CPU_PAIR(name) and so on. */
+weft_status weft__cpu_each(weft_stream *s, const weft__cpu_kernel *k, weft_dtype dt,
+                           const void *args, int64_t n, int64_t cost);
+weft_status weft__cpu_each_row(weft_stream *s, const weft__cpu_kernel *k, weft_dtype dt,
+                               const void *args, int64_t n, int64_t cost);
 
 /* y = exp(x - max x), not yet divided; returns the sum of y and sets *max. y may be x. */
 double weft__cpu_softmax_f32(float *y, const float *x, int64_t c, float *max);
@@ -57,6 +63,11 @@ double weft__cpu_softmax_f64(double *y, const double *x, int64_t c, double *max)
 bool weft__cpu_vector(weft_stream *s, weft_dev y, int64_t ys, double alpha, weft_dev x, int64_t xs,
                       weft_dev b, int64_t bj, int64_t bk, double beta, int64_t n, int64_t k,
                       weft_dtype dt);
+
+/* gemm with A and B in 16 bits, by way of f32. */
+weft_status weft__cpu_gemm_low(weft_stream *s, weft_dev c, weft_dtype ct, int64_t ldc, double alpha,
+                               weft_dev a, int64_t lda, int ta, weft_dev b, int64_t ldb, int tb,
+                               double beta, int64_t m, int64_t n, int64_t k, weft_dtype dt);
 
 /* Chooses BLIS's kernels before its first call; once a process. */
 weft_status weft__cpu_choose_kernels(void);
@@ -70,6 +81,18 @@ WEFT_KERNEL_LIST(CPU_PROTOTYPE)
 static inline void *cpu_ptr(weft_dev p)
 {
     return (void *)p.addr; /* NOLINT: an address that this device handed out */
+}
+
+static inline bool cpu_is_low(weft_dtype t)
+{
+    return t == WEFT_BF16 || t == WEFT_F16;
+}
+
+/* Whether results of type yt come from dt: the same, or f32 of 16 bits. */
+static inline bool cpu_gives(weft_dtype yt, weft_dtype dt)
+{
+    const bool low = cpu_is_low(dt);
+    return (low || dt == WEFT_F32 || dt == WEFT_F64) && (yt == dt || (low && yt == WEFT_F32));
 }
 
 /* Label i as a number; -1 for what is not a class anyhow. */

@@ -4,21 +4,23 @@
 CPU_WIDE static void N(axpy)(const void *args, int64_t lo, int64_t hi)
 {
     const struct arrays *a = args;
-    const T *x = a->x, alpha = (T)a->alpha;
+    const T *x = a->x;
+    const C alpha = (C)a->alpha;
     T *y = a->y;
 #pragma omp simd
     for (int64_t i = lo; i < hi; i++)
-        y[i] += alpha * x[i];
+        y[i] = STORE(LOAD(y[i]) + alpha * LOAD(x[i]));
 }
 
 CPU_WIDE static void N(scale)(const void *args, int64_t lo, int64_t hi)
 {
     const struct arrays *a = args;
-    const T *x = a->x, alpha = (T)a->alpha;
+    const T *x = a->x;
+    const C alpha = (C)a->alpha;
     T *y = a->y;
 #pragma omp simd
     for (int64_t i = lo; i < hi; i++)
-        y[i] = alpha * x[i];
+        y[i] = STORE(alpha * LOAD(x[i]));
 }
 
 /* NaN stays NaN. */
@@ -29,7 +31,7 @@ CPU_WIDE static void N(relu)(const void *args, int64_t lo, int64_t hi)
     T *y = a->y;
 #pragma omp simd
     for (int64_t i = lo; i < hi; i++)
-        y[i] = x[i] <= 0 ? 0 : x[i];
+        y[i] = LOAD(x[i]) <= 0 ? 0 : x[i];
 }
 
 CPU_WIDE static void N(relu_back)(const void *args, int64_t lo, int64_t hi)
@@ -39,7 +41,7 @@ CPU_WIDE static void N(relu_back)(const void *args, int64_t lo, int64_t hi)
     T *gx = a->y;
 #pragma omp simd
     for (int64_t i = lo; i < hi; i++)
-        gx[i] = y[i] > 0 ? gy[i] : 0;
+        gx[i] = LOAD(y[i]) > 0 ? gy[i] : 0;
 }
 
 /* Rows lo..hi-1. */
@@ -52,12 +54,12 @@ CPU_WIDE static void N(bias)(const void *args, int64_t lo, int64_t hi)
         if (b) {
 #pragma omp simd
             for (int64_t j = 0; j < a->c; j++)
-                y[j] += b[j];
+                y[j] = STORE(LOAD(y[j]) + LOAD(b[j]));
         }
         if (a->act) {
 #pragma omp simd
             for (int64_t j = 0; j < a->c; j++)
-                y[j] = y[j] <= 0 ? 0 : y[j];
+                y[j] = LOAD(y[j]) <= 0 ? 0 : y[j];
         }
     }
 }
@@ -70,7 +72,7 @@ CPU_WIDE static void N(nonfinite)(const void *args, int64_t lo, int64_t hi)
     int found = 0;
 #pragma omp simd reduction(| : found)
     for (int64_t i = lo; i < hi; i++)
-        found |= !(x[i] - x[i] == 0);
+        found |= !(LOAD(x[i]) - LOAD(x[i]) == 0);
     if (found)
         atomic_store_explicit(a->found, 1, memory_order_relaxed);
 }
@@ -90,6 +92,7 @@ struct arrays {
     atomic_int *found;
 };
 
+#define CPU_LOW
 #define CPU_FAMILY "device/cpu/elementwise.c"
 #include "device/cpu/typed.h"
 
@@ -97,41 +100,41 @@ weft_status weft__cpu_axpy(weft_stream *s, weft_dev y, double alpha, weft_dev x,
                            weft_dtype dt)
 {
     const struct arrays a = {.y = cpu_ptr(y), .x = cpu_ptr(x), .alpha = alpha};
-    return weft__cpu_each(s, CPU_PAIR(axpy), dt, &a, n, 1);
+    return weft__cpu_each(s, CPU_FLOATS(axpy), dt, &a, n, 1);
 }
 
 weft_status weft__cpu_scale(weft_stream *s, weft_dev y, double alpha, weft_dev x, int64_t n,
                             weft_dtype dt)
 {
     const struct arrays a = {.y = cpu_ptr(y), .x = cpu_ptr(x), .alpha = alpha};
-    return weft__cpu_each(s, CPU_PAIR(scale), dt, &a, n, 1);
+    return weft__cpu_each(s, CPU_FLOATS(scale), dt, &a, n, 1);
 }
 
 weft_status weft__cpu_relu(weft_stream *s, weft_dev y, weft_dev x, int64_t n, weft_dtype dt)
 {
     const struct arrays a = {.y = cpu_ptr(y), .x = cpu_ptr(x)};
-    return weft__cpu_each(s, CPU_PAIR(relu), dt, &a, n, 1);
+    return weft__cpu_each(s, CPU_FLOATS(relu), dt, &a, n, 1);
 }
 
 weft_status weft__cpu_relu_back(weft_stream *s, weft_dev gx, weft_dev y, weft_dev gy, int64_t n,
                                 weft_dtype dt)
 {
     const struct arrays a = {.y = cpu_ptr(gx), .x = cpu_ptr(y), .z = cpu_ptr(gy)};
-    return weft__cpu_each(s, CPU_PAIR(relu_back), dt, &a, n, 1);
+    return weft__cpu_each(s, CPU_FLOATS(relu_back), dt, &a, n, 1);
 }
 
 weft_status weft__cpu_bias(weft_stream *s, weft_dev y, weft_dev b, int act, int64_t rows, int64_t c,
                            weft_dtype dt)
 {
     const struct arrays a = {.y = cpu_ptr(y), .x = cpu_ptr(b), .act = act == 1, .c = c};
-    return weft__cpu_each_row(s, CPU_PAIR(bias), dt, &a, rows, c);
+    return weft__cpu_each_row(s, CPU_FLOATS(bias), dt, &a, rows, c);
 }
 
 weft_status weft__cpu_nonfinite(weft_stream *s, weft_dev flag, weft_dev x, int64_t n, weft_dtype dt)
 {
     atomic_int found = 0;
     const struct arrays a = {.x = cpu_ptr(x), .found = &found};
-    WEFT_TRY(weft__cpu_each(s, CPU_PAIR(nonfinite), dt, &a, n, 1));
+    WEFT_TRY(weft__cpu_each(s, CPU_FLOATS(nonfinite), dt, &a, n, 1));
     *(int64_t *)cpu_ptr(flag) += found;
     return WEFT_OK;
 }

@@ -10,7 +10,7 @@ static void N(embedding)(const void *args, int64_t lo, int64_t hi)
         if (at >= 0 && at < a->rows)
             memcpy(y, (const T *)a->x + at * a->c, (size_t)a->c * sizeof(T));
         for (int64_t j = 0; j < a->c && (at < 0 || at >= a->rows); j++)
-            y[j] = (T)NAN;
+            y[j] = STORE((C)NAN);
     }
 }
 
@@ -19,16 +19,16 @@ static void N(embedding)(const void *args, int64_t lo, int64_t hi)
 CPU_WIDE static void N(embedding_back)(const void *args, int64_t lo, int64_t hi)
 {
     const struct table *a = args;
-    memset((T *)a->y + lo * a->c, 0, (size_t)((hi - lo) * a->c) * sizeof(T));
+    memset((C *)a->y + lo * a->c, 0, (size_t)((hi - lo) * a->c) * sizeof(C));
     for (int64_t i = 0; i < a->n; i++) {
         const int64_t at = cpu_label(a->index, a->it, i);
         const T *g = (const T *)a->x + i * a->c;
-        T *y = (T *)a->y + at * a->c;
+        C *y = (C *)a->y + at * a->c;
         if (at < lo || at >= hi || at == a->skip)
             continue;
 #pragma omp simd
         for (int64_t j = 0; j < a->c; j++)
-            y[j] += g[j];
+            y[j] += LOAD(g[j]);
     }
 }
 
@@ -46,6 +46,7 @@ struct table {
     int64_t n, rows, c, skip;
 };
 
+#define CPU_LOW
 #define CPU_FAMILY "device/cpu/embedding.c"
 #include "device/cpu/typed.h"
 
@@ -63,7 +64,7 @@ weft_status weft__cpu_embedding(weft_stream *s, weft_dev y, weft_dev flag, weft_
     if (!cpu_is_label(it))
         return weft__no_kernel(s->device, "embedding", it);
     cpu_report(cpu_ptr(flag), a.index, it, n, rows);
-    return weft__cpu_each_row(s, CPU_PAIR(embedding), dt, &a, n, c + 1);
+    return weft__cpu_each_row(s, CPU_FLOATS(embedding), dt, &a, n, c + 1);
 }
 
 weft_status weft__cpu_embedding_back(weft_stream *s, weft_dev gw, weft_dev gy, weft_dev index,
@@ -80,7 +81,7 @@ weft_status weft__cpu_embedding_back(weft_stream *s, weft_dev gw, weft_dev gy, w
                             .skip = skip};
     if (!cpu_is_label(it))
         return weft__no_kernel(s->device, "embedding_back", it);
-    return weft__cpu_each_row(s, CPU_PAIR(embedding_back), dt, &a, rows,
+    return weft__cpu_each_row(s, CPU_FLOATS(embedding_back), dt, &a, rows,
                               c + n * c / (rows ? rows : 1));
 }
 #endif

@@ -2,31 +2,33 @@
 #ifdef T
 
 /* True if v takes the place of best: NaN beats all but another. */
-static inline bool N(beats)(T v, T best, int largest)
+static inline bool N(beats)(C v, C best, int largest)
 {
-    return N(is_nan)(v) ? !N(is_nan)(best) : largest ? v > best : v < best;
+    return M(is_nan)(v) ? !M(is_nan)(best) : largest ? v > best : v < best;
 }
 
 /* `width` neighbouring outputs, whose elements lie `step` apart. */
-static void N(search)(const T *x, int64_t n, int64_t step, int64_t width, int largest, T *best,
+static void N(search)(const T *x, int64_t n, int64_t step, int64_t width, int largest, C *best,
                       int64_t *at)
 {
     for (int64_t i = 0; i < width; i++) {
-        best[i] = x[i];
+        best[i] = LOAD(x[i]);
         at[i] = 0;
     }
     for (int64_t j = 1; j < n; j++)
-        for (int64_t i = 0; i < width; i++)
-            if (N(beats)(x[j * step + i], best[i], largest)) {
-                best[i] = x[j * step + i];
+        for (int64_t i = 0; i < width; i++) {
+            const C v = LOAD(x[j * step + i]);
+            if (N(beats)(v, best[i], largest)) {
+                best[i] = v;
                 at[i] = j;
             }
+        }
 }
 
 CPU_WIDE static void N(extremum)(const void *args, int64_t lo, int64_t hi)
 {
     const struct extremum *a = args;
-    T best[TILE];
+    C best[TILE];
     int64_t at[TILE];
     for (int64_t width; lo < hi; lo += width) {
         const int64_t inside = lo % a->inner, left = a->inner - inside;
@@ -35,7 +37,7 @@ CPU_WIDE static void N(extremum)(const void *args, int64_t lo, int64_t hi)
         CPU_CALL(search, (const T *)a->x + lo / a->inner * a->n * a->inner + inside, a->n, a->inner,
                  width, a->largest, best, at);
         for (int64_t i = 0; i < width && a->y; i++)
-            ((T *)a->y)[lo + i] = best[i];
+            ((T *)a->y)[lo + i] = STORE(best[i]);
         for (int64_t i = 0; i < width && a->at; i++)
             a->at[lo + i] = at[i];
     }
@@ -60,13 +62,10 @@ struct extremum {
 #define is_nan_f32 isnan
 #define is_nan_f64 isnan
 #define is_nan_i64(v) false
+#define CPU_LOW
+#define CPU_I64
 #define CPU_FAMILY "device/cpu/extremum.c"
 #include "device/cpu/typed.h"
-#define T int64_t
-#define N(name) name##_i64
-#include CPU_FAMILY
-#undef T
-#undef N
 
 weft_status weft__cpu_extremum(weft_stream *s, weft_dev y, weft_dev at, weft_dev x, int largest,
                                int64_t outer, int64_t n, int64_t inner, weft_dtype dt)
@@ -77,9 +76,6 @@ weft_status weft__cpu_extremum(weft_stream *s, weft_dev y, weft_dev at, weft_dev
                                .largest = largest,
                                .n = n,
                                .inner = inner};
-    if (dt != WEFT_I64)
-        return weft__cpu_each(s, CPU_PAIR(extremum), dt, &a, outer * inner, n);
-    weft__cpu_elements(s->device, extremum_i64, &a, outer * inner, n);
-    return WEFT_OK;
+    return weft__cpu_each(s, CPU_NUMBERS(extremum), dt, &a, outer * inner, n);
 }
 #endif

@@ -11,7 +11,7 @@ CPU_WIDE static void N(gather)(const void *args, int64_t lo, int64_t hi)
         for (int64_t j = 0; j < a->length; j++) {
             const int64_t at = p.at[1] + j * a->ystep, k = cpu_label(a->index, a->it, at);
             const bool good = k >= 0 && k < a->n;
-            ((T *)a->y)[at] = good ? x[k * a->xstep] : (T)NAN;
+            ((T *)a->y)[at] = good ? x[k * a->xstep] : STORE((C)NAN);
             if (!good)
                 atomic_store_explicit(a->bad, 1, memory_order_relaxed);
         }
@@ -23,11 +23,11 @@ CPU_WIDE static void N(gather_back)(const void *args, int64_t lo, int64_t hi)
     const struct gather *a = args;
     weft__place p = weft__walk_seek(&a->lines, lo);
     for (int64_t r = lo; r < hi; r++, weft__walk_step(&a->lines, &p, 1)) {
-        T *gx = (T *)a->y + p.at[0];
+        C *gx = (C *)a->y + p.at[0];
         for (int64_t j = 0; j < a->length; j++) {
             const int64_t at = p.at[1] + j * a->ystep, k = cpu_label(a->index, a->it, at);
             if (k >= 0 && k < a->n)
-                gx[k * a->xstep] += ((const T *)a->x)[at];
+                gx[k * a->xstep] += LOAD(((const T *)a->x)[at]);
         }
     }
 }
@@ -50,6 +50,7 @@ struct gather {
     atomic_int *bad;
 };
 
+#define CPU_LOW
 #define CPU_FAMILY "device/cpu/gather.c"
 #include "device/cpu/typed.h"
 
@@ -85,7 +86,7 @@ weft_status weft__cpu_gather(weft_stream *s, weft_dev y, weft_dev flag, weft_dev
     if (!cpu_is_label(it))
         return weft__no_kernel(s->device, "gather", it);
     const int64_t elements = part(&a, xstride, rank, shape, dim);
-    WEFT_TRY(weft__cpu_each_row(s, CPU_PAIR(gather), dt, &a, a.lines.numel, 4 * a.length));
+    WEFT_TRY(weft__cpu_each_row(s, CPU_FLOATS(gather), dt, &a, a.lines.numel, 4 * a.length));
     if (bad)
         cpu_report(cpu_ptr(flag), a.index, it, elements, n);
     return WEFT_OK;
@@ -100,6 +101,6 @@ weft_status weft__cpu_gather_back(weft_stream *s, weft_dev gx, const int64_t *gx
     if (!cpu_is_label(it))
         return weft__no_kernel(s->device, "gather_back", it);
     part(&a, gxstride, rank, shape, dim);
-    return weft__cpu_each_row(s, CPU_PAIR(gather_back), dt, &a, a.lines.numel, 4 * a.length);
+    return weft__cpu_each_row(s, CPU_FLOATS(gather_back), dt, &a, a.lines.numel, 4 * a.length);
 }
 #endif

@@ -60,9 +60,9 @@ static void slab(const void *args, int64_t lo, int64_t hi)
         multiply(p, p->m, hi - lo, p->a, p->b + lo * p->cb * size, p->c + lo * size);
 }
 
-weft_status weft__cpu_gemm(weft_stream *s, weft_dev c, int64_t ldc, double alpha, weft_dev a,
-                           int64_t lda, int ta, weft_dev b, int64_t ldb, int tb, double beta,
-                           int64_t m, int64_t n, int64_t k, weft_dtype dt)
+weft_status weft__cpu_gemm(weft_stream *s, weft_dev c, weft_dtype ct, int64_t ldc, double alpha,
+                           weft_dev a, int64_t lda, int ta, weft_dev b, int64_t ldb, int tb,
+                           double beta, int64_t m, int64_t n, int64_t k, weft_dtype dt)
 {
     const double work = (double)m * (double)n * (double)k / MULTIPLY_ADDS;
     const bool small = work < CPU_SERIAL;
@@ -84,10 +84,12 @@ weft_status weft__cpu_gemm(weft_stream *s, weft_dev c, int64_t ldc, double alpha
                        .size = weft_dtype_size(dt),
                        .small = small,
                        .by_rows = by_rows};
-    if (dt != WEFT_F32 && dt != WEFT_F64)
+    if (!cpu_gives(ct, dt))
         return weft__no_kernel(s->device, "gemm", dt);
     if (m == 0 || n == 0)
         return WEFT_OK;
+    if (cpu_is_low(dt))
+        return weft__cpu_gemm_low(s, c, ct, ldc, alpha, a, lda, ta, b, ldb, tb, beta, m, n, k, dt);
     if (slow_vectors() &&
         ((m == 1 && weft__cpu_vector(s, c, 1, alpha, a, p.ca, b, p.cb, p.rb, beta, n, k, dt)) ||
          (n == 1 && weft__cpu_vector(s, c, ldc, alpha, b, p.rb, a, p.ra, p.ca, beta, m, k, dt))))
@@ -103,32 +105,41 @@ struct batch {
     weft__walk walk; /* the matrices of A and of B */
     int64_t m, n, k;
     int ta, tb;
-    weft_dtype dt;
+    weft_dtype ct, dt;
 };
 
 static void multiply_some(const void *args, int64_t lo, int64_t hi)
 {
     const struct batch *o = args;
-    const int64_t size = (int64_t)weft_dtype_size(o->dt);
+    const int64_t size = (int64_t)weft_dtype_size(o->dt), csize = (int64_t)weft_dtype_size(o->ct);
     weft__place p = weft__walk_seek(&o->walk, lo);
     for (int64_t i = lo; i < hi; i++, weft__walk_step(&o->walk, &p, 1))
-        weft__cpu_gemm(o->stream, weft__at(o->c, i * o->m * o->n * size), o->n, 1.0,
+        weft__cpu_gemm(o->stream, weft__at(o->c, i * o->m * o->n * csize), o->ct, o->n, 1.0,
                        weft__at(o->a, p.at[0] * size), o->ta ? o->m : o->k, o->ta,
                        weft__at(o->b, p.at[1] * size), o->tb ? o->k : o->n, o->tb, 0.0, o->m, o->n,
                        o->k, o->dt);
 }
 
 /* Matrices too small for a team go to threads whole, others one after the other to all. */
-weft_status weft__cpu_gemm_batch(weft_stream *s, weft_dev c, weft_dev a, const int64_t *astride,
-                                 int ta, weft_dev b, const int64_t *bstride, int tb, int rank,
-                                 const int64_t *shape, int64_t m, int64_t n, int64_t k,
-                                 weft_dtype dt)
+weft_status weft__cpu_gemm_batch(weft_stream *s, weft_dev c, weft_dtype ct, weft_dev a,
+                                 const int64_t *astride, int ta, weft_dev b, const int64_t *bstride,
+                                 int tb, int rank, const int64_t *shape, int64_t m, int64_t n,
+                                 int64_t k, weft_dtype dt)
 {
     const double work = (double)m * (double)n * (double)k / MULTIPLY_ADDS;
     const int64_t *const stride[] = {astride, bstride};
-    struct batch o = {
-        .stream = s, .c = c, .a = a, .b = b, .m = m, .n = n, .k = k, .ta = ta, .tb = tb, .dt = dt};
-    if (dt != WEFT_F32 && dt != WEFT_F64)
+    struct batch o = {.stream = s,
+                      .c = c,
+                      .a = a,
+                      .b = b,
+                      .m = m,
+                      .n = n,
+                      .k = k,
+                      .ta = ta,
+                      .tb = tb,
+                      .ct = ct,
+                      .dt = dt};
+    if (!cpu_gives(ct, dt))
         return weft__no_kernel(s->device, "gemm_batch", dt);
     weft__walk_of(&o.walk, 2, rank, shape, stride);
     if (work < CPU_SERIAL)

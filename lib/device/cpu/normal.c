@@ -4,6 +4,7 @@
  * the percentage points of the normal distribution", Applied Statistics 37 (1988), to about 1e-16. */
 #ifdef T
 
+#ifndef LOW
 static void N(normal)(const void *args, int64_t lo, int64_t hi)
 {
     const struct normal *a = args;
@@ -15,13 +16,15 @@ static void N(normal)(const void *args, int64_t lo, int64_t hi)
         y[i] = (T)(o->mean + o->std * point(q <= 0 ? 0x1p-54 : q < 1 ? q : 1 - 0x1p-53));
     }
 }
+#endif
 
 /* Elements are taken in runs of one row. */
 static void N(dropout)(const void *args, int64_t lo, int64_t hi)
 {
     const struct dropout *a = args;
     const weft_dropout_terms *o = a->o;
-    const T keep = (T)(1 / (1 - o->p)), *x = a->x;
+    const C keep = (C)(1 / (1 - o->p));
+    const T *x = a->x;
     T *y = a->y;
     while (lo < hi) {
         const int64_t line = lo / o->inner, in = lo % o->inner, left = o->inner - in;
@@ -32,7 +35,7 @@ static void N(dropout)(const void *args, int64_t lo, int64_t hi)
         for (bool fresh = true; lo < end; lo++, n++, fresh = false) {
             if (fresh || n % 4 == 0)
                 weft__draw(o->seed, o->stream, o->step, n / 4, w);
-            y[lo] = w[n % 4] < a->below ? 0 : x[lo] * keep;
+            y[lo] = w[n % 4] < a->below ? 0 : STORE(LOAD(x[lo]) * keep);
         }
     }
 }
@@ -113,6 +116,7 @@ static double point(double u)
     return q < 0 ? -z : z;
 }
 
+#define CPU_LOW
 #define CPU_FAMILY "device/cpu/normal.c"
 #include "device/cpu/typed.h"
 
@@ -127,6 +131,6 @@ weft_status weft__cpu_dropout(weft_stream *s, weft_dev y, weft_dev x, const weft
                               weft_dtype dt)
 {
     const struct dropout a = {cpu_ptr(y), cpu_ptr(x), (uint64_t)(o->p * 0x1p32 + 0.5), o};
-    return weft__cpu_each(s, CPU_PAIR(dropout), dt, &a, o->outer * o->rows * o->inner, 8);
+    return weft__cpu_each(s, CPU_FLOATS(dropout), dt, &a, o->outer * o->rows * o->inner, 8);
 }
 #endif

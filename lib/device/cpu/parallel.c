@@ -45,29 +45,38 @@ void weft__cpu_rows(const weft_device *d, weft__cpu_body *body, const void *args
     weft__cpu_pieces(body, args, n, 1, weft__cpu_team(d, (double)n * (double)cost));
 }
 
-static weft__cpu_body *pick(weft__cpu_body *f32, weft__cpu_body *f64, weft_dtype dt)
+static weft__cpu_body *pick(const weft__cpu_kernel *k, weft_dtype dt)
 {
-    return dt == WEFT_F32 ? f32 : dt == WEFT_F64 ? f64 : NULL;
+    switch (dt) {
+    case WEFT_F32:
+        return k->f32;
+    case WEFT_F64:
+        return k->f64;
+    case WEFT_BF16:
+        return k->bf16;
+    case WEFT_F16:
+        return k->f16;
+    default:
+        return dt == WEFT_I64 ? k->i64 : NULL;
+    }
 }
 
-weft_status weft__cpu_each(weft_stream *s, const char *name, weft__cpu_body *f32,
-                           weft__cpu_body *f64, weft_dtype dt, const void *args, int64_t n,
-                           int64_t cost)
+weft_status weft__cpu_each(weft_stream *s, const weft__cpu_kernel *k, weft_dtype dt,
+                           const void *args, int64_t n, int64_t cost)
 {
-    weft__cpu_body *body = pick(f32, f64, dt);
+    weft__cpu_body *body = pick(k, dt);
     if (!body)
-        return weft__no_kernel(s->device, name, dt);
+        return weft__no_kernel(s->device, k->name, dt);
     weft__cpu_elements(s->device, body, args, n, cost);
     return WEFT_OK;
 }
 
-weft_status weft__cpu_each_row(weft_stream *s, const char *name, weft__cpu_body *f32,
-                               weft__cpu_body *f64, weft_dtype dt, const void *args, int64_t n,
-                               int64_t cost)
+weft_status weft__cpu_each_row(weft_stream *s, const weft__cpu_kernel *k, weft_dtype dt,
+                               const void *args, int64_t n, int64_t cost)
 {
-    weft__cpu_body *body = pick(f32, f64, dt);
+    weft__cpu_body *body = pick(k, dt);
     if (!body)
-        return weft__no_kernel(s->device, name, dt);
+        return weft__no_kernel(s->device, k->name, dt);
     weft__cpu_rows(s->device, body, args, n, cost);
     return WEFT_OK;
 }

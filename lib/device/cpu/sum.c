@@ -13,10 +13,10 @@ static double N(add_run)(const T *x, int64_t s, int64_t n)
         for (; i + CPU_LANES <= n; i += CPU_LANES) {
 #pragma omp simd
             for (int j = 0; j < CPU_LANES; j++)
-                lane[j] += x[i + j];
+                lane[j] += LOAD(x[i + j]);
         }
     for (; i < n; i++)
-        lane[i % CPU_LANES] += x[i * s];
+        lane[i % CPU_LANES] += LOAD(x[i * s]);
     return cpu_fold(lane);
 }
 
@@ -37,7 +37,7 @@ static void N(add_block)(const struct sum *a, double *acc, const T *x, int64_t s
         for (int64_t i = 0; i < n; i++, from += s) {
 #pragma omp simd
             for (int64_t j = 0; j < width; j++)
-                acc[j] += from[j * step];
+                acc[j] += LOAD(from[j * step]);
         }
     }
 }
@@ -60,26 +60,15 @@ CPU_WIDE static void N(sum)(const void *args, int64_t lo, int64_t hi)
             for (int64_t j = 0; j < n && a->blocks > 1; j++)
                 acc[j] = here[j];
             for (int64_t j = 0; j < n && a->blocks == 1; j++)
-                ((T *)a->y)[p.at[0] + j * w->stride[0][w->rank - 1]] = (T)(a->alpha * here[j]);
+                put(a, p.at[0] + j * w->stride[0][w->rank - 1], here[j]);
         }
-    }
-}
-
-/* y from the partial sums, block after block. */
-static void N(join)(const struct sum *a)
-{
-    weft__place p = weft__walk_seek(&a->kept, 0);
-    for (int64_t k = 0; k < a->kept.numel; k++, weft__walk_step(&a->kept, &p, 1)) {
-        double total = 0;
-        for (int64_t b = 0; b < a->blocks; b++)
-            total += a->partial[b * a->kept.numel + k];
-        ((T *)a->y)[p.at[0]] = (T)(a->alpha * total);
     }
 }
 
 #else
 
 #include "device/cpu/cpu.h"
+#include "device/cpu/half.h"
 #include "device/cpu/walk.h"
 
 #define TILE 256     /* outputs that are summed side by side */
@@ -89,6 +78,7 @@ static void N(join)(const struct sum *a)
 
 struct sum {
     void *y;
+    weft_dtype yt;
     const void *x;
     double alpha;
     weft__walk kept;    /* the outputs: in y and in x */
@@ -97,8 +87,33 @@ struct sum {
     double *partial; /* [blocks][kept.numel] */
 };
 
+/* y's element `at` from a sum. */
+static void put(const struct sum *a, int64_t at, double sum)
+{
+    sum *= a->alpha;
+    if (a->yt == WEFT_F32)
+        ((float *)a->y)[at] = (float)sum;
+    else if (a->yt == WEFT_F64)
+        ((double *)a->y)[at] = sum;
+    else
+        ((uint16_t *)a->y)[at] = a->yt == WEFT_BF16 ? half_to_bf16(sum) : half_to_f16(sum);
+}
+
+#define CPU_LOW
 #define CPU_FAMILY "device/cpu/sum.c"
 #include "device/cpu/typed.h"
+
+/* y from the partial sums, block after block. */
+static void join(const struct sum *a)
+{
+    weft__place p = weft__walk_seek(&a->kept, 0);
+    for (int64_t k = 0; k < a->kept.numel; k++, weft__walk_step(&a->kept, &p, 1)) {
+        double total = 0;
+        for (int64_t b = 0; b < a->blocks; b++)
+            total += a->partial[b * a->kept.numel + k];
+        put(a, p.at[0], total);
+    }
+}
 
 /* Parts the dimensions into those that y keeps and those that it sums. */
 static void part(struct sum *a, const int64_t *ystride, const int64_t *xstride, int rank,
@@ -134,21 +149,23 @@ static void plan(struct sum *a)
     a->blocks = a->blocks > 1 ? a->blocks : 1;
 }
 
-weft_status weft__cpu_sum(weft_stream *s, weft_dev y, const int64_t *ystride, double alpha,
-                          weft_dev x, const int64_t *xstride, int rank, const int64_t *shape,
-                          weft_dtype dt)
+weft_status weft__cpu_sum(weft_stream *s, weft_dev y, weft_dtype yt, const int64_t *ystride,
+                          double alpha, weft_dev x, const int64_t *xstride, int rank,
+                          const int64_t *shape, weft_dtype dt)
 {
     double partial[PARTIAL];
-    struct sum a = {.y = cpu_ptr(y), .x = cpu_ptr(x), .alpha = alpha, .partial = partial};
+    struct sum a = {.y = cpu_ptr(y), .yt = yt, .x = cpu_ptr(x), .alpha = alpha, .partial = partial};
+    if (!cpu_gives(yt, dt))
+        return weft__no_kernel(s->device, "sum", dt);
     part(&a, ystride, xstride, rank, shape);
     if (a.kept.numel == 0)
         return WEFT_OK;
     plan(&a);
     const int64_t units = (a.kept.numel + a.tile - 1) / a.tile * a.blocks;
-    WEFT_TRY(weft__cpu_each_row(s, CPU_PAIR(sum), dt, &a, units,
+    WEFT_TRY(weft__cpu_each_row(s, CPU_FLOATS(sum), dt, &a, units,
                                 a.kept.numel * a.reduced.numel / units + 1));
     if (a.blocks > 1)
-        dt == WEFT_F32 ? join_f32(&a) : join_f64(&a);
+        join(&a);
     return WEFT_OK;
 }
 #endif

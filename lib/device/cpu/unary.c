@@ -1,92 +1,95 @@
 /* y = f(x) element by element, and gx = gy f'(x), from x and y. */
 #ifdef T
+#ifndef LOW
 #include "device/cpu/math.h"
 
-CPU_INLINE T N(sign)(T x)
+CPU_INLINE C N(sign)(C x)
 {
-    return (T)((x > 0) - (x < 0));
+    return (C)((x > 0) - (x < 0));
 }
 
-CPU_INLINE T N(sigmoid)(T x)
+CPU_INLINE C N(sigmoid)(C x)
 {
     return 1 / (1 + N(cpu_exp)(-x));
 }
 
 /* (x s)' of s = sigmoid(x) */
-CPU_INLINE T N(silu_slope)(T x)
+CPU_INLINE C N(silu_slope)(C x)
 {
-    const T s = N(sigmoid)(x);
+    const C s = N(sigmoid)(x);
     return s * (1 + x * (1 - s));
 }
 
 /* The normal distribution's: half of 1 + erf(x / sqrt(2)). */
-CPU_INLINE T N(normal)(T x)
+CPU_INLINE C N(normal)(C x)
 {
-    return (T)0.5 * (1 + N(cpu_erf)(x * (T)ROOT_HALF));
+    return (C)0.5 * (1 + N(cpu_erf)(x * (C)ROOT_HALF));
 }
 
-CPU_INLINE T N(gelu_slope)(T x)
+CPU_INLINE C N(gelu_slope)(C x)
 {
-    return N(normal)(x) + x * (T)NORMAL_PEAK * N(cpu_exp)(x * x * (T)-0.5);
+    return N(normal)(x) + x * (C)NORMAL_PEAK * N(cpu_exp)(x * x * (C)-0.5);
 }
 
 /* Half of 1 + tanh(u) is sigmoid(2u), u = sqrt(2/pi) (x + 0.044715 x^3). */
-CPU_INLINE T N(gate)(T x)
+CPU_INLINE C N(gate)(C x)
 {
-    return N(sigmoid)((T)TWICE_ROOT * (x + (T)CUBIC * x * x * x));
+    return N(sigmoid)((C)TWICE_ROOT * (x + (C)CUBIC * x * x * x));
 }
 
-CPU_INLINE T N(gelu_tanh_slope)(T x)
+CPU_INLINE C N(gelu_tanh_slope)(C x)
 {
-    const T s = N(gate)(x);
-    return s + x * s * (1 - s) * ((T)TWICE_ROOT * (1 + 3 * (T)CUBIC * x * x));
+    const C s = N(gate)(x);
+    return s + x * s * (1 - s) * ((C)TWICE_ROOT * (1 + 3 * (C)CUBIC * x * x));
 }
 
 /* The upper bound counts where they cross; NaN stays. */
-CPU_INLINE T N(clamp)(T x, T low, T high)
+CPU_INLINE C N(clamp)(C x, C low, C high)
 {
-    const T raised = x < low ? low : x;
+    const C raised = x < low ? low : x;
     return raised > high ? high : raised;
 }
+#endif
 
 /* The function of x and its gradient from that of the result, g, by way of x or the result, y. */
 #define UNARIES(F)                                                                                 \
     F(WEFT_NEG, -x, -g)                                                                            \
-    F(WEFT_ABS, N(absolute)(x), (g * N(sign)(x)))                                                  \
-    F(WEFT_EXP, N(cpu_exp)(x), (g * y))                                                            \
-    F(WEFT_LOG, N(log)(x), g / x)                                                                  \
-    F(WEFT_SQRT, N(sqrt)(x), g / (2 * y))                                                          \
-    F(WEFT_SIN, N(sin)(x), (g * N(cos)(x)))                                                        \
-    F(WEFT_COS, N(cos)(x), (-g * N(sin)(x)))                                                       \
-    F(WEFT_POWER, N(pow)(x, p), p == 0 ? 0 : g * (p * N(pow)(x, p - 1)))                           \
-    F(WEFT_CLAMP, N(clamp)(x, p, q), x > p && x < q ? g : 0)                                       \
-    F(WEFT_SIGMOID, N(sigmoid)(x), (g * y * (1 - y)))                                              \
-    F(WEFT_TANH, N(cpu_tanh)(x), (g * (1 - y * y)))                                                \
-    F(WEFT_SILU, (x * N(sigmoid)(x)), (g * N(silu_slope)(x)))                                      \
-    F(WEFT_GELU, (x * N(normal)(x)), (g * N(gelu_slope)(x)))                                       \
-    F(WEFT_GELU_TANH, (x * N(gate)(x)), (g * N(gelu_tanh_slope)(x)))
+    F(WEFT_ABS, M(absolute)(x), (g * M(sign)(x)))                                                  \
+    F(WEFT_EXP, M(cpu_exp)(x), (g * y))                                                            \
+    F(WEFT_LOG, M(log)(x), g / x)                                                                  \
+    F(WEFT_SQRT, M(sqrt)(x), g / (2 * y))                                                          \
+    F(WEFT_SIN, M(sin)(x), (g * M(cos)(x)))                                                        \
+    F(WEFT_COS, M(cos)(x), (-g * M(sin)(x)))                                                       \
+    F(WEFT_POWER, M(pow)(x, p), p == 0 ? 0 : g * (p * M(pow)(x, p - 1)))                           \
+    F(WEFT_CLAMP, M(clamp)(x, p, q), x > p && x < q ? g : 0)                                       \
+    F(WEFT_SIGMOID, M(sigmoid)(x), (g * y * (1 - y)))                                              \
+    F(WEFT_TANH, M(cpu_tanh)(x), (g * (1 - y * y)))                                                \
+    F(WEFT_SILU, (x * M(sigmoid)(x)), (g * M(silu_slope)(x)))                                      \
+    F(WEFT_GELU, (x * M(normal)(x)), (g * M(gelu_slope)(x)))                                       \
+    F(WEFT_GELU_TANH, (x * M(gate)(x)), (g * M(gelu_tanh_slope)(x)))
 #define VALUE(f, value, gradient)                                                                  \
     case f:                                                                                        \
         _Pragma("omp simd") for (int64_t i = lo; i < hi; i++)                                      \
         {                                                                                          \
-            const T x = xs[i];                                                                     \
-            out[i] = value;                                                                        \
+            const C x = LOAD(xs[i]);                                                               \
+            out[i] = STORE(value);                                                                 \
         }                                                                                          \
         break;
 #define GRADIENT(f, value, gradient)                                                               \
     case f:                                                                                        \
         _Pragma("omp simd") for (int64_t i = lo; i < hi; i++)                                      \
         {                                                                                          \
-            const T x = xs[i], y = ys[i], g = gs[i];                                               \
+            const C x = LOAD(xs[i]), y = LOAD(ys[i]), g = LOAD(gs[i]);                             \
             (void)x, (void)y;                                                                      \
-            out[i] = gradient;                                                                     \
+            out[i] = STORE(gradient);                                                              \
         }                                                                                          \
         break;
 
 CPU_WIDE static void N(unary)(const void *args, int64_t lo, int64_t hi)
 {
     const struct unary *a = args;
-    const T *xs = a->x, p = (T)a->p[0], q = (T)a->p[1];
+    const T *xs = a->x;
+    const C p = (C)a->p[0], q = (C)a->p[1];
     T *out = a->out;
     switch (a->f) {
         UNARIES(VALUE)
@@ -98,7 +101,8 @@ CPU_WIDE static void N(unary)(const void *args, int64_t lo, int64_t hi)
 CPU_WIDE static void N(unary_back)(const void *args, int64_t lo, int64_t hi)
 {
     const struct unary *a = args;
-    const T *xs = a->x, *ys = a->y, *gs = a->gy, p = (T)a->p[0], q = (T)a->p[1];
+    const T *xs = a->x, *ys = a->y, *gs = a->gy;
+    const C p = (C)a->p[0], q = (C)a->p[1];
     T *out = a->out;
     switch (a->f) {
         UNARIES(GRADIENT)
@@ -138,6 +142,7 @@ struct unary {
 #define cos_f64 cos
 #define pow_f32 powf
 #define pow_f64 pow
+#define CPU_LOW
 #define CPU_FAMILY "device/cpu/unary.c"
 #include "device/cpu/typed.h"
 
@@ -151,7 +156,7 @@ weft_status weft__cpu_unary(weft_stream *s, weft_unary f, weft_dev y, weft_dev x
                             int64_t n, weft_dtype dt)
 {
     const struct unary a = {.f = f, .p = {p[0], p[1]}, .out = cpu_ptr(y), .x = cpu_ptr(x)};
-    return weft__cpu_each(s, CPU_PAIR(unary), dt, &a, n, cost(f));
+    return weft__cpu_each(s, CPU_FLOATS(unary), dt, &a, n, cost(f));
 }
 
 weft_status weft__cpu_unary_back(weft_stream *s, weft_unary f, weft_dev gx, weft_dev gy, weft_dev x,
@@ -163,6 +168,6 @@ weft_status weft__cpu_unary_back(weft_stream *s, weft_unary f, weft_dev gx, weft
                             .x = cpu_ptr(x),
                             .y = cpu_ptr(y),
                             .gy = cpu_ptr(gy)};
-    return weft__cpu_each(s, CPU_PAIR(unary_back), dt, &a, n, cost(f));
+    return weft__cpu_each(s, CPU_FLOATS(unary_back), dt, &a, n, cost(f));
 }
 #endif
