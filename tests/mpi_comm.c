@@ -111,19 +111,28 @@ START_TEST(reduce_scatter)
 {
     int good = 1;
     EACH(c, n, t)
-    for (int in_place = 0; in_place < 2; in_place++) {
-        char *part = (char *)in + (size_t)(c->rank * n) * weft_dtype_size((weft_dtype)t);
-        void *to = in_place ? part : (void *)out;
-        if (in_place && v_ == 0)
-            continue; /* MPI forbids it where the call is one */
-        put(out, n, (weft_dtype)t, 99);
-        for (int64_t i = 0; i < n * c->world; i++)
+    for (int shape = 0; shape < 6; shape++) { /* equal, uneven, some have nothing; also in place */
+        const size_t size = weft_dtype_size((weft_dtype)t);
+        int64_t counts[RANKS], before = 0, total = 0;
+        for (int r = 0; r < c->world; r++) {
+            counts[r] = shape % 3 == 1 ? n * (r + 1) / c->world : shape % 3 && r % 2 == 0 ? 0 : n;
+            before = r == c->rank ? total : before;
+            total += counts[r];
+        }
+        char *part = (char *)in + (size_t)before * size;
+        void *to = shape >= 3 ? part : (void *)out;
+        put(out, counts[c->rank], (weft_dtype)t, 99);
+        for (int64_t i = 0; i < total; i++)
             put(in, i, (weft_dtype)t, value(c->rank, i));
-        good &= !weft__reduce_scatter(c, "shards", to, in, n, (weft_dtype)t);
-        for (int64_t i = 0; i < n; i++)
-            good &=
-                get(to, i, (weft_dtype)t) == reduced(WEFT_REDUCE_SUM, c->world, c->rank * n + i);
-        good &= in_place || get(out, n, (weft_dtype)t) == 99;
+        good &= !weft__reduce_scatter(c, "shards", to, in, counts, (weft_dtype)t);
+        for (int64_t i = 0; i < total; i++) {
+            const bool mine = i >= before && i < before + counts[c->rank];
+            if (mine)
+                good &= get(to, i - before, (weft_dtype)t) == reduced(WEFT_REDUCE_SUM, c->world, i);
+            if (!mine || shape < 3)
+                good &= get(in, i, (weft_dtype)t) == value(c->rank, i);
+        }
+        good &= shape >= 3 || get(out, counts[c->rank], (weft_dtype)t) == 99;
     }
     ck_all(good);
 }

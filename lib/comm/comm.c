@@ -58,6 +58,14 @@ static weft_status bad_count(int64_t n)
     return n < 0 ? weft__fail(WEFT_EARG, "a count of %lld", (long long)n) : WEFT_OK;
 }
 
+static weft_status bad_counts(const weft_comm *c, const int64_t *counts)
+{
+    weft_status bad = WEFT_OK;
+    for (int r = 0; r < c->world && !bad; r++)
+        bad = bad_count(counts[r]);
+    return bad;
+}
+
 static weft_status bad_type(weft_dtype t)
 {
     if (t == WEFT_F32 || t == WEFT_F64 || t == WEFT_I32 || t == WEFT_I64 || t == WEFT_U8)
@@ -91,19 +99,17 @@ weft_status weft__all_reduce(weft_comm *c, const char *name, void *buf, int64_t 
 }
 
 weft_status weft__reduce_scatter(weft_comm *c, const char *name, void *out, const void *in,
-                                 int64_t n, weft_dtype t)
+                                 const int64_t *counts, weft_dtype t)
 {
-    weft_status bad = bad_type(t);
-    CALL(reduce_scatter, name, bad ? bad : bad_count(n), out, in, n, t);
+    const weft_status bad = bad_type(t);
+    CALL(reduce_scatter, name, bad ? bad : bad_counts(c, counts), out, in, counts, t);
 }
 
 weft_status weft__all_gather(weft_comm *c, const char *name, void *out, const int64_t *counts,
                              const void *in, weft_dtype t)
 {
-    weft_status bad = bad_type(t);
-    for (int r = 0; r < c->world && !bad; r++)
-        bad = bad_count(counts[r]);
-    CALL(all_gather, name, bad, out, counts, in, t);
+    const weft_status bad = bad_type(t);
+    CALL(all_gather, name, bad ? bad : bad_counts(c, counts), out, counts, in, t);
 }
 
 weft_status weft__comm_broadcast(weft_comm *c, const char *name, void *buf, int64_t bytes, int root)

@@ -15,7 +15,7 @@ weft_status weft__comm_check(const weft_comm_ops *ops);
 weft_status weft__all_reduce(weft_comm *c, const char *name, void *buf, int64_t n, weft_dtype t,
                              weft_reduce op);
 weft_status weft__reduce_scatter(weft_comm *c, const char *name, void *out, const void *in,
-                                 int64_t n, weft_dtype t);
+                                 const int64_t *counts, weft_dtype t);
 weft_status weft__all_gather(weft_comm *c, const char *name, void *out, const int64_t *counts,
                              const void *in, weft_dtype t);
 weft_status weft__comm_broadcast(weft_comm *c, const char *name, void *buf, int64_t bytes,

@@ -80,18 +80,19 @@ static weft_status all_reduce(weft_comm *c, void *buf, int64_t n, weft_dtype t, 
 }
 
 /* Piece by piece to one owner after the other: a piece of everybody's part is not contiguous. */
-static weft_status reduce_to_owners(weft_comm *c, void *out, const void *in, int64_t n,
+static weft_status reduce_to_owners(weft_comm *c, void *out, const void *in, const int64_t *counts,
                                     weft_dtype t)
 {
     weft__mpi *m = c->self;
     size_t size = weft_dtype_size(t);
+    const char *part = in;
     int k;
-    for (int root = 0; root < c->world; root++)
-        for (int64_t at = 0; at < n; at += k) {
+    for (int root = 0; root < c->world; part += (size_t)counts[root++] * size)
+        for (int64_t at = 0; at < counts[root]; at += k) {
             MPI_Request r;
-            const void *from = (const char *)in + (size_t)(root * n + at) * size;
+            const void *from = part + (size_t)at * size;
             void *to = (char *)out + (size_t)at * size;
-            k = piece_of(m, n, at, size);
+            k = piece_of(m, counts[root], at, size);
             if (root == c->rank && from == to)
                 from = MPI_IN_PLACE;
             int rc = MPI_Ireduce(from, to, k, type_of(t), MPI_SUM, root, m->comm, &r);
@@ -100,16 +101,34 @@ static weft_status reduce_to_owners(weft_comm *c, void *out, const void *in, int
     return WEFT_OK;
 }
 
-static weft_status reduce_scatter(weft_comm *c, void *out, const void *in, int64_t n, weft_dtype t)
+/* In one call where the parts are of one length; not in place, which MPI means otherwise. */
+static weft_status reduce_scatter(weft_comm *c, void *out, const void *in, const int64_t *counts,
+                                  weft_dtype t)
 {
     weft__mpi *m = c->self;
+    const size_t size = weft_dtype_size(t), bytes = (size_t)counts[0] * size;
     MPI_Request r;
-    if (n > m->piece / (int64_t)weft_dtype_size(t) / c->world)
-        return reduce_to_owners(c, out, in, n, t);
-    if (n == 0)
+    bool alike = counts[0] <= m->piece / (int64_t)size / c->world;
+    for (int p = 1; p < c->world && alike; p++)
+        alike = counts[p] == counts[0];
+    if (!alike)
+        return reduce_to_owners(c, out, in, counts, t);
+    if (bytes == 0)
         return WEFT_OK;
-    int rc = MPI_Ireduce_scatter_block(in, out, (int)n, type_of(t), MPI_SUM, m->comm, &r);
-    return finish(c, "MPI_Ireduce_scatter_block", rc, &r);
+    if (bytes > m->room) {
+        weft__free(m->part);
+        m->part = weft__new(bytes, 1);
+        m->room = m->part ? bytes : 0;
+    }
+    if (!m->part) { /* the others are in it */
+        c->lost = true;
+        return WEFT_ENOMEM;
+    }
+    int rc =
+        MPI_Ireduce_scatter_block(in, m->part, (int)counts[0], type_of(t), MPI_SUM, m->comm, &r);
+    WEFT_TRY(finish(c, "MPI_Ireduce_scatter_block", rc, &r));
+    memcpy(out, m->part, bytes);
+    return WEFT_OK;
 }
 
 static weft_status broadcast(weft_comm *c, void *buf, int64_t bytes, int root)
@@ -216,6 +235,7 @@ static void destroy(weft_comm *c)
     MPI_Finalized(&over);
     if (!over)
         MPI_Comm_free(&m->comm);
+    weft__free(m->part);
     weft__free(m);
 }
 

@@ -9,6 +9,8 @@ typedef struct weft__mpi {
     weft_comm base;
     MPI_Comm comm;
     int64_t piece; /* bytes that one call may move */
+    void *part;    /* room for what a reduce_scatter leaves here */
+    size_t room;
     int spins; /* tests before yielding; 0 where ranks share cores: the peer may need this one */
     _Alignas(64) char small[1024]; /* stands for the caller's buffers that are not longer */
     int ints[];                    /* all_gather's counts, then its displacements */

@@ -14,8 +14,11 @@ typedef struct weft_comm_ops {
     size_t size;
     const char *name;
     weft_status (*all_reduce)(weft_comm *c, void *buf, int64_t n, weft_dtype t, weft_reduce op);
-    /* out[n] = this rank's n of the element-wise sum of in[world * n]. */
-    weft_status (*reduce_scatter)(weft_comm *c, void *out, const void *in, int64_t n, weft_dtype t);
+    /* out[counts[rank]] = this rank's part of the element-wise sum of in[sum of counts], whose parts
+     * follow one another in order of rank. out may be that part of in; in is otherwise left as it
+     * is. */
+    weft_status (*reduce_scatter)(weft_comm *c, void *out, const void *in, const int64_t *counts,
+                                  weft_dtype t);
     /* out[sum of counts] = the ranks' in[counts[rank]] one after the other. out may hold in at its
      * place already. */
     weft_status (*all_gather)(weft_comm *c, void *out, const int64_t *counts, const void *in,
