@@ -34,6 +34,10 @@ LONG = {"int64_t", "uint64_t", "size_t"}
 ARRAYS = {"f32": "real(c_float)", "f64": "real(c_double)", "i32": "integer(c_int32_t)", "i64": "integer(c_int64_t)"}
 
 
+# Arrays whose index is a constant that counts from 0.
+FROM_ZERO = {"weft_memory_report%kind"}
+
+
 class Unknown(Exception):
     pass
 
@@ -141,6 +145,8 @@ def types(h):
         yield f"\n    type, bind(C) :: {name}"
         for member, c, pointer, array in members:
             extent = f"({h.constants.get(array, array)})" if array else ""
+            if f"{name}%{member}" in FROM_ZERO:
+                extent = f"(0:{int(extent[1:-1]) - 1})"
             if pointer and c in h.handles:
                 yield f"        type({c}) :: {member}{extent}"
             elif c in h.callbacks or c == "function" or c in h.functions_of:

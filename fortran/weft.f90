@@ -85,9 +85,9 @@ module weft
     public :: weft_fabric, weft_tensor, weft_module, weft_optimizer, weft_loader, weft_logger, weft_metric, &
             weft_clip_options, weft_batch, weft_rows, weft_loader_options, weft_array, weft_token_options, &
             weft_open_options, weft_timing, weft_traffic, weft_named, weft_cross_entropy_options, weft_loss_options, &
-            weft_memory_use, weft_accuracy_options, weft_layernorm_options, weft_mlp_options, weft_initializer_options, &
-            weft_sgd_options, weft_adam_options, weft_rmsprop_options, weft_adagrad_options, weft_lbfgs_options, &
-            weft_group_options, weft_schedule_options
+            weft_memory_use, weft_memory_report, weft_accuracy_options, weft_layernorm_options, weft_mlp_options, &
+            weft_initializer_options, weft_sgd_options, weft_adam_options, weft_rmsprop_options, weft_adagrad_options, &
+            weft_lbfgs_options, weft_group_options, weft_schedule_options
 
     type, bind(C) :: weft_fabric
         private
@@ -258,6 +258,13 @@ module weft
         integer(c_int64_t) :: peak = 0
     end type
 
+    type, bind(C) :: weft_memory_report
+        type(weft_memory_use) :: kind(0:6)
+        type(weft_memory_use) :: device
+        integer(c_int64_t) :: loaders = 0
+        integer(c_int64_t) :: checkpoints = 0
+    end type
+
     type, bind(C) :: weft_accuracy_options
         integer(c_int64_t) :: top_k = 0
     end type
@@ -420,26 +427,26 @@ module weft
             weft_traffic_count, weft_log_to, weft_log_level, weft_log, weft_log_dict_n, weft_log_value, weft_log_timing, &
             weft_logger_csv, weft_logger_console, weft_logger_null, weft_cross_entropy, weft_cross_entropy_sum, &
             weft_cross_entropy_with, weft_nll_loss, weft_mse_loss, weft_l1_loss, weft_huber_loss, weft_smooth_l1_loss, &
-            weft_bce_with_logits, weft_kl_div, weft_memory_name, weft_metric_accuracy, weft_metric_confusion, &
-            weft_metric_mean, weft_metric_sum, weft_metric_min, weft_metric_max, weft_metric_update, weft_metric_value, &
-            weft_metric_counts, weft_metric_reset, weft_nn_linear, weft_nn_linear_nobias, weft_nn_layernorm, &
-            weft_nn_layernorm_with, weft_nn_embedding, weft_nn_embedding_padded, weft_nn_dropout, weft_nn_identity, &
-            weft_nn_flatten, weft_nn_residual, weft_nn_activation, weft_nn_mlp, weft_nn_relu, weft_nn_softmax, &
-            weft_nn_log_softmax, weft_nn_gelu, weft_nn_gelu_tanh, weft_nn_silu, weft_nn_sigmoid, weft_nn_tanh, &
-            weft_nn_sequential_n, weft_forward, weft_train, weft_is_training, weft_param_count, weft_param_elements, &
-            weft_param_name, weft_param, weft_freeze, weft_tie, weft_init_param, weft_module_at, weft_children, weft_child, &
-            weft_module_name, weft_module_kind, weft_add, weft_sub, weft_mul, weft_div, weft_pow, weft_maximum, &
-            weft_minimum, weft_eq, weft_ne, weft_lt, weft_le, weft_gt, weft_ge, weft_where, weft_scale, weft_matmul, &
-            weft_linear, weft_linear_relu, weft_relu, weft_neg, weft_abs, weft_exp, weft_ln, weft_sqrt, weft_sin, weft_cos, &
-            weft_pow_scalar, weft_clamp, weft_sigmoid, weft_tanh, weft_silu, weft_gelu, weft_gelu_tanh, weft_reshape, &
-            weft_transpose, weft_permute, weft_squeeze, weft_unsqueeze, weft_slice, weft_concat_n, weft_gather, weft_sum, &
-            weft_mean, weft_max, weft_min, weft_argmax, weft_argmin, weft_softmax, weft_log_softmax, weft_layernorm, &
-            weft_embedding, weft_dropout, weft_cast, weft_count_correct, weft_sgd, weft_adam, weft_adamw, weft_rmsprop, &
-            weft_adagrad, weft_lbfgs, weft_group, weft_group_module, weft_group_count, weft_zero_grad, weft_step, &
-            weft_step_closure, weft_lr, weft_group_lr, weft_set_lr, weft_set_group_lr, weft_steps, weft_set_schedule, &
-            weft_schedule_metric, weft_strerror, weft_status_name, weft_error, weft_message, weft_clear, weft_fail_text, &
-            weft_full, weft_retain, weft_release, weft_detach, weft_require_grad, weft_rank_of, weft_dim, weft_numel, &
-            weft_dtype_of, weft_is_valid, weft_item, weft_version
+            weft_bce_with_logits, weft_kl_div, weft_memory_name, weft_memory, weft_memory_reset_peak, weft_metric_accuracy, &
+            weft_metric_confusion, weft_metric_mean, weft_metric_sum, weft_metric_min, weft_metric_max, weft_metric_update, &
+            weft_metric_value, weft_metric_counts, weft_metric_reset, weft_nn_linear, weft_nn_linear_nobias, &
+            weft_nn_layernorm, weft_nn_layernorm_with, weft_nn_embedding, weft_nn_embedding_padded, weft_nn_dropout, &
+            weft_nn_identity, weft_nn_flatten, weft_nn_residual, weft_nn_activation, weft_nn_mlp, weft_nn_relu, &
+            weft_nn_softmax, weft_nn_log_softmax, weft_nn_gelu, weft_nn_gelu_tanh, weft_nn_silu, weft_nn_sigmoid, &
+            weft_nn_tanh, weft_nn_sequential_n, weft_forward, weft_train, weft_is_training, weft_param_count, &
+            weft_param_elements, weft_param_name, weft_param, weft_freeze, weft_tie, weft_init_param, weft_module_at, &
+            weft_children, weft_child, weft_module_name, weft_module_kind, weft_add, weft_sub, weft_mul, weft_div, weft_pow, &
+            weft_maximum, weft_minimum, weft_eq, weft_ne, weft_lt, weft_le, weft_gt, weft_ge, weft_where, weft_scale, &
+            weft_matmul, weft_linear, weft_linear_relu, weft_relu, weft_neg, weft_abs, weft_exp, weft_ln, weft_sqrt, &
+            weft_sin, weft_cos, weft_pow_scalar, weft_clamp, weft_sigmoid, weft_tanh, weft_silu, weft_gelu, weft_gelu_tanh, &
+            weft_reshape, weft_transpose, weft_permute, weft_squeeze, weft_unsqueeze, weft_slice, weft_concat_n, &
+            weft_gather, weft_sum, weft_mean, weft_max, weft_min, weft_argmax, weft_argmin, weft_softmax, weft_log_softmax, &
+            weft_layernorm, weft_embedding, weft_dropout, weft_cast, weft_count_correct, weft_sgd, weft_adam, weft_adamw, &
+            weft_rmsprop, weft_adagrad, weft_lbfgs, weft_group, weft_group_module, weft_group_count, weft_zero_grad, &
+            weft_step, weft_step_closure, weft_lr, weft_group_lr, weft_set_lr, weft_set_group_lr, weft_steps, &
+            weft_set_schedule, weft_schedule_metric, weft_strerror, weft_status_name, weft_error, weft_message, weft_clear, &
+            weft_fail_text, weft_full, weft_retain, weft_release, weft_detach, weft_require_grad, weft_rank_of, weft_dim, &
+            weft_numel, weft_dtype_of, weft_is_valid, weft_item, weft_version
     interface weft_accumulate
         procedure weft_accumulate_i64, weft_accumulate_i32
     end interface
@@ -1122,6 +1129,15 @@ module weft
             integer(c_int), value :: kind
             type(c_ptr) :: returned
         end function
+        function weft_memory(f) bind(C, name="weft_memory") result(returned)
+            import
+            type(weft_fabric), value :: f
+            type(weft_memory_report) :: returned
+        end function
+        subroutine weft_memory_reset_peak(f) bind(C, name="weft_memory_reset_peak")
+            import
+            type(weft_fabric), value :: f
+        end subroutine
         function weft_metric_accuracy(f, o) bind(C, name="weft_metric_accuracy") result(returned)
             import
             type(weft_fabric), value :: f

@@ -98,6 +98,7 @@ contains
         real(c_double), target :: x(3, 2) = 1
         type(weft_timing) :: spent
         type(weft_traffic) :: traffic
+        type(weft_memory_report) :: memory
         b = weft_batch_of(f, weft_wrap(f, x), weft_tensor(), 10, 20)
         call check(b%base == 10 .and. b%global_rows == 20 .and. b%rows == 2, "a struct comes by value")
         call check(.not. weft_associated(b%y) .and. weft_associated(b%x), "NULL inside it")
@@ -105,6 +106,10 @@ contains
         call check(spent%steps == 0 .and. spent%step >= 0, "timing")
         traffic = weft_traffic_count(f)
         call check(traffic%gradient_reduces == 0 .and. traffic%collectives >= 0, "traffic")
+        memory = weft_memory(f)
+        call check(memory%kind(WEFT_MEMORY_ARENA)%now > 0 .and. &
+                   sum(memory%kind%now) == memory%device%now, "memory, by kinds from 0")
+        call check(weft_memory_name(WEFT_MEMORY_GRADS) == "grads", "their names")
         call check(weft_version() /= "" .and. weft_status_name(WEFT_ESHAPE) == "WEFT_ESHAPE", "texts")
     end subroutine
 

@@ -129,6 +129,64 @@ START_TEST(planes_are_counted_by_kind)
 }
 END_TEST
 
+static char said[400];
+
+static void hear(void *user, weft_level level, const char *text)
+{
+    (void)user;
+    if (level == WEFT_LOG_DEBUG && strstr(text, "memory"))
+        snprintf(said, sizeof said, "%s", text);
+}
+
+START_TEST(a_program_can_ask)
+{
+    float x[64 * 4] = {0};
+    weft_memory_report r = weft_memory(NULL);
+    ck_assert(r.device.peak == 0 && r.kind[WEFT_MEMORY_ARENA].now == 0);
+    weft_memory_reset_peak(NULL);
+    start_in("32-true");
+    weft_loader *l = weft_loader_arrays(f, 64, x, 1, (int64_t[]){4}, WEFT_F32, NULL, 0,
+                                        WEFT_LOADER(.batch_size = 16));
+    weft_module *m = weft_nn_linear(f, 4, 2);
+    weft_optimizer *o = weft_sgd(m, WEFT_SGD(.lr = 1, .momentum = 0.5));
+    ck_assert_int_eq(weft_setup(f, m, o), 0);
+    ck_assert_int_eq(weft_setup_loader(f, l), 0);
+    r = weft_memory(f);
+    ck_assert(r.loaders == 0 && r.checkpoints == 0);
+    ck_assert_int_eq(r.kind[WEFT_MEMORY_MOMENTS].now, r.kind[WEFT_MEMORY_PARAMS].now);
+    weft_batch b;
+    ck_assert(weft_next(l, &b));
+    for (int i = 0; i < 40; i++) /* the arena grows by this once, and then stays */
+        ck_assert_ptr_nonnull(weft_full(f, 0, 1, (int64_t[]){1 << 16}, WEFT_F32));
+    ck_assert(weft_next(l, &b));
+    const weft_memory_report large = weft_memory(f);
+    ck_assert_int_ge(large.loaders, 16 * 4 * 4);
+    ck_assert_int_ge(large.kind[WEFT_MEMORY_ARENA].now, 40 << 18);
+    ck_assert_int_gt(large.device.peak, large.device.now - 1);
+    weft_memory_reset_peak(f);
+    r = weft_memory(f);
+    ck_assert(r.device.now == large.device.now && r.device.peak == r.device.now);
+    int64_t sum = 0;
+    for (int k = 0; k < WEFT_MEMORY_KINDS; k++)
+        sum += r.kind[k].now;
+    ck_assert_int_eq(sum, r.device.now);
+    char dir[] = "/tmp/weft-memory-XXXXXX", command[64];
+    ck_assert_ptr_nonnull(mkdtemp(dir));
+    ck_assert_int_eq(weft_save(f, dir), 0);
+    ck_assert_int_gt(weft_memory(f).checkpoints, 1000);
+    snprintf(command, sizeof command, "rm -r %s", dir);
+    ck_assert_int_eq(system(command), 0);
+    weft_log_level(WEFT_LOG_DEBUG);
+    weft_log_to(hear, NULL);
+    stop();
+    weft_log_to(NULL, NULL);
+    weft_log_level(WEFT_LOG_SILENT);
+    ck_assert_msg(strstr(said, "rank 0: memory of device cpu 0 was at most 1") &&
+                      strstr(said, " MiB (params 128 bytes, grads 192 bytes, moments 128 bytes, "),
+                  "%s", said);
+}
+END_TEST
+
 START_TEST(a_large_activation_is_refused_by_name)
 {
     start();
@@ -163,6 +221,7 @@ int main(void)
     tcase_add_test(d, the_peak_is_that_of_the_sum);
     tcase_add_test(d, a_full_device_says_what_it_holds);
     tcase_add_test(t, planes_are_counted_by_kind);
+    tcase_add_test(t, a_program_can_ask);
     tcase_add_test(t, a_large_activation_is_refused_by_name);
     SRunner *r = srunner_create(s);
     srunner_run_all(r, CK_NORMAL);

@@ -24,5 +24,21 @@ typedef struct weft_memory_use {
     int64_t now, peak;
 } weft_memory_use;
 
+/* What this rank holds for a fabric. Each kind's peak is its own; that of the device is the highest
+ * sum, which may be less than the sum of the peaks. */
+typedef struct weft_memory_report {
+    weft_memory_use kind[WEFT_MEMORY_KINDS]; /* on the device, .kind[WEFT_MEMORY_GRADS] */
+    weft_memory_use device;                  /* all of them */
+    int64_t loaders;     /* on the host, now: batches that loaders hold or have made ahead */
+    int64_t checkpoints; /* on the host, now: what the last save keeps for the next */
+} weft_memory_report;
+
+/* As it is now. What is counted is what was asked for; the system's own rounding and the memory of
+ * MPI, HDF5 and the program are not in it. On the cpu the device's memory is the host's. Never
+ * fails: all zeros before weft_open has succeeded. Not collective. */
+WEFT_API weft_memory_report weft_memory(const weft_fabric *f);
+/* Peaks begin anew at what is held now, so that the next report tells of one part of a program. */
+WEFT_API void weft_memory_reset_peak(weft_fabric *f);
+
 WEFT_END
 #endif

@@ -28,5 +28,7 @@ weft_status weft__checkpoint_load(weft__checkpoint *c, const char *path, int64_t
 /* Loads the newest good one under dir, naming bad ones in warnings; *step -1 and WEFT_OK if dir has
  * no committed step (or is not there). Collective. */
 weft_status weft__checkpoint_resume(weft__checkpoint *c, const char *dir, int64_t *step);
+/* Bytes that it keeps between saves. */
+int64_t weft__checkpoint_bytes(const weft__checkpoint *c);
 void weft__checkpoint_free(weft__checkpoint *c);
 #endif

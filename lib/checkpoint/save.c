@@ -215,6 +215,11 @@ weft_status weft__checkpoint_save(weft__checkpoint *c, const char *dir, int64_t 
     return result;
 }
 
+int64_t weft__checkpoint_bytes(const weft__checkpoint *c)
+{
+    return c->layout ? weft__layout_bytes(c->layout) : 0;
+}
+
 void weft__checkpoint_free(weft__checkpoint *c)
 {
     weft__layout_free(c->layout);

@@ -23,6 +23,11 @@ struct weft__layout {
     int64_t *offset; /* of each piece, in order */
 };
 
+int64_t weft__layout_bytes(const struct weft__layout *l)
+{
+    return l->bytes + (int64_t)(l->n * sizeof *l->offset);
+}
+
 void weft__layout_free(struct weft__layout *l)
 {
     if (!l)

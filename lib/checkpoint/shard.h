@@ -10,6 +10,7 @@ weft_status weft__shard_write(weft__checkpoint *c, int dir, const char *where, w
 /* The data set of piece number k of entry i in its shard. */
 #define WEFT__DATASET 160
 void weft__dataset_name(char name[WEFT__DATASET], const weft__manifest *m, size_t i, int64_t k);
+int64_t weft__layout_bytes(const struct weft__layout *l);
 void weft__layout_free(struct weft__layout *l);
 
 /* Writes checkpoint.h5, in which every tensor is a virtual data set over the shards of this save;

@@ -62,6 +62,11 @@ int64_t weft__loader_global_batch(const weft_loader *l)
     return l->plan.batch;
 }
 
+int64_t weft__loader_bytes(const weft_loader *l)
+{
+    return (int64_t)l->ring.bytes;
+}
+
 weft_fabric *weft__loader_fabric(const weft_loader *l)
 {
     return l->object.fabric;

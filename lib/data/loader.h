@@ -33,6 +33,8 @@ weft_status weft__loader_state(void *loader, weft_visitor *v);
 void weft__loader_redo(weft_loader *l, int64_t batches);
 /* What must be the same on all ranks, as a line of text. */
 void weft__loader_text(const weft_loader *l, char *text, size_t size);
+/* Bytes of the batches that it holds or has made ahead. */
+int64_t weft__loader_bytes(const weft_loader *l);
 int64_t weft__loader_global_batch(const weft_loader *l);
 weft_fabric *weft__loader_fabric(const weft_loader *l);
 #endif

@@ -24,6 +24,7 @@ static void release(weft__ring *r)
     weft__free(r->memory);
     r->slot = NULL;
     r->memory = NULL;
+    r->bytes = 0;
     r->depth = 0;
 }
 
@@ -61,6 +62,7 @@ static weft_status reserve(weft__ring *r)
         release(r);
     else
         cut(r, ids, field);
+    r->bytes = s < 0 ? 0 : (size_t)r->depth * all;
     return s;
 }
 

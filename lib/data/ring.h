@@ -34,6 +34,7 @@ struct weft__ring {
     int depth; /* slots: one in the consumer's hands, the others ahead; 0 before the first use */
     weft__slot *slot;
     void *memory;
+    size_t bytes; /* of memory */
     bool stop;
     int running; /* workers */
     weft__hand hand[WEFT__WORKERS];

@@ -21,6 +21,9 @@ weft_status weft__device_account(weft_device *d, weft_status s, size_t bytes,
 void weft__device_count(weft_device *d, int64_t bytes, weft_memory_kind kind);
 /* Of a kind, or, with -1, of all: its peak is that of the sum. */
 weft_memory_use weft__device_use(const weft_device *d, int kind);
+/* "3.0 MiB (params 1.0 MiB, moments 2.0 MiB)": what is held, or was at most. About 200 bytes.
+ * @return text. */
+const char *weft__device_text(const weft_device *d, bool peak, char *text, size_t size);
 /* Peaks are what is held now. */
 void weft__device_forget_peak(weft_device *d);
 /* An account of the device's own; weft__device_open does it. */

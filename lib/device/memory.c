@@ -59,18 +59,23 @@ static const char *size_text(double bytes, char text[24])
     return text;
 }
 
-/* "3.0 MiB (params 1.0 MiB, moments 2.0 MiB)" */
-static const char *held_text(const weft_device *d, char *text, size_t size)
+static int64_t bytes_of(const weft_device *d, int kind, bool peak)
+{
+    const weft_memory_use use = weft__device_use(d, kind);
+    return peak ? use.peak : use.now;
+}
+
+const char *weft__device_text(const weft_device *d, bool peak, char *text, size_t size)
 {
     char one[24];
     const char *before = " (";
-    int at = snprintf(text, size, "%s", size_text((double)weft__device_use(d, -1).now, one));
+    int at = snprintf(text, size, "%s", size_text((double)bytes_of(d, -1, peak), one));
     for (int k = 0; k < WEFT_MEMORY_KINDS; k++) {
-        int64_t now = weft__device_use(d, k).now;
-        if (!now)
+        const int64_t bytes = bytes_of(d, k, peak);
+        if (!bytes)
             continue;
         at += snprintf(text + at, size - (size_t)at, "%s%s %s", before, name[k],
-                       size_text((double)now, one));
+                       size_text((double)bytes, one));
         before = ", ";
     }
     if (*before == ',')
@@ -86,7 +91,7 @@ static weft_status full(const weft_device *d, size_t bytes, weft_memory_kind kin
                       "%s%sno memory for %s of %s on device %s %d, which holds %s; take a smaller "
                       "model or batch, or a strategy that shards: %.120s",
                       d->who ? d->who : "", d->who ? ": " : "", size_text((double)bytes, want),
-                      name[kind], d->ops->name, d->index, held_text(d, held, sizeof held), why);
+                      name[kind], d->ops->name, d->index, weft__device_text(d, false, held, sizeof held), why);
 }
 
 weft_status weft__device_account(weft_device *d, weft_status s, size_t bytes, weft_memory_kind kind)

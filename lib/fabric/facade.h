@@ -152,6 +152,9 @@ void weft__metrics_resume(weft_fabric *f);
 /* Tells the loggers that nothing more comes. */
 void weft__metrics_finish(weft_fabric *f);
 
+/* Says what this rank's memory was at most, to those who debug. */
+void weft__memory_say(const weft_fabric *f);
+
 /* Everything that has state, by name. */
 weft_status weft__fabric_state(void *fabric, weft_visitor *v);
 /* The save that waited for the end of the accumulation window, if any. Collective. */

@@ -365,6 +365,7 @@ int weft_close(weft_fabric **out)
         weft__heartbeat_end(f->comm);
     }
     weft__metrics_finish(f);
+    weft__memory_say(f);
     status = report(f, code, alike && !f->comm->lost);
     take_down(f);
     return status;
