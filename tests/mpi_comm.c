@@ -1,29 +1,63 @@
-/* The communicator on MPI: every collective against expected values, agreement, groups, and peers
- * that do not come. Where a test is the same for one rank without MPI, it runs there too. */
+/* The communicators: every collective against expected values, agreement, groups, and peers that do
+ * not come. Where a test is the same for one rank without MPI, it runs there too. */
 #include "mpi_all.h"
 
 #include "comm/comm.h"
 #include "comm/mpi.h"
+#include "comm/shm.h"
+#include "core/alloc.h"
 #include "core/context.h"
 #include "core/error.h"
 #include "core/process.h"
 #include "device/device.h"
 
+#include <math.h>
+#include <signal.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
 #define MOST 4097 /* elements a rank */
 #define RANKS 16
 
-static weft_comm *mpi, *self;
+static weft_comm *mpi, *shm, *self;
+static weft_device *cpu;
 static int world_handle;
 
-/* One test of all communicators: the usual one, one that must cut everything, one without MPI. */
+/* Those of several ranks. */
+static weft_comm *communicator(int i)
+{
+    return i ? shm : mpi;
+}
+
+/* What the tests work on: memory of their own, or a window's. */
+#define WORDS ((RANKS * MOST) + 8)
+static double own[2][WORDS], *in = own[0], *out = own[1], *window[2];
+
+/* One test of all communicators and memories: MPI as usual, MPI that must cut everything, no MPI,
+ * shared memory, and a window of it, where buffers are at different places on the ranks. */
+#define VARIANTS 5
 static weft_comm *variant(int i)
 {
-    if (i < 2)
-        weft__mpi_set_piece(mpi, i == 0 ? 1 << 30 : 24);
-    return i < 2 ? mpi : self;
+    weft__mpi_set_piece(mpi, i == 1 ? 24 : 1 << 30);
+    for (int k = 0; k < 2; k++)
+        *(k ? &out : &in) = i == 4 ? window[k] + shm->rank : own[k];
+    return i < 2 ? mpi : i == 2 ? self : shm;
+}
+
+/* shm, and its window, anew after one that was lost. */
+static int open_shm(void)
+{
+    bool is_world;
+    weft_dev p[2];
+    weft__process.mpi_ours = 1; /* what was lost has been made up by the test */
+    int good = !weft__comm_mpi(&shm, world_handle, 60, &is_world) && !weft__comm_shm(&shm);
+    for (int k = 0; k < 2 && good; k++) {
+        good =
+            !weft__comm_alloc(shm, cpu, (WORDS + RANKS) * sizeof(double), WEFT_MEMORY_GRADS, &p[k]);
+        window[k] = weft__comm_reach(shm, cpu, p[k]);
+    }
+    return good;
 }
 
 static const int64_t count[] = {0, 1, 2, 3, 7, 100, MOST};
@@ -81,11 +115,9 @@ static int reduced(weft_reduce op, int world, int64_t i)
     return v;
 }
 
-static double in[(RANKS * MOST) + 8], out[(RANKS * MOST) + 8];
-
 /* Sizes x types, without the longest where all is cut to crumbs. */
 #define EACH(c, n, t)                                                                              \
-    for (int v_ = 0; v_ < 3; v_++)                                                                 \
+    for (int v_ = 0; v_ < VARIANTS; v_++)                                                          \
         for (weft_comm *c = variant(v_), *once_ = c; once_; once_ = NULL)                          \
             for (size_t i_ = 0; i_ < sizeof count / sizeof count[0] - (v_ == 1); i_++)             \
                 for (size_t j_ = 0; j_ < 5; j_++)                                                  \
@@ -185,11 +217,12 @@ END_TEST
 /* Nobody leaves before the last has come. */
 START_TEST(barrier)
 {
+    weft_comm *c = communicator(_i);
     double left, last, t = 0;
     MPI_Barrier(MPI_COMM_WORLD);
-    usleep(20000u * (unsigned)mpi->rank);
+    usleep(20000u * (unsigned)c->rank);
     last = t = weft__now(); /* one clock: the ranks are on one machine */
-    ck_all(!weft__barrier(mpi, "here"));
+    ck_all(!weft__barrier(c, "here"));
     left = weft__now();
     MPI_Allreduce(&t, &last, 1, MPI_DOUBLE, MPI_MAX, MPI_COMM_WORLD);
     ck_all(left >= last);
@@ -200,45 +233,44 @@ END_TEST
 /* Even ranks send first; with blocking calls a ring of odd size needs buffering, so 0 begins. */
 START_TEST(ring)
 {
-    int next = (mpi->rank + 1) % mpi->world, before = (mpi->rank + mpi->world - 1) % mpi->world;
+    weft_comm *c = variant(_i);
+    int next = (c->rank + 1) % c->world, before = (c->rank + c->world - 1) % c->world;
     static const int64_t bytes[] = {0, 1, 24, 25, 1000, 200000};
     int good = 1;
-    for (int v = 0; v < 2; v++)
-        for (int i = 0; i < 6 && mpi->world > 1; i++) {
-            weft_comm *c = variant(v);
-            memset(in, c->rank + 1, (size_t)bytes[i]);
-            memset(out, 99, (size_t)bytes[i] + 1);
-            if (c->rank == 0)
-                good &= !weft__send(c, "ring", in, bytes[i], next, 5);
-            good &= !weft__recv(c, "ring", out, bytes[i], before, 5);
-            if (c->rank != 0)
-                good &= !weft__send(c, "ring", in, bytes[i], next, 5);
-            for (int64_t k = 0; k < bytes[i]; k++)
-                good &= ((char *)out)[k] == before + 1;
-            good &= ((char *)out)[bytes[i]] == 99;
-        }
-    variant(0);
+    for (int i = 0; i < 6 && c->world > 1; i++) {
+        memset(in, c->rank + 1, (size_t)bytes[i]);
+        memset(out, 99, (size_t)bytes[i] + 1);
+        if (c->rank == 0)
+            good &= !weft__send(c, "ring", in, bytes[i], next, 5);
+        good &= !weft__recv(c, "ring", out, bytes[i], before, 5);
+        if (c->rank != 0)
+            good &= !weft__send(c, "ring", in, bytes[i], next, 5);
+        for (int64_t k = 0; k < bytes[i]; k++)
+            good &= ((char *)out)[k] == before + 1;
+        good &= ((char *)out)[bytes[i]] == 99;
+    }
     ck_all(good);
 }
 END_TEST
 
 START_TEST(short_message)
 {
+    weft_comm *c = communicator(_i);
     weft_status rc = WEFT_EMPI;
-    if (mpi->world > 1 && mpi->rank == 0)
-        ck_assert(!weft__send(mpi, "short", in, 3, 1, 0));
-    if (mpi->world > 1 && mpi->rank == 1) {
-        rc = weft__recv(mpi, "short", out, 8, 0, 0);
+    if (c->world > 1 && c->rank == 0)
+        ck_assert(!weft__send(c, "short", in, 3, 1, 0));
+    if (c->world > 1 && c->rank == 1) {
+        rc = weft__recv(c, "short", out, 8, 0, 0);
         ck_assert_ptr_nonnull(strstr(weft__why(), "recv from rank 0 \"short\""));
     }
-    ck_all(rc == WEFT_EMPI && !mpi->lost);
+    ck_all(rc == WEFT_EMPI && !c->lost);
 }
 END_TEST
 
 START_TEST(bad_arguments)
 {
     float x = 0;
-    for (int v = 0; v < 3; v += 2) {
+    for (int v = 0; v < 4; v += v ? 1 : 2) {
         weft_comm *c = variant(v);
         uint64_t before = c->sequence;
         ck_all(weft__all_reduce(c, "x", &x, 1, WEFT_BF16, WEFT_REDUCE_SUM) == WEFT_EDTYPE);
@@ -257,20 +289,21 @@ END_TEST
 /* Numbers count collectives alone and are alike on all ranks; failures carry all that is known. */
 START_TEST(numbers_and_names)
 {
+    weft_comm *c = communicator(_i);
     char expected[200];
-    uint64_t before = mpi->sequence, all;
+    uint64_t before = c->sequence, all;
     float x = 1;
-    ck_all(!weft__all_reduce(mpi, "one", &x, 1, WEFT_F32, WEFT_REDUCE_SUM));
-    ck_all(mpi->sequence == before + 1 && strcmp(mpi->last, "one") == 0);
-    ck_all(!weft__barrier(mpi, "two"));
-    ck_all(mpi->sequence == before + 2);
-    MPI_Allreduce(&mpi->sequence, &all, 1, MPI_UINT64_T, MPI_MAX, MPI_COMM_WORLD);
-    ck_all(all == mpi->sequence);
-    ck_all(weft__comm_broadcast(mpi, "gradients bucket 0", &x, -4, 0) == WEFT_EARG);
+    ck_all(!weft__all_reduce(c, "one", &x, 1, WEFT_F32, WEFT_REDUCE_SUM));
+    ck_all(c->sequence == before + 1 && strcmp(c->last, "one") == 0);
+    ck_all(!weft__barrier(c, "two"));
+    ck_all(c->sequence == before + 2);
+    MPI_Allreduce(&c->sequence, &all, 1, MPI_UINT64_T, MPI_MAX, MPI_COMM_WORLD);
+    ck_all(all == c->sequence);
+    ck_all(weft__comm_broadcast(c, "gradients bucket 0", &x, -4, 0) == WEFT_EARG);
     snprintf(
         expected, sizeof expected,
         "broadcast \"gradients bucket 0\" (collective %d) failed on rank %d of %d: a count of -4",
-        (int)before + 3, mpi->rank, mpi->world);
+        (int)before + 3, c->rank, c->world);
     ck_all(strcmp(weft__why(), expected) == 0);
 }
 END_TEST
@@ -278,12 +311,13 @@ END_TEST
 /* Every set of failing ranks: all learn of the lowest one's code and text. */
 START_TEST(agreement)
 {
+    weft_comm *c = communicator(_i);
     char mine[64], expected[64];
-    for (int set = 0; set < 1 << mpi->world; set++) {
-        int lowest = __builtin_ffs(set) - 1, failing = set >> mpi->rank & 1;
-        weft_status code = (weft_status)(-1 - mpi->rank), rc;
-        snprintf(mine, sizeof mine, "rank %d of set %d", mpi->rank, set);
-        rc = weft__agree(mpi, "verdict", failing ? code : WEFT_OK, failing ? mine : "");
+    for (int set = 0; set < 1 << c->world; set++) {
+        int lowest = __builtin_ffs(set) - 1, failing = set >> c->rank & 1;
+        weft_status code = (weft_status)(-1 - c->rank), rc;
+        snprintf(mine, sizeof mine, "rank %d of set %d", c->rank, set);
+        rc = weft__agree(c, "verdict", failing ? code : WEFT_OK, failing ? mine : "");
         ck_all(rc == (set ? -1 - lowest : 0));
         snprintf(expected, sizeof expected, "rank %d of set %d", lowest, set);
         ck_all(!set || strcmp(weft__why(), expected) == 0);
@@ -293,11 +327,12 @@ END_TEST
 
 START_TEST(agreement_with_last_message)
 {
-    int last = mpi->world - 1;
-    weft__fail(WEFT_EDATA, "message of rank %d", mpi->rank);
-    ck_all(weft__agree(mpi, "v", mpi->rank == last ? WEFT_EDATA : WEFT_SKIPPED, "") == WEFT_EDATA);
+    weft_comm *c = communicator(_i);
+    int last = c->world - 1;
+    weft__fail(WEFT_EDATA, "message of rank %d", c->rank);
+    ck_all(weft__agree(c, "v", c->rank == last ? WEFT_EDATA : WEFT_SKIPPED, "") == WEFT_EDATA);
     ck_all(strstr(weft__why(), "message of rank ") && atoi(weft__why() + 16) == last);
-    ck_all(weft__agree(mpi, "v", WEFT_SKIPPED, NULL) == WEFT_OK);
+    ck_all(weft__agree(c, "v", WEFT_SKIPPED, NULL) == WEFT_OK);
     weft__fail(WEFT_EIO, "of myself");
     ck_all(weft__agree(self, "v", WEFT_EIO, NULL) == WEFT_EIO);
     ck_all(strcmp(weft__why(), "of myself") == 0);
@@ -307,41 +342,43 @@ END_TEST
 
 START_TEST(equal_texts)
 {
+    weft_comm *c = communicator(_i);
     static char text[5000], expected[200];
     for (int length = 0; length < 5000; length += 1 + 511 * (length > 0)) {
         memset(text, 'x', (size_t)length);
         text[length] = '\0';
-        ck_all(!weft__agree_text(mpi, "options", "lr", text));
+        ck_all(!weft__agree_text(c, "options", "lr", text));
         ck_all(!weft__agree_text(self, "options", "lr", text));
-        if (mpi->world == 1 || length == 0)
+        if (c->world == 1 || length == 0)
             continue;
-        if (mpi->rank == mpi->world - 1)
+        if (c->rank == c->world - 1)
             text[length - 1] = 'y'; /* the last byte of the last rank */
-        ck_all(weft__agree_text(mpi, "options", "lr", text) == WEFT_ECONFIG);
-        snprintf(expected, sizeof expected, "rank %d has \"%s", mpi->world - 1,
+        ck_all(weft__agree_text(c, "options", "lr", text) == WEFT_ECONFIG);
+        snprintf(expected, sizeof expected, "rank %d has \"%s", c->world - 1,
                  length == 1 ? "y" : "x");
         ck_all(strstr(weft__why(), "lr differs") && strstr(weft__why(), expected));
     }
     memset(text, 0, sizeof text);
-    snprintf(text, sizeof text, "%s", mpi->rank >= 1 ? "longer" : "long");
-    ck_all(weft__agree_text(mpi, "o", "lr", text) == (mpi->world > 1 ? WEFT_ECONFIG : WEFT_OK));
-    ck_all(!weft__agree_text(mpi, "o", "lr", NULL));
+    snprintf(text, sizeof text, "%s", c->rank >= 1 ? "longer" : "long");
+    ck_all(weft__agree_text(c, "o", "lr", text) == (c->world > 1 ? WEFT_ECONFIG : WEFT_OK));
+    ck_all(!weft__agree_text(c, "o", "lr", NULL));
 }
 END_TEST
 
 START_TEST(groups)
 {
+    weft_comm *c = communicator(_i);
     weft_comm *part = (weft_comm *)1;
-    int colour = mpi->rank % 2, members = (mpi->world + 1 - colour) / 2;
-    float x = (float)mpi->rank;
-    ck_all(!weft__split(mpi, "halves", colour, -mpi->rank, &part) && part);
-    ck_all(part->world == members && part->rank == members - 1 - mpi->rank / 2);
-    ck_all(part->timeout == mpi->timeout && part->sequence == 0);
+    int colour = c->rank % 2, members = (c->world + 1 - colour) / 2;
+    float x = (float)c->rank;
+    ck_all(!weft__split(c, "halves", colour, -c->rank, &part) && part);
+    ck_all(part->world == members && part->rank == members - 1 - c->rank / 2);
+    ck_all(part->timeout == c->timeout && part->sequence == 0);
     ck_all(!weft__all_reduce(part, "sum", &x, 1, WEFT_F32, WEFT_REDUCE_SUM));
     ck_all(x == (float)(members * (members - 1) + members * colour));
     weft__comm_free(part);
-    ck_all(!weft__split(mpi, "not the first", mpi->rank == 0 ? -1 : 0, 0, &part));
-    ck_all(!part == (mpi->rank == 0) && (!part || part->world == mpi->world - 1));
+    ck_all(!weft__split(c, "not the first", c->rank == 0 ? -1 : 0, 0, &part));
+    ck_all(!part == (c->rank == 0) && (!part || part->world == c->world - 1));
     weft__comm_free(part);
     ck_all(!weft__split(self, "self", 3, 0, &part) && part->world == 1);
     weft__comm_free(part);
@@ -389,13 +426,14 @@ END_TEST
 
 START_TEST(nodes)
 {
+    weft_comm *c = communicator(_i);
     int local_rank, local_size, node_rank, nodes;
     unsigned char bits[16] = {0};
-    bits[mpi->rank] = (unsigned char)(1 + mpi->rank);
-    ck_all(!weft__mpi_topology(mpi, &local_rank, &local_size, &node_rank, &nodes));
-    ck_all(local_rank == mpi->rank && local_size == mpi->world && node_rank == 0 && nodes == 1);
-    ck_all(!weft__mpi_node_or(mpi, bits, sizeof bits));
-    for (int r = 0; r < mpi->world; r++)
+    bits[c->rank] = (unsigned char)(1 + c->rank);
+    ck_all(!weft__mpi_topology(c, &local_rank, &local_size, &node_rank, &nodes));
+    ck_all(local_rank == c->rank && local_size == c->world && node_rank == 0 && nodes == 1);
+    ck_all(!weft__mpi_node_or(c, bits, sizeof bits));
+    for (int r = 0; r < c->world; r++)
         ck_all(bits[r] == 1 + r);
     ck_all(strstr(weft__mpi_version(), "MPI") && !strchr(weft__mpi_version(), '\n'));
 }
@@ -425,9 +463,8 @@ END_TEST
 
 START_TEST(memory)
 {
-    weft_device *d;
+    weft_device *d = cpu;
     weft_dev p, q;
-    ck_all(!weft__device_open(&d, "cpu", 0, 1));
     ck_all(!weft__comm_alloc(mpi, d, 1000, WEFT_MEMORY_GRADS, &p) &&
            !weft__comm_alloc(self, d, 0, WEFT_MEMORY_GRADS, &q));
     ck_all(p.addr && q.addr && p.addr % 64 == 0 && q.addr % 64 == 0);
@@ -439,7 +476,283 @@ START_TEST(memory)
     weft_device far = {.ops = &remote};
     ck_all(!weft__comm_reach(self, &far, (weft_dev){64}));
     ck_all(strstr(weft__why(), "self does not reach the memory of device cpu") != NULL);
-    weft__device_close(d);
+}
+END_TEST
+
+/* Sums have the bits of a serial loop over the ranks, by every way that the buffers take: in slots,
+ * in chunks, of which the last may be of any length, and in a window. */
+static const int64_t long_count[] = {1,    3,     511,   512,   513,    4095,  4096,
+                                     4097, 32767, 32768, 32769, 100003, 65536, 131072 + 5};
+#define LONGEST (131072 + 5)
+
+static double odd(int r, int64_t i)
+{
+    uint32_t h = (uint32_t)i * 2654435761u ^ (uint32_t)(r * 40503 + 977);
+    h = (h ^ h >> 15) * 2246822519u;
+    return ((double)(int32_t)(h ^ h >> 13)) * (h % 7 ? 1e-7 : 1e-3);
+}
+
+/* What rank's buffer must hold; out of n elements from `first`. */
+static int is_serial(const weft_comm *c, const void *p, int64_t first, int64_t n, weft_dtype t)
+{
+    int good = 1;
+    for (int64_t i = first; i < first + n; i++) {
+        float f = (float)odd(0, i);
+        double d = odd(0, i);
+        for (int r = 1; r < c->world; r++) {
+            f += (float)odd(r, i);
+            d += odd(r, i);
+        }
+        good &= t == WEFT_F32 ? ((const float *)p)[i - first] == f
+                              : ((const double *)p)[i - first] == d;
+    }
+    return good;
+}
+
+static void put_odd(void *p, int64_t n, int r, weft_dtype t)
+{
+    for (int64_t i = 0; i < n; i++)
+        if (t == WEFT_F32)
+            ((float *)p)[i] = (float)odd(r, i);
+        else
+            ((double *)p)[i] = odd(r, i);
+}
+
+START_TEST(serial_sums)
+{
+    weft_dev w;
+    int good = 1;
+    double *other = weft__new(LONGEST * RANKS + 8, sizeof *other), *part = other;
+    ck_all(other && !weft__comm_alloc(shm, cpu, (LONGEST * RANKS + 8) * sizeof *other,
+                                      WEFT_MEMORY_GRADS, &w));
+    for (int k = 0; k < 28; k++)
+        for (int where = 0; where < 3; where++) { /* all elsewhere, all in the window, some */
+            weft_dtype t = k % 2 ? WEFT_F64 : WEFT_F32;
+            int64_t n = long_count[k / 2];
+            bool inside = where == 1 || (where == 2 && shm->rank == 0);
+            char *p = (char *)(inside ? weft__comm_reach(shm, cpu, w) : other) + 8 * (k % 3);
+            put_odd(p, n, shm->rank, t);
+            good &= !weft__all_reduce(shm, "long", p, n, t, WEFT_REDUCE_SUM);
+            good &= is_serial(shm, p, 0, n, t);
+            int64_t counts[RANKS], total = 0, first = 0;
+            for (int r = 0; r < shm->world; r++) {
+                first = r == shm->rank ? total : first;
+                total += counts[r] = r % 2 ? n / 3 : n;
+            }
+            put_odd(p, total, shm->rank, t);
+            part = (double *)(void *)(p + (size_t)first * weft_dtype_size(t));
+            good &= !weft__reduce_scatter(shm, "long", part, p, counts, t);
+            good &= is_serial(shm, part, first, counts[shm->rank], t);
+        }
+    ck_all(good);
+    weft__comm_release(shm, cpu, w, (LONGEST * RANKS + 8) * sizeof *other, WEFT_MEMORY_GRADS);
+    weft__free(other);
+}
+END_TEST
+
+/* A NaN of any rank is what a minimum and a maximum are. */
+START_TEST(not_a_number)
+{
+    static const double nan_of[] = {NAN, 1, 2, -1};
+    for (int at = 0; at < shm->world; at++)
+        for (int op = WEFT_REDUCE_MIN; op <= WEFT_REDUCE_MAX; op++) {
+            double d[2] = {nan_of[(shm->rank + shm->world - at) % shm->world % 4], shm->rank};
+            float f = (float)d[0];
+            ck_all(!weft__all_reduce(shm, "nan", d, 2, WEFT_F64, (weft_reduce)op));
+            ck_all(!weft__all_reduce(shm, "nan", &f, 1, WEFT_F32, (weft_reduce)op));
+            ck_all(isnan(d[0]) && isnan(f));
+            ck_all(d[1] == (op == WEFT_REDUCE_MIN ? 0 : shm->world - 1));
+        }
+}
+END_TEST
+
+/* What each rank has for all, longer than a chunk, in and out of the window. */
+START_TEST(long_moves)
+{
+    enum { MANY = 70001 };
+    weft_dev w;
+    int good = 1;
+    int64_t counts[RANKS], total = 0;
+    for (int r = 0; r < shm->world; r++)
+        total += counts[r] = r == 1 ? 5 : MANY + r;
+    double *other = weft__new((size_t)total, sizeof *other);
+    ck_all(other &&
+           !weft__comm_alloc(shm, cpu, (size_t)total * sizeof *other, WEFT_MEMORY_GRADS, &w));
+    for (int inside = 0; inside < 2; inside++) {
+        double *p = inside ? weft__comm_reach(shm, cpu, w) : other, *at = p;
+        for (int root = 0; root < shm->world; root++) {
+            for (int64_t i = 0; i < total; i++)
+                p[i] = shm->rank == root ? odd(root, i) : 0;
+            good &= !weft__comm_broadcast(shm, "long", p, total * (int64_t)sizeof *p, root);
+            for (int64_t i = 0; i < total; i++)
+                good &= p[i] == odd(root, i);
+        }
+        for (int r = 0; r < shm->rank; r++)
+            at += counts[r];
+        for (int64_t i = 0; i < counts[shm->rank]; i++)
+            at[i] = odd(shm->rank, i);
+        good &= !weft__all_gather(shm, "long", p, counts, at, WEFT_F64);
+        for (int r = 0; r < shm->world; p += counts[r++])
+            for (int64_t i = 0; i < counts[r]; i++)
+                good &= p[i] == odd(r, i);
+    }
+    ck_all(good);
+    weft__comm_release(shm, cpu, w, (size_t)total * sizeof *other, WEFT_MEMORY_GRADS);
+    weft__free(other);
+}
+END_TEST
+
+/* The last rank calls something else than the others: all are told what, at once. */
+static weft_status call(int which, const int64_t *counts)
+{
+    weft_comm *part;
+    float *x = (float *)in;
+    switch (which) {
+    case 0:
+        return weft__all_reduce(shm, "call", x, 300, WEFT_F32, WEFT_REDUCE_SUM);
+    case 1:
+        return weft__all_reduce(shm, "call", x, 301, WEFT_F32, WEFT_REDUCE_SUM);
+    case 2:
+        return weft__all_reduce(shm, "call", x, 300, WEFT_F32, WEFT_REDUCE_MAX);
+    case 3:
+        return weft__all_reduce(shm, "call", x, 300, WEFT_I32, WEFT_REDUCE_SUM);
+    case 4:
+        return weft__reduce_scatter(shm, "call", x + 8, x, counts, WEFT_F32);
+    case 5:
+        return weft__all_gather(shm, "call", x, counts, x, WEFT_F32);
+    case 6:
+        return weft__comm_broadcast(shm, "call", x, 1200, 0);
+    case 7:
+        return weft__comm_broadcast(shm, "call", x, 1200, 1);
+    case 8:
+        return weft__barrier(shm, "call");
+    default:
+        return weft__split(shm, "call", 0, 0, &part);
+    }
+}
+
+START_TEST(mismatched_calls)
+{
+    static const struct {
+        int others, last;
+        const char *text;
+    } row[] = {{0, 1, "of 301 f32"},
+               {0, 2, "all_reduce (maximum)"},
+               {0, 3, "of 300 i32"},
+               {0, 4, "reduce_scatter of 8 f32"},
+               {0, 8, "barrier"},
+               {0, 9, "split"},
+               {6, 7, "1200 bytes from rank 1"},
+               {9, 5, "all_gather of"},
+               {5, 5, "other counts"},
+               {4, 4, "other counts"},
+               {8, 6, "broadcast of 1200 bytes from rank 0"}};
+    int last = shm->world - 1;
+    for (int i = 0; i < 11 && last; i++) {
+        int64_t counts[RANKS] = {3, 5};
+        if (shm->rank == last)
+            counts[0] = 5, counts[1] = 3;
+        weft_status s = call(shm->rank == last ? row[i].last : row[i].others, counts);
+        ck_all(s == WEFT_EPEER && shm->lost && strstr(weft__why(), row[i].text) &&
+               strstr(weft__why(), "must make the same calls in the same order"));
+        ck_all(weft__barrier(shm, "after") == WEFT_EPEER);
+        weft__comm_free(shm);
+        ck_all(open_shm());
+    }
+}
+END_TEST
+
+/* All ranks are told what one of them has met. */
+static void limited(int what, rlim_t value, int rank, weft_status expected, const char *said)
+{
+    struct rlimit before, now;
+    weft_dev p = {0};
+    getrlimit(what, &before);
+    now = (struct rlimit){value, before.rlim_max};
+    ck_all(1);
+    if (shm->rank == rank)
+        setrlimit(what, &now);
+    weft_status s = weft__comm_alloc(shm, cpu, 8000, WEFT_MEMORY_GRADS, &p),
+                other = weft__comm_shm(&mpi);
+    setrlimit(what, &before);
+    ck_all(s == expected && other == expected && strstr(weft__why(), said));
+    ck_all(strcmp(mpi->ops->name, "mpi") == 0 && !p.addr && !shm->lost);
+    ck_all(!weft__barrier(shm, "goes on") && !weft__barrier(mpi, "too"));
+}
+
+/* Memory that there is not: for all ranks, on one, and for what finds its place in it. */
+START_TEST(no_room)
+{
+    weft_dev p = {0};
+    ck_all(weft__comm_alloc(shm, cpu, (size_t)1 << 50, WEFT_MEMORY_GRADS, &p) == WEFT_ENOMEM &&
+           !p.addr);
+    ck_all(strstr(weft__why(), "no room for") != NULL);
+    ck_all(weft__comm_alloc(shm, cpu, SIZE_MAX - 5, WEFT_MEMORY_GRADS, &p) == WEFT_ENOMEM &&
+           !p.addr);
+    ck_all(weft__comm_alloc(shm, cpu, 8000 + (shm->rank == 1) * 8000, WEFT_MEMORY_GRADS, &p) ==
+           (shm->world > 1 ? WEFT_ECONFIG : WEFT_OK));
+    if (shm->world == 1)
+        weft__comm_release(shm, cpu, p, 8000, WEFT_MEMORY_GRADS);
+    signal(SIGXFSZ, SIG_IGN);
+    limited(RLIMIT_FSIZE, 0, 0, WEFT_ENOMEM, "no room for");
+    signal(SIGXFSZ, SIG_DFL);
+    if (shm->world > 1)
+        limited(RLIMIT_NOFILE, 3, shm->world - 1, WEFT_ENOTSUP, "of rank 0 cannot be opened");
+    weft_status s = WEFT_ENOMEM;
+    for (int k = 1; s && k < 20; k++) {
+        weft__fail_alloc(shm->rank == 0 ? k : 0);
+        s = weft__comm_shm(&mpi);
+        weft__fail_alloc(0);
+        ck_all(s == WEFT_OK || (s == WEFT_ENOMEM && strcmp(mpi->ops->name, "mpi") == 0));
+    }
+    ck_all(!s && strcmp(mpi->ops->name, "shm") == 0 && !weft__barrier(mpi, "shm"));
+    weft_comm *under = weft__comm_under(mpi);
+    ck_all(strcmp(under->ops->name, "mpi") == 0 &&
+           weft__mpi_handle(mpi) == weft__mpi_handle(under));
+    weft__comm_free(mpi);
+    bool is_world;
+    ck_all(!weft__comm_mpi(&mpi, world_handle, 60, &is_world));
+}
+END_TEST
+
+/* Nothing is left open, mapped, or by name. */
+static int mappings(void)
+{
+    char line[400];
+    int n = 0;
+    FILE *f = fopen("/proc/self/maps", "r");
+    while (f && fgets(line, sizeof line, f))
+        n += strstr(line, "memfd:weft") != NULL;
+    if (f)
+        fclose(f);
+    return n;
+}
+
+START_TEST(windows)
+{
+    weft_dev p[3];
+    int before = mappings();
+    for (int i = 0; i < 3; i++)
+        ck_all(!weft__comm_alloc(shm, cpu, 1000, WEFT_MEMORY_GRADS, &p[i]) && p[i].addr % 64 == 0);
+    ck_all(mappings() == before + 3);
+    float *x = weft__comm_reach(shm, cpu, p[1]);
+    for (int i = 0; i < 250; i++)
+        x[i] = 1;
+    weft__comm_release(shm, cpu, p[0], 1000,
+                       WEFT_MEMORY_GRADS); /* each rank by itself, in any order */
+    ck_all(!weft__all_reduce(shm, "x", x, 250, WEFT_F32, WEFT_REDUCE_SUM));
+    ck_all(x[0] == (float)shm->world && x[249] == (float)shm->world);
+    weft__comm_release(shm, cpu, p[shm->rank % 2 ? 1 : 2], 1000, WEFT_MEMORY_GRADS);
+    weft__comm_release(shm, cpu, p[shm->rank % 2 ? 2 : 1], 1000, WEFT_MEMORY_GRADS);
+    ck_all(mappings() == before);
+    /* a device that cannot import has its own memory reduced */
+    weft_device_ops o = *cpu->ops;
+    o.import = NULL, o.unimport = NULL;
+    weft_device plain = *cpu;
+    plain.ops = &o;
+    ck_all(!weft__comm_alloc(shm, &plain, 1000, WEFT_MEMORY_GRADS, &p[0]) && mappings() == before);
+    ck_all(weft__comm_reach(shm, &plain, p[0]) == (void *)p[0].addr);
+    weft__comm_release(shm, &plain, p[0], 1000, WEFT_MEMORY_GRADS);
 }
 END_TEST
 
@@ -458,33 +771,37 @@ END_TEST
  * and make no call any more; the test's own MPI lets the late one catch up. */
 START_TEST(late_peer)
 {
+    weft_comm *c = communicator(_i);
     static float x[300];
-    int late = mpi->rank == mpi->world - 1;
+    int late = c->rank == c->world - 1;
     char expected[100];
     double begun;
     weft_status rc;
-    mpi->timeout = 0.5;
+    weft__process.mpi_ours = 1;
+    c->timeout = 0.5;
     snprintf(expected, sizeof expected, "all_reduce \"gradients bucket 3\" (collective %d)",
-             (int)mpi->sequence + 1);
+             (int)c->sequence + 1);
     MPI_Barrier(MPI_COMM_WORLD);
-    if (late && mpi->world > 1)
+    if (late && c->world > 1)
         usleep(3000000);
     begun = weft__now();
-    mpi->timeout = late ? 10 : 0.5;
-    rc = weft__all_reduce(mpi, "gradients bucket 3", x, 300, WEFT_F32, WEFT_REDUCE_SUM);
+    c->timeout = late ? 10 : 0.5;
+    rc = weft__all_reduce(c, "gradients bucket 3", x, 300, WEFT_F32, WEFT_REDUCE_SUM);
     if (!late) {
         fprintf(stderr, "# %.2f s: %s\n", weft__now() - begun, weft__why());
         ck_assert_int_eq(rc, WEFT_ETIMEOUT);
         ck_assert(weft__now() - begun < 2 && weft__now() - begun >= 0.5);
         ck_assert_ptr_nonnull(strstr(weft__why(), expected));
-        ck_assert(mpi->lost && !weft__process.mpi_ours);
-        ck_assert_int_eq(weft__barrier(mpi, "after"), WEFT_EPEER);
+        snprintf(expected, sizeof expected, "rank %d did not come within 0.5 s", c->world - 1);
+        ck_assert_ptr_nonnull(strstr(weft__why(), c == shm ? expected : "a peer did not come"));
+        ck_assert(c->lost && !weft__process.mpi_ours);
+        ck_assert_int_eq(weft__barrier(c, "after"), WEFT_EPEER);
         ck_assert_ptr_nonnull(strstr(weft__why(), "\"after\""));
-        ck_assert_int_eq(weft__agree(mpi, "after", WEFT_OK, ""), WEFT_EPEER);
-        ck_assert_int_eq(weft__send(mpi, "after", x, 4, 0, 0), WEFT_EPEER);
+        ck_assert_int_eq(weft__agree(c, "after", WEFT_OK, ""), WEFT_EPEER);
+        ck_assert_int_eq(weft__send(c, "after", x, 4, 0, 0), WEFT_EPEER);
     }
     ck_all(late || rc == WEFT_ETIMEOUT);
-    weft__comm_free(mpi);
+    weft__comm_free(c);
 }
 END_TEST
 
@@ -515,22 +832,28 @@ static Suite *suite(void)
     tcase_add_test(t, reduce_scatter);
     tcase_add_test(t, all_gather);
     tcase_add_test(t, broadcast);
-    tcase_add_test(t, barrier);
-    tcase_add_test(t, ring);
-    tcase_add_test(t, short_message);
+    tcase_add_loop_test(t, barrier, 0, 2);
+    tcase_add_loop_test(t, ring, 0, VARIANTS);
+    tcase_add_loop_test(t, short_message, 0, 2);
     tcase_add_test(t, bad_arguments);
-    tcase_add_test(t, numbers_and_names);
-    tcase_add_test(t, agreement);
-    tcase_add_test(t, agreement_with_last_message);
-    tcase_add_test(t, equal_texts);
-    tcase_add_test(t, groups);
+    tcase_add_loop_test(t, numbers_and_names, 0, 2);
+    tcase_add_loop_test(t, agreement, 0, 2);
+    tcase_add_loop_test(t, agreement_with_last_message, 0, 2);
+    tcase_add_loop_test(t, equal_texts, 0, 2);
+    tcase_add_loop_test(t, groups, 0, 2);
     tcase_add_test(t, topology_is_stripped);
     tcase_add_test(t, part_of_the_world);
-    tcase_add_test(t, nodes);
+    tcase_add_loop_test(t, nodes, 0, 2);
     tcase_add_test(t, incomplete_table);
     tcase_add_test(t, memory);
+    tcase_add_test(t, serial_sums);
+    tcase_add_test(t, not_a_number);
+    tcase_add_test(t, long_moves);
+    tcase_add_test(t, mismatched_calls);
+    tcase_add_test(t, no_room);
+    tcase_add_test(t, windows);
     tcase_add_test(t, entered_twice);
-    tcase_add_test(t, late_peer);
+    tcase_add_loop_test(t, late_peer, 0, 2);
     tcase_add_test(t, left);
     suite_add_tcase(s, t);
     return s;
@@ -541,10 +864,12 @@ int main(void)
     bool is_world = false;
     int failed;
     if (weft__mpi_enter(&world_handle) || weft__comm_mpi(&mpi, world_handle, 60, &is_world) ||
-        weft__comm_self(&self) || !is_world) {
+        weft__comm_self(&self) || !is_world || weft__device_open(&cpu, "cpu", 0, 1) ||
+        !open_shm()) {
         fprintf(stderr, "cannot begin: %s\n", weft__why());
         return EXIT_FAILURE;
     }
     failed = all_run(suite());
+    weft__device_close(cpu);
     return failed ? EXIT_FAILURE : EXIT_SUCCESS;
 }

@@ -12,6 +12,8 @@ bool weft__mpi_is_up(void);
 weft_status weft__mpi_running(void);
 /* The last one out finalises MPI if we initialised it and no peer was lost. */
 void weft__mpi_leave(bool lost);
+/* From now on MPI is never finalised. */
+void weft__mpi_lost(void);
 /* A communicator of ours over the ranks of the given one: duplicated, stripped of topology (by
  * MPI_Comm_split), errors returned. is_world: it is congruent to MPI_COMM_WORLD. Collective. */
 weft_status weft__comm_mpi(weft_comm **out, int fortran_comm, double timeout, bool *is_world);
@@ -22,7 +24,9 @@ weft_status weft__mpi_topology(weft_comm *c, int *local_rank, int *local_size, i
  * Collective. */
 weft_status weft__mpi_node_or(weft_comm *c, void *bits, size_t bytes);
 /* The Fortran handle of our communicator, for libraries that take one; it stays ours. */
-int weft__mpi_handle(const weft_comm *c);
+int weft__mpi_handle(weft_comm *c);
+/* Looks at a peer before this rank yields its core; 0 where ranks share cores. */
+int weft__mpi_spins(const weft_comm *c);
 /* Bytes that one MPI call may move; longer buffers go by pieces. For tests. Same on all ranks. */
 void weft__mpi_set_piece(weft_comm *c, int64_t bytes);
 /* One line: library version. */

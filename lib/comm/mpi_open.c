@@ -1,6 +1,7 @@
 /* Making communicators of ours. */
 #include "comm/comm.h"
 #include "comm/mpi_self.h"
+#include "comm/shm.h"
 
 #include "core/alloc.h"
 #include "core/error.h"
@@ -117,9 +118,14 @@ weft_status weft__comm_mpi(weft_comm **out, int fortran_comm, double timeout, bo
     return WEFT_OK;
 }
 
-int weft__mpi_handle(const weft_comm *c)
+int weft__mpi_spins(const weft_comm *c)
 {
-    const weft__mpi *m = c->self;
+    return ((const weft__mpi *)c->self)->spins;
+}
+
+int weft__mpi_handle(weft_comm *c)
+{
+    const weft__mpi *m = weft__comm_under(c)->self;
     return (int)MPI_Comm_c2f(m->comm);
 }
 

@@ -25,6 +25,4 @@ weft_status weft__mpi_wait(const weft_comm *c, MPI_Request *r, int spins, double
                            MPI_Status *status);
 /* WEFT_EMPI with MPI's own text for rc. */
 weft_status weft__mpi_failed(const char *call, int rc);
-/* From now on MPI is never finalised. */
-void weft__mpi_lost(void);
 #endif

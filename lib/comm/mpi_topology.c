@@ -11,7 +11,7 @@
             return weft__mpi_failed(#call, rc_);                                                   \
     } while (0)
 
-static weft_status node_of(const weft_comm *c, MPI_Comm *node)
+static weft_status node_of(weft_comm *c, MPI_Comm *node)
 {
     MPI_Comm all = MPI_Comm_f2c((MPI_Fint)weft__mpi_handle(c));
     MPI_TRY(MPI_Comm_split_type, all, MPI_COMM_TYPE_SHARED, c->rank, MPI_INFO_NULL, node);
