@@ -175,7 +175,9 @@ static weft_status fill(weft__flat *flat)
 
 static weft_memory_kind kind_of(weft__plane plane)
 {
-    return plane == WEFT__PARAM ? WEFT_MEMORY_PARAMS : WEFT_MEMORY_MOMENTS;
+    return plane == WEFT__PARAM     ? WEFT_MEMORY_PARAMS
+           : plane == WEFT__COMPUTE ? WEFT_MEMORY_COMPUTE
+                                    : WEFT_MEMORY_MOMENTS;
 }
 
 weft_status weft__flat_plane(weft__flat *flat, weft__plane plane)
