@@ -214,6 +214,11 @@ module weft
         integer(c_int) :: keep = 0
         logical(c_bool) :: print_config = .false.
         real(c_double) :: heartbeat = 0
+        real(c_double) :: init_scale = 0
+        real(c_double) :: growth_factor = 0
+        real(c_double) :: backoff_factor = 0
+        integer(c_int) :: growth_interval = 0
+        real(c_double) :: min_scale = 0
     end type
 
     type, bind(C) :: weft_timing
@@ -412,41 +417,41 @@ module weft
     end interface
 
     public :: weft_backward, weft_accumulate, weft_is_accumulating, weft_no_backward_sync_begin, weft_no_backward_sync_end, &
-            weft_clip_gradients, weft_gradient, weft_grad, weft_eval_begin, weft_eval_end, weft_gradcheck, weft_dtype_size, &
-            weft_dtype_name, weft_save, weft_save_async, weft_resume, weft_load, weft_track_f64, weft_track_i64, &
-            weft_all_gather, weft_all_gather_rows, weft_all_reduce, weft_broadcast, weft_broadcast_bytes, &
-            weft_broadcast_text, weft_reduce_boolean_decision, weft_sum_over_ranks, weft_barrier, weft_barrier_named, &
-            weft_rank_zero_first_begin, weft_rank_zero_first_end, weft_batch_field, weft_rows_uniform, weft_loader_hdf5, &
-            weft_loader_fields, weft_loader_idx, weft_loader_tokens, weft_next, weft_rewind, weft_loader_rows, &
-            weft_loader_batches, weft_loader_epochs, weft_loader_position, weft_batch_of, weft_join, weft_close, weft_setup, &
-            weft_setup_module, weft_setup_optimizer, weft_setup_loader, weft_step_end, weft_every, weft_step_count, &
-            weft_global_rank, weft_local_rank, weft_node_rank, weft_world_size, weft_local_world_size, weft_num_nodes, &
-            weft_is_global_zero, weft_threads, weft_seed, weft_accelerator_name, weft_strategy_name, weft_precision_name, &
-            weft_device_name, weft_kernel_set, weft_hostname, weft_logger_count, weft_logger_at, weft_seed_everything, &
-            weft_to_device, weft_batch_to_device, weft_autocast_begin, weft_autocast_end, weft_timing_take, &
-            weft_traffic_count, weft_log_to, weft_log_level, weft_log, weft_log_dict_n, weft_log_value, weft_log_timing, &
-            weft_logger_csv, weft_logger_console, weft_logger_null, weft_cross_entropy, weft_cross_entropy_sum, &
-            weft_cross_entropy_with, weft_nll_loss, weft_mse_loss, weft_l1_loss, weft_huber_loss, weft_smooth_l1_loss, &
-            weft_bce_with_logits, weft_kl_div, weft_memory_name, weft_memory, weft_memory_reset_peak, weft_metric_accuracy, &
-            weft_metric_confusion, weft_metric_mean, weft_metric_sum, weft_metric_min, weft_metric_max, weft_metric_update, &
-            weft_metric_value, weft_metric_counts, weft_metric_reset, weft_nn_linear, weft_nn_linear_nobias, &
-            weft_nn_layernorm, weft_nn_layernorm_with, weft_nn_embedding, weft_nn_embedding_padded, weft_nn_dropout, &
-            weft_nn_identity, weft_nn_flatten, weft_nn_residual, weft_nn_activation, weft_nn_mlp, weft_nn_relu, &
-            weft_nn_softmax, weft_nn_log_softmax, weft_nn_gelu, weft_nn_gelu_tanh, weft_nn_silu, weft_nn_sigmoid, &
-            weft_nn_tanh, weft_nn_sequential_n, weft_forward, weft_train, weft_is_training, weft_param_count, &
-            weft_param_elements, weft_param_name, weft_param, weft_freeze, weft_tie, weft_init_param, weft_module_at, &
-            weft_children, weft_child, weft_module_name, weft_module_kind, weft_add, weft_sub, weft_mul, weft_div, weft_pow, &
-            weft_maximum, weft_minimum, weft_eq, weft_ne, weft_lt, weft_le, weft_gt, weft_ge, weft_where, weft_scale, &
-            weft_matmul, weft_linear, weft_linear_relu, weft_relu, weft_neg, weft_abs, weft_exp, weft_ln, weft_sqrt, &
-            weft_sin, weft_cos, weft_pow_scalar, weft_clamp, weft_sigmoid, weft_tanh, weft_silu, weft_gelu, weft_gelu_tanh, &
-            weft_reshape, weft_transpose, weft_permute, weft_squeeze, weft_unsqueeze, weft_slice, weft_concat_n, &
-            weft_gather, weft_sum, weft_mean, weft_max, weft_min, weft_argmax, weft_argmin, weft_softmax, weft_log_softmax, &
-            weft_layernorm, weft_embedding, weft_dropout, weft_cast, weft_count_correct, weft_sgd, weft_adam, weft_adamw, &
-            weft_rmsprop, weft_adagrad, weft_lbfgs, weft_group, weft_group_module, weft_group_count, weft_zero_grad, &
-            weft_step, weft_step_closure, weft_lr, weft_group_lr, weft_set_lr, weft_set_group_lr, weft_steps, &
-            weft_set_schedule, weft_schedule_metric, weft_strerror, weft_status_name, weft_error, weft_message, weft_clear, &
-            weft_fail_text, weft_full, weft_retain, weft_release, weft_detach, weft_require_grad, weft_rank_of, weft_dim, &
-            weft_numel, weft_dtype_of, weft_is_valid, weft_item, weft_version
+            weft_clip_gradients, weft_loss_scale, weft_skipped_count, weft_unscale, weft_gradient, weft_grad, &
+            weft_eval_begin, weft_eval_end, weft_gradcheck, weft_dtype_size, weft_dtype_name, weft_save, weft_save_async, &
+            weft_resume, weft_load, weft_track_f64, weft_track_i64, weft_all_gather, weft_all_gather_rows, weft_all_reduce, &
+            weft_broadcast, weft_broadcast_bytes, weft_broadcast_text, weft_reduce_boolean_decision, weft_sum_over_ranks, &
+            weft_barrier, weft_barrier_named, weft_rank_zero_first_begin, weft_rank_zero_first_end, weft_batch_field, &
+            weft_rows_uniform, weft_loader_hdf5, weft_loader_fields, weft_loader_idx, weft_loader_tokens, weft_next, &
+            weft_rewind, weft_loader_rows, weft_loader_batches, weft_loader_epochs, weft_loader_position, weft_batch_of, &
+            weft_join, weft_close, weft_setup, weft_setup_module, weft_setup_optimizer, weft_setup_loader, weft_step_end, &
+            weft_every, weft_step_count, weft_global_rank, weft_local_rank, weft_node_rank, weft_world_size, &
+            weft_local_world_size, weft_num_nodes, weft_is_global_zero, weft_threads, weft_seed, weft_accelerator_name, &
+            weft_strategy_name, weft_precision_name, weft_device_name, weft_kernel_set, weft_hostname, weft_logger_count, &
+            weft_logger_at, weft_seed_everything, weft_to_device, weft_batch_to_device, weft_autocast_begin, &
+            weft_autocast_end, weft_timing_take, weft_traffic_count, weft_log_to, weft_log_level, weft_log, weft_log_dict_n, &
+            weft_log_value, weft_log_timing, weft_logger_csv, weft_logger_console, weft_logger_null, weft_cross_entropy, &
+            weft_cross_entropy_sum, weft_cross_entropy_with, weft_nll_loss, weft_mse_loss, weft_l1_loss, weft_huber_loss, &
+            weft_smooth_l1_loss, weft_bce_with_logits, weft_kl_div, weft_memory_name, weft_memory, weft_memory_reset_peak, &
+            weft_metric_accuracy, weft_metric_confusion, weft_metric_mean, weft_metric_sum, weft_metric_min, &
+            weft_metric_max, weft_metric_update, weft_metric_value, weft_metric_counts, weft_metric_reset, weft_nn_linear, &
+            weft_nn_linear_nobias, weft_nn_layernorm, weft_nn_layernorm_with, weft_nn_embedding, weft_nn_embedding_padded, &
+            weft_nn_dropout, weft_nn_identity, weft_nn_flatten, weft_nn_residual, weft_nn_activation, weft_nn_mlp, &
+            weft_nn_relu, weft_nn_softmax, weft_nn_log_softmax, weft_nn_gelu, weft_nn_gelu_tanh, weft_nn_silu, &
+            weft_nn_sigmoid, weft_nn_tanh, weft_nn_sequential_n, weft_forward, weft_train, weft_is_training, &
+            weft_param_count, weft_param_elements, weft_param_name, weft_param, weft_freeze, weft_tie, weft_init_param, &
+            weft_module_at, weft_children, weft_child, weft_module_name, weft_module_kind, weft_add, weft_sub, weft_mul, &
+            weft_div, weft_pow, weft_maximum, weft_minimum, weft_eq, weft_ne, weft_lt, weft_le, weft_gt, weft_ge, &
+            weft_where, weft_scale, weft_matmul, weft_linear, weft_linear_relu, weft_relu, weft_neg, weft_abs, weft_exp, &
+            weft_ln, weft_sqrt, weft_sin, weft_cos, weft_pow_scalar, weft_clamp, weft_sigmoid, weft_tanh, weft_silu, &
+            weft_gelu, weft_gelu_tanh, weft_reshape, weft_transpose, weft_permute, weft_squeeze, weft_unsqueeze, weft_slice, &
+            weft_concat_n, weft_gather, weft_sum, weft_mean, weft_max, weft_min, weft_argmax, weft_argmin, weft_softmax, &
+            weft_log_softmax, weft_layernorm, weft_embedding, weft_dropout, weft_cast, weft_count_correct, weft_sgd, &
+            weft_adam, weft_adamw, weft_rmsprop, weft_adagrad, weft_lbfgs, weft_group, weft_group_module, weft_group_count, &
+            weft_zero_grad, weft_step, weft_step_closure, weft_lr, weft_group_lr, weft_set_lr, weft_set_group_lr, &
+            weft_steps, weft_set_schedule, weft_schedule_metric, weft_strerror, weft_status_name, weft_error, weft_message, &
+            weft_clear, weft_fail_text, weft_full, weft_retain, weft_release, weft_detach, weft_require_grad, weft_rank_of, &
+            weft_dim, weft_numel, weft_dtype_of, weft_is_valid, weft_item, weft_version
     interface weft_accumulate
         procedure weft_accumulate_i64, weft_accumulate_i32
     end interface
@@ -555,6 +560,21 @@ module weft
             type(weft_optimizer), value :: o
             type(weft_clip_options), intent(in), optional :: c
             type(weft_tensor) :: returned
+        end function
+        function weft_loss_scale(f) bind(C, name="weft_loss_scale") result(returned)
+            import
+            type(weft_fabric), value :: f
+            real(c_double) :: returned
+        end function
+        function weft_skipped_count(f) bind(C, name="weft_skipped_count") result(returned)
+            import
+            type(weft_fabric), value :: f
+            integer(c_int64_t) :: returned
+        end function
+        function c_weft_unscale(o) bind(C, name="weft_unscale") result(returned)
+            import
+            type(weft_optimizer), value :: o
+            integer(c_int) :: returned
         end function
         function weft_gradient(t) bind(C, name="weft_gradient") result(returned)
             import
@@ -2445,6 +2465,12 @@ contains
         type(weft_module), intent(in) :: m
         integer, intent(out), optional :: status
         call give(status, c_weft_no_backward_sync_end(m))
+    end subroutine
+
+    subroutine weft_unscale(o, status)
+        type(weft_optimizer), intent(in) :: o
+        integer, intent(out), optional :: status
+        call give(status, c_weft_unscale(o))
     end subroutine
 
     subroutine weft_gradcheck(f, fn, user, x, eps, tolerance, worst, status)

@@ -273,7 +273,8 @@ START_TEST(every_option_by_every_way)
     for (int m = 0; m < n; m++) {
         int i = weft__option_find(name[m], strlen(name[m])), argc;
         ck_assert_msg(i >= 0, "weft_open_options.%s is not in the table of options", name[m]);
-        const char *value = weft__option_is_flag(i) ? "true" : "7";
+        const bool share = strcmp(name[m], "backoff_factor") == 0;
+        const char *value = weft__option_is_flag(i) ? "true" : share ? "0.5" : "7";
         for (int way = 0; way < 4; way++) {
             weft__settings s;
             char got[WEFT__OPTION_TEXT], *argv[8];

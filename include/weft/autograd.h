@@ -60,17 +60,37 @@ typedef struct weft_clip_options {
  * WEFT_ENONFINITE (not where the step is skipped anyway), and parameters stay as they are. */
 WEFT_API weft_tensor *weft_clip_gradients(weft_optimizer *o, const weft_clip_options *c);
 
+/* Loss scaling, of precision 16-mixed: weft_backward differentiates the loss times weft_loss_scale, so
+ * that f16 holds small gradients, and what comes first of weft_unscale, weft_clip_gradients and
+ * weft_step divides an optimizer's gradients by it. If any is not finite then, on any rank, weft_step
+ * skips on all (WEFT_SKIPPED): parameters, moments, step counts and schedules stay as they are. The
+ * scale changes at the step's edge: halved if some optimizer's step was skipped, doubled after 2000
+ * edges with steps and no skip (the options of weft_open; the rule of torch.cuda.amp.GradScaler). Where
+ * the loggers are told, it is the metric loss_scale.
+ *
+ * @return 1 without a loss scale. Not collective. */
+WEFT_API double weft_loss_scale(const weft_fabric *f);
+/* Steps' edges with a skip for which the loss scale was to blame, also those before a resume. */
+WEFT_API int64_t weft_skipped_count(const weft_fabric *f);
+/* Divides the gradients of o by the loss scale now, to look at them or to change them before
+ * weft_step; once, however often it is called. Without a loss scale it does nothing. Call it on all
+ * ranks alike; collective under strategies that shard. @return 0; WEFT_SKIPPED: they are not finite,
+ * and weft_step will skip; WEFT_POSTPONED where weft_step is; or an error, which sticks: WEFT_ESTATE as
+ * of weft_clip_gradients, WEFT_ENONFINITE where the scale is at its least. */
+WEFT_API weft_status weft_unscale(weft_optimizer *o);
+
 /* The gradient that the last weft_backward left for a parameter, or for a tensor on which
  * weft_require_grad was called, as a tensor of its shape that lives until the step's edge. Of a
- * parameter: what all ranks' sum is, if the strategy does not shard it. NULL and WEFT_ESTATE if
+ * parameter: what all ranks' sum is, if the strategy does not shard it. It is that of the loss times
+ * weft_loss_scale; of a parameter, until weft_unscale, weft_clip_gradients or weft_step. NULL and WEFT_ESTATE if
  * there is none. */
 WEFT_API weft_tensor *weft_gradient(weft_tensor *t);
 
 /* The gradient of y, a tensor with one element, with respect to x, as a tensor of x's shape that lives
  * until the step's edge. x is a parameter, a tensor on which weft_require_grad was called before it
  * was used, or one that y was made from by way of these; data may come from weft_batch_of, weft_wrap
- * or weft_tensor_of. The seed is 1: it is the gradient of this rank's y, nothing is weighed or summed
- * over ranks. weft_gradient and the parameters' gradients stay as they are; weft_backward of the same
+ * or weft_tensor_of. The seed is 1: it is the gradient of this rank's y, nothing is weighed, scaled or
+ * summed over ranks. weft_gradient and the parameters' gradients stay as they are; weft_backward of the same
  * tensors may come before or after, weft_step only after, as parameters count with the values that
  * they have now. Not collective.
  *

@@ -35,6 +35,14 @@ typedef struct weft_open_options {
     /* Seconds in which a dead, stopped or strayed rank is found and all ranks end; one that is only
      * late is waited for until timeout. At least 1, default 10, WEFT_OFF: only timeout counts. */
     double heartbeat WEFT_INIT;
+    /* The loss scale of 16-mixed, by torch.cuda.amp.GradScaler's names; given with another precision
+     * they are an error. Gradients that are not finite skip the step, also where nonfinite says
+     * otherwise; at min_scale they are an error (WEFT_ENONFINITE), DeepSpeed's rule. */
+    double init_scale WEFT_INIT;     /* default 65536; WEFT_OFF: no loss scale */
+    double growth_factor WEFT_INIT;  /* default 2, above 1: after growth_interval good steps */
+    double backoff_factor WEFT_INIT; /* default 0.5, below 1, after a step that was skipped */
+    int growth_interval WEFT_INIT;   /* default 2000 */
+    double min_scale WEFT_INIT;      /* default 1 */
     WEFT_PTR(weft_open_options)
 } weft_open_options;
 #define WEFT_OPEN(...) WEFT__ARGS(weft_open_options, __VA_ARGS__)

@@ -122,6 +122,8 @@ static weft_status fit_item(weft_visitor *v, const weft_state_item *item)
         fit_entry(f, e, item);
         return WEFT_OK;
     }
+    if (item->optional)
+        return WEFT_OK;
     const char *near = weft__nearest(name, f->names, (int)f->r->m.n);
     problem(f, "the program's \"%s\" is not in it%s%s%s", name, near ? " (nearest: \"" : "",
             near ? near : "", near ? "\")" : "");

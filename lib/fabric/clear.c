@@ -61,6 +61,8 @@ static weft_status heal(weft_fabric *f, int from)
         .from = from};
     WEFT_TRY(f->device->ops->sync(f->stream));
     WEFT_TRY(bring(&h, &f->step, sizeof f->step));
+    if (f->facade->scaler.on)
+        WEFT_TRY(weft__scale_state(f, &h.visitor));
     for (weft__object *o = weft__object_first(f, WEFT__MODULE); o; o = weft__object_after(o))
         if (((weft_module *)o)->setup) {
             WEFT_TRY(weft__module_state(o, &h.visitor));
@@ -95,6 +97,7 @@ weft_status weft_clear(weft_fabric *f)
     p->window = p->skip = false;
     weft__window_forget(f);
     weft__strategy_forget(p->strategy);
+    weft__scale_forget(f);
     weft_status s = ask(f, &good, &all);
     if (s >= 0 && !all && good < f->world)
         s = heal(f, good);

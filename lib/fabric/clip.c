@@ -102,7 +102,7 @@ static weft_status combine(const clip *c)
 static weft_status judge(const clip *c)
 {
     double norm = 0;
-    if (!c->must_be_finite || c->f->facade->skip)
+    if (!c->must_be_finite || c->f->facade->skip || c->o->overflow)
         return WEFT_OK;
     WEFT_TRY(c->f->device->ops->download(c->f->stream, &norm, c->norm, sizeof norm));
     if (isfinite(norm))
@@ -114,6 +114,13 @@ static weft_status judge(const clip *c)
         norm, (long long)c->f->step);
     weft__sticky_set(&c->f->error, WEFT_ENONFINITE, weft__why());
     return c->f->facade->agreed = WEFT_ENONFINITE;
+}
+
+static weft_status unscaled(weft_optimizer *o)
+{
+    weft_status s = weft__gradients_ready(o, "weft_clip_gradients");
+    s = s < 0 ? s : weft__unscale(o);
+    return s < 0 ? s : WEFT_OK; /* also where they are not finite: weft_step says so */
 }
 
 static weft_status by_norm(clip *c, weft_tensor **out)
@@ -142,7 +149,7 @@ weft_tensor *weft_clip_gradients(weft_optimizer *o, const weft_clip_options *opt
     weft__part part = weft__enter(c.f, WEFT__OPTIMIZER);
     weft_status s = read_options(&c, options);
     if (!s && !(weft__window_has(o) && weft__window_holds(c.f))) {
-        s = weft__gradients_ready(o, "weft_clip_gradients");
+        s = unscaled(o);
         weft__alike_clipped(c.f, c.value, c.limit, c.p);
         if (!s)
             s = c.value > 0 ? weft__each_gradient(o, clamp, &c) : by_norm(&c, &norm);

@@ -5,6 +5,7 @@
 #include "core/context.h"
 #include "environ/environ.h"
 #include "fabric/options.h"
+#include "precision/scaler.h"
 #include "strategy/strategy.h"
 
 #include <weft/checkpoint.h>
@@ -63,6 +64,7 @@ struct weft__facade {
     bool held;               /* the last backward summed nothing over ranks */
     bool postponed;          /* a save waits for the end of the window */
     weft__window micro;
+    weft__scaler scaler;
     int autocast;            /* scopes that are open */
     uint64_t clipped;        /* a digest of what weft_clip_gradients was given */
     bool first, first_local; /* inside weft_rank_zero_first_begin/end */
@@ -132,6 +134,18 @@ weft_status weft__gradients_ready(const weft_optimizer *o, const char *call);
 typedef weft_status weft__visit_gradient(const void *self, weft_dev g, int64_t n, weft_dtype dtype);
 weft_status weft__each_gradient(const weft_optimizer *o, weft__visit_gradient *visit,
                                 const void *self);
+/* Starts the loss scale that the options ask for; WEFT_EARG where they do not fit the precision. */
+weft_status weft__scale_read(weft__facade *p);
+/* Divides o's gradients by the scale, once. @return 0; WEFT_SKIPPED: they are not finite, on all ranks
+ * alike; or an error. Collective under strategies that shard. */
+weft_status weft__unscale(weft_optimizer *o);
+/* A backward begins: what was divided and is added to is multiplied again. */
+weft_status weft__scale_again(weft_fabric *f);
+/* The step's edge: the scale changes, and with it gradients that wait for a later step. */
+weft_status weft__scale_edge(weft_fabric *f);
+/* Gradients are worth nothing any more. */
+void weft__scale_forget(weft_fabric *f);
+weft_status weft__scale_state(void *fabric, weft_visitor *v);
 /* Gradients were clipped so. */
 void weft__alike_clipped(weft_fabric *f, double value, double limit, double p);
 /* A number that is the same on ranks that have done alike. */

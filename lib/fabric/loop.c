@@ -31,13 +31,16 @@ weft_status weft__edge(weft_fabric *f)
     weft__facade *p = f->facade;
     if (!p->agreed && !p->differentiated)
         weft__agree_on_errors(f);
+    weft_status s = p->agreed ? WEFT_OK : weft__scale_edge(f);
+    if (s < 0)
+        weft__stick(f, s);
     if (!p->agreed) {
         weft__metrics_flush(f, false);
         weft__late_save(f);
     }
     weft__metrics_progress(f);
     weft__tape_edge(f);
-    weft_status s = weft__engine_edge(f);
+    s = weft__engine_edge(f);
     if (s)
         weft__stick(f, s);
     weft__window_edge(f);

@@ -57,6 +57,7 @@ static weft_status read_settings(weft_fabric *f, const weft_open_options *code, 
     weft_status s = weft__settings_read(&p->settings, code, text, argc, argv);
     o->timeout = o->timeout > 0 ? o->timeout : TIMEOUT; /* also to tell the others of a failure */
     WEFT_TRY(s);
+    WEFT_TRY(weft__scale_read(p));
     int i = o->nonfinite ? weft__parse_choice("nonfinite", o->nonfinite, policy, 3) : 0;
     if (i < 0)
         return WEFT_EARG;
@@ -144,13 +145,15 @@ static weft_status join(weft_fabric *f, const int *fortran_comm, int devices)
 static weft_status same_settings(weft_fabric *f)
 {
     const weft__facade *p = f->facade;
-    char text[256];
+    const weft_open_options *o = &p->settings.o;
+    char text[512];
     snprintf(text, sizeof text,
              "version %s strategy %s precision %s seed %llu nonfinite %d log_every %d bucket %lld "
-             "keep %d print_config %d heartbeat %g",
+             "keep %d print_config %d heartbeat %g scale %.17g %.17g %d %.17g %.17g",
              weft_version(), p->strategy->ops->name, p->precision, (unsigned long long)f->seed,
              (int)p->nonfinite, p->settings.o.log_every, (long long)f->bucket_bytes,
-             p->settings.o.keep, p->settings.o.print_config, p->settings.o.heartbeat);
+             p->settings.o.keep, p->settings.o.print_config, p->settings.o.heartbeat, o->init_scale,
+             o->growth_factor, o->growth_interval, o->backoff_factor, o->min_scale);
     return weft__agree_text(f->comm, "settings", "the settings of weft_open", text);
 }
 

@@ -20,13 +20,25 @@ static const struct {
     bool off; /* WEFT_OFF too */
 } option[] = {
 #define AT(member) #member, offsetof(weft_open_options, member)
-    {AT(accelerator), TEXT, 0, 0, false},  {AT(strategy), TEXT, 0, 0, false},
-    {AT(devices), TEXT, 0, 0, false},      {AT(num_nodes), INT, 1, 1e6, false},
-    {AT(precision), TEXT, 0, 0, false},    {AT(nonfinite), TEXT, 0, 0, false},
-    {AT(seed), SEED, 0, 0, false},         {AT(threads), INT, 1, 4096, false},
-    {AT(log_every), INT, 1, 1e9, false},   {AT(timeout), REAL, 0.001, 1e9, false},
-    {AT(bucket_mb), INT, 1, 65536, false}, {AT(keep), INT, 1, 1e6, true},
-    {AT(print_config), FLAG, 0, 0, false}, {AT(heartbeat), REAL, 1, 1e6, true},
+    {AT(accelerator), TEXT, 0, 0, false},
+    {AT(strategy), TEXT, 0, 0, false},
+    {AT(devices), TEXT, 0, 0, false},
+    {AT(num_nodes), INT, 1, 1e6, false},
+    {AT(precision), TEXT, 0, 0, false},
+    {AT(nonfinite), TEXT, 0, 0, false},
+    {AT(seed), SEED, 0, 0, false},
+    {AT(threads), INT, 1, 4096, false},
+    {AT(log_every), INT, 1, 1e9, false},
+    {AT(timeout), REAL, 0.001, 1e9, false},
+    {AT(bucket_mb), INT, 1, 65536, false},
+    {AT(keep), INT, 1, 1e6, true},
+    {AT(print_config), FLAG, 0, 0, false},
+    {AT(heartbeat), REAL, 1, 1e6, true},
+    {AT(init_scale), REAL, 1e-30, 1e30, true},
+    {AT(growth_factor), REAL, 1, 1e30, false},
+    {AT(backoff_factor), REAL, 1e-30, 1, false},
+    {AT(growth_interval), INT, 1, 1e9, false},
+    {AT(min_scale), REAL, 1e-30, 1e30, false},
 #undef AT
 };
 

@@ -73,6 +73,7 @@ weft_status weft__fabric_state(void *fabric, weft_visitor *v)
         else if (o->kind == WEFT__LOGGER)
             WEFT_TRY(scoped(v, "logger", logger++, logger_state, o));
     }
+    WEFT_TRY(scoped(v, "scaler", 0, weft__scale_state, f));
     return scoped(v, "tracked", 0, tracked_state, f);
 }
 

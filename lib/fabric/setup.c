@@ -72,6 +72,11 @@ static weft_status moments(weft_fabric *f, weft_optimizer *o)
                           "weft_setup: %s needs all parameters on every rank, and "
                           "strategy %s shards them",
                           o->ops->name, f->facade->strategy->ops->name);
+    if (o->ops->search && f->facade->scaler.on)
+        return weft__fail(WEFT_ENOTSUP,
+                          "weft_setup: %s evaluates the loss several times a step, which a loss "
+                          "scale cannot follow; use bf16-mixed or 32-true, or init_scale=off",
+                          o->ops->name);
     f->device->who = o->ops->name;
     weft_status s = weft__optim_setup(o);
     f->device->who = NULL;

@@ -6,6 +6,7 @@
 
 #include <math.h>
 #include <stdio.h>
+#include <weft/autograd.h>
 
 /* Whether the loss is a sum or a mean over all ranks. */
 static weft_status combines(const weft_fabric *f, const weft__tensor *loss)
@@ -99,7 +100,7 @@ static weft_status differentiate(weft_fabric *f, weft_tensor *loss, bool *due)
     WEFT_TRY(seed_of(f, t, all, &seed));
     seed = *due && !asks ? seed : 0;
     *due = p->strategy->weigh = asks;
-    return weft__tape_backward(f, loss, seed);
+    return weft__tape_backward(f, loss, seed * weft_loss_scale(f));
 }
 
 static weft_status count_nonfinite(weft_fabric *f, int64_t *count)
@@ -124,7 +125,7 @@ static weft_status judge_values(weft_fabric *f, weft_tensor *loss)
     weft__facade *p = f->facade;
     int64_t bad = 0;
     p->skip = false;
-    if (p->nonfinite == WEFT__FINITE_OR_GO)
+    if (p->nonfinite == WEFT__FINITE_OR_GO || p->scaler.on)
         return WEFT_OK;
     WEFT_TRY(count_nonfinite(f, &bad));
     if (!bad)
@@ -169,7 +170,9 @@ static weft_status backward(weft_fabric *f, weft_tensor *loss)
 {
     weft__facade *p = f->facade;
     bool failed = false, due = true, sums = weft__window_open(f);
-    weft_status s;
+    weft_status s = weft__scale_again(f);
+    if (s < 0)
+        weft__stick(f, s);
     pass(f, loss, &due, &failed);
     if (sums && p->strategy->weigh && !f->comm->lost) { /* for the first time: now all know */
         f->weigh = true;
@@ -213,7 +216,7 @@ weft_status weft_zero_grad(weft_optimizer *o)
     weft__facade *p = o->object.fabric->facade;
     if (weft__window_keeps(o))
         return WEFT_POSTPONED;
-    p->window = o->used = false;
+    p->window = o->used = o->unscaled = o->overflow = false;
     weft__flat *flat = weft__optim_flat(o);
     for (int k = 0; flat && k < flat->nsegments; k++)
         if (weft__optim_owns(o, flat->segment[k]))
@@ -272,7 +275,11 @@ static weft_status step(weft_fabric *f, weft_optimizer *o)
     if (!weft__has_gradients(o))
         return weft__stick(f, weft__fail(WEFT_ESTATE, "weft_step without weft_backward since "
                                                       "weft_zero_grad"));
-    weft_status s = p->skip ? WEFT_SKIPPED : update(f, o);
+    weft_status s = p->skip ? WEFT_SKIPPED : weft__unscale(o);
+    if (p->agreed)
+        return p->agreed;
+    if (!s)
+        s = update(f, o);
     o->used = true;
     p->astray |= s < 0;
     f->step++; /* also on a rank where it failed: ranks count alike */

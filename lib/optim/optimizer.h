@@ -25,7 +25,8 @@ struct weft_optimizer {
     unsigned uses;       /* bit k: moment k has memory */
     int64_t steps;
     bool setup;
-    bool used; /* a step was taken with the gradients that are there */
+    bool used;               /* a step was taken with the gradients that are there */
+    bool unscaled, overflow; /* they were divided by the loss scale; some are not finite */
     int number;
     weft__schedule schedule;
     /* Of an optimizer that searches: */

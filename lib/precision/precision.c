@@ -3,6 +3,7 @@
 
 #include "core/env.h"
 
+#include <string.h>
 #include <strings.h>
 
 static const struct {
@@ -46,6 +47,11 @@ const char *weft__precision_name(const char *word)
         if (strcasecmp(word, table[i].word) == 0)
             return table[i].name;
     return word;
+}
+
+bool weft__precision_scales(const char *word)
+{
+    return word && strcmp(weft__precision_name(word), "16-mixed") == 0;
 }
 
 weft_status weft__precision_check(const char *precision)

@@ -774,6 +774,49 @@ def clipping(f):
                       norm_type=norm_type)
 
 
+def scaling(f):
+    """GradScaler's scale, growth tracker and parameters over scripted overflows, and those of
+    two optimizers that share one scaler."""
+    rng = rng_of("scaler")
+    steps = 60
+    cases = {"default": {},
+             "interval5": dict(init_scale=1024.0, growth_interval=5),
+             "odd": dict(init_scale=1000.0, growth_factor=1.7, backoff_factor=0.3,
+                         growth_interval=3),
+             "top": dict(init_scale=2.0**125, growth_factor=4.0, growth_interval=2)}
+    for name, options in cases.items():
+        g = f.create_group(name)
+        grads = draw(rng, steps, 2, 4)
+        bad = rng.random((steps, 2)) < (0.1 if name == "top" else 0.15)
+        bad[0] = name == "odd"
+        scaler = torch.amp.GradScaler("cpu", **options)
+        params = [torch.nn.Parameter(torch.zeros(4)) for _ in range(2)]
+        optims = [torch.optim.SGD([p], lr=0.25, foreach=False)
+                  for p in params]
+        seen = {"scale": [], "growth_tracker": [], "p": []}
+        for t in range(steps):
+            for i, (p, o) in enumerate(zip(params, optims)):
+                o.zero_grad()
+                x = tensor(grads[t, i], torch.float32)
+                if bad[t, i]:
+                    x[t % 4] = (float("inf"), float("-inf"), float("nan"))[t % 3]
+                scaler.scale((p * x).sum()).backward()
+            for o in optims:
+                scaler.step(o)
+            scaler.update()
+            seen["scale"].append(scaler.get_scale())
+            seen["growth_tracker"].append(scaler.state_dict()["_growth_tracker"])
+            seen["p"].append(torch.stack(params).detach().numpy().copy())
+        put(g, "grads", torch.from_numpy(grads))
+        put(g, "bad", torch.from_numpy(bad.astype(np.int64)))
+        put(g, "scale", torch.tensor(seen["scale"], dtype=torch.float64))
+        put(g, "growth_tracker", torch.tensor(seen["growth_tracker"]))
+        put(g, "p", torch.from_numpy(np.stack(seen["p"])))
+        put_attrs(g, init_scale=0.0, growth_factor=0.0, backoff_factor=0.0,
+                  growth_interval=0)
+        put_attrs(g, **options)
+
+
 def main():
     folder = (sys.argv[1] if len(sys.argv) > 1
               else os.path.dirname(os.path.abspath(__file__)))
@@ -791,7 +834,8 @@ def main():
                         ("train.h5", (training,)),
                         ("optim2.h5", (more_traces, grouped, searches,
                                        more_schedules)),
-                        ("calls-clip.h5", (clipping,))):
+                        ("calls-clip.h5", (clipping,)),
+                        ("scaler.h5", (scaling,))):
         if chosen and name not in chosen:
             continue
         with create(os.path.join(folder, name)) as f:

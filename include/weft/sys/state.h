@@ -59,6 +59,7 @@ typedef struct weft_state_item {
     char *text;
     size_t capacity;
     bool scratch; /* values or text are copies, to be compared: a CHECK fills them as a LOAD does */
+    bool optional; /* a checkpoint may lack it, and leaves it as it is then */
 } weft_state_item;
 
 typedef enum weft_visit_mode {
