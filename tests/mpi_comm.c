@@ -4,6 +4,7 @@
 
 #include "comm/comm.h"
 #include "comm/mpi.h"
+#include "comm/request.h"
 #include "comm/shm.h"
 #include "core/alloc.h"
 #include "core/context.h"
@@ -20,7 +21,7 @@
 #define MOST 4097 /* elements a rank */
 #define RANKS 16
 
-static weft_comm *mpi, *shm, *self;
+static weft_comm *mpi, *shm, *self, *rings[3];
 static weft_device *cpu;
 static int world_handle;
 
@@ -35,14 +36,20 @@ static weft_comm *communicator(int i)
 static double own[2][WORDS], *in = own[0], *out = own[1], *window[2];
 
 /* One test of all communicators and memories: MPI as usual, MPI that must cut everything, no MPI,
- * shared memory, and a window of it, where buffers are at different places on the ranks. */
-#define VARIANTS 5
+ * shared memory, and a window of it, where buffers are at different places on the ranks; and rings,
+ * which block, or go on with their caller or by a thread, in parts of one, some and many segments. */
+#define VARIANTS 8
+#define RINGS 5
+#define CUTS(v) ((v) == 1 || (v) == 7)
 static weft_comm *variant(int i)
 {
     weft__mpi_set_piece(mpi, i == 1 ? 24 : 1 << 30);
     for (int k = 0; k < 2; k++)
         *(k ? &out : &in) = i == 4 ? window[k] + shm->rank : own[k];
-    return i < 2 ? mpi : i == 2 ? self : shm;
+    if (i < RINGS)
+        return i < 2 ? mpi : i == 2 ? self : shm;
+    weft__mpi_set_piece(rings[i - RINGS], i == 5 ? 1 << 30 : i == 6 ? 1000 : 24);
+    return rings[i - RINGS];
 }
 
 /* shm, and its window, anew after one that was lost. */
@@ -58,6 +65,31 @@ static int open_shm(void)
         window[k] = weft__comm_reach(shm, cpu, p[k]);
     }
     return good;
+}
+
+/* The calls, made at once or started and waited for. */
+static int all_reduced(weft_comm *c, void *p, int64_t n, weft_dtype t, weft_reduce op)
+{
+    weft_request r;
+    if (!weft__comm_overlaps(c))
+        return !weft__all_reduce(c, "values", p, n, t, op);
+    return !weft__start_all_reduce(c, &r, "values", p, n, t, op) && !weft__await(c, &r);
+}
+
+static int scattered(weft_comm *c, void *to, const void *from, const int64_t *n, weft_dtype t)
+{
+    weft_request r;
+    if (!weft__comm_overlaps(c))
+        return !weft__reduce_scatter(c, "shards", to, from, n, t);
+    return !weft__start_reduce_scatter(c, &r, "shards", to, from, n, t) && !weft__await(c, &r);
+}
+
+static int gathered(weft_comm *c, void *to, const int64_t *counts, const void *from, weft_dtype t)
+{
+    weft_request r;
+    if (!weft__comm_overlaps(c))
+        return !weft__all_gather(c, "parts", to, counts, from, t);
+    return !weft__start_all_gather(c, &r, "parts", to, counts, from, t) && !weft__await(c, &r);
 }
 
 static const int64_t count[] = {0, 1, 2, 3, 7, 100, MOST};
@@ -119,7 +151,7 @@ static int reduced(weft_reduce op, int world, int64_t i)
 #define EACH(c, n, t)                                                                              \
     for (int v_ = 0; v_ < VARIANTS; v_++)                                                          \
         for (weft_comm *c = variant(v_), *once_ = c; once_; once_ = NULL)                          \
-            for (size_t i_ = 0; i_ < sizeof count / sizeof count[0] - (v_ == 1); i_++)             \
+            for (size_t i_ = 0; i_ < sizeof count / sizeof count[0] - CUTS(v_); i_++)              \
                 for (size_t j_ = 0; j_ < 5; j_++)                                                  \
                     for (int64_t n = count[i_], t = type[j_], two_ = 1; two_; two_ = 0)
 
@@ -130,7 +162,7 @@ START_TEST(all_reduce)
     for (int op = 0; op < 3; op++) {
         for (int64_t i = 0; i <= n; i++)
             put(in, i, (weft_dtype)t, i < n ? value(c->rank, i) : 99);
-        good &= !weft__all_reduce(c, "values", in, n, (weft_dtype)t, (weft_reduce)op);
+        good &= all_reduced(c, in, n, (weft_dtype)t, (weft_reduce)op);
         for (int64_t i = 0; i < n; i++)
             good &= get(in, i, (weft_dtype)t) == reduced((weft_reduce)op, c->world, i);
         good &= get(in, n, (weft_dtype)t) == 99;
@@ -156,7 +188,7 @@ START_TEST(reduce_scatter)
         put(out, counts[c->rank], (weft_dtype)t, 99);
         for (int64_t i = 0; i < total; i++)
             put(in, i, (weft_dtype)t, value(c->rank, i));
-        good &= !weft__reduce_scatter(c, "shards", to, in, counts, (weft_dtype)t);
+        good &= scattered(c, to, in, counts, (weft_dtype)t);
         for (int64_t i = 0; i < total; i++) {
             const bool mine = i >= before && i < before + counts[c->rank];
             if (mine)
@@ -187,7 +219,7 @@ START_TEST(all_gather)
             put(out, i, (weft_dtype)t, 99);
         for (int64_t i = 0; i < counts[c->rank]; i++)
             put(from, i, (weft_dtype)t, value(c->rank, i));
-        good &= !weft__all_gather(c, "parts", out, counts, from, (weft_dtype)t);
+        good &= gathered(c, out, counts, from, (weft_dtype)t);
         for (int64_t r = 0, at = 0; r < c->world; at += counts[r++])
             for (int64_t i = 0; i < counts[r]; i++)
                 good &= get(out, at + i, (weft_dtype)t) == value((int)r, i);
@@ -270,7 +302,7 @@ END_TEST
 START_TEST(bad_arguments)
 {
     float x = 0;
-    for (int v = 0; v < 4; v += v ? 1 : 2) {
+    for (int v = 0; v < VARIANTS; v += v ? 1 : 2) {
         weft_comm *c = variant(v);
         uint64_t before = c->sequence;
         ck_all(weft__all_reduce(c, "x", &x, 1, WEFT_BF16, WEFT_REDUCE_SUM) == WEFT_EDTYPE);
@@ -282,6 +314,7 @@ START_TEST(bad_arguments)
         ck_all(weft__recv(c, "x", &x, 4, 0, -1) == WEFT_EARG);
         ck_all(!c->lost && c->sequence == before + 4);
     }
+    variant(0);
     ck_all(weft__send(self, "x", &x, 4, 0, 0) == WEFT_EARG);
 }
 END_TEST
@@ -436,6 +469,137 @@ START_TEST(nodes)
     for (int r = 0; r < c->world; r++)
         ck_all(bits[r] == 1 + r);
     ck_all(strstr(weft__mpi_version(), "MPI") && !strchr(weft__mpi_version(), '\n'));
+}
+END_TEST
+
+/* ---- calls that go on beside their caller ---- */
+
+/* Many at once, of all sizes, with other calls between them, waited for backwards. */
+START_TEST(requests_and_calls)
+{
+    static weft_request r[64];
+    static int32_t x[64][500];
+    int good = 1;
+    for (int v = RINGS + 1; v < VARIANTS; v++)
+        for (int round = 0; round < 3; round++) {
+            weft_comm *c = variant(v);
+            for (int i = 0; i < 64; i++) {
+                int32_t any = c->rank == i % c->world;
+                for (int k = 0; k < 500; k++)
+                    x[i][k] = value(c->rank, i + k);
+                good &= !weft__start_all_reduce(c, &r[i], "many", x[i], 8 * i - (i > 62), WEFT_I32,
+                                                WEFT_REDUCE_SUM);
+                good &= !weft__all_reduce(c, "one", &any, 1, WEFT_I32, WEFT_REDUCE_MAX) && any;
+            }
+            for (int i = 63; i >= 0; i--)
+                good &= !weft__await(c, &r[i]) && !weft__await(c, &r[i]);
+            for (int i = 0; i < 64; i++)
+                for (int k = 0; k < 500; k++)
+                    good &=
+                        x[i][k] == (k < 8 * i - (i > 62) ? reduced(WEFT_REDUCE_SUM, c->world, i + k)
+                                                         : value(c->rank, i + k));
+            good &= !c->flying;
+        }
+    ck_all(good);
+}
+END_TEST
+
+/* The sum that lib/comm/ring.h promises, in f32, whose bits tell an order from another. */
+static float in_order(int world, int64_t n, int64_t i, float (*g)(int rank, int64_t i))
+{
+    int part = (int)(i / ((n + world - 1) / world));
+    float sum = g((part + 1) % world, i);
+    for (int k = 2; k <= world; k++)
+        sum += g((part + k) % world, i);
+    return sum;
+}
+
+static float rough(int rank, int64_t i)
+{
+    return (float)(i % 7 + 1) / (float)(3 + 10 * rank) * (rank % 2 ? 1e3F : 1e-3F);
+}
+
+START_TEST(order_of_additions)
+{
+    static float x[20011];
+    weft_request r;
+    int good = 1, n = 20011, otherwise = 0;
+    for (int v = RINGS; v < VARIANTS; v++)
+        for (int piece = 64; piece <= 1 << 20; piece *= 128) {
+            weft_comm *c = variant(v);
+            weft__mpi_set_piece(c, piece);
+            for (int i = 0; i < n; i++)
+                x[i] = rough(c->rank, i);
+            good &= !weft__start_all_reduce(c, &r, "x", x, n, WEFT_F32, WEFT_REDUCE_SUM);
+            good &= !weft__await(c, &r);
+            for (int i = 0; i < n && c->world > 1; i++) {
+                good &= x[i] == in_order(c->world, n, i, rough);
+                otherwise += x[i] != in_order(c->world, n * c->world, i, rough);
+            }
+        }
+    ck_all(good);
+    ck_all(otherwise > 0 || mpi->world < 3);
+}
+END_TEST
+
+/* A thread brings a call to its end; without one the caller's coming by does. */
+START_TEST(goes_on_meanwhile)
+{
+    static float x[100000];
+    weft_request r;
+    for (int v = RINGS + 1; v < VARIANTS && mpi->world > 1; v++) {
+        weft_comm *c = variant(v);
+        bool done = false;
+        weft__mpi_set_piece(c, 1 << 30);
+        memset(x, 0, sizeof x);
+        ck_all(!weft__start_all_reduce(c, &r, "x", x, 100000, WEFT_F32, WEFT_REDUCE_SUM));
+        for (int i = 0; i < 200 && !r.state; i++) {
+            usleep(10000);
+            if (v == RINGS + 1)
+                weft__advance(c);
+        }
+        ck_all(r.state != 0);
+        ck_all(!c->ops->test(c, &r, &done) && done && c->flying == &r);
+        ck_all(!weft__await(c, &r) && !c->flying);
+    }
+}
+END_TEST
+
+/* The last rank comes late for a request: the others' waits end, all of them, and the thread too. */
+START_TEST(late_request)
+{
+    static float x[3][40000];
+    weft_request r[3];
+    int late = mpi->rank == mpi->world - 1 && mpi->world > 1;
+    char expected[100];
+    MPI_Barrier(MPI_COMM_WORLD);
+    for (int v = RINGS + 1; v < VARIANTS; v++) {
+        weft_comm *c = variant(v);
+        c->timeout = late || c->world == 1 ? 20 : 0.5;
+        snprintf(expected, sizeof expected, "all_reduce \"late 0\" (collective %d) failed",
+                 (int)c->sequence + 1);
+        if (late)
+            usleep(700000);
+        double begun = weft__now();
+        for (int i = 0; i < 3 && !late; i++)
+            ck_assert(!weft__start_all_reduce(c, &r[i], i ? "late" : "late 0", x[i], 40000,
+                                              WEFT_F32, WEFT_REDUCE_SUM));
+        for (int i = 0; i < 3 && !late && c->world > 1; i++) {
+            ck_assert_int_eq(weft__await(c, &r[i]), WEFT_ETIMEOUT);
+            ck_assert(i || strstr(weft__why(), expected));
+        }
+        if (!late && c->world > 1) {
+            ck_assert(weft__now() - begun < 20 && weft__now() - begun >= 0.5);
+            ck_assert_int_eq(weft__start_all_reduce(c, r, "after", x, 9, WEFT_F32, WEFT_REDUCE_SUM),
+                             WEFT_EPEER);
+            ck_assert(c->lost && !c->flying);
+        }
+        c->lost = c->world > 1;
+        weft__comm_free(c);
+        MPI_Barrier(MPI_COMM_WORLD);
+    }
+    weft__comm_free(rings[0]);
+    weft__process.mpi_ours = 1;
 }
 END_TEST
 
@@ -852,10 +1016,25 @@ static Suite *suite(void)
     tcase_add_test(t, mismatched_calls);
     tcase_add_test(t, no_room);
     tcase_add_test(t, windows);
+    tcase_add_test(t, requests_and_calls);
+    tcase_add_test(t, order_of_additions);
+    tcase_add_test(t, goes_on_meanwhile);
+    tcase_add_test(t, late_request);
     tcase_add_test(t, entered_twice);
     tcase_add_loop_test(t, late_peer, 0, 2);
     tcase_add_test(t, left);
     suite_add_tcase(s, t);
+    return s;
+}
+
+static weft_status make_rings(void)
+{
+    bool is_world;
+    weft_status s = WEFT_OK;
+    for (int i = 0; i < 3 && !s; i++) {
+        s = weft__comm_mpi(&rings[i], world_handle, 60, &is_world);
+        s = s ? s : weft__mpi_overlap(rings[i], 0, (weft__beside)i);
+    }
     return s;
 }
 
@@ -865,7 +1044,7 @@ int main(void)
     int failed;
     if (weft__mpi_enter(&world_handle) || weft__comm_mpi(&mpi, world_handle, 60, &is_world) ||
         weft__comm_self(&self) || !is_world || weft__device_open(&cpu, "cpu", 0, 1) ||
-        !open_shm()) {
+        !open_shm() || make_rings()) {
         fprintf(stderr, "cannot begin: %s\n", weft__why());
         return EXIT_FAILURE;
     }

@@ -4,6 +4,7 @@
 #include "comm/comm.h"
 
 #include "comm/heartbeat.h"
+#include "comm/request.h"
 #include "core/error.h"
 #include "device/device.h"
 
@@ -30,17 +31,19 @@ static weft_status refuse_verdict(weft_comm *c, const char *name)
                       weft__why());
 }
 
-static weft_status begin(weft_comm *c, const char *name)
+weft_status weft__comm_begin(weft_comm *c, const char *name)
 {
     WEFT_TRY(refuse_lost(c, name));
     WEFT_TRY(refuse_verdict(c, name));
+    weft__advance(c);
     c->sequence++;
     c->last = name;
-    weft__heartbeat_enter(c, name);
+    weft__heartbeat_begin(c, name);
     return WEFT_OK;
 }
 
-static weft_status end(weft_comm *c, const char *call, const char *name, weft_status rc)
+weft_status weft__comm_end(weft_comm *c, const char *call, const char *name, uint64_t number,
+                           weft_status rc)
 {
     if (rc == WEFT_EMPI) /* as when calls of different kinds meet */
         rc = weft__heartbeat_explain(c, rc);
@@ -50,28 +53,12 @@ static weft_status end(weft_comm *c, const char *call, const char *name, weft_st
     if (rc == WEFT_EPEER || rc == WEFT_ETIMEOUT)
         c->lost = true;
     return weft__fail(rc, "%s \"%s\" (collective %llu) failed on rank %d of %d: %s", call, name,
-                      (unsigned long long)c->sequence, c->rank, c->world, weft__why());
+                      (unsigned long long)number, c->rank, c->world, weft__why());
 }
 
 static weft_status bad_count(int64_t n)
 {
     return n < 0 ? weft__fail(WEFT_EARG, "a count of %lld", (long long)n) : WEFT_OK;
-}
-
-static weft_status bad_counts(const weft_comm *c, const int64_t *counts)
-{
-    weft_status bad = WEFT_OK;
-    for (int r = 0; r < c->world && !bad; r++)
-        bad = bad_count(counts[r]);
-    return bad;
-}
-
-static weft_status bad_type(weft_dtype t)
-{
-    if (t == WEFT_F32 || t == WEFT_F64 || t == WEFT_I32 || t == WEFT_I64 || t == WEFT_U8)
-        return WEFT_OK;
-    return weft__fail(WEFT_EDTYPE, "%s does not travel; f32, f64, i32, i64 and u8 do",
-                      weft_dtype_name(t));
 }
 
 static weft_status bad_rank(const weft_comm *c, int rank)
@@ -84,33 +71,12 @@ static weft_status bad_rank(const weft_comm *c, int rank)
 /* The call, unless an argument is bad: all ranks have the same bug, so nobody waits. */
 #define CALL(call, name, bad, ...)                                                                 \
     do {                                                                                           \
-        WEFT_TRY(begin(c, name));                                                                  \
+        WEFT_TRY(weft__comm_begin(c, name));                                                       \
+        weft__heartbeat_enter(c);                                                                  \
         weft_status rc_ = (bad);                                                                   \
-        return end(c, #call, name, rc_ ? rc_ : c->ops->call(c, ##__VA_ARGS__));                    \
+        rc_ = rc_ ? rc_ : c->ops->call(c, ##__VA_ARGS__);                                          \
+        return weft__comm_end(c, #call, name, c->sequence, rc_);                                   \
     } while (0)
-
-weft_status weft__all_reduce(weft_comm *c, const char *name, void *buf, int64_t n, weft_dtype t,
-                             weft_reduce op)
-{
-    weft_status bad = bad_type(t);
-    if (!bad && (unsigned)op > WEFT_REDUCE_MAX)
-        bad = weft__fail(WEFT_EARG, "there is no reduction %d", (int)op);
-    CALL(all_reduce, name, bad ? bad : bad_count(n), buf, n, t, op);
-}
-
-weft_status weft__reduce_scatter(weft_comm *c, const char *name, void *out, const void *in,
-                                 const int64_t *counts, weft_dtype t)
-{
-    const weft_status bad = bad_type(t);
-    CALL(reduce_scatter, name, bad ? bad : bad_counts(c, counts), out, in, counts, t);
-}
-
-weft_status weft__all_gather(weft_comm *c, const char *name, void *out, const int64_t *counts,
-                             const void *in, weft_dtype t)
-{
-    const weft_status bad = bad_type(t);
-    CALL(all_gather, name, bad ? bad : bad_counts(c, counts), out, counts, in, t);
-}
 
 weft_status weft__comm_broadcast(weft_comm *c, const char *name, void *buf, int64_t bytes, int root)
 {
@@ -162,10 +128,12 @@ weft_status weft__recv(weft_comm *c, const char *name, void *buf, int64_t bytes,
 weft_status weft__split(weft_comm *c, const char *name, int color, int key, weft_comm **out)
 {
     weft_comm *part = NULL;
-    WEFT_TRY(begin(c, name));
-    WEFT_TRY(end(c, "split", name, c->ops->split(c, color, key, &part)));
-    if (part)
-        WEFT_TRY(end(c, "split", name, weft__comm_check(part->ops)));
+    WEFT_TRY(weft__comm_begin(c, name));
+    weft__heartbeat_enter(c);
+    weft_status rc = c->ops->split(c, color, key, &part);
+    if (!rc && part)
+        rc = weft__comm_check(part->ops);
+    WEFT_TRY(weft__comm_end(c, "split", name, c->sequence, rc));
     if (part)
         part->heartbeat = c->heartbeat;
     *out = part;
@@ -195,7 +163,15 @@ weft_status weft__comm_check(const weft_comm_ops *ops)
     if (!HAS(ops, alloc) != !HAS(ops, release))
         return weft__fail(WEFT_EARG, "communicator \"%s\" has only one of alloc and release",
                           ops->name);
+    if (!HAS(ops, start) != !HAS(ops, test) || !HAS(ops, start) != !HAS(ops, wait))
+        return weft__fail(WEFT_EARG, "communicator \"%s\" has only some of start, test and wait",
+                          ops->name);
     return WEFT_OK;
+}
+
+bool weft__comm_overlaps(const weft_comm *c)
+{
+    return HAS(c->ops, start);
 }
 
 weft_status weft__comm_alloc(weft_comm *c, weft_device *d, size_t bytes, weft_memory_kind kind,
@@ -229,6 +205,7 @@ void weft__comm_free(weft_comm *c)
 {
     if (!c)
         return;
+    weft__settle(c);
     weft__heartbeat_free(c);
     c->ops->free(c);
 }

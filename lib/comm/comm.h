@@ -11,6 +11,8 @@ void weft__comm_free(weft_comm *c);
 /* WEFT_EARG, naming what is missing, unless all REQUIRED entries are there. Whoever takes a
  * communicator from outside asks this once. */
 weft_status weft__comm_check(const weft_comm_ops *ops);
+/* Whether its calls can go on beside their caller. */
+bool weft__comm_overlaps(const weft_comm *c);
 
 weft_status weft__all_reduce(weft_comm *c, const char *name, void *buf, int64_t n, weft_dtype t,
                              weft_reduce op);
@@ -34,6 +36,12 @@ void weft__comm_release(weft_comm *c, weft_device *d, weft_dev p, size_t bytes,
                         weft_memory_kind kind);
 /* The address that c's calls take for d's memory. NULL, and a message, if c does not reach it. */
 void *weft__comm_reach(weft_comm *c, weft_device *d, weft_dev p);
+
+/* Around every collective: refuses where a peer is lost, else gives it a number and notes the name;
+ * and makes a failure's message of it. */
+weft_status weft__comm_begin(weft_comm *c, const char *name);
+weft_status weft__comm_end(weft_comm *c, const char *call, const char *name, uint64_t number,
+                           weft_status rc);
 
 /* Combines verdicts: 0 if every rank passes 0 (or a notice), else the code of the lowest failing
  * rank, whose message (text, "" uses the thread's last) becomes the thread's last on all ranks. A

@@ -2,15 +2,16 @@
 #include "comm/heartbeat_self.h"
 
 #include "comm/comm.h"
+#include "comm/request.h"
 #include "core/alloc.h"
 #include "core/context.h"
 #include "core/hash.h"
 #include "core/log.h"
+#include "core/thread.h"
 
 #include <errno.h>
 #include <limits.h>
 #include <poll.h>
-#include <signal.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/eventfd.h>
@@ -101,24 +102,13 @@ static void *beat(void *self)
     return NULL;
 }
 
-/* Signals belong to the program's own threads. */
 static weft_status start_thread(weft__heartbeat *h)
 {
-    sigset_t all, before;
-    pthread_attr_t a;
     sem_init(&h->locked, 0, 0);
     h->wake = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
     if (h->wake < 0)
         return weft__fail_errno(WEFT_EIO, "heartbeat: an eventfd; heartbeat=off does without");
-    pthread_attr_init(&a);
-    pthread_attr_setstacksize(&a, STACK);
-    sigfillset(&all);
-    pthread_sigmask(SIG_SETMASK, &all, &before);
-    errno = pthread_create(&h->thread, &a, beat, h);
-    if (errno == EINVAL) /* thread-local memory that does not fit: a sanitizer's */
-        errno = pthread_create(&h->thread, NULL, beat, h);
-    pthread_sigmask(SIG_SETMASK, &before, NULL);
-    pthread_attr_destroy(&a);
+    errno = weft__thread_start(&h->thread, STACK, beat, h);
     h->running = errno == 0;
     if (!h->running)
         return weft__fail_errno(WEFT_ENOMEM, "heartbeat: no thread; heartbeat=off does without");
@@ -281,6 +271,7 @@ weft_status weft__heartbeat_end(weft_comm *c)
     weft_status s = WEFT_OK;
     if (!h || !h->running)
         return WEFT_OK;
+    weft__settle(c);
     if (!c->lost)
         s = weft__barrier(c, "close");
     if (c->lost) {
@@ -302,22 +293,27 @@ void weft__heartbeat_free(weft_comm *c)
 
 /* ---- what the communicators call ---- */
 
-void weft__heartbeat_enter(weft_comm *c, const char *name)
+void weft__heartbeat_begin(weft_comm *c, const char *name)
+{
+    weft__heartbeat *h = c->heartbeat;
+    if (!h || !h->running || c != h->comm)
+        return;
+    weft__progress *p = &h->now;
+    p->step = h->watch.step ? *h->watch.step : 0;
+    p->sequence = c->sequence;
+    p->history[c->sequence % WEFT__HISTORY] = (uint32_t)weft__hash_text(WEFT__HASH, name);
+    snprintf(p->name, sizeof p->name, "%s", name);
+    weft__cell_write(h->mine, p);
+}
+
+void weft__heartbeat_enter(weft_comm *c)
 {
     weft__heartbeat *h = c->heartbeat;
     if (!h || !h->running)
         return;
-    weft__progress *p = &h->now;
-    bool whole = c == h->comm;
-    p->waiting = whole ? 1 : 2;
-    p->since = weft__now();
-    p->step = h->watch.step ? *h->watch.step : 0;
-    if (whole) {
-        p->sequence = c->sequence;
-        p->history[c->sequence % WEFT__HISTORY] = (uint32_t)weft__hash_text(WEFT__HASH, name);
-        snprintf(p->name, sizeof p->name, "%s", name);
-    }
-    weft__cell_write(h->mine, p);
+    h->now.waiting = c == h->comm ? 1 : 2;
+    h->now.since = weft__now();
+    weft__cell_write(h->mine, &h->now);
 }
 
 void weft__heartbeat_leave(weft_comm *c)

@@ -25,8 +25,10 @@ weft_status weft__heartbeat_end(weft_comm *c);
 /* Ends the thread if it runs, and frees what c has. */
 void weft__heartbeat_free(weft_comm *c);
 
-/* What comm.c and the communicators call; nothing where c is not watched. Around a collective: */
-void weft__heartbeat_enter(weft_comm *c, const char *name);
+/* What comm.c and the communicators call; nothing where c is not watched. A collective of that name
+ * has begun, and around the time in which this rank waits for it, or for an earlier one: */
+void weft__heartbeat_begin(weft_comm *c, const char *name);
+void weft__heartbeat_enter(weft_comm *c);
 void weft__heartbeat_leave(weft_comm *c);
 /* Before that: gives the watchers the time to find out what made a collective fail. @return
  * WEFT_EPEER with their report, else code and the message it had. */

@@ -1,6 +1,9 @@
 /* The communicator on MPI: non-blocking calls, polled, so that a peer that does not come is an
  * error after c->timeout seconds and not a hang. */
+#include "comm/comm.h"
 #include "comm/mpi_self.h"
+#include "comm/queue.h"
+#include "comm/request.h"
 
 #include "core/alloc.h"
 #include "core/error.h"
@@ -18,6 +21,8 @@ static weft_status finish(weft_comm *c, const char *call, int rc, MPI_Request *r
     if (s) {
         c->lost = true;
         weft__mpi_lost();
+        if (m->queue)
+            weft__queue_stop(m->queue);
     }
     return s;
 }
@@ -35,7 +40,7 @@ static void unstage(const weft__mpi *m, void *p, size_t bytes)
         memcpy(p, m->small, bytes);
 }
 
-static MPI_Datatype type_of(weft_dtype t)
+MPI_Datatype weft__mpi_type(weft_dtype t)
 {
     switch (t) {
     case WEFT_F32:
@@ -63,16 +68,49 @@ static int piece_of(const weft__mpi *m, int64_t n, int64_t at, size_t size)
     return (int)(left < most ? left : most);
 }
 
+static weft_status start(weft_comm *c, weft_request *r)
+{
+    const weft__mpi *m = c->self;
+    return weft__queue_start(m->queue, r);
+}
+
+static weft_status test(weft_comm *c, weft_request *r, bool *done)
+{
+    const weft__mpi *m = c->self;
+    *done = weft__queue_test(m->queue, r);
+    return WEFT_OK;
+}
+
+static weft_status wait(weft_comm *c, weft_request *r)
+{
+    const weft__mpi *m = c->self;
+    return weft__queue_wait(m->queue, r);
+}
+
+/* Whether the call goes by the queue, which lets go of r also where it fails. */
+static bool by_queue(weft_comm *c, weft_request r, weft_status *s)
+{
+    const weft__mpi *m = c->self;
+    if (!weft__queue_takes(m->queue, &r))
+        return false;
+    *s = start(c, &r);
+    *s = *s ? *s : wait(c, &r);
+    return true;
+}
+
 static weft_status all_reduce(weft_comm *c, void *buf, int64_t n, weft_dtype t, weft_reduce op)
 {
     weft__mpi *m = c->self;
+    weft_status s;
+    if (by_queue(c, weft__request_all_reduce(buf, n, t, op), &s))
+        return s;
     size_t size = weft_dtype_size(t);
     int k;
     for (int64_t at = 0; at < n; at += k) {
         MPI_Request r;
         k = piece_of(m, n, at, size);
         void *p = (char *)buf + (size_t)at * size, *q = stage(m, p, (size_t)k * size);
-        int rc = MPI_Iallreduce(MPI_IN_PLACE, q, k, type_of(t), op_of(op), m->comm, &r);
+        int rc = MPI_Iallreduce(MPI_IN_PLACE, q, k, weft__mpi_type(t), op_of(op), m->comm, &r);
         WEFT_TRY(finish(c, "MPI_Iallreduce", rc, &r));
         unstage(m, p, (size_t)k * size);
     }
@@ -95,7 +133,7 @@ static weft_status reduce_to_owners(weft_comm *c, void *out, const void *in, con
             k = piece_of(m, counts[root], at, size);
             if (root == c->rank && from == to)
                 from = MPI_IN_PLACE;
-            int rc = MPI_Ireduce(from, to, k, type_of(t), MPI_SUM, root, m->comm, &r);
+            int rc = MPI_Ireduce(from, to, k, weft__mpi_type(t), MPI_SUM, root, m->comm, &r);
             WEFT_TRY(finish(c, "MPI_Ireduce", rc, &r));
         }
     return WEFT_OK;
@@ -108,6 +146,9 @@ static weft_status reduce_scatter(weft_comm *c, void *out, const void *in, const
     weft__mpi *m = c->self;
     const size_t size = weft_dtype_size(t), bytes = (size_t)counts[0] * size;
     MPI_Request r;
+    weft_status s;
+    if (by_queue(c, weft__request_reduce_scatter(out, in, counts, t), &s))
+        return s;
     bool alike = counts[0] <= m->piece / (int64_t)size / c->world;
     for (int p = 1; p < c->world && alike; p++)
         alike = counts[p] == counts[0];
@@ -124,8 +165,8 @@ static weft_status reduce_scatter(weft_comm *c, void *out, const void *in, const
         c->lost = true;
         return WEFT_ENOMEM;
     }
-    int rc =
-        MPI_Ireduce_scatter_block(in, m->part, (int)counts[0], type_of(t), MPI_SUM, m->comm, &r);
+    int rc = MPI_Ireduce_scatter_block(in, m->part, (int)counts[0], weft__mpi_type(t), MPI_SUM,
+                                       m->comm, &r);
     WEFT_TRY(finish(c, "MPI_Ireduce_scatter_block", rc, &r));
     memcpy(out, m->part, bytes);
     return WEFT_OK;
@@ -155,6 +196,9 @@ static weft_status all_gather(weft_comm *c, void *out, const int64_t *counts, co
     size_t size = weft_dtype_size(t);
     int64_t total = 0, mine = 0;
     MPI_Request r;
+    weft_status s;
+    if (by_queue(c, weft__request_all_gather(out, counts, in, t), &s))
+        return s;
     for (int p = 0; p < c->world; p++) {
         mine = p == c->rank ? total : mine;
         total += counts[p];
@@ -175,7 +219,8 @@ static weft_status all_gather(weft_comm *c, void *out, const int64_t *counts, co
         n[p] = (int)counts[p];
         place[p] = at;
     }
-    int rc = MPI_Iallgatherv(MPI_IN_PLACE, 0, type_of(t), out, n, place, type_of(t), m->comm, &r);
+    int rc = MPI_Iallgatherv(MPI_IN_PLACE, 0, weft__mpi_type(t), out, n, place, weft__mpi_type(t),
+                             m->comm, &r);
     return finish(c, "MPI_Iallgatherv", rc, &r);
 }
 
@@ -228,6 +273,8 @@ static void destroy(weft_comm *c)
 {
     weft__mpi *m = c->self;
     int over = 0;
+    if (m->queue)
+        weft__queue_free(m->queue);
     if (c->lost) { /* MPI may still write to what the last call gave it */
         weft__process_abandon(m);
         return;
@@ -239,16 +286,11 @@ static void destroy(weft_comm *c)
     weft__free(m);
 }
 
-const weft_comm_ops weft__mpi_ops = {
-    .size = sizeof weft__mpi_ops,
-    .name = "mpi",
-    .all_reduce = all_reduce,
-    .reduce_scatter = reduce_scatter,
-    .all_gather = all_gather,
-    .broadcast = broadcast,
-    .barrier = barrier,
-    .send = send_bytes,
-    .recv = recv_bytes,
-    .split = weft__mpi_split,
-    .free = destroy,
-};
+#define OPS                                                                                        \
+    .size = sizeof(weft_comm_ops), .name = "mpi", .all_reduce = all_reduce,                        \
+    .reduce_scatter = reduce_scatter, .all_gather = all_gather, .broadcast = broadcast,            \
+    .barrier = barrier, .send = send_bytes, .recv = recv_bytes, .split = weft__mpi_split,          \
+    .free = destroy
+
+const weft_comm_ops weft__mpi_ops = {OPS};
+const weft_comm_ops weft__mpi_beside_ops = {OPS, .start = start, .test = test, .wait = wait};

@@ -23,6 +23,15 @@ weft_status weft__mpi_topology(weft_comm *c, int *local_rank, int *local_size, i
 /* ORs bits over the ranks of this node: affinity masks give the cores that they may use together.
  * Collective. */
 weft_status weft__mpi_node_or(weft_comm *c, void *bits, size_t bytes);
+/* How calls of a communicator go on beside what its caller does. */
+typedef enum weft__beside {
+    WEFT__BESIDE_NOTHING, /* they do not */
+    WEFT__BESIDE_OPS,     /* the caller brings them forward whenever it comes by */
+    WEFT__BESIDE_THREAD   /* a thread does, if MPI lets several threads call at once */
+} weft__beside;
+/* From here on sums, shards and gathers of some size go by a ring of ours, over ranks by node, then by
+ * number. node_rank: this rank's. Once for a communicator. Collective. */
+weft_status weft__mpi_overlap(weft_comm *c, int node_rank, weft__beside how);
 /* The Fortran handle of our communicator, for libraries that take one; it stays ours. */
 int weft__mpi_handle(weft_comm *c);
 /* Looks at a peer before this rank yields its core; 0 where ranks share cores. */

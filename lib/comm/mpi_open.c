@@ -1,6 +1,7 @@
 /* Making communicators of ours. */
 #include "comm/comm.h"
 #include "comm/mpi_self.h"
+#include "comm/queue.h"
 #include "comm/shm.h"
 
 #include "core/alloc.h"
@@ -115,6 +116,45 @@ weft_status weft__comm_mpi(weft_comm **out, int fortran_comm, double timeout, bo
         return s;
     }
     *is_world = likeness == MPI_IDENT || likeness == MPI_CONGRUENT;
+    return WEFT_OK;
+}
+
+/* order[k]: the rank at place k of the ring, which is `ring`'s rank k. */
+static weft_status make_ring(weft_comm *c, int node_rank, MPI_Comm *ring, int *order)
+{
+    const weft__mpi *m = c->self;
+    int rc = MPI_Comm_split(m->comm, 0, node_rank * c->world + c->rank, ring);
+    if (!rc)
+        rc = MPI_Allgather(&c->rank, 1, MPI_INT, order, 1, MPI_INT, *ring);
+    if (rc)
+        return weft__mpi_failed("making a ring", rc);
+    MPI_Comm_set_errhandler(*ring, MPI_ERRORS_RETURN);
+    return WEFT_OK;
+}
+
+weft_status weft__mpi_overlap(weft_comm *c, int node_rank, weft__beside how)
+{
+    weft__mpi *m = c->self;
+    weft__queue *q = NULL;
+    MPI_Comm ring = MPI_COMM_NULL;
+    if (c->world == 1)
+        return WEFT_OK;
+    int *order = weft__new((size_t)c->world, sizeof *order);
+    /* The calls of make_ring block; this is where a missing rank is waited for with a limit. */
+    weft_status s = weft__agree(c, "ring", order ? WEFT_OK : WEFT_ENOMEM, "");
+    if (!s) {
+        s = make_ring(c, node_rank, &ring, order);
+        s = s ? s : weft__queue_new(&q, m, ring, order, how);
+        s = weft__agree(c, "ring", s, "");
+    }
+    weft__free(order);
+    if (s && q)
+        weft__queue_free(q);
+    if (s)
+        return s;
+    m->queue = q;
+    if (how != WEFT__BESIDE_NOTHING)
+        c->ops = &weft__mpi_beside_ops;
     return WEFT_OK;
 }
 

@@ -24,9 +24,10 @@ static void pause_after(double waited)
         nanosleep(&(struct timespec){0, (long)(nap * 1e9)}, NULL);
 }
 
-static weft_status late(int peer, double timeout)
+weft_status weft__wait_late(int peer, double timeout)
 {
     char who[32] = "a peer";
+    weft__mpi_lost();
     if (peer >= 0)
         snprintf(who, sizeof who, "rank %d", peer);
     return weft__fail(WEFT_ETIMEOUT,
@@ -45,10 +46,8 @@ weft_status weft__wait_on(weft__wait *w, const weft_comm *c, int peer, double ti
     }
     double now = weft__now();
     w->since = w->since > 0 ? w->since : now;
-    if (timeout > 0 && now - w->since > timeout) {
-        weft__mpi_lost();
-        return late(peer, timeout);
-    }
+    if (timeout > 0 && now - w->since > timeout)
+        return weft__wait_late(peer, timeout);
     pause_after(now - w->since);
     return WEFT_OK;
 }

@@ -12,4 +12,6 @@ typedef struct weft__wait {
  * has waited. peer: the rank that is waited for, -1 if that is not known. WEFT_EPEER once c's
  * heartbeat has found a rank lost (c may be NULL), WEFT_ETIMEOUT after timeout seconds (0: never). */
 weft_status weft__wait_on(weft__wait *w, const weft_comm *c, int peer, double timeout);
+/* WEFT_ETIMEOUT, with the message. */
+weft_status weft__wait_late(int peer, double timeout);
 #endif

@@ -5,9 +5,9 @@
 #include "data/ring.h"
 
 #include "core/alloc.h"
+#include "core/thread.h"
 
 #include <errno.h>
-#include <signal.h>
 
 #define ROUND 64
 #define SMALL (256 << 10) /* bytes of batches ahead, unless told otherwise, */
@@ -115,20 +115,15 @@ static void *work(void *hand)
     return NULL;
 }
 
-/* Signals belong to the program's own threads. */
 static weft_status start(weft__ring *r)
 {
-    sigset_t all, before;
-    sigfillset(&all);
-    pthread_sigmask(SIG_SETMASK, &all, &before);
+    int code = 0;
     r->stop = false;
-    for (errno = 0; r->running < r->plan->workers && !errno; r->running += !errno) {
+    for (; r->running < r->plan->workers && !code; r->running += !code) {
         weft__hand *h = &r->hand[r->running];
         *h = (weft__hand){.ring = r, .number = r->running};
-        errno = pthread_create(&h->thread, NULL, work, h);
+        code = weft__thread_start(&h->thread, 0, work, h);
     }
-    int code = errno;
-    pthread_sigmask(SIG_SETMASK, &before, NULL);
     if (!code)
         return WEFT_OK;
     weft__ring_seek(r, r->taken);

@@ -9,6 +9,35 @@ WEFT_BEGIN
 typedef struct weft_comm weft_comm;
 typedef enum weft_reduce { WEFT_REDUCE_SUM, WEFT_REDUCE_MIN, WEFT_REDUCE_MAX } weft_reduce;
 
+typedef enum weft_call {
+    WEFT_CALL_ALL_REDUCE,
+    WEFT_CALL_REDUCE_SCATTER,
+    WEFT_CALL_ALL_GATHER
+} weft_call;
+
+/* A collective that goes on while its caller computes. It and what it points to stay the caller's,
+ * and untouched, until it has ended. */
+typedef struct weft_request weft_request;
+struct weft_request {
+    /* What is asked for, as in the call of that name. */
+    weft_call call;
+    weft_dtype dtype;
+    weft_reduce op;
+    void *out; /* all_reduce's buf */
+    const void *in;
+    int64_t n;
+    const int64_t *counts;
+    /* Who called. */
+    const char *name;
+    uint64_t number;
+    bool flying;        /* it has begun and was not waited for */
+    weft_request *next; /* begun after it */
+    /* The communicator's own. */
+    int state;
+    weft_status status;
+    weft_request *link;
+};
+
 /* REQUIRED unless marked. Counts are in elements. Types: f32, f64, i32, i64, u8. */
 typedef struct weft_comm_ops {
     size_t size;
@@ -37,6 +66,14 @@ typedef struct weft_comm_ops {
     /* OPTIONAL: the address at which the communicator finds memory of device d; NULL if it cannot.
      * Default: the device's `host`. */
     void *(*reach)(weft_comm *c, weft_device *d, weft_dev p);
+    /* OPTIONAL, all or none: r begins, goes on beside what the caller does and beside other calls,
+     * and has ended, with its status. Requests go in the order in which they were started, alike on
+     * all ranks; every one that has started is waited for, also after a failure, when none of them
+     * goes on any more. test says whether wait would return at once, and brings r forward where
+     * nothing else does. Default: start makes the call itself. */
+    weft_status (*start)(weft_comm *c, weft_request *r);
+    weft_status (*test)(weft_comm *c, weft_request *r, bool *done);
+    weft_status (*wait)(weft_comm *c, weft_request *r);
 } weft_comm_ops;
 
 struct weft_comm {
@@ -48,6 +85,7 @@ struct weft_comm {
     double timeout;                    /* seconds a collective may wait */
     bool lost;                         /* a peer is gone: no call may be made any more */
     struct weft__heartbeat *heartbeat; /* ours; NULL: nothing is watched */
+    weft_request *flying;              /* the oldest that was not waited for */
 };
 
 WEFT_END
