@@ -4,6 +4,7 @@
 #include "core/error.h"
 #include "core/rng.h"
 #include "device/device.h"
+#include "device_fixture.h"
 
 #include <check.h>
 #include <float.h>
@@ -29,7 +30,7 @@ static weft_stream *stream[THREADS];
 static void start(void)
 {
     for (int t = 0; t < THREADS; t++) {
-        ck_assert_int_eq(weft__device_open(&device[t], "cpu", 0, t + 1), WEFT_OK);
+        ck_assert_int_eq(weft__device_open(&device[t], device_name(), 0, t + 1), WEFT_OK);
         ck_assert_int_eq(device[t]->ops->stream_new(device[t], &stream[t]), WEFT_OK);
     }
 }
@@ -147,7 +148,7 @@ static void agree(array r[THREADS])
 }
 
 #define CALL(t, kernel, ...)                                                                       \
-    ck_assert_int_eq(device[t]->ops->kernels->kernel(stream[t], __VA_ARGS__), WEFT_OK)
+    ck_assert_int_eq(device_kernels.kernel(stream[t], __VA_ARGS__), WEFT_OK)
 #define ON_ALL for (int t = 0; t < THREADS; t++)
 static const weft_dtype real[] = {WEFT_F32, WEFT_F64};
 static const int64_t size[] = {0, 1, 7, 64, 65, 1001, 200003};
@@ -241,7 +242,7 @@ START_TEST(fill_all_types)
     ck_assert(h[0] == 0x3E00 && h[2] == 0x3E00);
     CALL(0, fill, (weft_dev){(uintptr_t)h}, 3, 1.5, WEFT_BF16);
     ck_assert(h[0] == 0x3FC0 && h[2] == 0x3FC0);
-    ck_assert_int_eq(device[0]->ops->kernels->fill(stream[0], (weft_dev){0}, 0, 0, (weft_dtype)99),
+    ck_assert_int_eq(device_kernels.fill(stream[0], (weft_dev){0}, 0, 0, (weft_dtype)99),
                      WEFT_ENOTSUP);
 }
 END_TEST
@@ -987,13 +988,12 @@ END_TEST
 START_TEST(missing_kernels_are_named)
 {
     int64_t flag = 0;
-    ck_assert_int_eq(device[0]->ops->kernels->nonfinite(stream[0], (weft_dev){(uintptr_t)&flag},
-                                                        (weft_dev){0}, 0, WEFT_I32),
+    ck_assert_int_eq(device_kernels.nonfinite(stream[0], (weft_dev){(uintptr_t)&flag},
+                                              (weft_dev){0}, 0, WEFT_I32),
                      WEFT_ENOTSUP);
-    ck_assert_ptr_nonnull(strstr(weft__why(), "device cpu has no kernel nonfinite for i32"));
-    ck_assert_int_eq(device[0]->ops->kernels->gemm(stream[0], (weft_dev){0}, WEFT_F32, 1, 1,
-                                                   (weft_dev){0}, 1, 0, (weft_dev){0}, 1, 0, 0, 1,
-                                                   1, 1, WEFT_I32),
+    ck_assert_ptr_nonnull(strstr(weft__why(), "has no kernel nonfinite for i32"));
+    ck_assert_int_eq(device_kernels.gemm(stream[0], (weft_dev){0}, WEFT_F32, 1, 1, (weft_dev){0}, 1,
+                                         0, (weft_dev){0}, 1, 0, 0, 1, 1, 1, WEFT_I32),
                      WEFT_ENOTSUP);
     for (size_t i = 0; i < sizeof(weft_kernels) / sizeof(void *); i++)
         ck_assert_ptr_nonnull(((void *const *)device[0]->ops->kernels)[i]);

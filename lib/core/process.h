@@ -2,10 +2,13 @@
 #ifndef CORE_PROCESS_H
 #define CORE_PROCESS_H
 #include <pthread.h>
+#include <signal.h>
 #include <stdatomic.h>
 #include <weft/log.h>
 #include <weft/status.h>
 
+#define WEFT__TRAP_TEXT 200
+#define WEFT__TRAPS 16    /* the most ranges of addresses that the host may not touch */
 #define WEFT__FABRICS 128 /* the most fabrics open at once in a process */
 
 typedef struct weft__process_facts {
@@ -21,6 +24,14 @@ typedef struct weft__process_facts {
     int mpi_ours;     /* 1: MPI_Init was ours, so MPI_Finalize is too */
     void **abandoned; /* see weft__process_abandon */
     size_t nabandoned, abandoned_room;
+    struct {
+        uintptr_t at;
+        size_t bytes;               /* 0: free */
+        char text[WEFT__TRAP_TEXT]; /* what is said if it does */
+        size_t length;
+    } trap[WEFT__TRAPS];
+    int traps; /* in use: then SIGSEGV is caught, and handled as it was before */
+    struct sigaction before_traps;
     int kernels_chosen; /* 1: BLIS_ARCH_TYPE has been looked at */
 } weft__process_facts;
 

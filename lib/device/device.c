@@ -9,15 +9,17 @@
 static const struct {
     const char *name;
     const weft_device_ops *ops;
-} accelerator[] = {{"auto", &weft__cpu}, {"cpu", &weft__cpu}, {"gpu", NULL},
-                   {"cuda", NULL},       {"mps", NULL},       {"tpu", NULL}};
+} accelerator[] = {{"auto", &weft__cpu}, {"cpu", &weft__cpu}, {"mock", &weft__mock_device},
+                   {"gpu", NULL},        {"cuda", NULL},      {"mps", NULL},
+                   {"tpu", NULL}};
 #define ACCELERATORS ((int)(sizeof accelerator / sizeof accelerator[0]))
 
 /* The entries that no table may lack. */
 /* clang-format off */
 #define REQUIRED(E) \
     E(name) E(open) E(close) E(alloc) E(free) E(stream_new) E(stream_free) \
-    E(sync) E(upload) E(download) E(move) E(zero) E(kernels)
+    E(sync) E(upload) E(download) E(move) E(zero) E(event_new) E(event_free) E(event_record) \
+    E(event_wait) E(event_sync) E(kernels)
 /* clang-format on */
 
 static weft_status complete(const weft_device_ops *ops)
@@ -52,7 +54,8 @@ weft_status weft__device_find(const char *name, const weft_device_ops **ops)
     if (!accelerator[i].ops)
         return weft__fail(WEFT_ENOTSUP,
                           "accelerator \"%s\" is not in this build, which computes on the cpu "
-                          "alone; use accelerator=cpu or auto",
+                          "alone; use accelerator=cpu or auto (mock is a cpu that poses as a GPU, "
+                          "for tests)",
                           accelerator[i].name);
     *ops = accelerator[i].ops;
     return WEFT_OK;

@@ -3,8 +3,8 @@
 #define DEVICE_DEVICE_H
 #include <weft/sys/device.h>
 
-/* The table of the device that an accelerator name (NULL: "auto") stands for: "auto", "cpu", or a
- * known name that this build does not have ("gpu", "cuda", "mps", "tpu": WEFT_ENOTSUP says what
+/* The table of the device that an accelerator name (NULL: "auto") stands for: "auto", "cpu",
+ * "mock", or a known name that this build does not have ("gpu", "cuda", "mps", "tpu": WEFT_ENOTSUP says what
  * there is); any other is WEFT_EARG with the nearest. */
 weft_status weft__device_find(const char *accelerator, const weft_device_ops **ops);
 /* Opens it. An ops table with a REQUIRED entry missing is refused. */
@@ -34,10 +34,13 @@ void *weft__device_host(weft_device *d, weft_dev p);
  * the device cannot. */
 weft_status weft__device_import(weft_device *d, void *host, size_t bytes, weft_dev *out);
 void weft__device_unimport(weft_device *d, weft_dev p, size_t bytes);
+/* "1.5 MiB" */
+#define WEFT__SIZE_TEXT 24
+const char *weft__size_text(double bytes, char text[WEFT__SIZE_TEXT]);
 /* WEFT_ENOTSUP, naming op, device and type. */
 weft_status weft__no_kernel(weft_device *d, const char *kernel, weft_dtype t);
 
-extern const weft_device_ops weft__cpu;
+extern const weft_device_ops weft__cpu, weft__mock_device;
 
 static inline weft_dev weft__at(weft_dev p, int64_t bytes)
 {

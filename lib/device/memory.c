@@ -49,13 +49,13 @@ void weft__device_forget_peak(weft_device *d)
     atomic_store(&d->ledger->total.peak, atomic_load(&d->ledger->total.now));
 }
 
-static const char *size_text(double bytes, char text[24])
+const char *weft__size_text(double bytes, char text[WEFT__SIZE_TEXT])
 {
     static const char *const unit[] = {"bytes", "KiB", "MiB", "GiB", "TiB"};
     int u = 0;
     for (; bytes >= 1024 && u < 4; u++)
         bytes /= 1024;
-    snprintf(text, 24, u ? "%.1f %s" : "%.0f %s", bytes, unit[u]);
+    snprintf(text, WEFT__SIZE_TEXT, u ? "%.1f %s" : "%.0f %s", bytes, unit[u]);
     return text;
 }
 
@@ -67,15 +67,15 @@ static int64_t bytes_of(const weft_device *d, int kind, bool peak)
 
 const char *weft__device_text(const weft_device *d, bool peak, char *text, size_t size)
 {
-    char one[24];
+    char one[WEFT__SIZE_TEXT];
     const char *before = " (";
-    int at = snprintf(text, size, "%s", size_text((double)bytes_of(d, -1, peak), one));
+    int at = snprintf(text, size, "%s", weft__size_text((double)bytes_of(d, -1, peak), one));
     for (int k = 0; k < WEFT_MEMORY_KINDS; k++) {
         const int64_t bytes = bytes_of(d, k, peak);
         if (!bytes)
             continue;
         at += snprintf(text + at, size - (size_t)at, "%s%s %s", before, name[k],
-                       size_text((double)bytes, one));
+                       weft__size_text((double)bytes, one));
         before = ", ";
     }
     if (*before == ',')
@@ -85,13 +85,14 @@ const char *weft__device_text(const weft_device *d, bool peak, char *text, size_
 
 static weft_status full(const weft_device *d, size_t bytes, weft_memory_kind kind)
 {
-    char want[24], held[240], why[WEFT__TEXT];
+    char want[WEFT__SIZE_TEXT], held[240], why[WEFT__TEXT];
     snprintf(why, sizeof why, "%s", weft__why());
     return weft__fail(WEFT_ENOMEM,
                       "%s%sno memory for %s of %s on device %s %d, which holds %s; take a smaller "
                       "model or batch, or a strategy that shards: %.120s",
-                      d->who ? d->who : "", d->who ? ": " : "", size_text((double)bytes, want),
-                      name[kind], d->ops->name, d->index, weft__device_text(d, false, held, sizeof held), why);
+                      d->who ? d->who : "", d->who ? ": " : "",
+                      weft__size_text((double)bytes, want), name[kind], d->ops->name, d->index,
+                      weft__device_text(d, false, held, sizeof held), why);
 }
 
 weft_status weft__device_account(weft_device *d, weft_status s, size_t bytes, weft_memory_kind kind)

@@ -6,6 +6,7 @@
 WEFT_BEGIN
 
 typedef struct weft_device weft_device;
+typedef struct weft_event weft_event;
 
 /* Memory and streams. `self` is the device's own. REQUIRED unless marked OPTIONAL. */
 typedef struct weft_device_ops {
@@ -13,20 +14,34 @@ typedef struct weft_device_ops {
     const char *name; /* "cpu" */
     /* True: kernels and copies are done when they return, so flags may be read at once. */
     bool immediate;
+    /* OPTIONAL, for devices that have numbers: how many this node has. */
+    weft_status (*count)(int *n);
     weft_status (*open)(weft_device *d, int index, int threads);
     void (*close)(weft_device *d);
     /* 64-byte aligned; bytes may be 0, addresses are distinct. Callers take weft_device_alloc. */
     weft_status (*alloc)(weft_device *d, size_t bytes, weft_dev *out);
+    /* What was enqueued before still finds it. */
     void (*free)(weft_device *d, weft_dev p, size_t bytes);
     weft_status (*stream_new)(weft_device *d, weft_stream **out);
     void (*stream_free)(weft_stream *s);
     weft_status (*sync)(weft_stream *s); /* waits for all that was enqueued */
+    /* src may change once it returns. */
     weft_status (*upload)(weft_stream *s, weft_dev dst, const void *src, size_t bytes);
     weft_status (*download)(weft_stream *s, void *dst, weft_dev src, size_t bytes); /* waits */
     weft_status (*move)(weft_stream *s, weft_dev dst, weft_dev src, size_t bytes);
     weft_status (*zero)(weft_stream *s, weft_dev dst, size_t bytes);
+    /* OPTIONAL. What lies there is worth nothing any more: a device may make it show. */
+    weft_status (*discard)(weft_stream *s, weft_dev dst, size_t bytes);
+    /* Events: places in a stream. What is enqueued after wait runs after what was enqueued before the
+     * event was recorded, on any stream; sync makes the host wait for that. One that was never
+     * recorded has happened. */
+    weft_status (*event_new)(weft_device *d, weft_event **out);
+    void (*event_free)(weft_event *e);
+    weft_status (*event_record)(weft_event *e, weft_stream *s);
+    weft_status (*event_wait)(weft_stream *s, weft_event *e);
+    weft_status (*event_sync)(weft_event *e);
     /* OPTIONAL. The host address of device memory, for devices that compute in host memory; NULL
-     * if there is none. */
+     * if there is none. What was enqueued has written there only once it is waited for. */
     void *(*host)(weft_device *d, weft_dev p);
     /* OPTIONAL, both or none. Makes `bytes` of host memory that is somebody else's, the program's or
      * one that processes share, reachable by kernels at *out, until unimport gets what import gave.
@@ -44,10 +59,15 @@ struct weft_device {
     int index;
     int threads;
     struct weft__ledger *ledger; /* of its memory */
-    const char *who;             /* asks for memory, in messages: an op, an optimizer; NULL: unknown */
+    const char *who; /* asks for memory, in messages: an op, an optimizer; NULL: unknown */
 };
 
 struct weft_stream {
+    weft_device *device;
+    void *self;
+};
+
+struct weft_event {
     weft_device *device;
     void *self;
 };

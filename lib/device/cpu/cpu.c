@@ -89,6 +89,38 @@ static weft_status zero(weft_stream *s, weft_dev dst, size_t bytes)
     return WEFT_OK;
 }
 
+static weft_status event_new(weft_device *d, weft_event **out)
+{
+    weft_event *e = weft__new(1, sizeof *e);
+    if (!e)
+        return WEFT_ENOMEM;
+    e->device = d;
+    *out = e;
+    return WEFT_OK;
+}
+
+static void event_free(weft_event *e)
+{
+    weft__free(e);
+}
+
+static weft_status event_record(weft_event *e, weft_stream *s)
+{
+    (void)e, (void)s; /* all that was enqueued is done */
+    return WEFT_OK;
+}
+
+static weft_status event_wait(weft_stream *s, weft_event *e)
+{
+    return event_record(e, s);
+}
+
+static weft_status event_sync(weft_event *e)
+{
+    (void)e;
+    return WEFT_OK;
+}
+
 static void *host(weft_device *d, weft_dev p)
 {
     (void)d;
@@ -128,6 +160,11 @@ const weft_device_ops weft__cpu = {
     .download = download,
     .move = move,
     .zero = zero,
+    .event_new = event_new,
+    .event_free = event_free,
+    .event_record = event_record,
+    .event_wait = event_wait,
+    .event_sync = event_sync,
     .host = host,
     .import = import_memory,
     .unimport = unimport_memory,
