@@ -219,6 +219,7 @@ module weft
         real(c_double) :: backoff_factor = 0
         integer(c_int) :: growth_interval = 0
         real(c_double) :: min_scale = 0
+        integer(c_int) :: reproducible = 0
     end type
 
     type, bind(C) :: weft_timing

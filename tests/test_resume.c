@@ -171,11 +171,46 @@ START_TEST(on_other_data)
 }
 END_TEST
 
+/* The step and the digest of the parameters at the end. */
+static void ends_at(const char *dir, char out[32])
+{
+    char *text = text_of(in("%s/final", dir));
+    snprintf(out, 32, "%.20s", text);
+    ck_assert_uint_eq(strlen(out), 20);
+    free(text);
+}
+
+/* In reproducible mode each part of a run may have its own number of ranks and of threads. */
+START_TEST(the_same_bits_on_other_ranks)
+{
+    const struct {
+        int ranks, stop;
+        const char *threads;
+    } part[] = {{8, 20, "1"}, {2, 70, "1"}, {1, 75, "2"}, {4, 90, "1"}};
+    char whole[32], pieces[32], options[100], before[100];
+    long steps;
+    ck_assert_int_eq(job_run(1, "alone", "WEFT_REPRODUCIBLE=8", "--epochs 2 --every 1000"), 0);
+    ends_at("alone", whole);
+    for (int i = 0; i < 4; i++) {
+        unlink(in("parts/final"));
+        snprintf(options, sizeof options, "--epochs 2 --every 1000 --stop %d", part[i].stop);
+        snprintf(before, sizeof before, "WEFT_REPRODUCIBLE=8 WEFT_THREADS=%s", part[i].threads);
+        ck_assert_int_eq(job_run(part[i].ranks, "parts", before, options), 0);
+    }
+    ck_assert_int_eq(job_run(8, "parts", "WEFT_REPRODUCIBLE=8", "--epochs 2 --every 1000"), 0);
+    ends_at("parts", pieces);
+    ck_assert_str_eq(pieces, whole);
+    free(csv_rows("parts", &steps));
+    ck_assert_int_eq(steps, 126);
+}
+END_TEST
+
 int main(void)
 {
     if (!getenv("MPIRUN") || !*getenv("MPIRUN"))
         return 77;
-    const TTest *const tests[] = {in_the_middle_of_an_epoch, with_more_epochs, with_another_batch,
-                                  on_another_number_of_ranks, on_other_data};
+    const TTest *const tests[] = {
+        in_the_middle_of_an_epoch,  with_more_epochs, with_another_batch,
+        on_another_number_of_ranks, on_other_data,    the_same_bits_on_other_ranks};
     return job_tests("resume", tests, (int)(sizeof tests / sizeof *tests));
 }

@@ -43,6 +43,14 @@ typedef struct weft_open_options {
     double backoff_factor WEFT_INIT; /* default 0.5, below 1, after a step that was skipped */
     int growth_interval WEFT_INIT;   /* default 2000 */
     double min_scale WEFT_INIT;      /* default 1 */
+    /* Reproducible mode, at a price: the same bits on 1, 2, 4, ... `reproducible` ranks, a power of
+     * two of at most 2048, with any number of threads. Each batch of a training loader is cut into so
+     * many micro-batches: weft_next hands out this rank's one after the other (that is reproducible /
+     * ranks of them a step), and weft_zero_grad, weft_step and weft_log act once for all of them, as
+     * with weft_accumulate. Gradients, weights and logged means are summed in a binary tree over the
+     * micro-batches. Takes strategies single and ddp, data sets with global_batch, one
+     * weft_backward a micro-batch. Default 0: sums over ranks depend on their number by rounding. */
+    int reproducible WEFT_INIT;
     WEFT_PTR(weft_open_options)
 } weft_open_options;
 #define WEFT_OPEN(...) WEFT__ARGS(weft_open_options, __VA_ARGS__)

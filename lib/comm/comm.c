@@ -5,7 +5,9 @@
 
 #include "comm/heartbeat.h"
 #include "comm/request.h"
+#include "core/alloc.h"
 #include "core/error.h"
+#include "core/process.h"
 #include "device/device.h"
 
 /* Names are kept in c->last for reports of hangs only and never read here: the caller's text may be
@@ -207,5 +209,9 @@ void weft__comm_free(weft_comm *c)
         return;
     weft__settle(c);
     weft__heartbeat_free(c);
+    if (c->lost) /* a late peer's part may still arrive there */
+        weft__process_abandon(c->room);
+    else
+        weft__free(c->room);
     c->ops->free(c);
 }

@@ -16,6 +16,12 @@ bool weft__comm_overlaps(const weft_comm *c);
 
 weft_status weft__all_reduce(weft_comm *c, const char *name, void *buf, int64_t n, weft_dtype t,
                              weft_reduce op);
+/* The sum as a binary tree over ranks, whose number is a power of two: the same bits as on half as
+ * many ranks that each add up two of these parts. f32 and f64. */
+weft_status weft__all_reduce_tree(weft_comm *c, const char *name, void *buf, int64_t n,
+                                  weft_dtype t);
+/* Makes room for such sums of up to n f64, so that none of them allocates. Local. */
+weft_status weft__tree_reserve(weft_comm *c, int64_t n);
 weft_status weft__reduce_scatter(weft_comm *c, const char *name, void *out, const void *in,
                                  const int64_t *counts, weft_dtype t);
 weft_status weft__all_gather(weft_comm *c, const char *name, void *out, const int64_t *counts,

@@ -46,6 +46,9 @@ struct weft_fabric {
     int64_t step;         /* steps taken */
     int64_t bucket_bytes; /* of gradients that are reduced together */
     bool weigh;           /* all ranks know: a weft_backward begins with the sum of the weights */
+    /* Reproducible mode: the micro-batches that a step is cut into, whatever the number of ranks, each
+     * of which takes so many one after the other; 0: no such mode. */
+    int leaves, own_leaves;
 
     bool shut; /* weft_open failed: nothing can be made from it */
     weft__object *objects;

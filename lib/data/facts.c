@@ -35,8 +35,8 @@ bool weft__loader_at_end(const weft_loader *l)
 
 int64_t weft__loader_epoch(const weft_loader *l)
 {
-    int64_t batches = l->plan.batches, at = l->ring.taken;
-    return l->plan.stream ? l->stream.epoch : batches && at ? (at - 1) / batches : 0;
+    int64_t epoch = l->plan.batches * l->plan.pieces, at = l->ring.taken;
+    return l->plan.stream ? l->stream.epoch : epoch && at ? (at - 1) / epoch : 0;
 }
 
 void weft__loader_text(const weft_loader *l, char *text, size_t size)
@@ -89,7 +89,7 @@ int64_t weft_loader_epochs(const weft_loader *l)
 
 int64_t weft_loader_position(const weft_loader *l)
 {
-    return !l ? 0 : l->plan.stream ? l->stream.handed : l->ring.taken;
+    return !l ? 0 : l->plan.stream ? l->stream.handed : l->ring.taken / l->plan.pieces;
 }
 
 weft_tensor *weft_batch_field(const weft_batch *b, const char *name)

@@ -91,9 +91,10 @@ weft_status weft__plan_make(weft__plan *p, const weft_fabric *f, int64_t rows,
                             const weft_loader_options *o)
 {
     static const weft_loader_options none;
-    int64_t total;
-    *p = (weft__plan){.rows = rows, .rank = f->rank, .world = f->world};
+    int64_t total, turns;
     o = o ? o : &none;
+    *p = (weft__plan){.rows = rows, .rank = f->rank, .world = f->world};
+    p->pieces = f->own_leaves && !o->evaluation ? f->own_leaves : 1;
     WEFT_TRY(read_batch(p, o));
     WEFT_TRY(read_last(p, o));
     WEFT_TRY(read_order(p, o));
@@ -106,7 +107,8 @@ weft_status weft__plan_make(weft__plan *p, const weft_fabric *f, int64_t rows,
                           (long long)p->samples, (long long)p->batch);
     /* base counts rows over the run, so that product must fit too. */
     if (p->samples > INT64_MAX / 2 || p->batch > INT64_MAX / 2 - p->samples ||
-        __builtin_mul_overflow(p->samples + p->batch, p->epochs, &total))
+        __builtin_mul_overflow(p->epochs, p->pieces, &turns) ||
+        __builtin_mul_overflow(p->samples + p->batch, turns, &total))
         return weft__fail(WEFT_EARG,
                           "loader: %lld epochs of %lld rows in batches of %lld are more "
                           "than can be counted",
@@ -117,8 +119,14 @@ weft_status weft__plan_make(weft__plan *p, const weft_fabric *f, int64_t rows,
 weft_status weft__plan_stream(weft__plan *p, const weft_fabric *f, const weft_loader_options *o)
 {
     static const weft_loader_options none;
-    *p = (weft__plan){.rank = f->rank, .world = f->world, .stream = true};
+    *p = (weft__plan){.rank = f->rank, .world = f->world, .stream = true, .pieces = 1};
     o = o ? o : &none;
+    if (f->leaves && !o->evaluation)
+        return weft__fail(WEFT_ENOTSUP,
+                          "loader: the rows of a stream depend on the number of "
+                          "ranks, and reproducible=%d is to make nothing depend on "
+                          "it; use a data set whose rows have numbers",
+                          f->leaves);
     if (o->last || o->shuffle || o->replacement || o->weights || o->lengths || o->samples ||
         o->sampler)
         return weft__fail(WEFT_EARG, "loader: a stream has no order; leave out last, shuffle, "
@@ -139,10 +147,11 @@ weft_status weft__plan_stream(weft__plan *p, const weft_fabric *f, const weft_lo
 
 weft__part_of weft__plan_part(const weft__plan *p, int64_t n)
 {
-    weft__part_of s = {.epoch = n / p->batches, .index = n % p->batches};
+    const int64_t batch = n / p->pieces, piece = p->rank * p->pieces + n % p->pieces;
+    weft__part_of s = {.epoch = batch / p->batches, .index = batch % p->batches};
     int64_t of_epoch = p->last == WEFT__UNEVEN ? p->samples : p->batches * p->batch, first;
     s.global = weft__sampler_rows(p->samples, p->batch, p->last, s.index);
-    weft__sampler_slice(s.global, p->rank, p->world, &first, &s.local);
+    weft__sampler_slice(s.global, piece, p->world * p->pieces, &first, &s.local);
     s.position = s.index * p->batch + first;
     s.base = s.epoch * of_epoch + s.position;
     return s;
@@ -150,7 +159,7 @@ weft__part_of weft__plan_part(const weft__plan *p, int64_t n)
 
 int64_t weft__plan_total(const weft__plan *p)
 {
-    return p->epochs * p->batches;
+    return p->epochs * p->batches * p->pieces;
 }
 
 int64_t weft__plan_most(const weft__plan *p)
@@ -158,5 +167,5 @@ int64_t weft__plan_most(const weft__plan *p)
     if (p->stream)
         return p->batch / p->world;
     int64_t most = p->last == WEFT__UNEVEN && p->samples < p->batch ? p->samples : p->batch;
-    return (most + p->world - 1) / p->world;
+    return (most + p->world * p->pieces - 1) / (p->world * p->pieces);
 }

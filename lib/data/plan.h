@@ -22,6 +22,8 @@ typedef struct weft__plan {
     int shards;  /* of a stream, a rank */
     uint64_t seed;
     int rank, world;
+    int64_t pieces; /* that this rank hands out of each batch, one after the other; 1 but in
+                       reproducible mode */
     int workers;
     int prefetch;    /* 0: no worker */
     bool small_more; /* read more ahead if batches are small */
@@ -40,9 +42,9 @@ weft_status weft__plan_make(weft__plan *p, const weft_fabric *f, int64_t rows,
                             const weft_loader_options *o);
 /* The same for a stream. */
 weft_status weft__plan_stream(weft__plan *p, const weft_fabric *f, const weft_loader_options *o);
-/* The part of global batch number n, counted over the run. */
+/* What this rank hands out as number n, counted over the run. */
 weft__part_of weft__plan_part(const weft__plan *p, int64_t n);
-/* Global batches of the whole run. */
+/* How often it hands out in the whole run. */
 int64_t weft__plan_total(const weft__plan *p);
 /* The most rows that this rank ever gets at once. */
 int64_t weft__plan_most(const weft__plan *p);

@@ -34,7 +34,7 @@ int64_t weft__sampler_rows(int64_t n, int64_t batch, weft__last last, int64_t in
     return last == WEFT__PAD ? batch : n % batch;
 }
 
-void weft__sampler_slice(int64_t rows, int rank, int world, int64_t *first, int64_t *count)
+void weft__sampler_slice(int64_t rows, int64_t rank, int64_t world, int64_t *first, int64_t *count)
 {
     int64_t even = rows / world, more = rows % world;
     *first = rank * even + (rank < more ? rank : more);

@@ -15,7 +15,7 @@ int64_t weft__sampler_batches(int64_t n, int64_t batch, weft__last last);
 int64_t weft__sampler_rows(int64_t n, int64_t batch, weft__last last, int64_t index);
 /* Rank's contiguous slice [*first, *first + *count) of `rows` rows: the first rows % world ranks
  * get one more. */
-void weft__sampler_slice(int64_t rows, int rank, int world, int64_t *first, int64_t *count);
+void weft__sampler_slice(int64_t rows, int64_t rank, int64_t world, int64_t *first, int64_t *count);
 
 /* A sampler and its self; free destroys it, NULL: it is the user's. */
 typedef struct weft__sampler {

@@ -55,7 +55,7 @@ static weft_status numbers(weft_visitor *v, int n, const char *const *name, int6
 static weft_status map_state(weft_loader *l, weft_visitor *v)
 {
     weft__plan *p = &l->plan;
-    int64_t per = p->batches ? p->batches : 1, n = l->ring.taken - l->redo;
+    int64_t per = p->batches ? p->batches : 1, n = (l->ring.taken - l->redo) / p->pieces;
     int64_t value[] = {(int64_t)p->seed, n / per, n % per * p->batch, p->rows, p->batch};
     static const char *const name[] = {"seed", "epoch", "cursor", "rows", "global_batch"};
     WEFT_TRY(numbers(v, 5, name, value));
@@ -67,7 +67,7 @@ static weft_status map_state(weft_loader *l, weft_visitor *v)
     if (v->mode == WEFT_VISIT_LOAD) {
         weft__ring_stop(&l->ring); /* they read the seed */
         p->seed = (uint64_t)value[0];
-        weft__ring_seek(&l->ring, n);
+        weft__ring_seek(&l->ring, n * p->pieces);
         if (value[4] != p->batch && p->rank == 0)
             weft__say(WEFT_LOG_INFO, "%.200s: goes on with a global batch of %lld, it was %lld",
                       l->source.label, (long long)p->batch, (long long)value[4]);

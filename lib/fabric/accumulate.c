@@ -22,7 +22,7 @@ static bool ends_epoch(const weft_loader *l)
 bool weft__window_holds(const weft_fabric *f)
 {
     const weft__window *w = &f->facade->micro;
-    return w->taken + 1 < w->size && !ends_epoch(f->facade->loader);
+    return w->taken + 1 < w->size && (f->leaves || !ends_epoch(f->facade->loader));
 }
 
 bool weft__window_open(weft_fabric *f)
@@ -42,7 +42,7 @@ bool weft__window_open(weft_fabric *f)
 
 bool weft__in_window(const weft_fabric *f)
 {
-    return f->facade->micro.size > 1;
+    return f->facade->micro.size > 1 || f->leaves;
 }
 
 static weft_status other_weight(const weft__window *w, double weight)
@@ -60,25 +60,49 @@ static weft_status other_kind(void)
                                  "weft_accumulate; ranks could not weigh them: use the mean");
 }
 
+static weft_status again(const weft_fabric *f)
+{
+    return weft__fail(WEFT_ENOTSUP,
+                      "weft_backward: a second loss in one micro-batch of reproducible=%d; add "
+                      "the losses up and call weft_backward once",
+                      f->leaves);
+}
+
+/* A loss joins the window: mine is what it weighs here, all on all ranks. */
+static void join(weft_fabric *f, double mine, double all)
+{
+    weft__window *w = &f->facade->micro;
+    const bool first = !w->begun;
+    w->weight = mine;
+    w->begun = true;
+    if (f->leaves) { /* all is of the whole step there */
+        w->mine = weft__leaves_fold(w->folded, w->taken, mine);
+        w->total = all;
+        w->unit = all > 0 ? all : f->leaves;
+        return;
+    }
+    w->mine += first ? mine : 0;
+    w->total += first ? all : 0;
+    if (w->unit == 0)
+        w->unit = (double)w->size * (all > 0 ? all : 1);
+}
+
 static weft_status seed_of(weft_fabric *f, const weft__tensor *t, double *seed)
 {
     weft__window *w = &f->facade->micro;
     const weft__reduction kind = t->reduction == WEFT__SUM ? WEFT__SUM : WEFT__MEAN;
     const double all = t->rows.batch ? (double)t->rows.global : 1;
-    double mine = 1.0 / f->world;
+    double mine = 1.0 / (f->leaves ? f->leaves : f->world);
     if (t->rows.batch || t->weight.addr)
         WEFT_TRY(weft__weight_of(f, t, &mine));
     if (w->kind != WEFT__NONE && w->kind != kind)
         return other_kind();
     if (w->begun && kind == WEFT__MEAN && w->weight != mine)
         return other_weight(w, mine);
-    w->mine += w->begun ? 0 : mine;
-    w->total += w->begun ? 0 : all;
+    if (w->begun && f->leaves)
+        return again(f);
     w->kind = kind;
-    w->weight = mine;
-    w->begun = true;
-    if (w->unit == 0)
-        w->unit = (double)w->size * (all > 0 ? all : 1);
+    join(f, mine, all);
     if (kind == WEFT__MEAN)
         *seed = mine / w->unit;
     else
@@ -101,6 +125,8 @@ static weft_status weigh(weft_fabric *f, double *all)
 {
     const weft__window *w = &f->facade->micro;
     *all = f->weigh || f->world == 1 ? w->mine : w->total;
+    if (f->weigh && f->leaves)
+        return weft__all_reduce_tree(f->comm, "weight of the window", all, 1, WEFT_F64);
     return f->weigh ? weft__all_reduce(f->comm, "weight of the window", all, 1, WEFT_F64,
                                        WEFT_REDUCE_SUM)
                     : WEFT_OK;
@@ -111,7 +137,7 @@ weft_status weft__window_close(weft_fabric *f)
     weft__window *w = &f->facade->micro;
     const weft__strategy *s = f->facade->strategy;
     double all = 0;
-    if (w->size < 2 || w->kind != WEFT__MEAN)
+    if (!weft__in_window(f) || w->kind != WEFT__MEAN)
         return WEFT_OK;
     WEFT_TRY(weigh(f, &all));
     const double factor = all != 0 ? w->unit / all : 1;
@@ -166,8 +192,14 @@ bool weft__window_keeps(const weft_optimizer *o)
     return w->size > 1 && (w->taken || w->ran) && !o->used;
 }
 
-static weft_status can_begin(const weft__window *w, int64_t n)
+static weft_status can_begin(const weft_fabric *f, int64_t n)
 {
+    const weft__window *w = &f->facade->micro;
+    if (f->leaves && n != 1)
+        return weft__fail(WEFT_ENOTSUP,
+                          "weft_accumulate: reproducible=%d cuts a step into micro-batches itself; "
+                          "give the loader a larger global_batch instead",
+                          f->leaves);
     if (n < 1)
         return weft__fail(WEFT_EARG,
                           "weft_accumulate: %lld micro-batches a step; there is at least "
@@ -187,9 +219,8 @@ weft_status weft_accumulate(weft_fabric *f, int64_t n)
     if (!weft__opened(f))
         return weft__stuck(f);
     snprintf(text, sizeof text, "%lld", (long long)n);
-    WEFT_TRY(weft__meet(f, can_begin(&f->facade->micro, n), "the number given to weft_accumulate",
-                        text));
-    f->facade->micro.size = n;
+    WEFT_TRY(weft__meet(f, can_begin(f, n), "the number given to weft_accumulate", text));
+    f->facade->micro.size = f->leaves ? f->own_leaves : n;
     return WEFT_OK;
 }
 
@@ -207,6 +238,11 @@ static weft_status is_set_up(const weft_module *m)
     if (!m->setup)
         return weft__fail(WEFT_ESTATE, "weft_no_backward_sync_begin: the module was not set up; "
                                        "call weft_setup before");
+    if (m->object.fabric->leaves)
+        return weft__fail(WEFT_ENOTSUP,
+                          "weft_no_backward_sync_begin: reproducible=%d decides "
+                          "itself when gradients are summed",
+                          m->object.fabric->leaves);
     if (m->depth == SCOPES)
         return weft__fail(WEFT_ESTATE,
                           "weft_no_backward_sync_begin: %d scopes are open; is one "

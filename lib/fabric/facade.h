@@ -29,6 +29,8 @@ typedef enum weft__nonfinite {
     WEFT__FINITE_OR_GO
 } weft__nonfinite;
 
+#define WEFT__LEVELS 12 /* of the tree of reproducible mode: it has at most 2^11 leaves */
+
 /* The micro-batches of a step: accumulate.c. */
 typedef struct weft__window {
     int64_t size;   /* micro-batches a step; 0: as 1 */
@@ -40,6 +42,7 @@ typedef struct weft__window {
     weft__reduction kind;     /* of the window's losses */
     double unit, mine, total; /* what seeds were divided by; what this rank's losses weigh; rows */
     bool asks;                /* only the ranks together know what the losses weigh */
+    double folded[WEFT__LEVELS]; /* in reproducible mode: mine, of the leaves so far */
 } weft__window;
 
 typedef struct weft__facade weft__facade;
@@ -106,6 +109,15 @@ bool weft__in_window(const weft_fabric *f);
  * over ranks. */
 weft_status weft__window_backward(weft_fabric *f, weft_tensor *loss, const weft__tensor *t,
                                   bool asks);
+/* Reproducible mode, where option `reproducible` asks for it: leaves.c. */
+weft_status weft__leaves_open(weft_fabric *f);
+weft_status weft__leaves_setup(weft_fabric *f, weft__flat *flat);
+/* Around the differentiation of a leaf; what they do is local. end: the last leaf's gradients are
+ * those of this rank's subtree, to be summed over ranks. */
+weft_status weft__leaves_begin(weft_fabric *f);
+weft_status weft__leaves_end(weft_fabric *f);
+/* The same for one number: the sum of the leaves up to k that value, of leaf k, completes. */
+double weft__leaves_fold(double *level, int64_t k, double value);
 /* The window's last backward has summed: makes it the mean over the rows that there were. */
 weft_status weft__window_close(weft_fabric *f);
 /* The next micro-batch comes. */

@@ -147,13 +147,14 @@ static weft_status same_settings(weft_fabric *f)
     const weft__facade *p = f->facade;
     const weft_open_options *o = &p->settings.o;
     char text[512];
-    snprintf(text, sizeof text,
-             "version %s strategy %s precision %s seed %llu nonfinite %d log_every %d bucket %lld "
-             "keep %d print_config %d heartbeat %g scale %.17g %.17g %d %.17g %.17g",
-             weft_version(), p->strategy->ops->name, p->precision, (unsigned long long)f->seed,
-             (int)p->nonfinite, p->settings.o.log_every, (long long)f->bucket_bytes,
-             p->settings.o.keep, p->settings.o.print_config, p->settings.o.heartbeat, o->init_scale,
-             o->growth_factor, o->growth_interval, o->backoff_factor, o->min_scale);
+    snprintf(
+        text, sizeof text,
+        "version %s strategy %s precision %s seed %llu nonfinite %d log_every %d bucket %lld "
+        "keep %d print_config %d heartbeat %g scale %.17g %.17g %d %.17g %.17g reproducible %d",
+        weft_version(), p->strategy->ops->name, p->precision, (unsigned long long)f->seed,
+        (int)p->nonfinite, p->settings.o.log_every, (long long)f->bucket_bytes, p->settings.o.keep,
+        p->settings.o.print_config, p->settings.o.heartbeat, o->init_scale, o->growth_factor,
+        o->growth_interval, o->backoff_factor, o->min_scale, o->reproducible);
     return weft__agree_text(f->comm, "settings", "the settings of weft_open", text);
 }
 
@@ -181,6 +182,7 @@ static weft_status build(weft_fabric *f)
     WEFT_TRY(weft__precision_set(f, o->precision, &p->precision));
     WEFT_TRY(weft__strategy_open(&p->strategy, f, o->strategy));
     f->tape->hooks = weft__strategy_hooks(p->strategy);
+    WEFT_TRY(weft__leaves_open(f));
     WEFT_TRY(weft__metrics_open(f));
     p->checkpoint = (weft__checkpoint){.comm = f->comm,
                                        .device = f->device,

@@ -39,6 +39,7 @@ static const struct {
     {AT(backoff_factor), REAL, 1e-30, 1, false},
     {AT(growth_interval), INT, 1, 1e9, false},
     {AT(min_scale), REAL, 1e-30, 1e30, false},
+    {AT(reproducible), INT, 1, 2048, false},
 #undef AT
 };
 

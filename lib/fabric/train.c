@@ -158,7 +158,11 @@ static void pass(weft_fabric *f, weft_tensor *loss, bool *due, bool *failed)
     weft__strategy *strategy = f->facade->strategy;
     strategy->weigh = false;
     strategy->token = weft__alike_token(f);
-    weft_status s = differentiate(f, loss, due);
+    weft_status s = weft__leaves_begin(f);
+    s = s < 0 ? s : differentiate(f, loss, due);
+    if (s < 0 && !weft__stuck(f))
+        weft__stick(f, s);
+    s = weft__leaves_end(f);
     if (s < 0 && !weft__stuck(f))
         weft__stick(f, s);
     s = strategy->ops->end(strategy, weft__stuck(f), failed);

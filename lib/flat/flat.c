@@ -188,6 +188,17 @@ weft_status weft__flat_plane(weft__flat *flat, weft__plane plane)
     return d->ops->zero(flat->fabric->stream, flat->plane[plane], bytes);
 }
 
+weft_status weft__flat_levels(weft__flat *flat, int n)
+{
+    weft_device *d = flat->fabric->device;
+    size_t bytes = weft__flat_bytes(flat, WEFT__GRAD);
+    if (!(flat->level = weft__new((size_t)n, sizeof *flat->level)))
+        return WEFT_ENOMEM;
+    for (; flat->levels < n; flat->levels++)
+        WEFT_TRY(weft_device_alloc(d, bytes, WEFT_MEMORY_GRADS, &flat->level[flat->levels]));
+    return WEFT_OK;
+}
+
 /* Sums and moments have at least single precision. */
 static void types(weft__flat *flat, weft_dtype dtype)
 {
@@ -236,6 +247,9 @@ void weft__flat_free(weft__flat *flat)
         if (p != WEFT__GRAD && flat->plane[p].addr)
             weft_device_free(d, flat->plane[p], bytes, kind_of(p));
     }
+    for (int i = 0; i < flat->levels; i++)
+        weft_device_free(d, flat->level[i], weft__flat_bytes(flat, WEFT__GRAD), WEFT_MEMORY_GRADS);
+    weft__free(flat->level);
     weft__free(flat->segment);
     weft__free(flat->bucket);
     weft__free(flat->piece);

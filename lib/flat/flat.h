@@ -76,6 +76,8 @@ struct weft__flat {
     int npieces;
     bool cut;                            /* other ranks have other pieces; alike on all ranks */
     void (*grad_free)(weft__flat *flat); /* set by who allocated the gradient plane */
+    weft_dev *level; /* reproducible mode: gradients that wait for their other half */
+    int levels;
     bool hold; /* the backward that runs, or ran last, leaves the sums to this rank */
     uint64_t
         changed; /* since setup: a digest of what the program wrote and froze, alike on all ranks */
@@ -89,6 +91,8 @@ weft_status weft__flat_new(weft_fabric *f, weft__segment *const *segment, int n,
 void weft__flat_free(weft__flat *flat);
 /* A zeroed plane, in memory of the device. */
 weft_status weft__flat_plane(weft__flat *flat, weft__plane plane);
+/* Room for n more gradients. */
+weft_status weft__flat_levels(weft__flat *flat, int n);
 /* What this rank has of a plane, verdict words not counted. */
 size_t weft__flat_bytes(const weft__flat *flat, weft__plane plane);
 /* Where a plane has an element of the space; addr 0: this rank has not. */

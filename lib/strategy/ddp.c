@@ -87,8 +87,10 @@ static weft_status reduce(weft__strategy *s, weft__flat *flat, weft__bucket *b, 
     }
     WEFT_TRY(f->device->ops->sync(f->stream));
     weft__part part = weft__enter(f, WEFT__COMMUNICATION);
-    weft_status code = weft__all_reduce(f->comm, b->name, weft__comm_reach(f->comm, f->device, at),
-                                        n, flat->type[WEFT__GRAD], WEFT_REDUCE_SUM);
+    const weft_dtype t = flat->type[WEFT__GRAD];
+    void *p = weft__comm_reach(f->comm, f->device, at);
+    weft_status code = f->leaves ? weft__all_reduce_tree(f->comm, b->name, p, n, t)
+                                 : weft__all_reduce(f->comm, b->name, p, n, t, WEFT_REDUCE_SUM);
     weft__enter(f, part);
     b->reduced = true;
     s->traffic.gradient_reduces++;

@@ -86,6 +86,8 @@ struct weft_comm {
     bool lost;                         /* a peer is gone: no call may be made any more */
     struct weft__heartbeat *heartbeat; /* ours; NULL: nothing is watched */
     weft_request *flying;              /* the oldest that was not waited for */
+    void *room;                        /* ours, for sums by a tree */
+    size_t room_bytes;
 };
 
 WEFT_END
