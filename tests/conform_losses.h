@@ -90,7 +90,7 @@ static weft_tensor *conform_dropout(weft_tensor *const *in, const conform_attrib
 
 #define NAMED(id, fn) .name = #id, .says = #id, .apply = fn, .gradient = true, .tol = CONFORM_TOL
 #define GOLDEN(id) .golden = #id, .file = "losses.h5"
-#define LOSS_ROW(id, fn) NAMED(id, fn), GOLDEN(id), .inputs = 2, .least = 2
+#define LOSS_ROW(id, fn) NAMED(id, fn), GOLDEN(id), .inputs = 2, .least = 2, .cast = WEFT_CAST_F32
 #define PAIRS(...)                                                                                 \
     .good = {{{S2(5, 3), S2(5, 3)}, {__VA_ARGS__}},                                                \
              {{S3(2, 3, 4), S3(2, 3, 4)}, {.reduction = 1, __VA_ARGS__}},                          \
@@ -123,8 +123,10 @@ static const conform_row conform_losses[] = {
     {LOSS_ROW(smooth_l1_loss, conform_smooth_l1_loss), PAIRS(.delta = 0.75)},
     {LOSS_ROW(bce_with_logits, conform_bce_with_logits), PAIRS(.weights = 1, .weight = {2.5})},
     {LOSS_ROW(kl_div, conform_kl_div), .positive = true, PAIRS(.dims = 0)},
-    {NAMED(kl_div, conform_kl_div), .inputs = 2, .least = 2, PAIRS(.log_target = true)},
-    {NAMED(layernorm, conform_layernorm), GOLDEN(layernorm), .inputs = 3, .least = 1,
+    {NAMED(kl_div, conform_kl_div), .cast = WEFT_CAST_F32, .inputs = 2, .least = 2,
+     PAIRS(.log_target = true)},
+    {NAMED(layernorm, conform_layernorm), .cast = WEFT_CAST_F32, GOLDEN(layernorm), .inputs = 3,
+     .least = 1,
      .good = {{{S2(5, 6), S1(6), S1(6)}, {.dims = 1}},
               {{S3(2, 3, 4), S2(3, 4), S2(3, 4)}, {.dims = 2}},
               {{S3(2, 3, 4), S3(2, 3, 4), S3(2, 3, 4)}, {.dims = 3}},
@@ -132,7 +134,8 @@ static const conform_row conform_losses[] = {
               {{S2(0, 4), S1(4), S1(4)}, {.dims = 1}},
               {{S2(4, 0), S1(0), S1(0)}, {.dims = 1}}},
      .bad = {{S2(5, 6), S1(5), S1(6)}, {.dims = 1}}},
-    {LOSS_ROW(embedding, conform_embedding), .labels = true,
+    {NAMED(embedding, conform_embedding), GOLDEN(embedding), .inputs = 2, .least = 2,
+     .labels = true,
      .good = {{{S2(5, 3), S1(7)}, {.padding = WEFT_OFF}},
               {{S2(4, 3), S2(2, 6)}, {.padding = 3}},
               {{S2(3, 3), S3(2, 2, 2)}, {.padding = WEFT_OFF}},

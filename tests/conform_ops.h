@@ -5,6 +5,7 @@
 #define TESTS_CONFORM_OPS_H
 #include <math.h>
 #include <weft.h>
+#include <weft/sys/op.h>
 
 #define CONFORM_WEIGHTS 8
 
@@ -41,13 +42,14 @@ typedef struct conform_row {
     weft_tensor *(*apply)(weft_tensor *const *in, const conform_attributes *a);
     int inputs; /* at most 3; those from `least` on may be left out */
     int least;
-    bool labels;          /* the last input is labels 0..C-1, C the last extent of the first */
-    bool positive;        /* numbers above 0 are its domain */
-    bool any_dtype;       /* u8 is as good as f64 */
-    bool gradient;        /* it has one */
-    double tol[2];        /* f32, f64: of the largest magnitude in the reference */
-    conform_case good[6]; /* tried with random values, until one without inputs */
-    conform_case bad;     /* WEFT_ESHAPE */
+    bool labels;           /* the last input is labels 0..C-1, C the last extent of the first */
+    bool positive;         /* numbers above 0 are its domain */
+    bool any_dtype;        /* u8 is as good as f64 */
+    bool gradient;         /* it has one */
+    weft_cast_policy cast; /* NONE: it keeps 16 bits, with other types the wider */
+    double tol[2];         /* f32, f64: of the largest magnitude in the reference */
+    conform_case good[6];  /* tried with random values, until one without inputs */
+    conform_case bad;      /* WEFT_ESHAPE */
 } conform_row;
 
 /* Roundings of a sum grow with its terms: the longest here has 128, and 128 x 2^-24 is 8e-6,
@@ -326,6 +328,7 @@ static const conform_row conform_ops[] = {
               {{S2(0, 4)}, {.alpha = 2}},
               {{S2(1, 1)}, {.alpha = 3}}}},
     {.name = "matmul",
+     .cast = WEFT_CAST_LOW,
      .says = "matmul",
      .golden = "matmul",
      .apply = conform_matmul,
@@ -340,6 +343,7 @@ static const conform_row conform_ops[] = {
               {{S2(7, 1), S2(1, 9)}, {0}}},
      .bad = {{S2(3, 4), S2(3, 4)}, {0}}},
     {.name = "linear",
+     .cast = WEFT_CAST_LOW,
      .says = "linear",
      .golden = "linear",
      .takes = conform_plain,
@@ -355,6 +359,7 @@ static const conform_row conform_ops[] = {
               {{S2(4, 0), S2(5, 0), S1(5)}, {0}}},
      .bad = {{S2(4, 3), S2(3, 5), S1(5)}, {0}}},
     {.name = "linear_relu",
+     .cast = WEFT_CAST_LOW,
      .says = "linear",
      .golden = "linear",
      .takes = conform_relu,
@@ -397,8 +402,8 @@ static const conform_row conform_ops[] = {
     }
     UNARY_ROW(neg, .positive = false),
     UNARY_ROW(abs, .positive = false),
-    UNARY_ROW(exp, .positive = false),
-    UNARY_ROW(ln, .positive = true),
+    UNARY_ROW(exp, .cast = WEFT_CAST_F32, .positive = false),
+    UNARY_ROW(ln, .cast = WEFT_CAST_F32, .positive = true),
     UNARY_ROW(sqrt, .positive = true),
     UNARY_ROW(sin, .positive = false),
     UNARY_ROW(cos, .positive = false),
@@ -407,8 +412,9 @@ static const conform_row conform_ops[] = {
     UNARY_ROW(silu, .positive = false),
     UNARY_ROW(gelu, .positive = false),
     UNARY_ROW(gelu_tanh, .positive = false),
-    UNARY_ROW(log_softmax, .bad = {{S0}, {0}}),
+    UNARY_ROW(log_softmax, .cast = WEFT_CAST_F32, .bad = {{S0}, {0}}),
     {.name = "pow_scalar",
+     .cast = WEFT_CAST_F32,
      .says = "pow_scalar",
      .golden = "pow_scalar",
      .file = "ops-unary.h5",
@@ -437,7 +443,7 @@ static const conform_row conform_ops[] = {
               {{S2(1, 1)}, {.alpha = 1, .beta = -1}}}},
     BINARY_ROW(sub, .positive = false),
     BINARY_ROW(div, .positive = true),
-    BINARY_ROW(pow, .positive = true),
+    BINARY_ROW(pow, .cast = WEFT_CAST_F32, .positive = true),
     BINARY_ROW(maximum, .positive = false),
     BINARY_ROW(minimum, .positive = false),
     {.name = "where",
@@ -458,6 +464,7 @@ static const conform_row conform_ops[] = {
               {{S2(1, 1), S1(1), S1(1)}, {0}}},
      .bad = {{S2(3, 4), S1(4), S1(3)}, {0}}},
     {.name = "matmul_batch",
+     .cast = WEFT_CAST_LOW,
      .says = "matmul",
      .golden = "matmul",
      .file = "ops-shapes.h5",
@@ -620,6 +627,7 @@ static const conform_row conform_ops[] = {
               {{S2(1, 1)}, {.dim = 0, .rank = 1}}},
      .bad = {{S2(4, 3)}, {.dim = 0, .rank = 2}}},
     {.name = "sum",
+     .cast = WEFT_CAST_F32,
      .says = "sum",
      .golden = "sum",
      .apply = conform_sum_op,
@@ -635,6 +643,7 @@ static const conform_row conform_ops[] = {
               {{S2(1, 1)}, {.dim = WEFT_ALL}}},
      .bad = {{S2(4, 3)}, {.dim = 2}}},
     {.name = "mean",
+     .cast = WEFT_CAST_F32,
      .says = "mean",
      .golden = "mean",
      .apply = conform_mean_op,
@@ -649,6 +658,7 @@ static const conform_row conform_ops[] = {
               {{S2(1, 1)}, {.dim = -1}}},
      .bad = {{S2(4, 3)}, {.dim = -3}}},
     {.name = "softmax",
+     .cast = WEFT_CAST_F32,
      .says = "softmax",
      .golden = "softmax",
      .apply = conform_softmax,
@@ -663,6 +673,7 @@ static const conform_row conform_ops[] = {
               {{S2(1, 1)}, {0}}},
      .bad = {{S0}, {0}}},
     {.name = "cross_entropy",
+     .cast = WEFT_CAST_F32,
      .says = "cross_entropy",
      .golden = "cross_entropy",
      .takes = conform_mean,
@@ -675,6 +686,7 @@ static const conform_row conform_ops[] = {
      .good = {{{S2(5, 3), S1(5)}, {0}}, {{S2(2, 10), S1(2)}, {0}}, {{S2(1, 1), S1(1)}, {0}}},
      .bad = {{S2(5, 3), S1(3)}, {0}}},
     {.name = "cross_entropy_sum",
+     .cast = WEFT_CAST_F32,
      .says = "cross_entropy",
      .golden = "cross_entropy",
      .takes = conform_sum,
@@ -696,6 +708,7 @@ static const conform_row conform_ops[] = {
      .tol = CONFORM_TOL,
      .good = {{{S2(5, 3)}, {0}}, {{S2(0, 4)}, {0}}, {{S2(1, 1)}, {0}}}},
     {.name = "count_correct",
+     .cast = WEFT_CAST_F32,
      .says = "count_correct",
      .apply = conform_count_correct,
      .inputs = 2,

@@ -44,7 +44,7 @@ static const struct {
     {"devices=99", WEFT_ECONFIG, WEFT_ECONFIG, "devices=99 was asked for"},
     {"num_nodes=2", WEFT_ECONFIG, WEFT_ECONFIG, "num_nodes=2 was asked for"},
     {"accelerator=cuda", WEFT_ENOTSUP, WEFT_ENOTSUP, "cuda"},
-    {"precision=16", WEFT_ENOTSUP, WEFT_ENOTSUP, "16-mixed"},
+    {"precision=16", WEFT_OK, WEFT_ECONFIG, "differ"},
     {"precision=64", WEFT_OK, WEFT_ECONFIG, "differ"},
     {"seed=1", WEFT_OK, WEFT_ECONFIG, "differ"},
     {"keep=off", WEFT_OK, WEFT_ECONFIG, "differ"},

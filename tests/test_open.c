@@ -72,17 +72,21 @@ END_TEST
 /* Words of Fabric's that this version does not have: never called unknown. */
 START_TEST(known_words)
 {
-    static const char *const word[] = {"accelerator=mps",    "accelerator=tpu",
-                                       "strategy=fsdp",      "strategy=deepspeed_stage_2",
-                                       "strategy=FSDP",      "precision=bf16-mixed",
-                                       "precision=16-mixed", "strategy=xla"};
+    static const char *const word[] = {"accelerator=mps",
+                                       "accelerator=tpu",
+                                       "strategy=fsdp",
+                                       "strategy=deepspeed_stage_2",
+                                       "strategy=FSDP",
+                                       "precision=transformer-engine",
+                                       "precision=transformer-engine-float16",
+                                       "strategy=xla"};
     for (int i = 0; i < 8; i++) {
         refused(word[i], WEFT_ENOTSUP, "");
         ck_assert_msg(!strstr(warnings, "not known"), "%s: %s", word[i], warnings);
     }
     refused("strategy=fsdp", WEFT_ENOTSUP, "fsdp|auto, single and ddp");
     refused("accelerator=tpu", WEFT_ENOTSUP, "tpu|cpu");
-    refused("precision=bf16-mixed", WEFT_ENOTSUP, "bf16-mixed|32-true|64-true");
+    refused("precision=transformer-engine", WEFT_ENOTSUP, "8 bits|Transformer Engine|bf16-mixed");
     refused("accelerator=cuda", WEFT_ENOTSUP, "cuda|cpu");
     refused("accelerator=gpu", WEFT_ENOTSUP, "gpu|cpu");
 }

@@ -3,6 +3,7 @@
 #include "conform_losses.h"
 #include "conform_ops.h"
 #include "core/rng.h"
+#include "device/cpu/half.h"
 #include "golden.h"
 
 #include <math.h>
@@ -67,6 +68,12 @@ static void put(void *to, weft_dtype t, int64_t i, double v)
     case WEFT_F64:
         ((double *)to)[i] = v;
         break;
+    case WEFT_BF16:
+        ((uint16_t *)to)[i] = half_to_bf16(v);
+        break;
+    case WEFT_F16:
+        ((uint16_t *)to)[i] = half_to_f16(v);
+        break;
     case WEFT_I32:
         ((int32_t *)to)[i] = (int32_t)v;
         break;
@@ -76,6 +83,20 @@ static void put(void *to, weft_dtype t, int64_t i, double v)
     default:
         ((uint8_t *)to)[i] = (uint8_t)v;
         break;
+    }
+}
+
+static double get(const void *from, weft_dtype t, int64_t i)
+{
+    switch (t) {
+    case WEFT_F32:
+        return ((const float *)from)[i];
+    case WEFT_BF16:
+        return half_wide_bf16(((const uint16_t *)from)[i]);
+    case WEFT_F16:
+        return half_wide_f16(((const uint16_t *)from)[i]);
+    default:
+        return ((const double *)from)[i];
     }
 }
 
@@ -132,7 +153,7 @@ static golden fetch(weft_tensor *x)
     size_t bytes = (size_t)g.n * weft_dtype_size(g.dtype);
     ck_assert_int_eq(weft_copy_out(x, raw, bytes), 0);
     for (int64_t i = 0; i < g.n; i++)
-        g.v[i] = g.dtype == WEFT_F32 ? (double)((float *)raw)[i] : ((double *)raw)[i];
+        g.v[i] = get(raw, g.dtype, i);
     free(raw);
     return g;
 }
@@ -433,6 +454,92 @@ START_TEST(gradients_are_those_of_differences)
         free_problem(&p);
         weft_step_end(f);
     }
+}
+END_TEST
+
+/* --- 16 bits --- */
+
+static void round_to(golden *g, weft_dtype t)
+{
+    uint64_t raw;
+    for (int64_t i = 0; i < g->n; i++) {
+        put(&raw, t, 0, g->v[i]);
+        g->v[i] = get(&raw, t, 0);
+    }
+}
+
+static weft_dtype expected(const conform_row *row, weft_dtype low)
+{
+    return row->cast == WEFT_CAST_F32 ? WEFT_F32 : low;
+}
+
+/* Inputs that both types hold: arithmetic in f32, results and gradients rounded. What is saved for the
+ * gradient is rounded too, and so is what is summed up where an input was stretched: six halves of a
+ * unit in the last place of the largest are enough for these, and one more exponent would be 256. */
+START_TEST(low_inputs_give_rounded_results)
+{
+    static const weft_dtype low[] = {WEFT_BF16, WEFT_F16};
+    const conform_row *row = row_of(_i);
+    for (int n = 0; n < 2 * 6 && row->apply != conform_cast; n++) {
+        const weft_dtype t = low[n % 2];
+        if (!exists(row, n / 2) || row->good[n / 2].a.weights) /* which are f64 */
+            continue;
+        problem p = draw(row, &row->good[n / 2], 50 + (uint64_t)n);
+        weigh(row, &p, 78);
+        round_to(&p.gout, t);
+        for (int i = 0; i < p.n; i++)
+            if (!is_label(row, &p, i))
+                round_to(&p.in[i], t);
+        answer want = solve(row, &p, WEFT_F64, PLAIN), got = solve(row, &p, t, PLAIN);
+        if (want.out.dtype == WEFT_F64 && row->apply != conform_count_correct)
+            ck_assert_msg(got.out.dtype == expected(row, t), "%s of %s gives %s", row->name,
+                          weft_dtype_name(t), weft_dtype_name(got.out.dtype));
+        for (int i = 0; i < 3; i++)
+            ck_assert(!got.gin[i].v || got.gin[i].dtype == t);
+        same(row->name, &got, &want, t == WEFT_BF16 ? 6 * 0x1p-9 : 6 * 0x1p-12);
+        free_answer(&want);
+        free_answer(&got);
+        free_problem(&p);
+    }
+}
+END_TEST
+
+static weft_dtype result_type(const conform_row *row, weft_dtype first, weft_dtype others)
+{
+    problem p = draw(row, &row->good[0], 60);
+    weft_tensor *in[3] = {NULL};
+    for (int i = 0; i < p.n; i++)
+        in[i] = plain(&p.in[i], type_of(row, &p, i, i ? others : first));
+    weft_tensor *out = row->apply(in, &p.a);
+    ck_assert_msg(out != NULL, "%s: %s", row->name, weft_message(f));
+    weft_dtype t = weft_dtype_of(out);
+    free_problem(&p);
+    ck_assert_int_eq(weft_step_end(f), 0);
+    return t;
+}
+
+/* The policies: matrix products go to the low type in an autocast scope, and only there; what needs f32
+ * has it; the others have the widest type of their inputs. f64 stays. */
+START_TEST(mixed_precision_casts_by_the_ops_row)
+{
+    const conform_row *row = row_of(_i);
+    weft_fabric *before = f;
+    if (row->apply == conform_cast || row->apply == conform_count_correct || row->good[0].a.weights)
+        return;
+    ck_assert_int_eq(weft_open(&f, NULL, NULL, WEFT_OPEN(.precision = "bf16-mixed", .threads = 1)),
+                     0);
+    conform_fabric = f;
+    const weft_dtype product = row->cast == WEFT_CAST_LOW ? WEFT_BF16 : WEFT_F32;
+    ck_assert_int_eq(result_type(row, WEFT_F32, WEFT_F32), WEFT_F32);
+    ck_assert_int_eq(result_type(row, WEFT_BF16, WEFT_F32),
+                     row->inputs - row->labels > 1 ? WEFT_F32 : expected(row, WEFT_BF16));
+    weft_autocast_begin(f);
+    ck_assert_int_eq(result_type(row, WEFT_F32, WEFT_F32), product);
+    ck_assert_int_eq(result_type(row, WEFT_BF16, WEFT_BF16), expected(row, WEFT_BF16));
+    ck_assert_int_eq(result_type(row, WEFT_F64, WEFT_F64), WEFT_F64);
+    weft_autocast_end(f);
+    stop();
+    f = before;
 }
 END_TEST
 
@@ -936,6 +1043,8 @@ int main(void)
     tcase_add_loop_test(t, golden_values_and_gradients_f32, 0, ROWS);
     tcase_add_loop_test(t, strided_inputs_give_what_contiguous_ones_give, 0, ROWS);
     tcase_add_loop_test(t, gradients_are_those_of_differences, 0, ROWS);
+    tcase_add_loop_test(t, low_inputs_give_rounded_results, 0, ROWS);
+    tcase_add_loop_test(t, mixed_precision_casts_by_the_ops_row, 0, ROWS);
     tcase_add_loop_test(t, wrong_shapes_are_refused, 0, ROWS);
     tcase_add_loop_test(t, integers_are_refused_where_numbers_are_needed, 0, ROWS);
     tcase_add_loop_test(t, stale_handles_are_refused, 0, ROWS);

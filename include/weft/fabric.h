@@ -23,7 +23,7 @@ typedef struct weft_open_options {
     const char *strategy WEFT_INIT;    /* "auto" (default), "single", "ddp" */
     const char *devices WEFT_INIT;     /* "auto" (default) or processes a node, "2" */
     int num_nodes WEFT_INIT;           /* default: what the launcher says */
-    const char *precision WEFT_INIT;   /* "32-true" (default), "64-true" */
+    const char *precision WEFT_INIT;   /* README: "Precision"; "32-true" (default) */
     const char *nonfinite WEFT_INIT; /* non-finite gradients: "error" (default), "skip", "ignore" */
     uint64_t seed WEFT_INIT;         /* of parameters and data order; default 0 */
     int threads WEFT_INIT;           /* a rank; default: cores given to the rank */
@@ -122,8 +122,10 @@ WEFT_API weft_status weft_seed_everything(weft_fabric *f, uint64_t seed);
 WEFT_API weft_tensor *weft_to_device(weft_fabric *f, weft_tensor *x);
 /* The same for a batch, whose rows stay what they are. */
 WEFT_API weft_batch weft_batch_to_device(weft_fabric *f, weft_batch b);
-/* Fabric's autocast. The cast policy is in every op, inside modules and outside, so there is nothing
- * for the scope to change; it must be balanced (WEFT_ESTATE, which sticks). Not collective. */
+/* Fabric's autocast: in its scope matrix products compute in the low type of a mixed precision, as
+ * inside weft_forward; outside both they compute in the type of their inputs. Nothing changes under
+ * other precisions. Scopes nest, also with those of weft_eval_begin; they must be balanced
+ * (WEFT_ESTATE, which sticks). Not collective. */
 WEFT_API void weft_autocast_begin(weft_fabric *f);
 WEFT_API void weft_autocast_end(weft_fabric *f);
 

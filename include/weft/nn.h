@@ -81,8 +81,9 @@ WEFT_BEGIN
                          (weft_module *const[]){__VA_ARGS__})
 #endif
 
-/* The module's function. Inputs that are floating point are cast to what the precision computes in.
- * With x NULL its hooks still fire, and the result is NULL. Not collective, except under a strategy
+/* The module's function. Of the outermost module, x of floating point is cast to the type of the
+ * parameters, but for mixed precisions, where each op casts what it needs; and where the precision has
+ * 16 bits, the result is cast to f32. Integers stay. With x NULL its hooks still fire, and the result is NULL. Not collective, except under a strategy
  * that gathers parameters. */
 WEFT_API weft_tensor *weft_forward(weft_module *m, weft_tensor *x);
 

@@ -67,15 +67,28 @@ static void reach(weft__tape *tape, int64_t from)
     }
 }
 
-/* Where the gradient of an input is collected; *fresh: nothing is there yet. */
-static weft_status collector(walk *w, weft__input *in, weft_dev *out, bool *fresh)
+/* Where the gradient of an input is collected. */
+typedef struct collector {
+    weft_dev data;
+    weft_dtype type;
+    bool fresh; /* nothing is there yet */
+} collector;
+
+/* Those of parameters are added up in f32 at least. */
+static weft_dtype grad_type(const weft__segment *s, weft_dtype type)
+{
+    return s && s->flat ? s->flat->type[WEFT__GRAD] : type;
+}
+
+static weft_status collect(walk *w, weft__input *in, collector *to)
 {
     weft_fabric *f = w->f;
     weft_dev *grad;
     weft__tensor *leaf = NULL;
+    to->type = grad_type(in->segment, in->view.dtype);
     if (is_target(w, in)) {
-        *out = w->grad;
-        *fresh = !w->found;
+        to->data = w->grad;
+        to->fresh = !w->found;
         w->found = true;
         return WEFT_OK;
     }
@@ -85,54 +98,71 @@ static weft_status collector(walk *w, weft__input *in, weft_dev *out, bool *fres
                               "weft_backward: parameter %s was not set up; call weft_setup before "
                               "the loop",
                               in->segment->name);
-        *out = weft__flat_at(in->segment->flat, WEFT__GRAD, in->segment->first);
-        *fresh = in->segment->grad == WEFT__GRAD_EMPTY;
+        to->data = weft__flat_at(in->segment->flat, WEFT__GRAD, in->segment->first);
+        to->fresh = in->segment->grad == WEFT__GRAD_EMPTY;
         in->segment->grad = WEFT__GRAD_LOCAL;
         return WEFT_OK;
     }
     if (in->node >= 0) {
         grad = &f->tape->node[in->node].grad[w->kind];
-        *fresh = grad->addr == 0;
+        to->fresh = grad->addr == 0;
     } else {
         if (!(leaf = weft__tensor_at(in->tensor, NULL)))
             return WEFT_EHANDLE;
         grad = &leaf->leaf_grad;
-        *fresh = leaf->leaf_edge != f->engine->edge;
+        to->fresh = leaf->leaf_edge != f->engine->edge;
     }
-    if (*fresh)
+    if (to->fresh)
         WEFT_TRY(weft__scratch(f, weft__view_bytes(&in->view), grad));
     if (leaf)
         leaf->leaf_edge = f->engine->edge;
-    *out = *grad;
+    to->data = *grad;
     return WEFT_OK;
 }
 
-static weft_status prepare(walk *w, weft__node *n, weft_op_call *c, weft_dev *sum)
+/* Gradients go where they are collected, or beside it if something is there or the type differs. */
+static weft_status prepare(walk *w, weft__node *n, weft_op_call *c, collector *to)
 {
     for (int j = 0; j < n->nin; j++) {
-        bool fresh = true;
-        c->in[j] =
-            n->in[j].segment ? weft__segment_view(n->in[j].segment, WEFT__PARAM) : n->in[j].view;
-        sum[j].addr = 0;
-        c->want[j] = wanted(w, &n->in[j]);
+        weft__input *in = &n->in[j];
+        c->in[j] = in->segment ? weft__segment_view(in->segment, in->plane) : in->view;
+        c->want[j] = wanted(w, in);
         if (!c->want[j])
             continue;
-        c->gin[j] = n->in[j].view;
+        WEFT_TRY(collect(w, in, &to[j]));
+        c->gin[j] = in->view;
+        c->gin[j].dtype = n->op->wide ? to[j].type : in->view.dtype;
+        c->gin[j].data = to[j].data;
         WEFT_TRY(weft__view_pack(&c->gin[j]));
-        WEFT_TRY(collector(w, &n->in[j], &c->gin[j].data, &fresh));
-        if (!fresh) {
-            sum[j] = c->gin[j].data;
+        if (!to[j].fresh || c->gin[j].dtype != to[j].type)
             WEFT_TRY(weft__scratch(w->f, weft__view_bytes(&c->gin[j]), &c->gin[j].data));
-        }
     }
     return WEFT_OK;
+}
+
+static weft_status deposit(const weft_op_call *c, const weft_view *g, const collector *to)
+{
+    weft_view cast = *g;
+    if (g->data.addr == to->data.addr)
+        return WEFT_OK;
+    cast.dtype = to->type;
+    cast.data = to->data;
+    if (g->dtype != to->type && !to->fresh)
+        WEFT_TRY(weft__scratch(c->fabric, weft__view_bytes(&cast), &cast.data));
+    if (g->dtype != to->type)
+        WEFT_TRY(c->k->copy(c->stream, cast.data, cast.dtype, cast.stride, g->data, g->dtype,
+                            g->stride, g->rank, g->shape));
+    else
+        cast.data = g->data;
+    return to->fresh ? WEFT_OK
+                     : c->k->axpy(c->stream, to->data, 1.0, cast.data, cast.numel, cast.dtype);
 }
 
 static weft_status differentiate(walk *w, weft__node *n)
 {
     weft_fabric *f = w->f;
     const bool tell = w->kind == WEFT__OF_BACKWARD;
-    weft_dev sum[WEFT_OP_INPUTS];
+    collector to[WEFT_OP_INPUTS];
     weft_op_call c = {.op = n->op,
                       .fabric = f,
                       .device = f->device,
@@ -147,13 +177,12 @@ static weft_status differentiate(walk *w, weft__node *n)
     c.gout.data = n->grad[w->kind];
     f->device->who = n->op->name;
     WEFT_TRY(weft__view_pack(&c.gout));
-    WEFT_TRY(prepare(w, n, &c, sum));
+    WEFT_TRY(prepare(w, n, &c, to));
     WEFT_TRY(n->op->backward(&c));
     for (int j = 0; j < n->nin; j++) {
         weft__segment *s = n->in[j].segment;
-        if (sum[j].addr)
-            WEFT_TRY(
-                c.k->axpy(f->stream, sum[j], 1.0, c.gin[j].data, c.gin[j].numel, c.gin[j].dtype));
+        if (c.want[j])
+            WEFT_TRY(deposit(&c, &c.gin[j], &to[j]));
         if (c.want[j] && s && tell && --s->uses == 0 && f->tape->hooks.grad_ready)
             WEFT_TRY(f->tape->hooks.grad_ready(f->tape->hooks.self, s));
     }
@@ -221,6 +250,7 @@ weft_status weft__tape_backward(weft_fabric *f, weft_tensor *loss, double seed)
 static weft_status look(walk *w, const weft__tensor *y, const weft__tensor *x, weft_view *out)
 {
     *out = x->view;
+    out->dtype = grad_type(x->segment, x->view.dtype);
     WEFT_TRY(begins("weft_grad", "y", y));
     WEFT_TRY(weft__scratch_view(w->f, out));
     w->grad = out->data;

@@ -25,4 +25,5 @@ const weft_op weft__op_cast = {.size = sizeof(weft_op),
                                .attr_size = sizeof(weft_dtype),
                                .shape = shape,
                                .forward = forward,
-                               .backward = backward};
+                               .backward = backward,
+                               .wide = 1};

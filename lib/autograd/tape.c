@@ -64,45 +64,62 @@ weft_status weft__tape_mark(weft_fabric *f, weft_module *m, bool enter)
     return WEFT_OK;
 }
 
-static bool is_float(weft_dtype t)
-{
-    return t == WEFT_F32 || t == WEFT_F64 || t == WEFT_F16 || t == WEFT_BF16;
-}
-
 static weft_dtype wider(weft_dtype a, weft_dtype b)
 {
-    if (!is_float(a) || a == b)
+    if (!weft__is_float(a) || a == b)
         return b;
     if (weft_dtype_size(a) == weft_dtype_size(b))
         return WEFT_F32; /* f16 with bf16 */
     return weft_dtype_size(a) > weft_dtype_size(b) ? a : b;
 }
 
-/* The type that the op's floating point inputs are cast to; WEFT_DEFAULT: as they are. */
-static weft_dtype computes_in(const weft__tape *tape, const weft_op *op, int n,
+/* What ops of the policy low compute in here: parameters that have the type give it everywhere. */
+static weft_dtype low_type(const weft_fabric *f)
+{
+    const weft__tape *t = f->tape;
+    return t->forwards || t->autocast || f->dtype == t->low ? t->low : WEFT_DEFAULT;
+}
+
+/* The type that the op's floating point inputs are cast to; WEFT_DEFAULT: as they are. f64 stays. */
+static weft_dtype computes_in(const weft_fabric *f, const weft_op *op, int n,
                               weft__tensor *const *x)
 {
     weft_dtype widest = WEFT_DEFAULT;
     if (op->cast == WEFT_CAST_NONE)
         return WEFT_DEFAULT;
     for (int i = 0; i < n; i++)
-        if (x[i] && is_float(x[i]->view.dtype))
+        if (x[i] && weft__is_float(x[i]->view.dtype))
             widest = wider(widest, x[i]->view.dtype);
-    if (op->cast == WEFT_CAST_LOW && tape->low != WEFT_DEFAULT)
-        return tape->low;
+    if (op->cast == WEFT_CAST_LOW && low_type(f) != WEFT_DEFAULT && widest != WEFT_F64)
+        return low_type(f);
     if (op->cast == WEFT_CAST_F32 && widest != WEFT_F64 && widest != WEFT_DEFAULT)
         return WEFT_F32;
     return widest;
 }
 
+/* Input number i as `to`: the parameter's copy of that type, or what is cast here. */
+static weft_status cast(weft_fabric *f, weft_dtype to, weft__input *in, weft__tensor **x)
+{
+    const weft__segment *s = (*x)->segment;
+    if (s && s->flat->plane[WEFT__COMPUTE].addr && s->flat->type[WEFT__COMPUTE] == to) {
+        in->plane = WEFT__COMPUTE;
+        in->view = weft__segment_view(s, WEFT__COMPUTE);
+        return WEFT_OK;
+    }
+    in->tensor = weft_apply(f, &weft__op_cast, 1, &in->tensor, &to);
+    if (!(*x = weft__tensor_at(in->tensor, NULL)))
+        return weft__stuck(f) ? weft__stuck(f) : WEFT_ENOMEM;
+    in->view = (*x)->view;
+    return WEFT_OK;
+}
+
 /* Resolves the inputs: NULL inputs stay NULL only where they are optional (trailing). */
-static weft_status resolve(weft_fabric *f, const weft_op *op, int n, weft_tensor *const *in,
-                           weft_tensor **token, weft__tensor **x)
+static weft_status resolve(weft_fabric *f, const weft_op *op, int n, weft_tensor *const *given,
+                           weft__input *in, weft__tensor **x)
 {
     for (int i = 0; i < n; i++) {
         weft_fabric *home = NULL;
-        token[i] = in[i];
-        if (!(x[i] = weft__tensor_for(op->name, in[i], &home)))
+        if (!(x[i] = weft__tensor_for(op->name, given[i], &home)))
             return WEFT_EHANDLE;
         if (home != f)
             return weft__fail(WEFT_EHANDLE, "%s: input %d belongs to another fabric", op->name, i);
@@ -111,14 +128,12 @@ static weft_status resolve(weft_fabric *f, const weft_op *op, int n, weft_tensor
                               "%s: parameter %s has no memory before weft_setup or the first "
                               "weft_forward",
                               op->name, x[i]->segment->name);
+        in[i] = (weft__input){.view = x[i]->view, .tensor = given[i]};
     }
-    weft_dtype to = computes_in(f->tape, op, n, x);
+    weft_dtype to = computes_in(f, op, n, x);
     for (int i = 0; i < n && to != WEFT_DEFAULT; i++)
-        if (is_float(x[i]->view.dtype) && x[i]->view.dtype != to) {
-            token[i] = weft_apply(f, &weft__op_cast, 1, &token[i], &to);
-            if (!(x[i] = weft__tensor_at(token[i], NULL)))
-                return weft__stuck(f) ? weft__stuck(f) : WEFT_ENOMEM;
-        }
+        if (weft__is_float(x[i]->view.dtype) && x[i]->view.dtype != to)
+            WEFT_TRY(cast(f, to, &in[i], &x[i]));
     return WEFT_OK;
 }
 
@@ -236,7 +251,7 @@ static weft_status compute(weft_fabric *f, const weft_op *op, weft_op_call *c)
     return op->forward(c);
 }
 
-static weft_status record(weft_fabric *f, const weft_op_call *c, weft_tensor *const *token,
+static weft_status record(weft_fabric *f, const weft_op_call *c, const weft__input *in,
                           weft__tensor *const *x, weft__tensor *out)
 {
     weft__node *n;
@@ -256,8 +271,9 @@ static weft_status record(weft_fabric *f, const weft_op_call *c, weft_tensor *co
     memcpy(n->attr, c->attr, c->op->attr_size);
     for (int i = 0; i < c->nin; i++)
         n->in[i] = (weft__input){.view = c->in[i],
-                                 .tensor = token[i],
+                                 .tensor = in[i].tensor,
                                  .segment = x[i]->segment,
+                                 .plane = in[i].plane,
                                  .node = x[i]->node,
                                  .wants_grad = x[i]->wants_grad};
     out->node = (int64_t)f->tape->nodes - 1;
@@ -311,7 +327,7 @@ static weft_status apply(weft_fabric *f, const weft_op *op, int n, weft_tensor *
                          const void *attr, weft_tensor **out)
 {
     _Alignas(16) unsigned char copy[WEFT__ATTR];
-    weft_tensor *token[WEFT_OP_INPUTS];
+    weft__input in[WEFT_OP_INPUTS];
     weft__tensor *x[WEFT_OP_INPUTS] = {NULL}, *y;
     weft_op_call c = {.op = op,
                       .fabric = f,
@@ -327,9 +343,9 @@ static weft_status apply(weft_fabric *f, const weft_op *op, int n, weft_tensor *
                           op->name ? op->name : "?");
     if (attr)
         memcpy(copy, attr, op->attr_size);
-    WEFT_TRY(resolve(f, op, n, inputs, token, x));
+    WEFT_TRY(resolve(f, op, n, inputs, in, x));
     for (int i = 0; i < n; i++)
-        c.in[i] = x[i]->view;
+        c.in[i] = in[i].view;
     find_batch(&c, n, x);
     WEFT_TRY(compute(f, op, &c));
     if (!(*out = weft__tensor_new(f, &c.out, true, &y)))
@@ -339,7 +355,7 @@ static weft_status apply(weft_fabric *f, const weft_op *op, int n, weft_tensor *
         y->derived |= x[i]->derived;
     WEFT_TRY(inherit_reduction(&c, y, n, x));
     WEFT_TRY(inherit_weight(&c, y, n, x));
-    return record(f, &c, token, x, y);
+    return record(f, &c, in, x, y);
 }
 
 weft_tensor *weft_apply(weft_fabric *f, const weft_op *op, int n, weft_tensor *const *inputs,

@@ -13,7 +13,8 @@ typedef struct weft__input {
     weft_view view;
     weft_tensor *tensor;
     weft__segment *segment;
-    int64_t node; /* that made it, -1 for a leaf */
+    weft__plane plane; /* of the segment, that was used */
+    int64_t node;      /* that made it, -1 for a leaf */
     bool wants_grad;
 } weft__input;
 
@@ -47,6 +48,8 @@ typedef struct weft__tape {
     weft__mark eval_mark; /* where the outermost scope began */
     uint64_t draws;       /* calls in this step that drew random numbers */
     weft_dtype low;       /* what WEFT_CAST_LOW ops compute in; WEFT_DEFAULT: no such type */
+    int forwards;         /* depth of weft_forward, */
+    int autocast;         /* and of autocast scopes: in one of them low is what counts */
     weft__hooks hooks;
 } weft__tape;
 

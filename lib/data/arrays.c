@@ -42,7 +42,8 @@ static weft_status take(arrays *a, const weft_fabric *f, int64_t rows, int n,
                         const weft_array *array, weft_field *field)
 {
     static const char *const standard[] = {"x", "y"};
-    weft_dtype real = f->dtype ? f->dtype : WEFT_F32;
+    /* what parameters have, or f32: 16 bits come at the module's door */
+    weft_dtype real = f->dtype == WEFT_F64 ? WEFT_F64 : WEFT_F32;
     for (int k = 0; k < n; k++) {
         const weft_array *from = &array[k];
         const char *name = from->name ? from->name : k < 2 ? standard[k] : "a field";

@@ -48,8 +48,10 @@ static weft_status bring_frozen(const healer *h, const weft_module *m)
         if (!m->all[i]->tied)
             weft__param_freeze(m->all[i], frozen);
     }
-    for (int i = 0; i < m->flats; i++)
+    for (int i = 0; i < m->flats; i++) {
+        weft__flat_written(m->flat[i]);
         m->flat[i]->changed = 0;
+    }
     return WEFT_OK;
 }
 

@@ -95,6 +95,8 @@ static weft_status evaluate(const weft_optim_vector *x, double *loss, weft_dev g
     call *c = o->evaluation;
     const bool before = p->differentiated;
     go_back(f, &c->first);
+    if (weft__optim_flat(o)) /* the search writes it */
+        weft__flat_written(weft__optim_flat(o));
     p->differentiated = false;
     weft_tensor *l = run(f, c->closure, c->user);
     weft_status s = weft__stuck(f) ? WEFT_OK : whole_batch(o);
@@ -122,6 +124,8 @@ static weft_status search(weft_fabric *f, weft_optimizer *o, weft_closure closur
     o->vector.evaluate = evaluate;
     s = o->ops->search(o->group[0].self, &o->vector, o->steps + 1, o->group[0].rate);
     o->evaluation = NULL;
+    if (weft__optim_flat(o))
+        weft__flat_written(weft__optim_flat(o));
     if (p->agreed)
         return p->agreed;
     o->steps += s == WEFT_OK;

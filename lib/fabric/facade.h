@@ -68,7 +68,6 @@ struct weft__facade {
     bool postponed;          /* a save waits for the end of the window */
     weft__window micro;
     weft__scaler scaler;
-    int autocast;            /* scopes that are open */
     uint64_t clipped;        /* a digest of what weft_clip_gradients was given */
     bool first, first_local; /* inside weft_rank_zero_first_begin/end */
     struct {

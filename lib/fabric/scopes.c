@@ -1,4 +1,5 @@
 /* Scopes: rank 0 first, and autocast. */
+#include "autograd/tape.h"
 #include "fabric/facade.h"
 
 #include <weft/collective.h>
@@ -44,15 +45,15 @@ weft_status weft_rank_zero_first_end(weft_fabric *f)
 void weft_autocast_begin(weft_fabric *f)
 {
     if (weft__opened(f))
-        f->facade->autocast++;
+        f->tape->autocast++;
 }
 
 void weft_autocast_end(weft_fabric *f)
 {
     if (!weft__opened(f))
         return;
-    if (f->facade->autocast == 0)
+    if (f->tape->autocast == 0)
         weft__stick(f, weft__fail(WEFT_ESTATE, "weft_autocast_end without weft_autocast_begin"));
     else
-        f->facade->autocast--;
+        f->tape->autocast--;
 }

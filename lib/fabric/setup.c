@@ -34,6 +34,7 @@ static weft_status spread(weft_fabric *f, weft_module *m)
 {
     for (int i = 0; i < m->flats; i++) {
         WEFT_TRY(weft__strategy_setup(f->facade->strategy, m->flat[i]));
+        weft__flat_written(m->flat[i]);
         m->flat[i]->changed = 0; /* rank 0's parameters are everyone's now */
         WEFT_TRY(weft__agree(f->comm, "memory of the tree", weft__leaves_setup(f, m->flat[i]), ""));
     }

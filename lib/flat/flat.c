@@ -132,12 +132,11 @@ static double below(double x)
     return erfc(-x / sqrt(2)) / 2;
 }
 
-static weft_status draw(const weft__segment *s, weft_dev p)
+static weft_status draw(const weft__segment *s, weft_dev p, weft_dtype type)
 {
     weft_fabric *f = s->flat->fabric;
     const weft_kernels *k = f->device->ops->kernels;
     const weft_init *o = &s->init;
-    const weft_dtype type = s->flat->type[WEFT__PARAM];
     uint64_t stream = weft__stream_of(s->name);
     weft_normal_terms normal = {.mean = o->mean, .std = o->std, .lo = 0, .hi = 1};
     if (o->std == 0 && o->lo == o->hi)
@@ -151,11 +150,29 @@ static weft_status draw(const weft__segment *s, weft_dev p)
     return k->normal(f->stream, p, f->seed, stream, s->count, &normal, type);
 }
 
+/* In 16 bits: what there would be in f32, rounded. */
+static weft_status draw_low(const weft__segment *s, weft_dev p)
+{
+    weft_fabric *f = s->flat->fabric;
+    const weft__mark mark = weft__engine_mark(f);
+    const int64_t one = 1;
+    weft_dev wide;
+    WEFT_TRY(weft__scratch(f, (size_t)s->count * sizeof(float), &wide));
+    weft_status r = draw(s, wide, WEFT_F32);
+    if (!r)
+        r = f->device->ops->kernels->copy(f->stream, p, s->flat->type[WEFT__PARAM], &one, wide,
+                                          WEFT_F32, &one, 1, &s->count);
+    weft__engine_rewind(f, mark);
+    return r;
+}
+
 weft_status weft__segment_init(weft__segment *s)
 {
     weft__flat *flat = s->flat;
     weft_stream *stream = flat->fabric->stream;
-    WEFT_TRY(draw(s, weft__flat_at(flat, WEFT__PARAM, s->first)));
+    const weft_dev p = weft__flat_at(flat, WEFT__PARAM, s->first);
+    const weft_dtype type = flat->type[WEFT__PARAM];
+    WEFT_TRY(weft_dtype_size(type) > 2 ? draw(s, p, type) : draw_low(s, p));
     return flat->fabric->device->ops->kernels->fill(
         stream, weft__flat_at(flat, WEFT__PARAM, s->first + s->init.zero_first), s->init.zero_count,
         0, flat->type[WEFT__PARAM]);

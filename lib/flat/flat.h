@@ -81,6 +81,8 @@ struct weft__flat {
     bool hold; /* the backward that runs, or ran last, leaves the sums to this rank */
     uint64_t
         changed; /* since setup: a digest of what the program wrote and froze, alike on all ranks */
+    uint64_t version;                /* of the parameters: how often others wrote them */
+    uint64_t copied, copied_changes; /* the version and the digest that the compute plane is of */
 };
 
 /* Lays the segments out in the given order, in buckets of about bucket_bytes (the first is at most
@@ -100,6 +102,14 @@ weft_dev weft__flat_at(const weft__flat *flat, weft__plane plane, int64_t elemen
 /* The parts of [first, first + count) that are this rank's own, ascending:
  *     for (weft__range own = {0}; weft__flat_own(flat, first, count, &own);) */
 bool weft__flat_own(const weft__flat *flat, int64_t first, int64_t count, weft__range *own);
+/* Makes the compute plane, of a type. */
+weft_status weft__flat_compute(weft__flat *flat, weft_dtype low);
+/* Says that parameters were written, other than by what weft__segment_changed notes. */
+void weft__flat_written(weft__flat *flat);
+/* Copies a range of the parameters into the compute plane, if there is one; and all of them, if it is
+ * older than they are. */
+weft_status weft__flat_narrow(const weft__flat *flat, int64_t first, int64_t count);
+weft_status weft__flat_refresh(weft__flat *flat);
 /* A segment's part of a plane that is whole. */
 weft_view weft__segment_view(const weft__segment *s, weft__plane plane);
 /* Gives a parameter its first values, a function of the seed, its name and the element. */

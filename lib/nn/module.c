@@ -142,18 +142,41 @@ weft_module *weft_module_child(weft_module *m, const char *name, weft_module *ch
     return s ? NULL : child;
 }
 
+/* At the door of the outermost module: x in the type that it is to have, if it has another one of
+ * floating point; WEFT_DEFAULT: any. */
+static weft_tensor *at_door(weft_fabric *f, weft_tensor *x, weft_dtype to)
+{
+    const weft__tensor *t = f->tape->forwards || to == WEFT_DEFAULT ? NULL : weft__tensor_at(x, &f);
+    if (!t || !weft__is_float(t->view.dtype) || t->view.dtype == to)
+        return x;
+    return weft_apply(f, &weft__op_cast, 1, &x, &to);
+}
+
+static weft_status enter(weft_module *m)
+{
+    weft_module *root = weft__module_root(m);
+    WEFT_TRY(weft__module_materialise(root));
+    for (int i = 0; i < root->flats; i++)
+        WEFT_TRY(weft__flat_refresh(root->flat[i]));
+    return weft__tape_mark(m->object.fabric, m, true);
+}
+
+/* Mixed precision leaves the inputs to the ops; 16 bits do not leave the module. */
 static weft_tensor *run(weft_module *m, weft_tensor *x)
 {
     weft_fabric *f = m->object.fabric;
-    weft_status s = weft__module_materialise(weft__module_root(m));
-    if (!s)
-        s = weft__tape_mark(f, m, true);
-    weft_tensor *y = s ? NULL : m->ops->forward(m, m->self, x);
+    weft__tape *tape = f->tape;
+    const bool mixed = tape->low != WEFT_DEFAULT && tape->low != f->dtype;
+    weft_status s = enter(m);
+    weft_tensor *y = s ? NULL : at_door(f, x, mixed ? WEFT_DEFAULT : f->dtype);
+    tape->forwards++;
+    y = s ? NULL : m->ops->forward(m, m->self, y);
+    tape->forwards--;
     if (!s)
         s = weft__tape_mark(f, m, false);
     if (s && !weft__stuck(f))
         weft__stick(f, s);
-    return s ? NULL : y;
+    return s ? NULL : at_door(f, y, tape->low != WEFT_DEFAULT ? WEFT_F32 : WEFT_DEFAULT);
 }
 
 weft_tensor *weft_forward(weft_module *m, weft_tensor *x)

@@ -59,6 +59,8 @@ static weft_status lay_out(weft_module *root, bool frozen)
         s = weft__flat_new(f, segment, n, f->dtype, !frozen, f->bucket_bytes,
                            &root->flat[root->flats]);
         root->flats += s == WEFT_OK;
+        if (!s && f->tape->low != WEFT_DEFAULT && f->tape->low != f->dtype)
+            s = weft__flat_compute(root->flat[root->flats - 1], f->tape->low);
     }
     weft__free(segment);
     return s;
@@ -141,6 +143,8 @@ weft_status weft__module_plane_state(weft_module *m, weft__plane plane, weft_vis
             !weft__module_below(root->all[i]->owner, m))
             continue;
         const bool sharded = s->flat->sharded[plane];
+        if (plane == WEFT__PARAM && v->mode == WEFT_VISIT_LOAD)
+            weft__flat_written(s->flat);
         weft__range own = {.first = s->first, .count = s->count};
         if (sharded) {
             own.count = 0;

@@ -24,7 +24,7 @@ static weft_status slope(weft_op_call *c, int i, weft_view *g)
     int64_t a[WEFT_MAX_RANK], b[WEFT_MAX_RANK];
     if (which(c) == WEFT_ADD || (which(c) == WEFT_SUB && i == 0))
         return WEFT_OK;
-    if (c->gin[i].numel == g->numel)
+    if (c->gin[i].numel == g->numel && c->gin[i].dtype == g->dtype)
         g->data = c->gin[i].data;
     else
         WEFT_TRY(weft__scratch_view(c->fabric, g));
@@ -47,15 +47,18 @@ static weft_status backward(weft_op_call *c)
     return WEFT_OK;
 }
 
-#define OP(word)                                                                                   \
+#define OP(word, policy)                                                                           \
     {                                                                                              \
-        .size = sizeof(weft_op), .name = word, .cast = WEFT_CAST_PROMOTE,                          \
-        .shape = weft__op_broadcast, .forward = forward, .backward = backward                      \
+        .size = sizeof(weft_op), .name = word, .cast = policy, .shape = weft__op_broadcast,        \
+        .forward = forward, .backward = backward, .wide = 1                                        \
     }
-static const weft_op op[WEFT_BINARIES] = {
-    [WEFT_ADD] = OP("add"),        [WEFT_MUL] = OP("mul"), [WEFT_SUB] = OP("sub"),
-    [WEFT_DIV] = OP("div"),        [WEFT_POW] = OP("pow"), [WEFT_MAXIMUM] = OP("maximum"),
-    [WEFT_MINIMUM] = OP("minimum")};
+static const weft_op op[WEFT_BINARIES] = {[WEFT_ADD] = OP("add", WEFT_CAST_PROMOTE),
+                                          [WEFT_MUL] = OP("mul", WEFT_CAST_PROMOTE),
+                                          [WEFT_SUB] = OP("sub", WEFT_CAST_PROMOTE),
+                                          [WEFT_DIV] = OP("div", WEFT_CAST_PROMOTE),
+                                          [WEFT_POW] = OP("pow", WEFT_CAST_F32),
+                                          [WEFT_MAXIMUM] = OP("maximum", WEFT_CAST_PROMOTE),
+                                          [WEFT_MINIMUM] = OP("minimum", WEFT_CAST_PROMOTE)};
 
 weft_tensor *weft_add(weft_tensor *a, weft_tensor *b)
 {

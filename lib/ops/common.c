@@ -9,10 +9,10 @@
 weft_status weft__op_float(const weft_op_call *c, int i)
 {
     weft_dtype t = c->in[i].dtype;
-    if (t == WEFT_F32 || t == WEFT_F64)
+    if (weft__is_float(t))
         return WEFT_OK;
     return weft_op_fail(c, WEFT_EDTYPE,
-                        "input %d is %s; it takes f32 or f64: use weft_cast, or .scale of the "
+                        "input %d is %s; it takes floating point: use weft_cast, or .scale of the "
                         "loader",
                         i, weft_dtype_name(t));
 }
@@ -117,6 +117,24 @@ weft_status weft__op_unbroadcast(weft_op_call *c, int i, const weft_view *g)
                           g->stride, c->out.rank, c->out.shape);
     return c->k->sum(c->stream, c->gin[i].data, c->gin[i].dtype, stride, 1.0, g->data, g->stride,
                      c->out.rank, c->out.shape, g->dtype);
+}
+
+weft_status weft__op_sums(const weft_op_call *c, int i, weft_view *g)
+{
+    *g = c->gin[i];
+    if (weft_dtype_size(g->dtype) > 2)
+        return WEFT_OK;
+    g->dtype = WEFT_F32;
+    return weft__scratch_view(c->fabric, g);
+}
+
+weft_status weft__op_round(const weft_op_call *c, int i, const weft_view *g)
+{
+    const weft_view *to = &c->gin[i];
+    if (g->data.addr == to->data.addr)
+        return WEFT_OK;
+    return c->k->copy(c->stream, to->data, to->dtype, to->stride, g->data, g->dtype, g->stride,
+                      g->rank, g->shape);
 }
 
 weft_dev weft__op_at(const weft_view *v, int64_t i)

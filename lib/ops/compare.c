@@ -25,7 +25,7 @@ static weft_status shape(weft_op_call *c)
 
 #define OP(word)                                                                                   \
     {                                                                                              \
-        .size = sizeof(weft_op), .name = word, .cast = WEFT_CAST_F32, .shape = shape,              \
+        .size = sizeof(weft_op), .name = word, .cast = WEFT_CAST_PROMOTE, .shape = shape,          \
         .forward = forward                                                                         \
     }
 static const weft_op op[WEFT_COMPARES] = {

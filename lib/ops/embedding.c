@@ -30,9 +30,12 @@ static weft_status forward(weft_op_call *c)
 static weft_status backward(weft_op_call *c)
 {
     const weft_view *index = &c->in[0], *w = &c->in[1];
-    return c->k->embedding_back(c->stream, c->gin[1].data, c->gout.data, index->data, index->dtype,
-                                index->numel, w->shape[0], w->shape[1], *(int64_t *)c->attr,
-                                w->dtype);
+    weft_view g;
+    WEFT_TRY(weft__op_sums(c, 1, &g));
+    WEFT_TRY(c->k->embedding_back(c->stream, g.data, c->gout.data, index->data, index->dtype,
+                                  index->numel, w->shape[0], w->shape[1], *(int64_t *)c->attr,
+                                  w->dtype));
+    return weft__op_round(c, 1, &g);
 }
 
 static const weft_op op = {.size = sizeof op,
@@ -41,7 +44,8 @@ static const weft_op op = {.size = sizeof op,
                            .contiguous = 1,
                            .shape = shape,
                            .forward = forward,
-                           .backward = backward};
+                           .backward = backward,
+                           .wide = 1};
 
 weft_tensor *weft_embedding(weft_tensor *indices, weft_tensor *weight, int64_t padding_idx)
 {

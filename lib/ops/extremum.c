@@ -63,9 +63,12 @@ static weft_status backward(weft_op_call *c)
     int64_t size[3];
     measure(c, size);
     const int64_t stride[3] = {size[1] * size[2], size[2], 1}, chosen[3] = {size[0], 1, size[2]};
-    WEFT_TRY(c->device->ops->zero(c->stream, c->gin[0].data, weft__view_bytes(&c->gin[0])));
-    return c->k->gather_back(c->stream, c->gin[0].data, stride, c->gout.data, c->saved[0].data,
-                             WEFT_I64, 3, chosen, 1, size[1], c->out.dtype);
+    weft_view g;
+    WEFT_TRY(weft__op_sums(c, 0, &g));
+    WEFT_TRY(c->device->ops->zero(c->stream, g.data, weft__view_bytes(&g)));
+    WEFT_TRY(c->k->gather_back(c->stream, g.data, stride, c->gout.data, c->saved[0].data, WEFT_I64,
+                               3, chosen, 1, size[1], c->out.dtype));
+    return weft__op_round(c, 0, &g);
 }
 
 static weft_status place_shape(weft_op_call *c)
@@ -86,13 +89,13 @@ static weft_status place_forward(weft_op_call *c)
 
 #define VALUE(word)                                                                                \
     {                                                                                              \
-        .size = sizeof(weft_op), .name = word, .cast = WEFT_CAST_F32,                              \
+        .size = sizeof(weft_op), .name = word, .cast = WEFT_CAST_PROMOTE,                          \
         .attr_size = sizeof(attributes), .contiguous = 1, .shape = shape, .forward = forward,      \
         .backward = backward                                                                       \
     }
 #define PLACE(word)                                                                                \
     {                                                                                              \
-        .size = sizeof(weft_op), .name = word, .cast = WEFT_CAST_F32,                              \
+        .size = sizeof(weft_op), .name = word, .cast = WEFT_CAST_PROMOTE,                          \
         .attr_size = sizeof(attributes), .contiguous = 1, .shape = place_shape,                    \
         .forward = place_forward                                                                   \
     }

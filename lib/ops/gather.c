@@ -59,11 +59,14 @@ static weft_status forward(weft_op_call *c)
 
 static weft_status backward(weft_op_call *c)
 {
-    const weft_view *g = &c->gin[X], *index = &c->in[INDEX];
+    const weft_view *index = &c->in[INDEX];
     const int dim = *(int *)c->attr;
-    WEFT_TRY(c->device->ops->zero(c->stream, g->data, weft__view_bytes(g)));
-    return c->k->gather_back(c->stream, g->data, g->stride, c->gout.data, index->data, index->dtype,
-                             index->rank, index->shape, dim, g->shape[dim], g->dtype);
+    weft_view g;
+    WEFT_TRY(weft__op_sums(c, X, &g));
+    WEFT_TRY(c->device->ops->zero(c->stream, g.data, weft__view_bytes(&g)));
+    WEFT_TRY(c->k->gather_back(c->stream, g.data, g.stride, c->gout.data, index->data, index->dtype,
+                               index->rank, index->shape, dim, g.shape[dim], c->out.dtype));
+    return weft__op_round(c, X, &g);
 }
 
 static const weft_op op = {.size = sizeof op,
@@ -73,7 +76,8 @@ static const weft_op op = {.size = sizeof op,
                            .contiguous = 1,
                            .shape = shape,
                            .forward = forward,
-                           .backward = backward};
+                           .backward = backward,
+                           .wide = 1};
 
 weft_tensor *weft_gather(weft_tensor *x, int dim, weft_tensor *index)
 {

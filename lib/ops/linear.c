@@ -75,7 +75,8 @@ static const weft_op op = {.size = sizeof op,
                            .contiguous = 1,
                            .shape = shape,
                            .forward = forward,
-                           .backward = backward};
+                           .backward = backward,
+                           .wide = 1};
 
 static weft_tensor *linear(weft_tensor *x, weft_tensor *w, weft_tensor *b, int act)
 {

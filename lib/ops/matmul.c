@@ -108,7 +108,7 @@ static weft_status backward_of_one(weft_op_call *c, const product *p)
 /* Memory for the gradients of all matrices of input i: its own, or to be summed into it. */
 static weft_status room(weft_op_call *c, const product *p, int i, int64_t size, weft_view *g)
 {
-    *g = (weft_view){.dtype = c->out.dtype, .rank = p->rank + 1};
+    *g = (weft_view){.dtype = c->gin[i].dtype, .rank = p->rank + 1};
     for (int d = 0; d < p->rank; d++)
         g->shape[d] = p->shape[d];
     g->shape[p->rank] = size;
@@ -142,13 +142,14 @@ static weft_status backward(weft_op_call *c)
     if (c->want[0]) {
         WEFT_TRY(room(c, &p, 0, p.m * p.k, &g));
         WEFT_TRY(c->k->gemm_batch(c->stream, g.data, g.dtype, c->gout.data, step, 0, c->in[1].data,
-                                  p.stride[1], 1, p.rank, p.shape, p.m, p.k, p.n, g.dtype));
+                                  p.stride[1], 1, p.rank, p.shape, p.m, p.k, p.n, c->out.dtype));
         WEFT_TRY(collect(c, &p, 0, &g));
     }
     if (c->want[1]) {
         WEFT_TRY(room(c, &p, 1, p.k * p.n, &g));
         WEFT_TRY(c->k->gemm_batch(c->stream, g.data, g.dtype, c->in[0].data, p.stride[0], 1,
-                                  c->gout.data, step, 0, p.rank, p.shape, p.k, p.n, p.m, g.dtype));
+                                  c->gout.data, step, 0, p.rank, p.shape, p.k, p.n, p.m,
+                                  c->out.dtype));
         WEFT_TRY(collect(c, &p, 1, &g));
     }
     return WEFT_OK;
@@ -160,7 +161,8 @@ static const weft_op op = {.size = sizeof op,
                            .contiguous = 1,
                            .shape = shape,
                            .forward = forward,
-                           .backward = backward};
+                           .backward = backward,
+                           .wide = 1};
 
 weft_tensor *weft_matmul(weft_tensor *a, weft_tensor *b)
 {

@@ -7,7 +7,7 @@
 #include <weft/loss.h>
 #include <weft/ops.h>
 
-/* WEFT_EDTYPE unless input i is f32 or f64. */
+/* WEFT_EDTYPE unless input i is floating point. */
 weft_status weft__op_float(const weft_op_call *c, int i);
 /* A dimension of input 0, negative from the last, from 0 on; WEFT_ESHAPE if there is none such. */
 weft_status weft__op_dim(const weft_op_call *c, int *dim);
@@ -58,6 +58,10 @@ int weft__reduce_rows(weft__reduce r);
 /* out = factor times the sum of the losses, unless they are the result. */
 weft_status weft__reduce_forward(const weft_op_call *c, weft__reduce r, double factor,
                                  const weft_view *losses);
+/* Where the gradient of input i is summed up: gin[i], or f32 in its shape if that has 16 bits; and
+ * the end of it, gin[i] = g. */
+weft_status weft__op_sums(const weft_op_call *c, int i, weft_view *g);
+weft_status weft__op_round(const weft_op_call *c, int i, const weft_view *g);
 /* gin = the elements of c->gout, in gin's shape. */
 weft_status weft__op_pass(weft_op_call *c);
 #endif

@@ -23,20 +23,21 @@ static weft_status backward(weft_op_call *c)
                             c->out.data, c->attr, c->out.numel, c->out.dtype);
 }
 
-#define OP(word)                                                                                   \
+#define OP(word, policy)                                                                           \
     {                                                                                              \
-        .size = sizeof(weft_op), .name = word, .cast = WEFT_CAST_F32,                              \
-        .attr_size = 2 * sizeof(double), .contiguous = 1, .shape = weft__op_like,                  \
-        .forward = forward, .backward = backward                                                   \
+        .size = sizeof(weft_op), .name = word, .cast = policy, .attr_size = 2 * sizeof(double),    \
+        .contiguous = 1, .shape = weft__op_like, .forward = forward, .backward = backward          \
     }
+#define SAME(word) OP(word, WEFT_CAST_PROMOTE)
+#define WIDE(word) OP(word, WEFT_CAST_F32) /* 16 bits have not the range, or not the digits */
 static const weft_op op[WEFT_UNARIES] = {
-    [WEFT_NEG] = OP("neg"),     [WEFT_ABS] = OP("abs"),
-    [WEFT_EXP] = OP("exp"),     [WEFT_LOG] = OP("ln"),
-    [WEFT_SQRT] = OP("sqrt"),   [WEFT_SIN] = OP("sin"),
-    [WEFT_COS] = OP("cos"),     [WEFT_POWER] = OP("pow_scalar"),
-    [WEFT_CLAMP] = OP("clamp"), [WEFT_SIGMOID] = OP("sigmoid"),
-    [WEFT_TANH] = OP("tanh"),   [WEFT_SILU] = OP("silu"),
-    [WEFT_GELU] = OP("gelu"),   [WEFT_GELU_TANH] = OP("gelu_tanh")};
+    [WEFT_NEG] = SAME("neg"),     [WEFT_ABS] = SAME("abs"),
+    [WEFT_EXP] = WIDE("exp"),     [WEFT_LOG] = WIDE("ln"),
+    [WEFT_SQRT] = SAME("sqrt"),   [WEFT_SIN] = SAME("sin"),
+    [WEFT_COS] = SAME("cos"),     [WEFT_POWER] = WIDE("pow_scalar"),
+    [WEFT_CLAMP] = SAME("clamp"), [WEFT_SIGMOID] = SAME("sigmoid"),
+    [WEFT_TANH] = SAME("tanh"),   [WEFT_SILU] = SAME("silu"),
+    [WEFT_GELU] = SAME("gelu"),   [WEFT_GELU_TANH] = SAME("gelu_tanh")};
 
 static weft_tensor *apply(weft_unary f, weft_tensor *x, double p, double q)
 {

@@ -169,7 +169,12 @@ static weft_status run(weft_optimizer *o, weft__flat *flat, const weft__group *g
     for (int k = 0; k < o->ops->moments; k++)
         if (o->uses & 1u << k)
             r.moment[k] = weft__flat_at(flat, (weft__plane)(WEFT__MOMENT0 + k), first);
-    return o->ops->update(f->stream, f->device->ops->kernels, g->self, &r, o->steps + 1, g->rate);
+    WEFT_TRY(
+        o->ops->update(f->stream, f->device->ops->kernels, g->self, &r, o->steps + 1, g->rate));
+    if (!flat->cut)
+        return weft__flat_narrow(flat, first, count);
+    weft__flat_written(flat); /* other ranks' pieces come later */
+    return WEFT_OK;
 }
 
 static bool updates(const weft_optimizer *o, const weft__segment *s)

@@ -1,4 +1,6 @@
-/* The table of precisions. Those without a type are known, and refused with what there is. */
+/* The table of precisions. Parameters are of type `dtype`; `low` is what ops of the policy low compute
+ * in: inside weft_forward and autocast scopes, or everywhere if the parameters have it too. Those
+ * without a type are known, and refused with what they need. */
 #include "precision/precision.h"
 
 #include "core/env.h"
@@ -14,12 +16,12 @@ static const struct {
     {"32", "32-true", WEFT_F32, WEFT_DEFAULT},
     {"64-true", "64-true", WEFT_F64, WEFT_DEFAULT},
     {"64", "64-true", WEFT_F64, WEFT_DEFAULT},
-    {"16-mixed", "16-mixed", WEFT_DEFAULT, WEFT_F16},
-    {"16", "16-mixed", WEFT_DEFAULT, WEFT_F16},
-    {"bf16-mixed", "bf16-mixed", WEFT_DEFAULT, WEFT_BF16},
-    {"bf16", "bf16-mixed", WEFT_DEFAULT, WEFT_BF16},
-    {"16-true", "16-true", WEFT_DEFAULT, WEFT_F16},
-    {"bf16-true", "bf16-true", WEFT_DEFAULT, WEFT_BF16},
+    {"16-mixed", "16-mixed", WEFT_F32, WEFT_F16},
+    {"16", "16-mixed", WEFT_F32, WEFT_F16},
+    {"bf16-mixed", "bf16-mixed", WEFT_F32, WEFT_BF16},
+    {"bf16", "bf16-mixed", WEFT_F32, WEFT_BF16},
+    {"16-true", "16-true", WEFT_F16, WEFT_F16},
+    {"bf16-true", "bf16-true", WEFT_BF16, WEFT_BF16},
     {"transformer-engine", "transformer-engine", WEFT_DEFAULT, WEFT_BF16},
     {"transformer-engine-float16", "transformer-engine-float16", WEFT_DEFAULT, WEFT_F16},
 };
@@ -36,7 +38,9 @@ static weft_status look_up(const char *precision, int *row)
         return WEFT_EARG;
     if (table[*row].dtype == WEFT_DEFAULT)
         return weft__fail(WEFT_ENOTSUP,
-                          "precision %s is not in this version; there are 32-true and 64-true",
+                          "precision %s computes in 8 bits, which needs a GPU of compute "
+                          "capability 8.9 or later, NVIDIA's Transformer Engine and a build with "
+                          "both; this one has neither: use bf16-mixed",
                           table[*row].name);
     return WEFT_OK;
 }

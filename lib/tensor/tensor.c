@@ -162,7 +162,7 @@ weft_status weft_require_grad(weft_tensor *t)
     weft__tensor *x = weft__tensor_at(t, &f);
     if (!x)
         return WEFT_EHANDLE;
-    if (x->view.dtype != WEFT_F32 && x->view.dtype != WEFT_F64)
+    if (!weft__is_float(x->view.dtype))
         return weft__stick(f, weft__fail(WEFT_EDTYPE, "weft_require_grad: %s has no gradient",
                                          weft_dtype_name(x->view.dtype)));
     x->wants_grad = true;

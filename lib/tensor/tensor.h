@@ -94,4 +94,5 @@ bool weft__view_is_packed(const weft_view *v);
 /* *out = v, or a contiguous copy of it in the arena. */
 weft_status weft__view_packed(weft_fabric *f, const weft_view *v, weft_view *out);
 size_t weft__view_bytes(const weft_view *v);
+bool weft__is_float(weft_dtype t);
 #endif

@@ -66,7 +66,8 @@
  *   confusion y[label][first maximum] (int64, c x c) = rows; labels and flag as in xent
  *   sgd, adam, rmsprop, adagrad  one pass over n elements: <weft/optim.h> has the formulas; g is not
  *            changed. Moments that the step does not use may be 0. adam: top is the largest v so
- *            far (amsgrad), or 0. rmsprop: mean is of the gradients (centered), or 0
+ *            far (amsgrad), or 0. rmsprop: mean is of the gradients (centered), or 0. dt is that of p;
+ *            where it has 16 bits, the others are f32
  */
 #ifndef WEFT_SYS_KERNELS_H
 #define WEFT_SYS_KERNELS_H

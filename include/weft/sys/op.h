@@ -11,8 +11,8 @@ WEFT_BEGIN
 
 /* What an op computes in under mixed precision: its row of the cast policy. */
 typedef enum weft_cast_policy {
-    WEFT_CAST_NONE,   /* inputs as they are */
-    WEFT_CAST_LOW,    /* the low type: matrix products */
+    WEFT_CAST_NONE, /* inputs as they are */
+    WEFT_CAST_LOW, /* the low type, in weft_forward and autocast scopes: matrix products. f64 stays */
     WEFT_CAST_F32,    /* f32 at least: losses, sums, softmax */
     WEFT_CAST_PROMOTE /* the widest of the inputs */
 } weft_cast_policy;
@@ -54,6 +54,9 @@ typedef struct weft_op {
         WEFT_ROWS_CHOSEN, /* rows stay rows, but another number of them: some, or with others */
         WEFT_ROWS_OTHER   /* another function of this rank's rows: over ranks it has neither */
     } rows;
+    /* 1: backward goes by the type of c->gin[i], which is f32 where a parameter has 16 bits. 0: it
+     * always has the type of input i, and is cast. */
+    int wide;
 } weft_op;
 
 struct weft_op_call {

@@ -8,7 +8,8 @@ WEFT_BEGIN
 
 #define WEFT_OPTIM_MOMENTS 3
 
-/* A run of parameters with everything that belongs to it, all of dtype and of n elements. */
+/* A run of parameters with everything that belongs to it, all of dtype and of n elements; where dtype
+ * has 16 bits, that is p's alone, and gradient and moments are f32. */
 typedef struct weft_optim_run {
     weft_dev p, g;
     weft_dev moment[WEFT_OPTIM_MOMENTS]; /* 0: one that is not used */

@@ -1,24 +1,27 @@
 /* One pass of each optimizer, with the roundings of PyTorch's single-tensor implementation: the
  * scalars are formed in f64, rounded to T, and applied in the order written here. What a step leaves
  * out is there as a multiplication with 1 or the addition of 0, which changes no bits, or, where it
- * would cost memory traffic, as a loop of its own that the compiler makes of a constant. */
+ * would cost memory traffic, as a loop of its own that the compiler makes of a constant. In 16 bits
+ * there are the parameters alone: gradients and moments are of type C. */
 #ifdef T
 
 CPU_INLINE void N(sgd_pass)(const struct run *r, int64_t lo, int64_t hi, const int momentum,
                             const int nesterov)
 {
     const weft_sgd_step *o = r->step;
-    const T lr = (T)o->lr, decay = (T)o->weight_decay, mu = (T)o->momentum;
-    const T sign = o->maximize ? -1 : 1;
-    const T keep = o->first ? 0 : mu, fresh = o->first ? 1 : (T)(1 - o->dampening);
-    const T *g = r->g;
-    T *p = r->p, *v = r->v;
+    const C lr = (C)o->lr, decay = (C)o->weight_decay, mu = (C)o->momentum;
+    const C sign = o->maximize ? -1 : 1;
+    const C keep = o->first ? 0 : mu, fresh = o->first ? 1 : (C)(1 - o->dampening);
+    const C *g = r->g;
+    T *p = r->p;
+    C *v = r->v;
 #pragma omp simd
     for (int64_t i = lo; i < hi; i++) {
-        T d = sign * g[i] + decay * p[i], m = d;
+        const C at = LOAD(p[i]);
+        C d = sign * g[i] + decay * at, m = d;
         if (momentum)
             v[i] = m = v[i] * keep + fresh * d;
-        p[i] -= lr * (nesterov ? d + mu * m : m);
+        p[i] = STORE(at - lr * (nesterov ? d + mu * m : m));
     }
 }
 
@@ -38,25 +41,27 @@ CPU_WIDE static void N(sgd)(const void *args, int64_t lo, int64_t hi)
 CPU_INLINE void N(adam_pass)(const struct run *r, int64_t lo, int64_t hi, const int amsgrad)
 {
     const weft_adam_step *o = r->step;
-    const T eps = (T)o->eps, rate = (T)(o->lr / o->correct1), sign = o->maximize ? -1 : 1;
-    const T decay = o->decoupled ? 0 : (T)o->weight_decay;
-    const T keep = o->decoupled ? (T)(1 - o->lr * o->weight_decay) : 1;
-    const T beta2 = (T)o->beta2, w2 = (T)(1 - o->beta2), root2 = (T)sqrt(o->correct2);
+    const C eps = (C)o->eps, rate = (C)(o->lr / o->correct1), sign = o->maximize ? -1 : 1;
+    const C decay = o->decoupled ? 0 : (C)o->weight_decay;
+    const C keep = o->decoupled ? (C)(1 - o->lr * o->weight_decay) : 1;
+    const C beta2 = (C)o->beta2, w2 = (C)(1 - o->beta2), root2 = (C)sqrt(o->correct2);
     /* The first moment is formed from the nearer end: m + (1-beta1) (g - m) or g - beta1 (g - m). */
     const int near = 1 - o->beta1 < 0.5;
-    const T w = near ? (T)(1 - o->beta1) : -(T)o->beta1;
-    const T *g = r->g;
-    T *p = r->p, *m = r->m, *v = r->v, *top = r->top;
+    const C w = near ? (C)(1 - o->beta1) : -(C)o->beta1;
+    const C *g = r->g;
+    T *p = r->p;
+    C *m = r->m, *v = r->v, *top = r->top;
 #pragma omp simd
     for (int64_t i = lo; i < hi; i++) {
-        T d = sign * g[i] + decay * p[i];
-        T old = m[i], end = near ? old : d, mi = end + w * (d - old);
-        T vi = v[i] * beta2 + w2 * d * d, most = vi;
+        const C at = LOAD(p[i]);
+        C d = sign * g[i] + decay * at;
+        C old = m[i], end = near ? old : d, mi = end + w * (d - old);
+        C vi = v[i] * beta2 + w2 * d * d, most = vi;
         m[i] = mi;
         v[i] = vi;
         if (amsgrad)
             top[i] = most = vi >= top[i] || vi != vi ? vi : top[i];
-        p[i] = p[i] * keep - rate * mi / (N(root)(most) / root2 + eps);
+        p[i] = STORE(at * keep - rate * mi / (M(root)(most) / root2 + eps));
     }
 }
 
@@ -74,28 +79,30 @@ CPU_INLINE void N(rmsprop_pass)(const struct run *r, int64_t lo, int64_t hi, con
                                 const int momentum)
 {
     const weft_rmsprop_step *o = r->step;
-    const T lr = (T)o->lr, eps = (T)o->eps, decay = (T)o->weight_decay, mu = (T)o->momentum;
-    const T sign = o->maximize ? -1 : 1, alpha = (T)o->alpha, fresh = (T)(1 - o->alpha);
+    const C lr = (C)o->lr, eps = (C)o->eps, decay = (C)o->weight_decay, mu = (C)o->momentum;
+    const C sign = o->maximize ? -1 : 1, alpha = (C)o->alpha, fresh = (C)(1 - o->alpha);
     const int near = 1 - o->alpha < 0.5; /* as in adam */
-    const T w = near ? fresh : -alpha;
-    const T *g = r->g;
-    T *p = r->p, *v = r->v, *b = r->m, *mean = r->top;
+    const C w = near ? fresh : -alpha;
+    const C *g = r->g;
+    T *p = r->p;
+    C *v = r->v, *b = r->m, *mean = r->top;
 #pragma omp simd
     for (int64_t i = lo; i < hi; i++) {
-        T d = sign * g[i] + decay * p[i], vi = v[i] * alpha + fresh * d * d, spread = vi;
+        const C at = LOAD(p[i]);
+        C d = sign * g[i] + decay * at, vi = v[i] * alpha + fresh * d * d, spread = vi;
         v[i] = vi;
         if (centered) {
-            T old = mean[i], end = near ? old : d, mi = end + w * (d - old);
+            C old = mean[i], end = near ? old : d, mi = end + w * (d - old);
             mean[i] = mi;
             spread = vi - mi * mi;
         }
-        T size = N(root)(spread) + eps;
+        C size = M(root)(spread) + eps;
         if (momentum) {
-            T bi = b[i] * mu + d / size;
+            C bi = b[i] * mu + d / size;
             b[i] = bi;
-            p[i] -= lr * bi;
+            p[i] = STORE(at - lr * bi);
         } else {
-            p[i] -= lr * d / size;
+            p[i] = STORE(at - lr * d / size);
         }
     }
 }
@@ -120,15 +127,17 @@ CPU_WIDE static void N(adagrad)(const void *args, int64_t lo, int64_t hi)
     CPU_FLUSH;
     const struct run *r = args;
     const weft_adagrad_step *o = r->step;
-    const T lr = (T)o->lr, eps = (T)o->eps, decay = (T)o->weight_decay;
-    const T sign = o->maximize ? -1 : 1;
-    const T *g = r->g;
-    T *p = r->p, *v = r->v;
+    const C lr = (C)o->lr, eps = (C)o->eps, decay = (C)o->weight_decay;
+    const C sign = o->maximize ? -1 : 1;
+    const C *g = r->g;
+    T *p = r->p;
+    C *v = r->v;
 #pragma omp simd
     for (int64_t i = lo; i < hi; i++) {
-        T d = sign * g[i] + decay * p[i], vi = v[i] + d * d;
+        const C at = LOAD(p[i]);
+        C d = sign * g[i] + decay * at, vi = v[i] + d * d;
         v[i] = vi;
-        p[i] -= lr * d / (N(root)(vi) + eps);
+        p[i] = STORE(at - lr * d / (M(root)(vi) + eps));
     }
 }
 
@@ -146,6 +155,7 @@ struct run {
 
 #define root_f32 sqrtf
 #define root_f64 sqrt
+#define CPU_LOW
 #define CPU_FAMILY "device/cpu/optim.c"
 #include "device/cpu/typed.h"
 
@@ -153,7 +163,7 @@ weft_status weft__cpu_sgd(weft_stream *s, weft_dev p, weft_dev v, weft_dev g, in
                           const weft_sgd_step *o, weft_dtype dt)
 {
     const struct run r = {.p = cpu_ptr(p), .v = cpu_ptr(v), .g = cpu_ptr(g), .step = o};
-    return weft__cpu_each(s, CPU_PAIR(sgd), dt, &r, n, 2);
+    return weft__cpu_each(s, CPU_FLOATS(sgd), dt, &r, n, 2);
 }
 
 weft_status weft__cpu_adam(weft_stream *s, weft_dev p, weft_dev m, weft_dev v, weft_dev top,
@@ -165,7 +175,7 @@ weft_status weft__cpu_adam(weft_stream *s, weft_dev p, weft_dev m, weft_dev v, w
                           .top = cpu_ptr(top),
                           .g = cpu_ptr(g),
                           .step = o};
-    return weft__cpu_each(s, CPU_PAIR(adam), dt, &r, n, 8);
+    return weft__cpu_each(s, CPU_FLOATS(adam), dt, &r, n, 8);
 }
 
 weft_status weft__cpu_rmsprop(weft_stream *s, weft_dev p, weft_dev v, weft_dev b, weft_dev mean,
@@ -177,13 +187,13 @@ weft_status weft__cpu_rmsprop(weft_stream *s, weft_dev p, weft_dev v, weft_dev b
                           .top = cpu_ptr(mean),
                           .g = cpu_ptr(g),
                           .step = o};
-    return weft__cpu_each(s, CPU_PAIR(rmsprop), dt, &r, n, 8);
+    return weft__cpu_each(s, CPU_FLOATS(rmsprop), dt, &r, n, 8);
 }
 
 weft_status weft__cpu_adagrad(weft_stream *s, weft_dev p, weft_dev v, weft_dev g, int64_t n,
                               const weft_adagrad_step *o, weft_dtype dt)
 {
     const struct run r = {.p = cpu_ptr(p), .v = cpu_ptr(v), .g = cpu_ptr(g), .step = o};
-    return weft__cpu_each(s, CPU_PAIR(adagrad), dt, &r, n, 8);
+    return weft__cpu_each(s, CPU_FLOATS(adagrad), dt, &r, n, 8);
 }
 #endif
