@@ -475,7 +475,7 @@ static weft_dtype expected(const conform_row *row, weft_dtype low)
 
 /* Inputs that both types hold: arithmetic in f32, results and gradients rounded. What is saved for the
  * gradient is rounded too, and so is what is summed up where an input was stretched: six halves of a
- * unit in the last place of the largest are enough for these, and one more exponent would be 256. */
+ * unit in the last place of the largest are enough for these. */
 START_TEST(low_inputs_give_rounded_results)
 {
     static const weft_dtype low[] = {WEFT_BF16, WEFT_F16};
