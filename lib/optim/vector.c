@@ -86,10 +86,11 @@ weft_status weft__vector_open(weft_optimizer *o)
     }
     weft__vector_close(o);
     if (weft_dtype_size(f->dtype) < 4)
-        return weft__fail(WEFT_ENOTSUP,
-                          "weft_setup: %s searches along its parameters, for which 16 bits have not "
-                          "the digits; use precision bf16-mixed",
-                          o->ops->name);
+        return weft__fail(
+            WEFT_ENOTSUP,
+            "weft_setup: %s searches along its parameters, for which 16 bits have not "
+            "the digits; use precision bf16-mixed",
+            o->ops->name);
     o->vector_first = first;
     o->vector =
         (weft_optim_vector){.device = f->device,
