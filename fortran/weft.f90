@@ -431,28 +431,28 @@ module weft
             weft_strategy_name, weft_precision_name, weft_device_name, weft_kernel_set, weft_hostname, weft_logger_count, &
             weft_logger_at, weft_seed_everything, weft_to_device, weft_batch_to_device, weft_autocast_begin, &
             weft_autocast_end, weft_timing_take, weft_traffic_count, weft_log_to, weft_log_level, weft_log, weft_log_dict_n, &
-            weft_log_value, weft_log_timing, weft_logger_csv, weft_logger_console, weft_logger_null, weft_cross_entropy, &
-            weft_cross_entropy_sum, weft_cross_entropy_with, weft_nll_loss, weft_mse_loss, weft_l1_loss, weft_huber_loss, &
-            weft_smooth_l1_loss, weft_bce_with_logits, weft_kl_div, weft_memory_name, weft_memory, weft_memory_reset_peak, &
-            weft_metric_accuracy, weft_metric_confusion, weft_metric_mean, weft_metric_sum, weft_metric_min, &
-            weft_metric_max, weft_metric_update, weft_metric_value, weft_metric_counts, weft_metric_reset, weft_nn_linear, &
-            weft_nn_linear_nobias, weft_nn_layernorm, weft_nn_layernorm_with, weft_nn_embedding, weft_nn_embedding_padded, &
-            weft_nn_dropout, weft_nn_identity, weft_nn_flatten, weft_nn_residual, weft_nn_activation, weft_nn_mlp, &
-            weft_nn_relu, weft_nn_softmax, weft_nn_log_softmax, weft_nn_gelu, weft_nn_gelu_tanh, weft_nn_silu, &
-            weft_nn_sigmoid, weft_nn_tanh, weft_nn_sequential_n, weft_forward, weft_train, weft_is_training, &
-            weft_param_count, weft_param_elements, weft_param_name, weft_param, weft_freeze, weft_tie, weft_init_param, &
-            weft_module_at, weft_children, weft_child, weft_module_name, weft_module_kind, weft_add, weft_sub, weft_mul, &
-            weft_div, weft_pow, weft_maximum, weft_minimum, weft_eq, weft_ne, weft_lt, weft_le, weft_gt, weft_ge, &
-            weft_where, weft_scale, weft_matmul, weft_linear, weft_linear_relu, weft_relu, weft_neg, weft_abs, weft_exp, &
-            weft_ln, weft_sqrt, weft_sin, weft_cos, weft_pow_scalar, weft_clamp, weft_sigmoid, weft_tanh, weft_silu, &
-            weft_gelu, weft_gelu_tanh, weft_reshape, weft_transpose, weft_permute, weft_squeeze, weft_unsqueeze, weft_slice, &
-            weft_concat_n, weft_gather, weft_sum, weft_mean, weft_max, weft_min, weft_argmax, weft_argmin, weft_softmax, &
-            weft_log_softmax, weft_layernorm, weft_embedding, weft_dropout, weft_cast, weft_count_correct, weft_sgd, &
-            weft_adam, weft_adamw, weft_rmsprop, weft_adagrad, weft_lbfgs, weft_group, weft_group_module, weft_group_count, &
-            weft_zero_grad, weft_step, weft_step_closure, weft_lr, weft_group_lr, weft_set_lr, weft_set_group_lr, &
-            weft_steps, weft_set_schedule, weft_schedule_metric, weft_strerror, weft_status_name, weft_error, weft_message, &
-            weft_clear, weft_fail_text, weft_full, weft_retain, weft_release, weft_detach, weft_require_grad, weft_rank_of, &
-            weft_dim, weft_numel, weft_dtype_of, weft_is_valid, weft_item, weft_version
+            weft_log_value, weft_log_timing, weft_logger_csv, weft_logger_jsonl, weft_logger_console, weft_logger_null, &
+            weft_cross_entropy, weft_cross_entropy_sum, weft_cross_entropy_with, weft_nll_loss, weft_mse_loss, weft_l1_loss, &
+            weft_huber_loss, weft_smooth_l1_loss, weft_bce_with_logits, weft_kl_div, weft_memory_name, weft_memory, &
+            weft_memory_reset_peak, weft_metric_accuracy, weft_metric_confusion, weft_metric_mean, weft_metric_sum, &
+            weft_metric_min, weft_metric_max, weft_metric_update, weft_metric_value, weft_metric_counts, weft_metric_reset, &
+            weft_nn_linear, weft_nn_linear_nobias, weft_nn_layernorm, weft_nn_layernorm_with, weft_nn_embedding, &
+            weft_nn_embedding_padded, weft_nn_dropout, weft_nn_identity, weft_nn_flatten, weft_nn_residual, &
+            weft_nn_activation, weft_nn_mlp, weft_nn_relu, weft_nn_softmax, weft_nn_log_softmax, weft_nn_gelu, &
+            weft_nn_gelu_tanh, weft_nn_silu, weft_nn_sigmoid, weft_nn_tanh, weft_nn_sequential_n, weft_forward, weft_train, &
+            weft_is_training, weft_param_count, weft_param_elements, weft_param_name, weft_param, weft_freeze, weft_tie, &
+            weft_init_param, weft_module_at, weft_children, weft_child, weft_module_name, weft_module_kind, weft_add, &
+            weft_sub, weft_mul, weft_div, weft_pow, weft_maximum, weft_minimum, weft_eq, weft_ne, weft_lt, weft_le, weft_gt, &
+            weft_ge, weft_where, weft_scale, weft_matmul, weft_linear, weft_linear_relu, weft_relu, weft_neg, weft_abs, &
+            weft_exp, weft_ln, weft_sqrt, weft_sin, weft_cos, weft_pow_scalar, weft_clamp, weft_sigmoid, weft_tanh, &
+            weft_silu, weft_gelu, weft_gelu_tanh, weft_reshape, weft_transpose, weft_permute, weft_squeeze, weft_unsqueeze, &
+            weft_slice, weft_concat_n, weft_gather, weft_sum, weft_mean, weft_max, weft_min, weft_argmax, weft_argmin, &
+            weft_softmax, weft_log_softmax, weft_layernorm, weft_embedding, weft_dropout, weft_cast, weft_count_correct, &
+            weft_sgd, weft_adam, weft_adamw, weft_rmsprop, weft_adagrad, weft_lbfgs, weft_group, weft_group_module, &
+            weft_group_count, weft_zero_grad, weft_step, weft_step_closure, weft_lr, weft_group_lr, weft_set_lr, &
+            weft_set_group_lr, weft_steps, weft_set_schedule, weft_schedule_metric, weft_strerror, weft_status_name, &
+            weft_error, weft_message, weft_clear, weft_fail_text, weft_full, weft_retain, weft_release, weft_detach, &
+            weft_require_grad, weft_rank_of, weft_dim, weft_numel, weft_dtype_of, weft_is_valid, weft_item, weft_version
     interface weft_accumulate
         procedure weft_accumulate_i64, weft_accumulate_i32
     end interface
@@ -1062,6 +1062,12 @@ module weft
             integer(c_int) :: returned
         end function
         function c_weft_logger_csv(f, path) bind(C, name="weft_logger_csv") result(returned)
+            import
+            type(weft_fabric), value :: f
+            character(kind=c_char), intent(in) :: path(*)
+            type(weft_logger) :: returned
+        end function
+        function c_weft_logger_jsonl(f, path) bind(C, name="weft_logger_jsonl") result(returned)
             import
             type(weft_fabric), value :: f
             character(kind=c_char), intent(in) :: path(*)
@@ -2889,6 +2895,13 @@ contains
         character(*), intent(in) :: path
         type(weft_logger) :: returned
         returned = c_weft_logger_csv(f, path//c_null_char)
+    end function
+
+    function weft_logger_jsonl(f, path) result(returned)
+        type(weft_fabric), intent(in) :: f
+        character(*), intent(in) :: path
+        type(weft_logger) :: returned
+        returned = c_weft_logger_jsonl(f, path//c_null_char)
     end function
 
     function weft_memory_name(kind) result(returned)

@@ -1,4 +1,4 @@
-/* Loggers: what the csv file holds after growth, resumes, faults and kills; what the console says
+/* Loggers: what the csv and jsonl files hold after growth, resumes, faults and kills; what the console says
  * on a terminal and elsewhere; a logger of the user's own. */
 #include "core/alloc.h"
 #include "core/log.h"
@@ -6,6 +6,8 @@
 
 #include <check.h>
 #include <fcntl.h>
+#include <float.h>
+#include <jansson.h>
 #include <locale.h>
 #include <math.h>
 #include <signal.h>
@@ -41,6 +43,15 @@ static void setup(void)
     messages = 0;
     weft_log_to(count_message, NULL);
 }
+
+/* Loggers that write a file of rows: what both must stand. */
+static const struct file_kind {
+    weft_logger *(*make)(weft_fabric *f, const char *path);
+    const char *head, *row; /* of step 1 with loss 1, acc 2 */
+} file_kind[] = {
+    {weft_logger_csv, "step,epoch,wall_s,loss,acc\n", "1,0,0.5,1,2\n"},
+    {weft_logger_jsonl, "", "{\"step\":1,\"epoch\":0,\"wall_s\":0.5,\"loss\":1,\"acc\":2}\n"}};
+#define KINDS 2
 
 static void close_all(void)
 {
@@ -263,15 +274,22 @@ START_TEST(csv_never_writes_into_a_foreign_file)
 }
 END_TEST
 
-START_TEST(csv_rows_survive_a_kill)
+/* The step of a row of either kind. */
+static long long step_of(const char *line)
 {
+    return atoll(*line == '{' ? line + strlen("{\"step\":") : line);
+}
+
+START_TEST(rows_survive_a_kill)
+{
+    const struct file_kind *kind = &file_kind[_i];
     char line[256];
     int64_t want = 1, last = 0;
     int status;
     pid_t child = fork();
     ck_assert_int_ge(child, 0);
     if (!child) {
-        weft_logger *l = weft_logger_csv(&fabric, path);
+        weft_logger *l = kind->make(&fabric, path);
         for (int64_t i = 1;; i++) {
             snprintf(line, sizeof line, "v%d",
                      (int)(i / 1000 % 50)); /* the file is rewritten too */
@@ -285,30 +303,33 @@ START_TEST(csv_rows_survive_a_kill)
     waitpid(child, &status, 0);
     ck_assert(WIFSIGNALED(status));
     FILE *in = fopen(path, "r");
-    ck_assert_ptr_nonnull(fgets(line, sizeof line, in));
+    if (*kind->head)
+        ck_assert_ptr_nonnull(fgets(line, sizeof line, in));
     while (fscanf(in, "%255[^\n]%1[\n]", line, (char[2]){0}) == 2)
-        ck_assert_int_eq(last = atoll(line), want++); /* every row, and whole */
+        ck_assert_int_eq(last = step_of(line), want++); /* every row, and whole */
     fclose(in);
     ck_assert_int_gt(last, 10);
-    weft_logger *l = weft_logger_csv(&fabric, path);
+    weft_logger *l = kind->make(&fabric, path);
     ck_assert_int_eq(weft__logger_resume(l, last), WEFT_OK);
     ROW1(l, last + 1, "loss", 1);
     in = fopen(path, "r");
-    ck_assert_ptr_nonnull(fgets(line, sizeof line, in));
+    if (*kind->head)
+        ck_assert_ptr_nonnull(fgets(line, sizeof line, in));
     for (want = 1; fgets(line, sizeof line, in); want++)
-        ck_assert_int_eq(atoll(line), want);
+        ck_assert_int_eq(step_of(line), want);
     fclose(in);
     ck_assert_int_eq(want, last + 2);
 }
 END_TEST
 
-START_TEST(csv_refuses_what_cannot_be_a_file)
+START_TEST(what_cannot_be_a_file_is_refused)
 {
     char bad[160];
     put_content((snprintf(bad, sizeof bad, "%s/file", dir), bad), "x");
     snprintf(bad, sizeof bad, "%s/file/log.csv", dir); /* below a file: refused to root, too */
-    weft_logger *l = weft_logger_csv(&fabric, bad), *device = weft_logger_csv(&fabric, "/dev/null"),
-                *folder = weft_logger_csv(&fabric, dir);
+    weft_logger *l = file_kind[_i].make(&fabric, bad),
+                *device = file_kind[_i].make(&fabric, "/dev/null"),
+                *folder = file_kind[_i].make(&fabric, dir);
     for (int i = 1; i < 4; i++) {
         ck_assert_int_eq(row(l, i, 1, "loss", 1, NULL, 0), WEFT_EIO);
         ck_assert_ptr_nonnull(strstr(weft__why(), dir));
@@ -322,13 +343,13 @@ START_TEST(csv_refuses_what_cannot_be_a_file)
 }
 END_TEST
 
-START_TEST(csv_unwritable_directory)
+START_TEST(an_unwritable_directory_is_named)
 {
     char locked[128], file[160];
     snprintf(locked, sizeof locked, "%s/locked", dir);
     snprintf(file, sizeof file, "%s/sub/log.csv", locked);
     ck_assert_int_eq(mkdir(locked, 0500), 0);
-    weft_logger *l = weft_logger_csv(&fabric, file);
+    weft_logger *l = file_kind[_i].make(&fabric, file);
     int refused = 0;
     uid_t me = geteuid();
     if (me == 0) /* nothing is unwritable to root */
@@ -341,9 +362,9 @@ START_TEST(csv_unwritable_directory)
 }
 END_TEST
 
-START_TEST(csv_steady_state_allocates_nothing)
+START_TEST(the_steady_state_allocates_nothing)
 {
-    weft_logger *l = weft_logger_csv(&fabric, path);
+    weft_logger *l = file_kind[_i].make(&fabric, path);
     ROW2(l, 1, "loss", 1, "acc", 2);
     weft__fail_alloc(1);
     for (int i = 2; i < 100; i++)
@@ -352,16 +373,19 @@ START_TEST(csv_steady_state_allocates_nothing)
 }
 END_TEST
 
-START_TEST(csv_survives_every_failed_allocation)
+START_TEST(every_failed_allocation_is_survived)
 {
-    for (long k = 1; k < 8; k++) {
+    for (long k = 1; k < 12; k++) {
         char file[160];
         snprintf(file, sizeof file, "%s/%ld.csv", dir, k);
         weft__fail_alloc(k);
-        weft_logger *l = weft_logger_csv(&fabric, file);
+        weft_logger *l = file_kind[_i].make(&fabric, file);
         if (l && row(l, 1, 2, "loss", 1, "acc", 2)) {
             ck_assert_str_eq(weft_status_name(row(l, 1, 2, "loss", 1, "acc", 2)), "WEFT_OK");
-            ck_assert_str_eq(content(file), "step,epoch,wall_s,loss,acc\n1,0,0.5,1,2\n");
+            ck_assert_msg(strncmp(content(file), file_kind[_i].head, strlen(file_kind[_i].head)) ==
+                              0,
+                          "%s", content(file));
+            ck_assert_str_eq(content(file) + strlen(file_kind[_i].head), file_kind[_i].row);
         }
         weft__fail_alloc(0);
     }
@@ -369,16 +393,16 @@ START_TEST(csv_survives_every_failed_allocation)
 END_TEST
 
 /* A full disk: the part of a row that got in is cut off again. */
-START_TEST(csv_full_disk_leaves_whole_rows)
+START_TEST(a_full_disk_leaves_whole_rows)
 {
     int status;
     pid_t child = fork();
     ck_assert_int_ge(child, 0);
     if (!child) {
-        weft_logger *l = weft_logger_csv(&fabric, path);
+        weft_logger *l = file_kind[_i].make(&fabric, path);
         int bad = row(l, 1, 1, "loss", 1, NULL, 0);
         signal(SIGXFSZ, SIG_IGN);
-        setrlimit(RLIMIT_FSIZE, &(struct rlimit){100, 100});
+        setrlimit(RLIMIT_FSIZE, &(struct rlimit){200, 200});
         int refused = 0;
         for (int i = 2; i < 40; i++)
             refused += row(l, i, 1, "loss", i, NULL, 0) == WEFT_EIO;
@@ -387,9 +411,165 @@ START_TEST(csv_full_disk_leaves_whole_rows)
     waitpid(child, &status, 0);
     ck_assert(WIFEXITED(status) && WEXITSTATUS(status) == 0);
     const char *text = content(path);
-    ck_assert_int_gt(strlen(text), 80);
-    ck_assert_int_le(strlen(text), 100);
+    ck_assert_int_gt(strlen(text), 100);
+    ck_assert_int_le(strlen(text), 200);
     ck_assert_int_eq(text[strlen(text) - 1], '\n');
+}
+END_TEST
+
+/* --- jsonl --- */
+
+/* Line number `line` of the file, from 0, as strict JSON. */
+static json_t *parsed(int line)
+{
+    const char *text = content(path);
+    for (; line > 0; line--) {
+        ck_assert_ptr_nonnull(strchr(text, '\n'));
+        text = strchr(text, '\n') + 1;
+    }
+    ck_assert_ptr_nonnull(strchr(text, '\n'));
+    json_t *o = json_loadb(text, (size_t)(strchr(text, '\n') - text), JSON_REJECT_DUPLICATES, NULL);
+    ck_assert_msg(o != NULL, "%s", text);
+    return o;
+}
+
+START_TEST(jsonl_rows)
+{
+    weft_logger *l = weft_logger_jsonl(&fabric, path);
+    ck_assert_ptr_nonnull(l);
+    ck_assert(!there(path));
+    ROW1(l, 1, "loss", 0.5);
+    ROW2(l, 12, "acc", 0.1, "loss", 1.0 / 3);
+    ROW0(l, 13);
+    ROW2(l, 14, "acc", NAN, "loss", INFINITY);
+    ROW2(l, 15, "loss", -INFINITY, "acc", -0.0);
+    ck_assert_str_eq(
+        content(path),
+        "{\"step\":1,\"epoch\":0,\"wall_s\":0.5,\"loss\":0.5}\n"
+        "{\"step\":12,\"epoch\":1,\"wall_s\":6,\"acc\":0.1,\"loss\":0.3333333333333333}\n"
+        "{\"step\":13,\"epoch\":1,\"wall_s\":6.5}\n"
+        "{\"step\":14,\"epoch\":1,\"wall_s\":7,\"acc\":\"NaN\",\"loss\":\"Infinity\"}\n"
+        "{\"step\":15,\"epoch\":1,\"wall_s\":7.5,\"loss\":\"-Infinity\",\"acc\":-0}\n");
+}
+END_TEST
+
+START_TEST(jsonl_numbers_read_back_as_the_same)
+{
+    static const double special[] = {DBL_MIN, DBL_MAX,  -DBL_MAX,          5e-324, 0.1,   1e22,
+                                     1e23,    123456.7, 1.0 + DBL_EPSILON, 0,      2.5e-7};
+    const int n = (int)(sizeof special / sizeof special[0]);
+    setlocale(LC_NUMERIC, "de_DE.UTF-8"); /* where the machine has it */
+    weft_logger *l = weft_logger_jsonl(&fabric, path);
+    unsigned long long bits = 88172645463325252ull;
+    double value[300];
+    for (int i = 0; i < 300; i++) {
+        do {
+            bits ^= bits << 13, bits ^= bits >> 7, bits ^= bits << 17;
+            memcpy(&value[i], &bits, sizeof bits);
+        } while (!isfinite(value[i]));
+        value[i] = i < n ? special[i] : value[i];
+        ROW1(l, i, "v", value[i]);
+    }
+    setlocale(LC_NUMERIC, "C");
+    const char *text = content(path);
+    for (int i = 0; i < 300; i++, text = strchr(text, '\n') + 1) {
+        json_t *o = json_loads(text, JSON_DISABLE_EOF_CHECK, NULL);
+        double back = json_number_value(json_object_get(o, "v"));
+        if (memcmp(&back, &value[i], sizeof back))
+            ck_abort_msg("%a is %a: %.60s", value[i], back, text);
+        json_decref(o);
+    }
+}
+END_TEST
+
+START_TEST(jsonl_names_are_whatever_they_are)
+{
+    static const char *const name[] = {"say \"x\"\\",
+                                       "line\nbreak\x01",
+                                       "gr\xc3\xb6\xc3\x9f"
+                                       "e",
+                                       "bad\xff",
+                                       "step",
+                                       "step_",
+                                       "epoch",
+                                       "",
+                                       "bad?"};
+    static const char *const key[] = {"say \"x\"\\",
+                                      "line\nbreak\x01",
+                                      "gr\xc3\xb6\xc3\x9f"
+                                      "e",
+                                      "bad?",
+                                      "step_",
+                                      "step__",
+                                      "epoch_",
+                                      "",
+                                      "bad?_"};
+    const double value[] = {1, 2, 3, 4, 5, 6, 7, 8, 9};
+    weft_logger *l = weft_logger_jsonl(&fabric, path);
+    const weft_record r = {.step = 7, .n = 9, .name = name, .value = value};
+    ck_assert_int_eq(weft__logger_record(l, &r), WEFT_OK);
+    ck_assert_int_eq(weft__logger_record(l, &r), WEFT_OK);
+    json_t *o = parsed(1);
+    ck_assert_uint_eq(json_object_size(o), 3 + 9);
+    ck_assert_int_eq(json_integer_value(json_object_get(o, "step")), 7);
+    for (int i = 0; i < 9; i++)
+        ck_assert_msg(json_number_value(json_object_get(o, key[i])) == value[i], "%s", key[i]);
+    json_decref(o);
+    char *longer = calloc(5000, 1);
+    memset(longer, 'x', 4999);
+    ROW1(l, 8, longer, 4);
+    o = parsed(2);
+    ck_assert_double_eq(json_number_value(json_object_get(o, longer)), 4);
+    json_decref(o);
+    free(longer);
+}
+END_TEST
+
+START_TEST(jsonl_resume_cuts_and_appends)
+{
+    weft_logger *l = weft_logger_jsonl(&fabric, path);
+    for (int i = 1; i <= 3; i++)
+        ROW1(l, i, "loss", i);
+    close_all();
+    FILE *out = fopen(path, "a"); /* another program's row, nonsense, and what a kill left */
+    fputs("{ \"wall_s\": 1, \"step\": 2, \"note\": [1] }\nnonsense\n{\"step\":\"2\"}\n{\"step\":1,",
+          out);
+    fclose(out);
+    l = weft_logger_jsonl(&fabric, path);
+    ck_assert_int_eq(weft__logger_resume(l, 2), WEFT_OK);
+    ck_assert_ptr_nonnull(
+        strstr(content(path), "nonsense")); /* untouched before the first record */
+    ROW2(l, 3, "loss", 30, "new", 7);
+    ck_assert_str_eq(content(path),
+                     "{\"step\":1,\"epoch\":0,\"wall_s\":0.5,\"loss\":1}\n"
+                     "{\"step\":2,\"epoch\":0,\"wall_s\":1,\"loss\":2}\n"
+                     "{ \"wall_s\": 1, \"step\": 2, \"note\": [1] }\n"
+                     "{\"step\":3,\"epoch\":0,\"wall_s\":1.5,\"loss\":30,\"new\":7}\n");
+    ck_assert_int_eq(weft__logger_resume(l, 1), WEFT_OK); /* and again within the run */
+    ROW1(l, 2, "loss", 20);
+    ck_assert_str_eq(content(path), "{\"step\":1,\"epoch\":0,\"wall_s\":0.5,\"loss\":1}\n"
+                                    "{\"step\":2,\"epoch\":0,\"wall_s\":1,\"loss\":20}\n");
+}
+END_TEST
+
+START_TEST(jsonl_moves_aside_what_does_not_go_on)
+{
+    char old[160];
+    weft_logger *l = weft_logger_jsonl(&fabric, path);
+    ROW1(l, 1, "loss", 1);
+    close_all();
+    l = weft_logger_jsonl(&fabric, path); /* a new run */
+    ROW1(l, 1, "loss", 2);
+    snprintf(old, sizeof old, "%s.1", path);
+    ck_assert_str_eq(content(old), "{\"step\":1,\"epoch\":0,\"wall_s\":0.5,\"loss\":1}\n");
+    close_all();
+    put_content(path, "{\"years of\":\"work\"}\n");
+    l = weft_logger_jsonl(&fabric, path);
+    ck_assert_int_eq(weft__logger_resume(l, 7), WEFT_OK);
+    ROW1(l, 8, "loss", 1);
+    snprintf(old, sizeof old, "%s.2", path);
+    ck_assert_str_eq(content(old), "{\"years of\":\"work\"}\n");
+    ck_assert_str_eq(content(path), "{\"step\":8,\"epoch\":0,\"wall_s\":4,\"loss\":1}\n");
 }
 END_TEST
 
@@ -630,10 +810,13 @@ START_TEST(an_incomplete_table_is_refused)
     ck_assert_ptr_null(weft_logger_csv(&fabric, NULL));
     ck_assert_ptr_null(weft_logger_csv(&fabric, ""));
     ck_assert_ptr_null(weft_logger_csv(NULL, path));
+    ck_assert_ptr_null(weft_logger_jsonl(&fabric, ""));
+    ck_assert_ptr_nonnull(strstr(weft_message(&fabric), "weft_logger_jsonl: it needs the path"));
+    ck_assert_ptr_null(weft_logger_jsonl(NULL, path));
     ck_assert_ptr_null(weft_logger_console(NULL));
     ck_assert_ptr_null(weft_logger_null(NULL));
     ck_assert_ptr_null(fabric.objects);
-    ck_assert_int_eq(messages, 7);
+    ck_assert_int_eq(messages, 8);
     ck_assert_int_eq(weft_error(&fabric), WEFT_OK); /* it never sticks */
 }
 END_TEST
@@ -662,12 +845,17 @@ int main(void)
     tcase_add_test(t, csv_resume_without_a_file_starts_one);
     tcase_add_test(t, csv_fresh_start_moves_the_old_one);
     tcase_add_test(t, csv_never_writes_into_a_foreign_file);
-    tcase_add_test(t, csv_rows_survive_a_kill);
-    tcase_add_test(t, csv_refuses_what_cannot_be_a_file);
-    tcase_add_test(t, csv_unwritable_directory);
-    tcase_add_test(t, csv_steady_state_allocates_nothing);
-    tcase_add_test(t, csv_survives_every_failed_allocation);
-    tcase_add_test(t, csv_full_disk_leaves_whole_rows);
+    tcase_add_loop_test(t, rows_survive_a_kill, 0, KINDS);
+    tcase_add_loop_test(t, what_cannot_be_a_file_is_refused, 0, KINDS);
+    tcase_add_loop_test(t, an_unwritable_directory_is_named, 0, KINDS);
+    tcase_add_loop_test(t, the_steady_state_allocates_nothing, 0, KINDS);
+    tcase_add_loop_test(t, every_failed_allocation_is_survived, 0, KINDS);
+    tcase_add_loop_test(t, a_full_disk_leaves_whole_rows, 0, KINDS);
+    tcase_add_test(t, jsonl_rows);
+    tcase_add_test(t, jsonl_numbers_read_back_as_the_same);
+    tcase_add_test(t, jsonl_names_are_whatever_they_are);
+    tcase_add_test(t, jsonl_resume_cuts_and_appends);
+    tcase_add_test(t, jsonl_moves_aside_what_does_not_go_on);
     tcase_add_test(t, console_lines_in_a_pipe);
     tcase_add_test(t, console_without_a_loader_counts_steps);
     tcase_add_test(t, console_bar_on_a_terminal);

@@ -2,6 +2,8 @@
  * ranks, on other data. */
 #include "job.h"
 
+#include <jansson.h>
+
 static void fresh(const char *dir)
 {
     ck_assert_int_eq(shell("rm -rf '%s'", in("%s", dir)), 0);
@@ -28,6 +30,24 @@ static void cell(const char *dir, long step, int at, char out[64])
     free(rows);
 }
 
+/* The rows of the steps 1, 2, ... of metrics.jsonl, without their wall_s. */
+static json_t *json_rows(const char *dir)
+{
+    char *text = text_of(in("%s/metrics.jsonl", dir)), *line = text;
+    json_t *all = json_array();
+    for (char *end; (end = strchr(line, '\n')); line = end + 1) {
+        json_t *o = json_loadb(line, (size_t)(end - line), JSON_REJECT_DUPLICATES, NULL);
+        ck_assert_msg(o && json_real_value(json_object_get(o, "wall_s")) > 0, "%s", line);
+        ck_assert_int_eq(json_integer_value(json_object_get(o, "step")),
+                         (long)json_array_size(all) + 1);
+        json_object_del(o, "wall_s");
+        json_array_append_new(all, o);
+    }
+    ck_assert_msg(!*line, "a torn row: %s", line);
+    free(text);
+    return all;
+}
+
 static void same_rows(const char *a, const char *b, long steps)
 {
     long x, y;
@@ -36,6 +56,11 @@ static void same_rows(const char *a, const char *b, long steps)
                   in("%s", a), in("%s", b));
     free(one);
     free(two);
+    json_t *p = json_rows(a), *q = json_rows(b);
+    ck_assert_msg((long)json_array_size(p) == steps && json_equal(p, q),
+                  "the jsonl of %s and %s differ", in("%s", a), in("%s", b));
+    json_decref(p);
+    json_decref(q);
 }
 
 /* 63 batches an epoch. */

@@ -309,6 +309,7 @@ static void build(job *j)
     weft_set_schedule(j->adam,
                       WEFT_SCHEDULE(.total = number(EPOCHS, 3) * weft_loader_batches(j->train)));
     weft_logger_csv(f, in_dir("metrics.csv"));
+    weft_logger_jsonl(f, in_dir("metrics.jsonl"));
     weft_track_f64(f, "smooth", &j->smooth, 1);
     weft_track_i64(f, "seen", &j->seen, 1);
     weft_setup(f, j->model, j->adam);

@@ -42,9 +42,13 @@ WEFT_API weft_status weft_log_timing(weft_fabric *f);
 /* Loggers. Each becomes one of the fabric's; made alike on all ranks, they write on rank 0.
  * csv: columns step, epoch, wall_s and the names; a row is flushed as it is written, so it survives
  *      SIGKILL; a new name adds a column; after a resume, rows beyond the resumed step are cut.
+ * jsonl: a line {"step":1,"epoch":0,"wall_s":0.5,"loss":0.25} a row; survives and resumes alike. Strict
+ *      JSON: numbers read back as the same double; what is not finite is the text "NaN", "Infinity" or
+ *      "-Infinity"; a name that a row has already gets an underscore ("step_").
  * console: progress with loss, samples/s and time left on stderr: a bar on a terminal, a line every
  *      few seconds otherwise. */
 WEFT_API weft_logger *weft_logger_csv(weft_fabric *f, const char *path);
+WEFT_API weft_logger *weft_logger_jsonl(weft_fabric *f, const char *path);
 WEFT_API weft_logger *weft_logger_console(weft_fabric *f);
 WEFT_API weft_logger *weft_logger_null(weft_fabric *f);
 
