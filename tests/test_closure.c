@@ -128,7 +128,7 @@ static void trace(hid_t file, const char *name, const char *precision, double to
             ck_assert_msg(fabs(v[i] - want.v[t * n + i]) <= tolerance * 10,
                           "%s: p[%d] is %.17g at %d, not %.17g", name, (int)i, v[i], (int)t,
                           want.v[t * n + i]);
-        if (tolerance < 1e-6)
+        if (tolerance < 1e-6 || number(file, group, "max_iter") == 1)
             ck_assert_msg(p.calls == (int)evals.v[t], "%s: %d evaluations, not %g", name, p.calls,
                           evals.v[t]);
         weft_step_end(f);
@@ -147,6 +147,17 @@ START_TEST(traces_are_pytorchs)
         trace(file, golden_name(file, "search/case", i, name, sizeof name), "64-true", 1e-8);
     trace(file, "regression", "32-true", 1e-4);
     trace(file, "regression_wolfe", "32-true", 1e-3);
+    H5Fclose(file);
+}
+END_TEST
+
+/* PyTorch with its sums in another order (rows and columns permuted at random) ends up to 6e-6 away in
+ * p, on a way of 2.1, and 2e-6 in the loss: directions enlarge rounding. The bounds are 5e-5 in p and
+ * 5e-6 (1 + loss). */
+START_TEST(a_long_trace_in_f32)
+{
+    hid_t file = golden_open("optim-search-f32.h5");
+    trace(file, "regression_100", "32-true", 5e-6);
     H5Fclose(file);
 }
 END_TEST
@@ -441,6 +452,7 @@ int main(void)
     suite_add_tcase(s, g);
     suite_add_tcase(s, t);
     tcase_add_test(g, traces_are_pytorchs);
+    tcase_add_test(g, a_long_trace_in_f32);
     tcase_add_test(g, resumes_bit_for_bit);
     tcase_add_test(t, an_error_in_the_closure);
     tcase_add_test(t, bad_closures);

@@ -653,7 +653,7 @@ def valley(p):
     return 100 * (r * r).sum() + ((1 - u) * (1 - u)).sum()
 
 
-def searches(f):
+def searches(f, dtype=torch.float64):
     """L-BFGS on Rosenbrock's function, and on logistic regression."""
     rng = rng_of("lbfgs")
     start, x, w0 = draw(rng, 6, 1), draw(rng, 30, 5), draw(rng, 3, 5) / 4
@@ -662,12 +662,16 @@ def searches(f):
     put(f, "search/x", x)
     put(f, "search/y", y)
     put(f, "search/w0", w0)
-    xs, ys = tensor(x, torch.float64), torch.tensor(y)
+    xs, ys = tensor(x, dtype), torch.tensor(y)
 
     def regression(w):
         return F.cross_entropy(xs @ w.T, ys) + 0.01 * (w * w).sum()
 
+    # in float32 a short history, which enlarges rounding the least
     for name, fn, p0, steps, a in (
+            ("regression_100", regression, w0, 100,
+             dict(lr=0.03, max_iter=1, history_size=3)),
+            ) if dtype == torch.float32 else (
             ("valley", valley, start, 6,
              dict(max_iter=5, history_size=4, line_search_fn="strong_wolfe")),
             ("valley_long", valley, start, 3,
@@ -679,7 +683,7 @@ def searches(f):
              dict(lr=0.02, max_iter=1, history_size=10)),
             ("regression_wolfe", regression, w0, 4,
              dict(max_iter=8, line_search_fn="strong_wolfe"))):
-        p = tensor(p0, torch.float64, grad=True)
+        p = tensor(p0, dtype, grad=True)
         opt = torch.optim.LBFGS([p], **a)
 
         def closure():
@@ -700,6 +704,10 @@ def searches(f):
         put_attrs(g, lr=float(a.get("lr", 1)), max_iter=a["max_iter"],
                   history_size=a.get("history_size", 100),
                   wolfe=int("line_search_fn" in a))
+
+
+def searches_f32(f):
+    searches(f, torch.float32)
 
 
 def more_schedules(f):
@@ -835,7 +843,8 @@ def main():
                         ("optim2.h5", (more_traces, grouped, searches,
                                        more_schedules)),
                         ("calls-clip.h5", (clipping,)),
-                        ("scaler.h5", (scaling,))):
+                        ("scaler.h5", (scaling,)),
+                        ("optim-search-f32.h5", (searches_f32,))):
         if chosen and name not in chosen:
             continue
         with create(os.path.join(folder, name)) as f:
