@@ -46,7 +46,8 @@
 WEFT_BEGIN
 
 /* Handles. All are made from a fabric and die with weft_close(). A weft_tensor * is a token, never
- * an address: one that is no longer valid is recognised and refused (WEFT_EHANDLE). */
+ * an address: one that is no longer valid is recognised and refused (WEFT_EHANDLE). NULL in the
+ * place of a handle gives WEFT_EARG, NULL, NAN, 0, false or "", and changes nothing. */
 typedef struct weft_fabric weft_fabric;
 typedef struct weft_tensor weft_tensor;
 typedef struct weft_module weft_module;

@@ -68,15 +68,15 @@ typedef struct weft_loader_options {
     bool evaluation WEFT_INIT; /* every row once, in order, one epoch; moves no step */
     int prefetch
         WEFT_INIT; /* batches read ahead by workers; default 2, small ones more; WEFT_OFF: none */
-    const char *x WEFT_INIT; /* name of field x in the file, default "x" */
+    const char *x WEFT_INIT; /* of HDF5: name of field x in the file, default "x" */
     const char *y WEFT_INIT; /* default "y"; a file without it gives y = NULL if not named here */
     double scale WEFT_INIT;  /* not 0: x becomes scale * x + shift in the fabric's dtype */
     double shift WEFT_INIT;
     /* Threads that read, default 1; 1 to 64. The batches are the same, bit for bit, for any
      * number. */
     int workers WEFT_INIT;
-    /* Names of the fields in the file, "x,y,w", the first is x, the second y; instead of .x and .y.
-     * All must be there. */
+    /* Of HDF5: names of the fields in the file, "x,y,w", the first is x, the second y; instead of .x
+     * and .y. All must be there. */
     const char *fields WEFT_INIT;
     /* (fields) scale and shift of each field, 0: none; instead of .scale and .shift. Copied. */
     const double *scales WEFT_INIT;
@@ -100,7 +100,7 @@ typedef struct weft_loader_options {
     /* Of a stream: shards a rank, default workers. The rows of a rank depend on this number (and on
      * the ranks), not on workers. */
     int shards WEFT_INIT;
-    int cache_mb WEFT_INIT; /* MiB of inflated HDF5 chunks that each worker keeps; default 64 */
+    int cache_mb WEFT_INIT; /* of HDF5: MiB of inflated chunks that each worker keeps; default 64 */
     WEFT_PTR(weft_loader_options)
 } weft_loader_options;
 #define WEFT_LOADER(...) WEFT__ARGS(weft_loader_options, __VA_ARGS__)

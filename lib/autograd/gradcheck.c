@@ -102,12 +102,19 @@ weft_status weft_gradcheck(weft_fabric *f, weft_scalar_fn fn, void *user, int n,
     double *value[WEFT_OP_INPUTS] = {NULL};
     weft_view view[WEFT_OP_INPUTS];
     check c = {.f = f, .fn = fn, .user = user, .n = n, .value = value, .view = view};
+    if (weft__stuck(f) || f->shut)
+        return weft__stuck(f);
     c.draws = f->tape->draws;
     tolerance = tolerance > 0 ? tolerance : 1e-7;
-    weft_status s = n >= 1 && n <= WEFT_OP_INPUTS
-                        ? read(&c, x)
-                        : weft__fail(WEFT_EARG, "weft_gradcheck: %d inputs; it takes 1 to %d", n,
-                                     WEFT_OP_INPUTS);
+    weft_status s =
+        fn && x && n >= 1 && n <= WEFT_OP_INPUTS
+            ? read(&c, x)
+            : weft__fail(WEFT_EARG, "weft_gradcheck: %d inputs%s; it takes a function and 1 to %d",
+                         n,
+                         !fn  ? ", no function"
+                         : !x ? " at NULL"
+                              : "",
+                         WEFT_OP_INPUTS);
     if (!s)
         s = run(&c, eps > 0 ? eps : 1e-6);
     for (int i = 0; i < WEFT_OP_INPUTS; i++)

@@ -31,7 +31,7 @@ void weft__tape_edge(weft_fabric *f)
 
 void weft_eval_begin(weft_fabric *f)
 {
-    if (f->shut)
+    if (!f || f->shut)
         return;
     if (f->tape->eval++ == 0)
         f->tape->eval_mark = weft__engine_mark(f);
@@ -39,7 +39,7 @@ void weft_eval_begin(weft_fabric *f)
 
 void weft_eval_end(weft_fabric *f)
 {
-    if (f->shut)
+    if (!f || f->shut)
         return;
     if (f->tape->eval == 0)
         weft__stick(f, weft__fail(WEFT_ESTATE, "weft_eval_end without weft_eval_begin"));
@@ -323,6 +323,19 @@ static void find_batch(weft_op_call *c, int n, weft__tensor *const *x)
         c->alike[i] = alike(x[i], x[c->lead]);
 }
 
+static weft_status complete(const weft_op *op, int n, weft_tensor *const *inputs, const void *attr)
+{
+    if (!op || op->size != sizeof *op || !op->name || !op->shape || (!op->forward && !op->view) ||
+        op->attr_size > WEFT__ATTR)
+        return weft__fail(WEFT_EARG, "weft_apply: the table of op %s is incomplete or too large",
+                          op && op->name ? op->name : "?");
+    if (n < 1 || n > WEFT_OP_INPUTS || !inputs || (op->attr_size && !attr))
+        return weft__fail(WEFT_EARG, "%s: %d inputs%s%s; an op takes 1 to %d%s", op->name, n,
+                          inputs ? "" : " at NULL", attr || !op->attr_size ? "" : ", no attributes",
+                          WEFT_OP_INPUTS, op->attr_size ? " and attributes" : "");
+    return WEFT_OK;
+}
+
 static weft_status apply(weft_fabric *f, const weft_op *op, int n, weft_tensor *const *inputs,
                          const void *attr, weft_tensor **out)
 {
@@ -337,10 +350,6 @@ static weft_status apply(weft_fabric *f, const weft_op *op, int n, weft_tensor *
                       .attr = copy,
                       .nin = n,
                       .rows = op->rows};
-    if (op->size != sizeof *op || !op->shape || (!op->forward && !op->view) || n < 1 ||
-        n > WEFT_OP_INPUTS || op->attr_size > WEFT__ATTR)
-        return weft__fail(WEFT_EARG, "weft_apply: the table of op %s is incomplete or too large",
-                          op->name ? op->name : "?");
     if (attr)
         memcpy(copy, attr, op->attr_size);
     WEFT_TRY(resolve(f, op, n, inputs, in, x));
@@ -362,14 +371,17 @@ weft_tensor *weft_apply(weft_fabric *f, const weft_op *op, int n, weft_tensor *c
                         const void *attr)
 {
     weft_tensor *out = NULL;
-    for (int i = 0; i < n; i++)
+    for (int i = 0; i < n && inputs; i++)
         if (!inputs[i])
             return NULL;
-    if (weft__stuck(f))
+    if (weft__stuck(f) || f->shut)
         return NULL;
-    f->device->who = op->name;
-    weft_status s = apply(f, op, n, inputs, attr, &out);
-    f->device->who = NULL;
+    weft_status s = complete(op, n, inputs, attr);
+    if (!s) {
+        f->device->who = op->name;
+        s = apply(f, op, n, inputs, attr, &out);
+        f->device->who = NULL;
+    }
     if (s < 0) {
         if (!weft__stuck(f))
             weft__stick(f, s);
@@ -385,12 +397,12 @@ weft_status weft_op_fail(const weft_op_call *c, weft_status code, const char *fo
     va_start(args, format);
     vsnprintf(text, sizeof text, format, args);
     va_end(args);
-    return weft__fail(code, "%s: %s", c->op->name, text);
+    return weft__fail(code, "%s: %s", c ? c->op->name : "an op", text);
 }
 
 void *weft_op_host(const weft_op_call *c, const weft_view *v)
 {
-    if (c->device->ops->sync(c->stream))
+    if (!c || !v || c->device->ops->sync(c->stream))
         return NULL;
     return weft__device_host(c->device, v->data);
 }

@@ -10,12 +10,14 @@
 
 weft_status weft__stuck(const weft_fabric *f)
 {
-    return weft__sticky_code(&f->error);
+    return f ? weft__sticky_code(&f->error) : WEFT_EARG;
 }
 
 weft_status weft__stick(weft_fabric *f, weft_status code)
 {
     char text[WEFT__TEXT + 96];
+    if (!f)
+        return code;
     snprintf(text, sizeof text, "rank %d on %s: %s", f->rank, f->host, weft__why());
     weft__sticky_set(&f->error, code, text);
     return code;
@@ -23,6 +25,8 @@ weft_status weft__stick(weft_fabric *f, weft_status code)
 
 weft_status weft__note(weft_fabric *f, weft_status code)
 {
+    if (!f)
+        return code;
     snprintf(f->noted, sizeof f->noted, "%s", weft__why());
     weft__say(WEFT_LOG_WARNING, "rank %d on %s: %s", f->rank, f->host, f->noted);
     return code;
@@ -30,7 +34,7 @@ weft_status weft__note(weft_fabric *f, weft_status code)
 
 weft_status weft_error(const weft_fabric *f)
 {
-    return f ? weft__stuck(f) : WEFT_EARG;
+    return weft__stuck(f);
 }
 
 const char *weft_message(const weft_fabric *f)
@@ -76,13 +80,13 @@ weft__part weft__enter(weft_fabric *f, weft__part part)
 void *weft__object_new(weft_fabric *f, weft__kind kind, size_t bytes,
                        void (*destroy)(weft__object *self))
 {
-    weft__object *o = f->shut ? NULL : weft__new(1, bytes), **end = &f->objects;
+    weft__object *o = !f || f->shut ? NULL : weft__new(1, bytes), **end;
     if (!o) {
-        if (!f->shut) /* else the error of weft_open has stuck */
+        if (f && !f->shut) /* else the error of weft_open has stuck */
             weft__stick(f, WEFT_ENOMEM);
         return NULL;
     }
-    while (*end)
+    for (end = &f->objects; *end;)
         end = &(*end)->next;
     o->kind = kind;
     o->fabric = f;
@@ -112,7 +116,7 @@ static weft__object *find(weft__object *o, weft__kind kind)
 
 weft__object *weft__object_first(const weft_fabric *f, weft__kind kind)
 {
-    return find(f->objects, kind);
+    return f ? find(f->objects, kind) : NULL;
 }
 
 weft__object *weft__object_after(const weft__object *o)

@@ -63,11 +63,12 @@ struct weft_fabric {
     double since, spent[WEFT__PARTS];
 };
 
-/* Makes the calling thread's last failure stick to f, prefixed with rank and host. @return code. */
+/* Makes the calling thread's last failure stick to f, prefixed with rank and host. @return code. All of
+ * these take NULL, the program's mistake: nothing can stick to it. */
 weft_status weft__stick(weft_fabric *f, weft_status code);
 /* Notes a failure that does not stick and says it once. @return code. */
 weft_status weft__note(weft_fabric *f, weft_status code);
-/* 0, or what sticks. */
+/* 0, or what sticks; WEFT_EARG of NULL. */
 weft_status weft__stuck(const weft_fabric *f);
 
 /* Enters a part of the step. @return the part left, to be entered again afterwards. */

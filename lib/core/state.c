@@ -7,6 +7,8 @@
 
 weft_status weft_state_enter(weft_visitor *v, const char *name)
 {
+    if (!v || !name)
+        return weft__fail(WEFT_EARG, "weft_state_enter: the %s is NULL", v ? "name" : "visitor");
     size_t used = strlen(v->scope);
     if (used + strlen(name) + 2 > sizeof v->scope)
         return weft__fail(WEFT_EARG, "state: the name %s%s is longer than %zu bytes", v->scope,
@@ -17,11 +19,22 @@ weft_status weft_state_enter(weft_visitor *v, const char *name)
 
 void weft_state_leave(weft_visitor *v)
 {
-    size_t n = strlen(v->scope);
-    if (n)
-        v->scope[n - 1] = '\0';
+    size_t n = v ? strlen(v->scope) : 0;
+    if (n == 0)
+        return;
+    v->scope[n - 1] = '\0';
     char *slash = strrchr(v->scope, '/');
     *(slash ? slash + 1 : v->scope) = '\0';
+}
+
+static weft_status say(weft_visitor *v, const weft_state_item *item, const void *at)
+{
+    if (v && item->name && at)
+        return v->item(v, item);
+    return weft__fail(WEFT_EARG, "state: item %s: the %s is NULL", item->name ? item->name : "?",
+                      !v           ? "visitor"
+                      : item->name ? "address"
+                                   : "name");
 }
 
 weft_status weft_state_i64(weft_visitor *v, const char *name, int64_t *value)
@@ -32,7 +45,7 @@ weft_status weft_state_i64(weft_visitor *v, const char *name, int64_t *value)
                                   .dtype = WEFT_I64,
                                   .values = value,
                                   .count = 1};
-    return v->item(v, &item);
+    return say(v, &item, value);
 }
 
 weft_status weft_state_f64(weft_visitor *v, const char *name, double *value)
@@ -43,7 +56,7 @@ weft_status weft_state_f64(weft_visitor *v, const char *name, double *value)
                                   .dtype = WEFT_F64,
                                   .values = value,
                                   .count = 1};
-    return v->item(v, &item);
+    return say(v, &item, value);
 }
 
 weft_status weft_state_text(weft_visitor *v, const char *name, char *text, size_t capacity)
@@ -53,5 +66,5 @@ weft_status weft_state_text(weft_visitor *v, const char *name, char *text, size_
                                   .placement = WEFT_ROOT,
                                   .text = text,
                                   .capacity = capacity};
-    return v->item(v, &item);
+    return say(v, &item, text);
 }

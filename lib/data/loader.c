@@ -1,6 +1,7 @@
 /* The loader: a data set or a stream, a plan of batches over it, and the ring that makes them. */
 #include "core/alloc.h"
 #include "core/log.h"
+#include "data/hdf5.h"
 #include "data/make.h"
 #include "data/object.h"
 #include "tensor/tensor.h"
@@ -35,11 +36,26 @@ static weft_status plan(weft_loader *l, int64_t rows, const weft_loader_options 
     return weft__sampler_make(&l->sampler, rows, l->plan.batch, o);
 }
 
+/* What only one kind of source looks at, no other lets pass. */
+static weft_status of_hdf5(const weft__source *s, const weft_loader_options *o)
+{
+    const char *name = !o            ? NULL
+                       : o->fields   ? "fields"
+                       : o->x        ? "x"
+                       : o->y        ? "y"
+                       : o->cache_mb ? "cache_mb"
+                                     : NULL;
+    if (!name || s->ops == &weft__hdf5_ops)
+        return WEFT_OK;
+    return weft__fail(WEFT_EARG, "loader: %s is an option of HDF5 files; leave it out", name);
+}
+
 static weft_status make(weft_loader *l, int64_t rows, const weft_field *field, const char *label,
                         const char *const *name, const weft_loader_options *o)
 {
     weft__source *s = &l->source;
     weft_dtype real = fabric_of(l)->dtype == WEFT_F64 ? WEFT_F64 : WEFT_F32;
+    WEFT_TRY(of_hdf5(s, o));
     WEFT_TRY(plan(l, rows, o));
     WEFT_TRY(weft__source_fill(s, label, name, field, weft__plan_most(&l->plan), real, o));
     if (s->stream)

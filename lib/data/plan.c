@@ -95,6 +95,8 @@ weft_status weft__plan_make(weft__plan *p, const weft_fabric *f, int64_t rows,
     o = o ? o : &none;
     *p = (weft__plan){.rows = rows, .rank = f->rank, .world = f->world};
     p->pieces = f->own_leaves && !o->evaluation ? f->own_leaves : 1;
+    if (o->shards)
+        return weft__fail(WEFT_EARG, "loader: shards is %d; only streams have shards", o->shards);
     WEFT_TRY(read_batch(p, o));
     WEFT_TRY(read_last(p, o));
     WEFT_TRY(read_order(p, o));

@@ -53,6 +53,17 @@ static weft_status copy_names(weft__source *s, const char *const *name)
     return s->names ? WEFT_OK : WEFT_ENOMEM;
 }
 
+/* weft_batch_field tells fields by their names. */
+static weft_status names_differ(const weft__source *s)
+{
+    for (int k = 1; k < s->fields; k++)
+        for (int i = 0; i < k; i++)
+            if (s->field[k].present && s->field[i].present && strcmp(s->name[k], s->name[i]) == 0)
+                return weft__fail(WEFT_EARG, "loader: fields %d and %d are both named %.80s", i, k,
+                                  s->name[k]);
+    return WEFT_OK;
+}
+
 weft_status weft__source_fill(weft__source *s, const char *label, const char *const *name,
                               const weft_field *field, int64_t most, weft_dtype real,
                               const weft_loader_options *o)
@@ -73,6 +84,7 @@ weft_status weft__source_fill(weft__source *s, const char *label, const char *co
         s->width[k] = weft__numel(field[k].rank, field[k].shape);
         WEFT_TRY(make_cast(s, k, real, o));
     }
+    WEFT_TRY(names_differ(s));
     s->foreign = o && o->transform;
     s->transform = s->foreign ? o->transform : s->ops ? s->ops->transform : NULL;
     s->transform_self = s->foreign ? o->transform_self : NULL;
@@ -187,6 +199,8 @@ weft_status weft__slot_fail(const weft__source *s, weft__slot *slot, int field, 
 
 double weft_rows_uniform(const weft_rows *r, int64_t i, uint64_t k)
 {
+    if (!r)
+        return NAN;
     uint64_t stream = weft__stream_of("transform") + r->shard * 0x9E3779B97F4A7C15u;
     stream ^= (uint64_t)r->epoch * 0xC2B2AE3D27D4EB4Fu; /* a shard's rows begin anew in each */
     return weft__uniform_f64(r->seed, stream, (uint64_t)(r->base + i), k);

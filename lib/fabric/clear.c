@@ -88,11 +88,13 @@ static weft_status ask(weft_fabric *f, int *good, bool *all)
 
 weft_status weft_clear(weft_fabric *f)
 {
-    weft__facade *p = f->facade;
     int good = 0;
     bool all = true;
+    if (!f)
+        return WEFT_EARG;
     if (!weft__opened(f) || f->comm->lost)
         return WEFT_EPEER;
+    weft__facade *p = f->facade;
     weft__sticky_clear(&f->error);
     f->noted[0] = '\0';
     p->agreed = WEFT_OK;

@@ -5,7 +5,7 @@
 
 bool weft__opened(weft_fabric *f)
 {
-    if (f->facade && f->facade->whole)
+    if (f && f->facade && f->facade->whole)
         return true;
     weft__fail(WEFT_ESTATE, "the fabric is not open: weft_open failed, or returned a notice");
     weft__stick(f, WEFT_ESTATE); /* after an error of weft_open, that one stays */
@@ -88,6 +88,8 @@ static bool next_in_step(weft_fabric *f, weft_loader *l, weft_batch *b)
 
 bool weft_next(weft_loader *l, weft_batch *b)
 {
+    weft_batch none;
+    b = b ? b : &none;
     *b = (weft_batch){0};
     if (!l)
         return false;
@@ -109,8 +111,7 @@ bool weft_next(weft_loader *l, weft_batch *b)
 
 bool weft_join(weft_fabric *f, bool more)
 {
-    weft__facade *p = f ? f->facade : NULL;
-    if (!f || !weft__opened(f) || weft_step_end(f))
+    if (!weft__opened(f) || weft_step_end(f))
         return false;
     int64_t any = more && !weft__stuck(f);
     weft__part part = weft__enter(f, WEFT__OTHER);
@@ -120,12 +121,12 @@ bool weft_join(weft_fabric *f, bool more)
     if (s < 0 || !any)
         weft__agree_on_errors(f);
     weft__enter(f, part);
-    return s == WEFT_OK && any && !p->agreed;
+    return s == WEFT_OK && any && !f->facade->agreed;
 }
 
 bool weft_every(weft_fabric *f, int64_t n)
 {
-    weft__facade *p = f->facade;
+    weft__facade *p = f ? f->facade : NULL;
     int slot = 0;
     if (!p || n < 1 || f->step == 0 || f->step % n != 0 || f->step == p->loaded_step)
         return false;

@@ -50,8 +50,12 @@ void weft__metrics_close(weft_fabric *f)
 
 static weft_status column(weft__metrics *m, const char *name, int *out)
 {
+    if (!name || !*name || strlen(name) >= WEFT__NAME)
+        return weft__fail(WEFT_EARG, "weft_log: the name %s%.70s%s; it has 1 to %d bytes",
+                          name ? "\"" : "is ", name ? name : "NULL", name ? "\"" : "",
+                          WEFT__NAME - 1);
     for (int i = 0; i < m->names; i++)
-        if (strncmp(m->name[i], name, WEFT__NAME - 1) == 0) {
+        if (strcmp(m->name[i], name) == 0) {
             *out = i;
             return WEFT_OK;
         }
@@ -79,7 +83,9 @@ static weft__logged *current(weft_fabric *f)
 weft_status weft__metrics_complain(weft_fabric *f, weft_status s)
 {
     weft__metrics *m = f->facade->metrics;
-    if (!m->complained)
+    if (m->complained)
+        snprintf(f->noted, sizeof f->noted, "%s", weft__why());
+    else
         weft__note(f, s);
     m->complained = true;
     return s;
@@ -138,8 +144,12 @@ weft_status weft_log(weft_fabric *f, const char *name, weft_tensor *value)
     r->given[c] = true;
     if (!value) /* an error has stuck on this rank: it weighs nothing */
         return WEFT_OK;
-    const weft__tensor *t = weft__tensor_at(value, NULL);
-    s = t ? keep(f, c, t, r) : WEFT_EHANDLE;
+    weft_fabric *home = f;
+    const weft__tensor *t = weft__tensor_at(value, &home);
+    if (t && home != f)
+        s = weft__fail(WEFT_EHANDLE, "weft_log: %s belongs to another fabric", name);
+    else
+        s = t ? keep(f, c, t, r) : WEFT_EHANDLE;
     return s ? weft__metrics_complain(f, s) : WEFT_OK;
 }
 

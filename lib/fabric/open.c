@@ -272,6 +272,8 @@ static weft_status open_all(weft_fabric *f, const int *fortran_comm, const weft_
 static weft_status opened(weft_fabric **out, const int *fortran_comm, const weft_open_options *code,
                           const char *text, int *argc, char ***argv)
 {
+    if (!out)
+        return WEFT_EARG;
     weft_fabric *f = *out = blank();
     if (f == &no_memory)
         return WEFT_ENOMEM;

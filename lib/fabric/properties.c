@@ -7,82 +7,83 @@
 
 int weft_global_rank(const weft_fabric *f)
 {
-    return f->rank;
+    return f ? f->rank : 0;
 }
 
 int weft_local_rank(const weft_fabric *f)
 {
-    return f->local_rank;
+    return f ? f->local_rank : 0;
 }
 
 int weft_node_rank(const weft_fabric *f)
 {
-    return f->node_rank;
+    return f ? f->node_rank : 0;
 }
 
 int weft_world_size(const weft_fabric *f)
 {
-    return f->world;
+    return f ? f->world : 0;
 }
 
 int weft_local_world_size(const weft_fabric *f)
 {
-    return f->local_size;
+    return f ? f->local_size : 0;
 }
 
 int weft_num_nodes(const weft_fabric *f)
 {
-    return f->nodes;
+    return f ? f->nodes : 0;
 }
 
 bool weft_is_global_zero(const weft_fabric *f)
 {
-    return f->rank == 0;
+    return f && f->rank == 0;
 }
 
 int weft_threads(const weft_fabric *f)
 {
-    return f->threads;
+    return f ? f->threads : 0;
 }
 
 uint64_t weft_seed(const weft_fabric *f)
 {
-    return f->seed;
+    return f ? f->seed : 0;
 }
 
 const char *weft_accelerator_name(const weft_fabric *f)
 {
-    return f->device ? f->device->ops->name : "";
+    return f && f->device ? f->device->ops->name : "";
 }
 
 const char *weft_strategy_name(const weft_fabric *f)
 {
-    return f->facade && f->facade->strategy ? f->facade->strategy->ops->name : "";
+    return f && f->facade && f->facade->strategy ? f->facade->strategy->ops->name : "";
 }
 
 const char *weft_precision_name(const weft_fabric *f)
 {
-    return f->facade && f->facade->precision ? f->facade->precision : "";
+    return f && f->facade && f->facade->precision ? f->facade->precision : "";
 }
 
 const char *weft_device_name(const weft_fabric *f)
 {
-    return f->device ? f->device->ops->name : "";
+    return f && f->device ? f->device->ops->name : "";
 }
 
 const char *weft_kernel_set(const weft_fabric *f)
 {
-    return f->device && f->device->ops->kernel_set ? f->device->ops->kernel_set(f->device) : "";
+    return f && f->device && f->device->ops->kernel_set ? f->device->ops->kernel_set(f->device)
+                                                        : "";
 }
 
 const char *weft_hostname(const weft_fabric *f)
 {
-    return f->host;
+    return f ? f->host : "";
 }
 
 int64_t weft_step_count(const weft_fabric *f)
 {
-    return f->step;
+    return f ? f->step : 0;
 }
 
 int weft_logger_count(const weft_fabric *f)
@@ -128,11 +129,11 @@ weft_status weft_sum_over_ranks(weft_fabric *f, double *values, int64_t n)
 
 weft_timing weft_timing_take(weft_fabric *f)
 {
-    weft__facade *p = f->facade;
     double d[WEFT__PARTS];
     weft_timing t = {0};
     if (!weft__opened(f))
         return t;
+    weft__facade *p = f->facade;
     weft__enter(f, f->part); /* brings the clock up to now */
     t.step = 0;
     for (int i = 0; i < WEFT__PARTS; i++) {
@@ -153,7 +154,7 @@ weft_timing weft_timing_take(weft_fabric *f)
 weft_traffic weft_traffic_count(const weft_fabric *f)
 {
     weft_traffic t = {0};
-    if (f->shut)
+    if (!f || f->shut)
         return t;
     t = f->facade->strategy->traffic;
     t.collectives = (int64_t)f->comm->sequence;

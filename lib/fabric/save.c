@@ -179,8 +179,9 @@ static weft_status end_load(weft_fabric *f, weft_status s, int64_t step, const c
 /* Whether all ranks have given a directory, and have kept it. */
 static weft_status named(weft_fabric *f, const char *call, const char *dir, const char *kept)
 {
-    if (!dir)
-        weft__stick(f, weft__fail(WEFT_EARG, "%s: the directory is NULL", call));
+    if (!dir || !*dir)
+        weft__stick(f,
+                    weft__fail(WEFT_EARG, "%s: the directory is %s", call, dir ? "\"\"" : "NULL"));
     else if (!kept)
         weft__stick(f, WEFT_ENOMEM);
     return weft__agree_on_errors(f);
@@ -215,9 +216,9 @@ weft_status weft_load(weft_fabric *f, const char *checkpoint)
 
 static weft_status track(weft_fabric *f, const char *name, void *values, int64_t n, weft_dtype t)
 {
-    weft__facade *p = f->facade;
     if (!weft__opened(f))
-        return WEFT_ESTATE;
+        return weft__stuck(f);
+    weft__facade *p = f->facade;
     if (!name || !*name || strchr(name, '/') || !values || n < 1)
         return weft__fail(WEFT_EARG, "weft_track: a name without '/', an address and at least one "
                                      "value are needed");

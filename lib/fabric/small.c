@@ -10,7 +10,7 @@
 void weft_print(weft_fabric *f, const char *format, ...)
 {
     va_list args;
-    if (f->rank != 0)
+    if (!f || f->rank != 0 || !format)
         return;
     va_start(args, format);
     vprintf(format, args);
@@ -88,7 +88,10 @@ weft_batch weft_batch_to_device(weft_fabric *f, weft_batch b)
 
 weft_status weft_log_dict_n(weft_fabric *f, size_t n, const weft_named *metrics)
 {
-    weft_status first = WEFT_OK;
+    weft_status first =
+        n && !metrics ? weft__fail(WEFT_EARG, "weft_log_dict: no metrics") : WEFT_OK;
+    if (first)
+        return weft__opened(f) ? weft__note(f, first) : first;
     for (size_t i = 0; i < n; i++) {
         weft_status s = weft_log(f, metrics[i].name, metrics[i].value);
         first = first ? first : s;

@@ -52,6 +52,8 @@ weft_metric *weft_metric_new(weft_fabric *f, const weft_metric_ops *ops, const v
     if (n < 1 || __builtin_mul_overflow(n, (int64_t)sizeof(double), &room))
         return stuck(f,
                      weft__fail(WEFT_EARG, "metric %s has %lld numbers", ops->name, (long long)n));
+    if (bytes && !self)
+        return stuck(f, weft__fail(WEFT_EARG, "metric %s has %zu bytes at NULL", ops->name, bytes));
     weft_metric *m = weft__object_new(f, WEFT__METRIC, sizeof *m, destroy);
     if (!m)
         return NULL;
@@ -112,8 +114,10 @@ static weft_status join(const weft_metric *m, weft_dev y, const weft_view *t)
 
 weft_status weft_metric_add(weft_metric *m, int64_t first, weft_tensor *t, double alpha)
 {
-    weft_fabric *f = m->object.fabric;
     const weft__tensor *x = weft__tensor_at(t, NULL);
+    if (!m)
+        return WEFT_EARG;
+    weft_fabric *f = m->object.fabric;
     if (!x)
         return weft__stuck(f) ? weft__stuck(f) : WEFT_EHANDLE;
     const bool sums = m->ops->reduce == WEFT_REDUCE_SUM;
@@ -136,7 +140,8 @@ weft_status weft_metric_add(weft_metric *m, int64_t first, weft_tensor *t, doubl
 
 void weft_metric_weigh(weft_metric *m, double weight)
 {
-    m->weight += weight;
+    if (m)
+        m->weight += weight;
 }
 
 int64_t weft_metric_rows(weft_tensor *t)

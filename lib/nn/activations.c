@@ -50,12 +50,22 @@ static const struct {
 
 #define ROWS ((int)(sizeof table / sizeof table[0]))
 
-weft_module *weft_nn_activation(weft_fabric *f, const char *name)
+static int find(const char *name)
 {
     const char *word[ROWS];
     for (int i = 0; i < ROWS; i++)
         word[i] = table[i].name;
-    int i = weft__parse_choice("activation", name ? name : "", word, ROWS);
+    return weft__parse_choice("activation", name ? name : "", word, ROWS);
+}
+
+weft_status weft__activation_known(const char *name)
+{
+    return find(name) < 0 ? WEFT_EARG : WEFT_OK;
+}
+
+weft_module *weft_nn_activation(weft_fabric *f, const char *name)
+{
+    const int i = find(name);
     if (i < 0)
         weft__stick(f, WEFT_EARG);
     return i < 0 ? NULL : table[i].make(f);

@@ -118,8 +118,10 @@ static weft_status start(weft_module *m, const char *name, const weft_initialize
 
 weft_status weft_init_param(weft_module *m, const char *name, const weft_initializer_options *o)
 {
-    if (!m || !name || !o)
+    if (!m)
         return WEFT_EARG;
-    weft_status s = start(m, name, o);
+    weft_status s = name && o ? start(m, name, o)
+                              : weft__fail(WEFT_EARG, "weft_init_param: the %s NULL",
+                                           name ? "options are" : "name is");
     return s ? weft__stick(m->object.fabric, s) : WEFT_OK;
 }

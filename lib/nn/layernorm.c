@@ -20,7 +20,7 @@ static const weft_module_ops ops = {.size = sizeof ops, .name = "layernorm", .fo
 
 static bool fits(int rank, const int64_t *shape, const weft_layernorm_options *o)
 {
-    bool good = rank >= 1 && rank < WEFT_MAX_RANK && (o->eps >= 0 || o->eps == WEFT_OFF);
+    bool good = shape && rank >= 1 && rank < WEFT_MAX_RANK && (o->eps >= 0 || o->eps == WEFT_OFF);
     for (int d = 0; d < rank && good; d++)
         good = shape[d] >= 1;
     return good;

@@ -29,18 +29,27 @@ static size_t layers(weft_fabric *f, int n, const int64_t *sizes, const weft_mlp
     return k;
 }
 
+/* Also of what no layer uses, where there is only one. */
+static weft_status check(int n, const int64_t *sizes, const weft_mlp_options *o)
+{
+    if (n < 2 || !sizes)
+        return weft__fail(WEFT_EARG, "weft_nn_mlp: %d sizes%s; there are at least 2", n,
+                          sizes ? "" : " at NULL");
+    if (!(o->dropout >= 0 && o->dropout <= 1))
+        return weft__fail(WEFT_EARG, "weft_nn_mlp: dropout, p %g is not in [0, 1]", o->dropout);
+    return o->activation ? weft__activation_known(o->activation) : WEFT_OK;
+}
+
 weft_module *weft_nn_mlp(weft_fabric *f, int n, const int64_t *sizes, const weft_mlp_options *o)
 {
     static const weft_mlp_options none;
-    if (n < 2) {
-        weft_fail(f, WEFT_EARG, "weft_nn_mlp: %d sizes; there are at least 2", n);
-        return NULL;
-    }
-    weft_module **part = weft__new((size_t)n * PARTS, sizeof(weft_module *)), *m = NULL;
+    o = o ? o : &none;
+    weft_status s = check(n, sizes, o);
+    weft_module **part = s ? NULL : weft__new((size_t)n * PARTS, sizeof(weft_module *)), *m = NULL;
     if (part)
-        m = weft_nn_sequential_n(f, layers(f, n, sizes, o ? o : &none, part), part);
+        m = weft_nn_sequential_n(f, layers(f, n, sizes, o, part), part);
     else
-        weft__stick(f, WEFT_ENOMEM);
+        weft__stick(f, s ? s : WEFT_ENOMEM);
     weft__free(part);
     return m;
 }

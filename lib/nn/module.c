@@ -3,6 +3,7 @@
 
 #include "core/alloc.h"
 
+#include <math.h>
 #include <string.h>
 
 static void destroy(weft__object *o)
@@ -33,11 +34,13 @@ static weft_module *stuck(weft_fabric *f, weft_status code)
 weft_module *weft_module_new(weft_fabric *f, const weft_module_ops *ops, const void *self,
                              size_t bytes)
 {
-    if (ops->size != sizeof *ops || !ops->forward)
+    if (!ops || ops->size != sizeof *ops || !ops->name || !ops->forward)
         return stuck(f, weft__fail(WEFT_EARG,
-                                   "the table of module %s is incomplete: forward is "
+                                   "the table of module %s is incomplete: name and forward are "
                                    "required",
-                                   ops->name ? ops->name : "?"));
+                                   ops && ops->name ? ops->name : "?"));
+    if (bytes && !self)
+        return stuck(f, weft__fail(WEFT_EARG, "module %s has %zu bytes at NULL", ops->name, bytes));
     weft_module *m = weft__object_new(f, WEFT__MODULE, sizeof *m, destroy);
     if (!m)
         return NULL;
@@ -64,17 +67,41 @@ bool weft__module_below(const weft_module *m, const weft_module *top)
     return m == top;
 }
 
+/* Names are joined by dots, and by slashes in checkpoints. */
+static weft_status fit_name(const char *what, const char *name)
+{
+    if (name && *name && !strpbrk(name, "./"))
+        return WEFT_OK;
+    return weft__fail(WEFT_EARG, "%s: the name %s%.80s%s is unfit; give one without dot or slash",
+                      what, name ? "\"" : "", name ? name : "NULL", name ? "\"" : "");
+}
+
+static weft_status fit_start(const char *name, const weft_init *i)
+{
+    if (isfinite(i->lo) && isfinite(i->hi) && isfinite(i->mean) && isfinite(i->std) &&
+        i->lo <= i->hi && i->std >= 0 && i->zero_first >= 0 && i->zero_count >= 0)
+        return WEFT_OK;
+    return weft__fail(WEFT_EARG,
+                      "parameter %s starts with lo %g, hi %g, mean %g, std %g; they are finite, lo "
+                      "is not above hi and std not below 0",
+                      name, i->lo, i->hi, i->mean, i->std);
+}
+
 static weft_status add_param(weft_module *m, const char *name, int rank, const int64_t *shape,
                              weft_init init, weft_tensor **out)
 {
     weft_view v = {.dtype = m->object.fabric->dtype, .rank = rank};
     weft__param *p;
     weft__tensor *t;
+    WEFT_TRY(fit_name("weft_module_param", name));
+    WEFT_TRY(fit_start(name, &init));
+    if (rank > 0 && !shape)
+        return weft__fail(WEFT_EARG, "parameter %s: its shape is NULL", name);
     if (weft__module_root(m)->all)
         return weft__fail(WEFT_ESTATE, "parameter %s comes after the module got its memory", name);
     if (weft_module_own(m, name))
         return weft__fail(WEFT_EARG, "module %s has a parameter %s already", m->ops->name, name);
-    if (rank > 0 && rank <= WEFT_MAX_RANK)
+    if (rank > 0 && rank <= WEFT_MAX_RANK) /* of another, weft__view_pack tells */
         memcpy(v.shape, shape, (size_t)rank * sizeof *shape);
     WEFT_TRY(weft__view_pack(&v));
     WEFT_TRY(weft__grow(&m->param, &m->param_room, m->params + 1, sizeof *m->param));
@@ -110,6 +137,7 @@ weft_tensor *weft_module_param(weft_module *m, const char *name, int rank, const
 
 static weft_status adopt(weft_module *m, const char *name, weft_module *child)
 {
+    WEFT_TRY(fit_name("weft_module_child", name));
     if (child->object.fabric != m->object.fabric)
         return weft__fail(WEFT_EHANDLE, "module %s (%s) belongs to another fabric", name,
                           child->ops->name);
@@ -200,15 +228,15 @@ bool weft_is_training(const weft_module *m)
 
 const weft_module_ops *weft_module_table(const weft_module *m)
 {
-    return m->ops;
+    return m ? m->ops : NULL;
 }
 
 void *weft_module_self(weft_module *m)
 {
-    return m->self;
+    return m ? m->self : NULL;
 }
 
 weft_fabric *weft_module_fabric(const weft_module *m)
 {
-    return m->object.fabric;
+    return m ? m->object.fabric : NULL;
 }

@@ -39,6 +39,9 @@ struct weft_module {
 
 extern const weft_module_ops weft__relu_module;
 
+/* 0, or WEFT_EARG with the names that there are. */
+weft_status weft__activation_known(const char *name);
+
 weft_module *weft__module_root(weft_module *m);
 /* The parameter of that full name below root, NULL if there is none. It need not have memory. */
 weft__param *weft__param_at(weft_module *root, const char *path);

@@ -226,6 +226,10 @@ weft_tensor *weft_param(weft_module *m, const char *name)
     const char *near = NULL;
     if (!m)
         return NULL;
+    if (!name) {
+        weft__note(m->object.fabric, weft__fail(WEFT_EARG, "weft_param: the name is NULL"));
+        return NULL;
+    }
     for (int64_t i = 0; (p = nth(m, i, true)); i++) {
         if (strcmp(p->path, name) == 0)
             return p->segment.tensor;
@@ -240,7 +244,7 @@ weft_tensor *weft_param(weft_module *m, const char *name)
 
 weft_tensor *weft_module_own(weft_module *m, const char *name)
 {
-    for (size_t i = 0; m && i < m->params; i++)
+    for (size_t i = 0; m && name && i < m->params; i++)
         if (strcmp(m->param[i]->name, name) == 0)
             return m->param[i]->segment.tensor;
     return NULL;

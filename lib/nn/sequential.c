@@ -39,6 +39,10 @@ static const weft_module_ops ops = {.size = sizeof ops, .name = "sequential", .f
 
 weft_module *weft_nn_sequential_n(weft_fabric *f, size_t n, weft_module *const *modules)
 {
+    if (n && !modules) {
+        weft_fail(f, WEFT_EARG, "weft_nn_sequential: %zu modules at NULL", n);
+        return NULL;
+    }
     weft_module *m = weft_module_new(f, &ops, NULL, 0);
     for (size_t i = 0; m && i < n; i++) {
         char name[24];

@@ -51,8 +51,12 @@ static weft_module *step(weft_module *m, const char *path, const char **near)
 weft_module *weft_module_at(weft_module *m, const char *path)
 {
     const char *near = NULL;
-    if (!m || !*path)
+    if (!m || (path && !*path))
         return m;
+    if (!path) {
+        weft__note(m->object.fabric, weft__fail(WEFT_EARG, "weft_module_at: the path is NULL"));
+        return NULL;
+    }
     weft_module *found = step(m, path, &near);
     if (!found)
         weft__note(m->object.fabric,
@@ -168,8 +172,9 @@ static weft_status tie(weft_module *root, const char *name, const char *other)
 
 weft_status weft_tie(weft_module *m, const char *name, const char *other)
 {
-    if (!m || !name || !other)
+    if (!m)
         return WEFT_EARG;
-    weft_status s = tie(weft__module_root(m), name, other);
+    weft_status s = name && other ? tie(weft__module_root(m), name, other)
+                                  : weft__fail(WEFT_EARG, "weft_tie: a name is NULL");
     return s ? weft__stick(m->object.fabric, s) : WEFT_OK;
 }

@@ -90,8 +90,8 @@ static weft_tensor *join(weft_fabric *f, int n, weft_tensor *const *x, int dim)
 weft_tensor *weft_concat_n(size_t n, weft_tensor *const *x, int dim)
 {
     weft_fabric *f = NULL;
-    for (size_t i = 0; i < n; i++)
+    for (size_t i = 0; i < n && x; i++)
         if (!weft__tensor_for(op.name, x[i], i ? NULL : &f))
             return NULL;
-    return n && n <= INT32_MAX ? join(f, (int)n, x, dim) : NULL;
+    return f && n <= INT32_MAX ? join(f, (int)n, x, dim) : NULL;
 }

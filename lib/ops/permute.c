@@ -49,6 +49,13 @@ static const weft_op op = {.size = sizeof op,
 weft_tensor *weft_permute(weft_tensor *x, int rank, const int *dims)
 {
     attributes a = {.rank = rank};
+    weft_fabric *f = NULL;
+    if (!weft__tensor_for(op.name, x, &f))
+        return NULL;
+    if (rank > 0 && !dims) {
+        weft__stick(f, weft__fail(WEFT_EARG, "permute: the order of %d dimensions is NULL", rank));
+        return NULL;
+    }
     for (int d = 0; d < rank && d < WEFT_MAX_RANK; d++)
         a.from[d] = dims[d];
     return weft__apply1(&op, x, &a);

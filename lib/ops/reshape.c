@@ -77,6 +77,10 @@ weft_tensor *weft_reshape(weft_tensor *x, int rank, const int64_t *to)
                                   rank, WEFT_MAX_RANK));
         return NULL;
     }
+    if (rank && !to) {
+        weft__stick(f, weft__fail(WEFT_EARG, "reshape: the shape of %d dimensions is NULL", rank));
+        return NULL;
+    }
     for (int d = 0; d < rank; d++)
         a.shape[d] = to[d];
     return weft__apply1(&op, x, &a);

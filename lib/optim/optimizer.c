@@ -21,16 +21,18 @@ static weft_optimizer *stuck(weft_fabric *f, weft_status code)
     return NULL;
 }
 
-static weft_status complete(const weft_optim_ops *ops)
+static weft_status complete(const weft_optim_ops *ops, size_t bytes)
 {
-    bool good = ops->size == sizeof *ops && ops->moments >= 0 &&
+    bool good = ops && ops->size == sizeof *ops && ops->name && ops->moments >= 0 &&
                 ops->moments <= WEFT_OPTIM_MOMENTS && (ops->update || ops->search) &&
-                !(ops->hypers && !ops->hyper);
+                ops->hypers >= 0 && !(ops->hypers && !ops->hyper);
+    for (int i = 0; good && i < ops->hypers; i++) /* each is a double of self */
+        good = bytes >= sizeof(double) && ops->hyper[i].at <= bytes - sizeof(double);
     for (int k = 0; good && k < ops->moments; k++)
         good = ops->moment_name[k] != NULL;
     return good ? WEFT_OK
                 : weft__fail(WEFT_EARG, "the table of optimizer %s is incomplete",
-                             ops->name ? ops->name : "?");
+                             ops && ops->name ? ops->name : "?");
 }
 
 static weft_status fill(weft_optimizer *o, const void *self, double lr)
@@ -51,9 +53,11 @@ weft_optimizer *weft_optimizer_new(weft_module *m, const weft_optim_ops *ops, co
     if (!m)
         return NULL;
     weft_fabric *f = m->object.fabric;
-    weft_status s = complete(ops);
+    weft_status s = complete(ops, bytes);
     if (!s)
         s = weft__optim_free_of_others(ops, NULL, m);
+    if (!s && bytes && !self)
+        s = weft__fail(WEFT_EARG, "%s has %zu bytes at NULL", ops->name, bytes);
     if (!s && (!(lr > 0) || !isfinite(lr)))
         s = weft__fail(WEFT_EARG, "%s: the learning rate %g is not above 0", ops->name, lr);
     if (s)

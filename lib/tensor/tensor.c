@@ -9,15 +9,17 @@
 
 static weft_dtype chosen(const weft_fabric *f, weft_dtype t)
 {
-    return t == WEFT_DEFAULT ? f->dtype : t;
+    return t == WEFT_DEFAULT && f ? f->dtype : t;
 }
 
 static weft_status shaped(weft_fabric *f, weft_view *v, int rank, const int64_t *shape,
                           weft_dtype dtype)
 {
     *v = (weft_view){.dtype = chosen(f, dtype), .rank = rank};
-    if (f->shut)
-        return weft__fail(WEFT_ESTATE, "the fabric is not open");
+    if (!f || f->shut)
+        return weft__fail(f ? WEFT_ESTATE : WEFT_EARG, "the fabric is not open");
+    if (rank > 0 && !shape)
+        return weft__fail(WEFT_EARG, "the shape of %d dimensions is NULL", rank);
     if (!weft_dtype_size(v->dtype))
         return weft__fail(WEFT_EDTYPE, "%d is no element type", (int)dtype);
     if (rank > 0 && rank <= WEFT_MAX_RANK)
@@ -197,8 +199,11 @@ weft_dtype weft_dtype_of(weft_tensor *t)
 }
 
 /* Both copies need memory behind the tensor and the right number of bytes. */
-static weft_status copyable(weft_fabric *f, const weft__tensor *x, const char *what, size_t bytes)
+static weft_status copyable(weft_fabric *f, const weft__tensor *x, const char *what,
+                            const void *host, size_t bytes)
 {
+    if (!host && bytes)
+        return weft__stick(f, weft__fail(WEFT_EARG, "%s: the host's address is NULL", what));
     if (bytes != weft__view_bytes(&x->view))
         return weft__stick(f, weft__fail(WEFT_EARG, "%s: %zu bytes given, the tensor has %zu", what,
                                          bytes, weft__view_bytes(&x->view)));
@@ -212,7 +217,7 @@ weft_status weft_copy_out(weft_tensor *t, void *host, size_t bytes)
     weft_view v;
     if (!x)
         return WEFT_EHANDLE;
-    WEFT_TRY(copyable(f, x, "weft_copy_out", bytes));
+    WEFT_TRY(copyable(f, x, "weft_copy_out", host, bytes));
     weft_status s = weft__view_packed(f, &x->view, &v);
     if (!s && bytes)
         s = f->device->ops->download(f->stream, host, v.data, bytes);
@@ -225,7 +230,7 @@ weft_status weft_copy_in(weft_tensor *t, const void *host, size_t bytes)
     weft__tensor *x = weft__tensor_at(t, &f);
     if (!x)
         return WEFT_EHANDLE;
-    WEFT_TRY(copyable(f, x, "weft_copy_in", bytes));
+    WEFT_TRY(copyable(f, x, "weft_copy_in", host, bytes));
     weft_view fresh = x->view;
     weft_status s = weft__view_pack(&fresh);
     if (!s && weft__view_is_packed(&x->view)) {

@@ -45,7 +45,7 @@ typedef struct weft_init {
 /* @return NULL after an error; ops must outlive the module. */
 WEFT_API weft_module *weft_module_new(weft_fabric *f, const weft_module_ops *ops, const void *self,
                                       size_t bytes);
-/* The parameter's tensor; its memory comes at setup. */
+/* The parameter's tensor; its memory comes at setup. Names have no dot and no slash. */
 WEFT_API weft_tensor *weft_module_param(weft_module *m, const char *name, int rank,
                                         const int64_t *shape, weft_init init);
 /* Makes child part of m, under name. A module has one parent. @return child. */
