@@ -35,7 +35,7 @@ WEFT_API weft_status weft_broadcast_text(weft_fabric *f, char *text, size_t capa
 /* Whether all ranks, or with all false any of them, say yes: to stop early, for one. False after an
  * error. */
 WEFT_API bool weft_reduce_boolean_decision(weft_fabric *f, bool decision, bool all);
-/* Sums values[0..n) over all ranks, in place, in f64. */
+/* Sums values[0..n) over all ranks, in place, in f64; n is compared first. */
 WEFT_API weft_status weft_sum_over_ranks(weft_fabric *f, double *values, int64_t n);
 /* Waits for all ranks. With a name (NULL: none), ranks that wait at different ones are told so. */
 WEFT_API weft_status weft_barrier(weft_fabric *f);

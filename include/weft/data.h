@@ -168,7 +168,8 @@ WEFT_API weft_loader *weft_loader_tokens(weft_fabric *f, const char *path,
  * tensors of 0 rows until all ranks' have. Collective for the loader of a training loop; an
  * evaluation loader, or any loader inside weft_eval_begin/end, is local and moves no step. */
 WEFT_API bool weft_next(weft_loader *l, weft_batch *b);
-/* Back to the first batch of the first epoch, so that an evaluation loader can be used again. */
+/* Back to the first batch of the first epoch, so that an evaluation loader can be used again. A
+ * training loader's, on all ranks alike (else the next weft_backward is WEFT_ECONFIG). */
 WEFT_API weft_status weft_rewind(weft_loader *l);
 
 WEFT_API int64_t weft_loader_rows(const weft_loader *l); /* rows of the data set; a stream's: 0 */
@@ -177,7 +178,8 @@ WEFT_API int64_t weft_loader_epochs(const weft_loader *l);
 WEFT_API int64_t weft_loader_position(const weft_loader *l); /* global batches handed out so far */
 
 /* A batch of data made in place: x and y as they are, base is the global row of the first one.
- * global_rows is the sum over ranks; 0 lets weft_backward find it with one 8-byte all-reduce. */
+ * global_rows is the sum over ranks, the same on all (else weft_backward is WEFT_ECONFIG); 0 lets
+ * weft_backward find it with one 8-byte all-reduce. */
 WEFT_API weft_batch weft_batch_of(weft_fabric *f, weft_tensor *x, weft_tensor *y, int64_t base,
                                   int64_t global_rows);
 /* The step's edge for loops over weft_batch_of whose ranks end at different times: true on all

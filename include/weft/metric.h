@@ -50,7 +50,8 @@ WEFT_API double weft_metric_value(weft_fabric *f, weft_metric *m);
  * (confusion: classes * classes, row-major; accuracy: 1, the rows that are right). Collective; out is
  * written on success only. Errors stick as those of weft_metric_value. */
 WEFT_API weft_status weft_metric_counts(weft_fabric *f, weft_metric *m, int64_t *out, int64_t n);
-/* Forgets what this rank has added; call it on all ranks alike. */
+/* Forgets what this rank has added; call it on all ranks alike (else weft_metric_value is
+ * WEFT_ECONFIG). */
 WEFT_API weft_status weft_metric_reset(weft_metric *m);
 
 WEFT_END

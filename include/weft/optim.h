@@ -125,8 +125,9 @@ WEFT_API weft_status weft_group_module(weft_optimizer *o, weft_module *part,
 WEFT_API int weft_group_count(const weft_optimizer *o);
 
 /* Starts a new sum of the gradients of o's parameters: the next weft_backward overwrites instead of
- * adding. Not collective, but to be called on all ranks alike. @return 0; WEFT_POSTPONED inside a
- * window of weft_accumulate, where it does nothing. */
+ * adding. Not collective, but to be called on all ranks alike (else the next weft_backward is
+ * WEFT_ECONFIG). @return 0; WEFT_POSTPONED inside a window of weft_accumulate, where it does
+ * nothing. */
 WEFT_API weft_status weft_zero_grad(weft_optimizer *o);
 /* One update of the parameters from their gradients, and the end of a step. Obeys the verdict that
  * the ranks agreed on in weft_backward: after an error nothing changes, on any rank.

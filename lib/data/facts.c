@@ -50,7 +50,8 @@ void weft__loader_text(const weft_loader *l, char *text, size_t size)
     if (p->stream)
         snprintf(text + n, size - (size_t)n, ", %d shards a rank", p->shards);
     else
-        snprintf(text + n, size - (size_t)n, ", last %s, order %s %016llx", last[p->last],
+        snprintf(text + n, size - (size_t)n, ", %slast %s, order %s %016llx",
+                 p->evaluation ? "evaluation, " : "", last[p->last],
                  !s->ops        ? "as it is"
                  : s->ops->name ? s->ops->name
                                 : "of the program",

@@ -1,5 +1,6 @@
-/* Whether ranks have done alike since the last sum: taken as many steps, at the same rates, clipped in
- * the same way, frozen and written the same parameters. A digest of it rides beside the verdict, so that asking costs nothing. */
+/* Whether ranks have done alike since the last sum: taken as many steps and batches, at the same rates,
+ * zeroed and clipped in the same way, frozen and written the same parameters, weighed by the same
+ * number of rows. A digest of it rides beside the verdict, so that asking costs nothing. */
 #include "core/hash.h"
 #include "fabric/facade.h"
 #include "optim/optimizer.h"
@@ -7,10 +8,16 @@
 #include <stdio.h>
 #include <string.h>
 
-void weft__alike_clipped(weft_fabric *f, double value, double limit, double p)
+void weft__alike_did(weft_fabric *f, const void *what, size_t bytes)
 {
-    const double all[] = {value, limit, p};
-    f->facade->clipped = weft__hash(f->facade->clipped, all, sizeof all);
+    f->facade->did = weft__hash(f->facade->did ^ WEFT__HASH, what, bytes);
+}
+
+/* The rows of all ranks that this rank's mean is weighed by; -1: it is not weighed so. */
+static int64_t rows_of(const weft_fabric *f, weft_tensor *loss)
+{
+    const weft__tensor *t = weft__stuck(f) ? NULL : weft__tensor_at(loss, NULL);
+    return t && t->rows.batch && t->reduction != WEFT__SUM && !t->weight.addr ? t->rows.global : -1;
 }
 
 /* What the program did to parameters since setup, in one number; frozen: how many are now. */
@@ -27,9 +34,11 @@ static uint64_t changes(const weft_fabric *f, size_t *frozen)
     return hash;
 }
 
-uint32_t weft__alike_token(const weft_fabric *f)
+uint32_t weft__alike_token(const weft_fabric *f, weft_tensor *loss)
 {
-    const uint64_t done[] = {(uint64_t)f->step, f->facade->clipped, changes(f, NULL)};
+    const uint64_t done[] = {(uint64_t)f->step, f->facade->did, changes(f, NULL),
+                             (uint64_t)weft_loader_position(f->facade->loader),
+                             (uint64_t)rows_of(f, loss)};
     uint64_t hash = weft__hash(WEFT__HASH, done, sizeof done);
     for (weft__object *o = weft__object_first(f, WEFT__OPTIM); o; o = weft__object_after(o)) {
         const weft_optimizer *a = (const weft_optimizer *)o;
@@ -42,13 +51,16 @@ uint32_t weft__alike_token(const weft_fabric *f)
     return (uint32_t)(hash >> 32);
 }
 
-weft_status weft__alike_differ(weft_fabric *f)
+weft_status weft__alike_differ(weft_fabric *f, weft_tensor *loss)
 {
     char text[256];
     size_t frozen = 0;
     const uint64_t changed = changes(f, &frozen);
-    int n = snprintf(text, sizeof text, "%lld steps, %zu frozen parameters, changes %016llx",
-                     (long long)f->step, frozen, (unsigned long long)changed);
+    int n = snprintf(text, sizeof text,
+                     "%lld steps, batch %lld, a loss of %lld rows, %zu frozen parameters, changes "
+                     "%016llx",
+                     (long long)f->step, (long long)weft_loader_position(f->facade->loader),
+                     (long long)rows_of(f, loss), frozen, (unsigned long long)changed);
     for (weft__object *o = weft__object_first(f, WEFT__OPTIM); o && n < (int)sizeof text;
          o = weft__object_after(o)) {
         const weft_optimizer *a = (const weft_optimizer *)o;
@@ -56,8 +68,8 @@ weft_status weft__alike_differ(weft_fabric *f)
                       a->ops->name, (long long)a->steps, weft_lr(a));
     }
     if (n < (int)sizeof text)
-        snprintf(text + n, sizeof text - (size_t)n, ", clips %016llx",
-                 (unsigned long long)f->facade->clipped);
+        snprintf(text + n, sizeof text - (size_t)n, ", zeroed and clipped %016llx",
+                 (unsigned long long)f->facade->did);
     f->facade->astray = f->rank != 0; /* weft_clear brings rank 0's to all */
     return weft__agree_on(f, "what was done since the last weft_backward", text);
 }

@@ -1,5 +1,6 @@
 /* Going on after an error. Where a step failed on some ranks alone, their parameters and moments are not
  * the others' any more, nor is their count of steps: a visitor that broadcasts brings them what a rank has where it did not. */
+#include "data/loader.h"
 #include "device/device.h"
 #include "fabric/facade.h"
 #include "optim/optimizer.h"
@@ -73,6 +74,9 @@ static weft_status heal(weft_fabric *f, int from)
     for (weft__object *o = weft__object_first(f, WEFT__OPTIM); o; o = weft__object_after(o))
         if (((weft_optimizer *)o)->setup)
             WEFT_TRY(weft__optim_state(o, &h.visitor));
+    for (weft__object *o = weft__object_first(f, WEFT__LOADER); o; o = weft__object_after(o))
+        if (weft__loader_is_setup((weft_loader *)o) && !weft__loader_joins((weft_loader *)o))
+            WEFT_TRY(weft__loader_state(o, &h.visitor));
     return WEFT_OK;
 }
 
@@ -106,6 +110,6 @@ weft_status weft_clear(weft_fabric *f)
     if (s >= 0 && !all && good < f->world)
         s = heal(f, good);
     p->astray = false;
-    p->clipped = 0;
+    p->did = 0;
     return s < 0 ? weft__stick(f, s) : WEFT_OK;
 }

@@ -150,7 +150,7 @@ weft_tensor *weft_clip_gradients(weft_optimizer *o, const weft_clip_options *opt
     weft_status s = read_options(&c, options);
     if (!s && !(weft__window_has(o) && weft__window_holds(c.f))) {
         s = unscaled(o);
-        weft__alike_clipped(c.f, c.value, c.limit, c.p);
+        weft__alike_did(c.f, (const double[]){c.value, c.limit, c.p}, sizeof(double[3]));
         if (!s)
             s = c.value > 0 ? weft__each_gradient(o, clamp, &c) : by_norm(&c, &norm);
     }

@@ -34,9 +34,10 @@ static weft_status combine(weft_fabric *f, const weft_metric *m)
 /* m->host gets the numbers of all ranks. Collective. */
 static weft_status gathered(weft_fabric *f, const weft_metric *m, weft_status mine)
 {
-    char text[96] = "";
+    char text[128] = "";
     if (m)
-        snprintf(text, sizeof text, "%.60s of %lld numbers", m->ops->name, (long long)m->n);
+        snprintf(text, sizeof text, "%.60s of %lld numbers, reset %lld times", m->ops->name,
+                 (long long)m->n, (long long)m->resets);
     WEFT_TRY(weft__meet(f, mine < 0 ? mine : own(f, m), "the metric", text));
     weft_status s = combine(f, m);
     return s < 0 ? weft__stick(f, s) : WEFT_OK;

@@ -68,7 +68,7 @@ struct weft__facade {
     bool postponed;          /* a save waits for the end of the window */
     weft__window micro;
     weft__scaler scaler;
-    uint64_t clipped;        /* a digest of what weft_clip_gradients was given */
+    uint64_t did;            /* a digest of calls of weft_clip_gradients and weft_zero_grad */
     bool first, first_local; /* inside weft_rank_zero_first_begin/end */
     struct {
         int64_t n, step;
@@ -157,12 +157,12 @@ weft_status weft__scale_edge(weft_fabric *f);
 /* Gradients are worth nothing any more. */
 void weft__scale_forget(weft_fabric *f);
 weft_status weft__scale_state(void *fabric, weft_visitor *v);
-/* Gradients were clipped so. */
-void weft__alike_clipped(weft_fabric *f, double value, double limit, double p);
+/* What was done to gradients, in a few bytes: clipped, zeroed. */
+void weft__alike_did(weft_fabric *f, const void *what, size_t bytes);
 /* A number that is the same on ranks that have done alike. */
-uint32_t weft__alike_token(const weft_fabric *f);
+uint32_t weft__alike_token(const weft_fabric *f, weft_tensor *loss);
 /* They have not: it sticks, naming how they differ. Collective. */
-weft_status weft__alike_differ(weft_fabric *f);
+weft_status weft__alike_differ(weft_fabric *f, weft_tensor *loss);
 /* The step's edge. Collective. */
 weft_status weft__edge(weft_fabric *f);
 

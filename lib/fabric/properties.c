@@ -3,6 +3,7 @@
 #include "device/device.h"
 #include "fabric/facade.h"
 
+#include <stdio.h>
 #include <string.h>
 
 int weft_global_rank(const weft_fabric *f)
@@ -106,14 +107,14 @@ weft_status weft_sum_over_ranks(weft_fabric *f, double *values, int64_t n)
 {
     if (!weft__opened(f))
         return weft__stuck(f);
+    char text[32];
     double *sum = weft__new((size_t)(n > 0 ? n : 0), sizeof *sum);
-    weft_status s;
-    if (!sum)
-        weft__stick(f, WEFT_ENOMEM);
-    else if (n < 0 || (n > 0 && !values))
-        weft__stick(f, weft__fail(WEFT_EARG, "weft_sum_over_ranks: %lld values at %s", (long long)n,
-                                  values ? "an address" : "NULL"));
-    s = weft__agree_on_errors(f);
+    weft_status s = sum ? WEFT_OK : WEFT_ENOMEM;
+    if (n < 0 || (n > 0 && !values))
+        s = weft__fail(WEFT_EARG, "weft_sum_over_ranks: %lld values at %s", (long long)n,
+                       values ? "an address" : "NULL");
+    snprintf(text, sizeof text, "%lld", (long long)n);
+    s = weft__meet(f, s, "the number of values given to weft_sum_over_ranks", text);
     if (s >= 0) {
         for (int64_t i = 0; i < n; i++)
             sum[i] = values[i];

@@ -103,6 +103,7 @@ weft_status weft_setup_optimizer(weft_fabric *f, weft_optimizer *o)
 weft_status weft_setup(weft_fabric *f, weft_module *m, weft_optimizer *o)
 {
     WEFT_TRY(weft_setup_module(f, m));
+    WEFT_TRY(weft__meet(f, WEFT_OK, "the optimizer given to weft_setup", o ? "one" : "NULL"));
     return o ? weft_setup_optimizer(f, o) : WEFT_OK;
 }
 

@@ -157,7 +157,7 @@ static void pass(weft_fabric *f, weft_tensor *loss, bool *due, bool *failed)
 {
     weft__strategy *strategy = f->facade->strategy;
     strategy->weigh = false;
-    strategy->token = weft__alike_token(f);
+    strategy->token = weft__alike_token(f, loss);
     weft_status s = weft__leaves_begin(f);
     s = s < 0 ? s : differentiate(f, loss, due);
     if (s < 0 && !weft__stuck(f))
@@ -191,7 +191,7 @@ static weft_status backward(weft_fabric *f, weft_tensor *loss)
     if (failed)
         return weft__agree_on_errors(f);
     if (p->strategy->differ)
-        return weft__alike_differ(f);
+        return weft__alike_differ(f, loss);
     s = weft__window_close(f);
     s = s < 0 ? s : judge_values(f, loss);
     if (s < 0)
@@ -220,6 +220,7 @@ weft_status weft_zero_grad(weft_optimizer *o)
     weft__facade *p = o->object.fabric->facade;
     if (weft__window_keeps(o))
         return WEFT_POSTPONED;
+    weft__alike_did(o->object.fabric, &o->number, sizeof o->number);
     p->window = o->used = o->unscaled = o->overflow = false;
     weft__flat *flat = weft__optim_flat(o);
     for (int k = 0; flat && k < flat->nsegments; k++)

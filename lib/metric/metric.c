@@ -155,5 +155,6 @@ weft_status weft_metric_reset(weft_metric *m)
     if (!m)
         return WEFT_EARG;
     weft_status s = clear(m);
+    m->resets++;
     return s ? weft__stick(m->object.fabric, s) : WEFT_OK;
 }

@@ -13,6 +13,7 @@ struct weft_metric {
     int64_t n;
     double *host; /* room for the numbers and the weight of all ranks */
     double weight;
+    int64_t resets; /* alike on all ranks */
 };
 
 /* Rows of logits (B,C) whose label (B) is among the k largest, as an f64 of rank 0. */
