@@ -220,6 +220,7 @@ module weft
         integer(c_int) :: growth_interval = 0
         real(c_double) :: min_scale = 0
         integer(c_int) :: reproducible = 0
+        type(c_ptr) :: process_group_backend = c_null_ptr
     end type
 
     type, bind(C) :: weft_timing
@@ -428,31 +429,32 @@ module weft
             weft_join, weft_close, weft_setup, weft_setup_module, weft_setup_optimizer, weft_setup_loader, weft_step_end, &
             weft_every, weft_step_count, weft_global_rank, weft_local_rank, weft_node_rank, weft_world_size, &
             weft_local_world_size, weft_num_nodes, weft_is_global_zero, weft_threads, weft_seed, weft_accelerator_name, &
-            weft_strategy_name, weft_precision_name, weft_device_name, weft_kernel_set, weft_hostname, weft_logger_count, &
-            weft_logger_at, weft_seed_everything, weft_to_device, weft_batch_to_device, weft_autocast_begin, &
-            weft_autocast_end, weft_timing_take, weft_traffic_count, weft_log_to, weft_log_level, weft_log, weft_log_dict_n, &
-            weft_log_value, weft_log_timing, weft_logger_csv, weft_logger_jsonl, weft_logger_console, weft_logger_null, &
-            weft_cross_entropy, weft_cross_entropy_sum, weft_cross_entropy_with, weft_nll_loss, weft_mse_loss, weft_l1_loss, &
-            weft_huber_loss, weft_smooth_l1_loss, weft_bce_with_logits, weft_kl_div, weft_memory_name, weft_memory, &
-            weft_memory_reset_peak, weft_metric_accuracy, weft_metric_confusion, weft_metric_mean, weft_metric_sum, &
-            weft_metric_min, weft_metric_max, weft_metric_update, weft_metric_value, weft_metric_counts, weft_metric_reset, &
-            weft_nn_linear, weft_nn_linear_nobias, weft_nn_layernorm, weft_nn_layernorm_with, weft_nn_embedding, &
-            weft_nn_embedding_padded, weft_nn_dropout, weft_nn_identity, weft_nn_flatten, weft_nn_residual, &
-            weft_nn_activation, weft_nn_mlp, weft_nn_relu, weft_nn_softmax, weft_nn_log_softmax, weft_nn_gelu, &
-            weft_nn_gelu_tanh, weft_nn_silu, weft_nn_sigmoid, weft_nn_tanh, weft_nn_sequential_n, weft_forward, weft_train, &
-            weft_is_training, weft_param_count, weft_param_elements, weft_param_name, weft_param, weft_freeze, weft_tie, &
-            weft_init_param, weft_module_at, weft_children, weft_child, weft_module_name, weft_module_kind, weft_add, &
-            weft_sub, weft_mul, weft_div, weft_pow, weft_maximum, weft_minimum, weft_eq, weft_ne, weft_lt, weft_le, weft_gt, &
-            weft_ge, weft_where, weft_scale, weft_matmul, weft_linear, weft_linear_relu, weft_relu, weft_neg, weft_abs, &
-            weft_exp, weft_ln, weft_sqrt, weft_sin, weft_cos, weft_pow_scalar, weft_clamp, weft_sigmoid, weft_tanh, &
-            weft_silu, weft_gelu, weft_gelu_tanh, weft_reshape, weft_transpose, weft_permute, weft_squeeze, weft_unsqueeze, &
-            weft_slice, weft_concat_n, weft_gather, weft_sum, weft_mean, weft_max, weft_min, weft_argmax, weft_argmin, &
-            weft_softmax, weft_log_softmax, weft_layernorm, weft_embedding, weft_dropout, weft_cast, weft_count_correct, &
-            weft_sgd, weft_adam, weft_adamw, weft_rmsprop, weft_adagrad, weft_lbfgs, weft_group, weft_group_module, &
-            weft_group_count, weft_zero_grad, weft_step, weft_step_closure, weft_lr, weft_group_lr, weft_set_lr, &
-            weft_set_group_lr, weft_steps, weft_set_schedule, weft_schedule_metric, weft_strerror, weft_status_name, &
-            weft_error, weft_message, weft_clear, weft_fail_text, weft_full, weft_retain, weft_release, weft_detach, &
-            weft_require_grad, weft_rank_of, weft_dim, weft_numel, weft_dtype_of, weft_is_valid, weft_item, weft_version
+            weft_strategy_name, weft_precision_name, weft_process_group_backend, weft_device_name, weft_kernel_set, &
+            weft_hostname, weft_logger_count, weft_logger_at, weft_seed_everything, weft_to_device, weft_batch_to_device, &
+            weft_autocast_begin, weft_autocast_end, weft_timing_take, weft_traffic_count, weft_log_to, weft_log_level, &
+            weft_log, weft_log_dict_n, weft_log_value, weft_log_timing, weft_logger_csv, weft_logger_jsonl, &
+            weft_logger_console, weft_logger_null, weft_cross_entropy, weft_cross_entropy_sum, weft_cross_entropy_with, &
+            weft_nll_loss, weft_mse_loss, weft_l1_loss, weft_huber_loss, weft_smooth_l1_loss, weft_bce_with_logits, &
+            weft_kl_div, weft_memory_name, weft_memory, weft_memory_reset_peak, weft_metric_accuracy, weft_metric_confusion, &
+            weft_metric_mean, weft_metric_sum, weft_metric_min, weft_metric_max, weft_metric_update, weft_metric_value, &
+            weft_metric_counts, weft_metric_reset, weft_nn_linear, weft_nn_linear_nobias, weft_nn_layernorm, &
+            weft_nn_layernorm_with, weft_nn_embedding, weft_nn_embedding_padded, weft_nn_dropout, weft_nn_identity, &
+            weft_nn_flatten, weft_nn_residual, weft_nn_activation, weft_nn_mlp, weft_nn_relu, weft_nn_softmax, &
+            weft_nn_log_softmax, weft_nn_gelu, weft_nn_gelu_tanh, weft_nn_silu, weft_nn_sigmoid, weft_nn_tanh, &
+            weft_nn_sequential_n, weft_forward, weft_train, weft_is_training, weft_param_count, weft_param_elements, &
+            weft_param_name, weft_param, weft_freeze, weft_tie, weft_init_param, weft_module_at, weft_children, weft_child, &
+            weft_module_name, weft_module_kind, weft_add, weft_sub, weft_mul, weft_div, weft_pow, weft_maximum, &
+            weft_minimum, weft_eq, weft_ne, weft_lt, weft_le, weft_gt, weft_ge, weft_where, weft_scale, weft_matmul, &
+            weft_linear, weft_linear_relu, weft_relu, weft_neg, weft_abs, weft_exp, weft_ln, weft_sqrt, weft_sin, weft_cos, &
+            weft_pow_scalar, weft_clamp, weft_sigmoid, weft_tanh, weft_silu, weft_gelu, weft_gelu_tanh, weft_reshape, &
+            weft_transpose, weft_permute, weft_squeeze, weft_unsqueeze, weft_slice, weft_concat_n, weft_gather, weft_sum, &
+            weft_mean, weft_max, weft_min, weft_argmax, weft_argmin, weft_softmax, weft_log_softmax, weft_layernorm, &
+            weft_embedding, weft_dropout, weft_cast, weft_count_correct, weft_sgd, weft_adam, weft_adamw, weft_rmsprop, &
+            weft_adagrad, weft_lbfgs, weft_group, weft_group_module, weft_group_count, weft_zero_grad, weft_step, &
+            weft_step_closure, weft_lr, weft_group_lr, weft_set_lr, weft_set_group_lr, weft_steps, weft_set_schedule, &
+            weft_schedule_metric, weft_strerror, weft_status_name, weft_error, weft_message, weft_clear, weft_fail_text, &
+            weft_full, weft_retain, weft_release, weft_detach, weft_require_grad, weft_rank_of, weft_dim, weft_numel, &
+            weft_dtype_of, weft_is_valid, weft_item, weft_version
     interface weft_accumulate
         procedure weft_accumulate_i64, weft_accumulate_i32
     end interface
@@ -960,6 +962,11 @@ module weft
             type(c_ptr) :: returned
         end function
         function c_weft_precision_name(f) bind(C, name="weft_precision_name") result(returned)
+            import
+            type(weft_fabric), value :: f
+            type(c_ptr) :: returned
+        end function
+        function c_weft_process_group_backend(f) bind(C, name="weft_process_group_backend") result(returned)
             import
             type(weft_fabric), value :: f
             type(c_ptr) :: returned
@@ -2813,6 +2820,12 @@ contains
         type(weft_fabric), intent(in) :: f
         character(:), allocatable :: returned
         returned = text_of(c_weft_precision_name(f))
+    end function
+
+    function weft_process_group_backend(f) result(returned)
+        type(weft_fabric), intent(in) :: f
+        character(:), allocatable :: returned
+        returned = text_of(c_weft_process_group_backend(f))
     end function
 
     function weft_device_name(f) result(returned)

@@ -2,7 +2,9 @@
  * runs, and printed as what runs. */
 #include "mpi_all.h"
 
+#include <signal.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <weft.h>
 
 static char said[8000];
@@ -61,6 +63,11 @@ static const struct {
     {"precision=16 growth_interval=1.5", WEFT_EARG, WEFT_EARG, "growth_interval"},
     {"precision=16 init_scale=0.5", WEFT_EARG, WEFT_EARG, "below min_scale, 1"},
     {"nonfinite=x", WEFT_EARG, WEFT_EARG, "nonfinite"},
+    {"process_group_backend=mpi", WEFT_OK, WEFT_ECONFIG, "process_group_backend differs"},
+    {"process_group_backend=shm", WEFT_OK, WEFT_ECONFIG, "process_group_backend differs"},
+    {"process_group_backend=auto", WEFT_OK, WEFT_OK, ""},
+    {"process_group_backend=nccl", WEFT_ENOTSUP, WEFT_ENOTSUP, "nccl"},
+    {"process_group_backend=x", WEFT_EARG, WEFT_EARG, "x"},
     {"option", WEFT_EARG, WEFT_EARG, "name=value"},
 };
 
@@ -119,7 +126,46 @@ START_TEST(rank_0_speaks)
     ck_all(loud == (strstr(said, devices) != NULL));
     ck_all(loud == (strstr(said, "num_nodes=1 (default)") != NULL));
     ck_all(loud == (strstr(said, "log_every=5 (code)") != NULL));
+    const char *backend = "process_group_backend=shm (default)";
+    if (all_world() == 1)
+        backend = "process_group_backend=auto (default)";
+    ck_all(loud == (strstr(said, backend) != NULL));
     ck_all(loud || !*said);
+}
+END_TEST
+
+/* What runs is what was asked for, and auto is the ranks' own memory, as they are on one machine;
+ * where they cannot share any, MPI. */
+START_TEST(backends)
+{
+    static const char *const text[] = {"process_group_backend=mpi", "process_group_backend=shm",
+                                       ""};
+    weft_fabric *f;
+    bool many = all_world() > 1;
+    for (int i = 0; i < 3; i++) {
+        ck_all(!weft_open_text(&f, NULL, NULL, text[i]));
+        ck_all(!strcmp(weft_process_group_backend(f), i && many ? "shm" : "mpi"));
+        ck_all(!weft_close(&f));
+    }
+    if (!many)
+        return;
+    struct rlimit before, none;
+    getrlimit(RLIMIT_FSIZE, &before);
+    none = (struct rlimit){0, before.rlim_max};
+    signal(SIGXFSZ, SIG_IGN);
+    for (int i = 1; i < 3; i++) {
+        listen();
+        setrlimit(RLIMIT_FSIZE, &none);
+        weft_status s = weft_open_text(
+            &f, NULL, NULL, i == 1 ? "process_group_backend=shm heartbeat=off" : "heartbeat=off");
+        setrlimit(RLIMIT_FSIZE, &before);
+        ck_all(s == (i == 1 ? WEFT_ENOMEM : WEFT_OK));
+        ck_all(i == 2 || strstr(weft_message(f), "process_group_backend shm: no room for"));
+        ck_all(i == 1 || !strcmp(weft_process_group_backend(f), "mpi"));
+        ck_all((i == 2 && all_rank() == 0) == (strstr(said, "go by MPI") != NULL));
+        weft_close(&f);
+    }
+    signal(SIGXFSZ, SIG_DFL);
 }
 END_TEST
 
@@ -151,6 +197,7 @@ static Suite *suite(void)
     tcase_add_loop_test(t, on_one_rank, 0, (int)(sizeof row / sizeof row[0]));
     tcase_add_test(t, strategies);
     tcase_add_test(t, rank_0_speaks);
+    tcase_add_test(t, backends);
     tcase_add_test(t, lightning);
     tcase_set_timeout(t, 100);
     suite_add_tcase(s, t);

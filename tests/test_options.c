@@ -138,6 +138,12 @@ static const struct {
     {"heartbeat=0.5", WEFT_EARG, "heartbeat"},
     {"heartbeat=-1", WEFT_EARG, "heartbeat"},
     {"heartbeat=nan", WEFT_EARG, "heartbeat"},
+    {"process_group_backend=auto", WEFT_OK, ""},
+    {"process-group-backend=MPI", WEFT_OK, ""},
+    {"process_group_backend=shm", WEFT_OK, ""}, /* one rank needs none */
+    {"process_group_backend=nccl", WEFT_ENOTSUP, "backend nccl is not in this version (it moves"},
+    {"process_group_backend=gloo", WEFT_ENOTSUP, "there are auto, mpi and shm"},
+    {"process_group_backend=smh", WEFT_EARG, "did you mean \"shm\"?"},
     {"print_config", WEFT_CONFIG_PRINTED, "0 strategy=single (default)"},
     {"print-config=yes", WEFT_CONFIG_PRINTED, "0 print_config=true (text)"},
     {"print_config=off", WEFT_OK, ""},
@@ -502,7 +508,8 @@ START_TEST(print_config)
                                       "bucket_mb=25 (default)",
                                       "keep=off (code)",
                                       "print_config=true (command line)",
-                                      "heartbeat=10 (default)"};
+                                      "heartbeat=10 (default)",
+                                      "process_group_backend=auto (default)"};
     for (size_t i = 0; i < sizeof row / sizeof *row; i++)
         ck_assert_msg(strstr(said, row[i]), "%s is not in:\n%s", row[i], said);
     int lines = 0, options = 0;

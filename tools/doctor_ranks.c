@@ -2,6 +2,7 @@
  * long does a message take. */
 #include "doctor.h"
 
+#include "comm/backend.h"
 #include "comm/comm.h"
 #include "comm/mpi.h"
 #include "core/alloc.h"
@@ -190,6 +191,10 @@ static void say_all(team *t, double seconds)
     for (int i = 0; i < t->comm->world; i++)
         say_rank(t, i);
     say_crowds(t);
+    doctor_say(t->d, DOCTOR_OK, "process group", NULL, "%s%s", t->comm->ops->name,
+               strcmp(t->comm->ops->name, "shm") == 0
+                   ? ": the ranks share memory (process_group_backend=mpi does without)"
+                   : "");
     doctor_say(t->d, late ? DOCTOR_WARN : DOCTOR_OK, "messages",
                late
                    ? "bind each rank to cores of its own, or none; start fewer; look for other load"
@@ -220,6 +225,8 @@ static weft_status look(team *t)
     WEFT_TRY(weft__comm_mpi(&t->comm, world, TIMEOUT, &is_world));
     WEFT_TRY(weft__environ_check(&t->d->environ, t->comm->world, 0, 0, 0, 0));
     WEFT_TRY(collect(t));
+    WEFT_TRY(
+        weft__backend_choose(&t->comm, weft__env_text("WEFT_PROCESS_GROUP_BACKEND"), t->nodes));
     WEFT_TRY(time_messages(t, &seconds));
     if (t->comm->rank == 0)
         say_all(t, seconds);

@@ -51,6 +51,9 @@ typedef struct weft_open_options {
      * micro-batches. Takes strategies single and ddp, data sets with global_batch, one
      * weft_backward a micro-batch. Default 0: sums over ranks depend on their number by rounding. */
     int reproducible WEFT_INIT;
+    /* How ranks reach each other: "mpi"; "shm": memory that they share, all on one node (WEFT_ECONFIG);
+     * "auto" (default): shm where it can be, else mpi. */
+    const char *process_group_backend WEFT_INIT;
     WEFT_PTR(weft_open_options)
 } weft_open_options;
 #define WEFT_OPEN(...) WEFT__ARGS(weft_open_options, __VA_ARGS__)
@@ -104,6 +107,8 @@ WEFT_API uint64_t weft_seed(const weft_fabric *f);
 WEFT_API const char *weft_accelerator_name(const weft_fabric *f);
 WEFT_API const char *weft_strategy_name(const weft_fabric *f);
 WEFT_API const char *weft_precision_name(const weft_fabric *f);
+/* "mpi" or "shm"; "self" is one rank without MPI. */
+WEFT_API const char *weft_process_group_backend(const weft_fabric *f);
 WEFT_API const char *weft_device_name(const weft_fabric *f); /* "cpu" */
 WEFT_API const char *weft_kernel_set(const weft_fabric *f);  /* of the GEMM, "BLIS 0.9.0 skx" */
 WEFT_API const char *weft_hostname(const weft_fabric *f);

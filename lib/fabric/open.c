@@ -1,5 +1,6 @@
 /* Opening and closing: one of each part, from the ground up and down again. */
 #include "autograd/tape.h"
+#include "comm/backend.h"
 #include "comm/heartbeat.h"
 #include "comm/mpi.h"
 #include "core/alloc.h"
@@ -61,6 +62,7 @@ static weft_status read_settings(weft_fabric *f, const weft_open_options *code, 
     int i = o->nonfinite ? weft__parse_choice("nonfinite", o->nonfinite, policy, 3) : 0;
     if (i < 0)
         return WEFT_EARG;
+    WEFT_TRY(weft__backend_find(o->process_group_backend, &o->process_group_backend));
     p->nonfinite = (weft__nonfinite)i;
     o->nonfinite = policy[i];
     f->seed = o->seed;
@@ -229,6 +231,8 @@ static weft_status print_config(const weft_fabric *f)
     s.o.devices = devices;
     s.o.num_nodes = f->nodes;
     s.o.threads = f->threads;
+    if (f->world > 1)
+        s.o.process_group_backend = weft_process_group_backend(f);
     if (f->rank == 0)
         weft__settings_print(&s);
     return WEFT_CONFIG_PRINTED;
@@ -259,6 +263,8 @@ static weft_status open_all(weft_fabric *f, const int *fortran_comm, const weft_
     snprintf(why, sizeof why, "%s", weft__why());
     joined = join(f, fortran_comm, devices);
     WEFT_TRY(together(f, s < 0 ? weft__fail(s, "%s", why) : joined));
+    WEFT_TRY(together(
+        f, weft__backend_choose(&f->comm, f->facade->settings.o.process_group_backend, f->nodes)));
     WEFT_TRY(together(f, build(f)));
     WEFT_TRY(together(f, same_settings(f)));
     if (f->facade->settings.o.print_config)

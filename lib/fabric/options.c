@@ -40,6 +40,7 @@ static const struct {
     {AT(growth_interval), INT, 1, 1e9, false},
     {AT(min_scale), REAL, 1e-30, 1e30, false},
     {AT(reproducible), INT, 1, 2048, false},
+    {AT(process_group_backend), TEXT, 0, 0, false},
 #undef AT
 };
 

@@ -66,6 +66,11 @@ const char *weft_precision_name(const weft_fabric *f)
     return f && f->facade && f->facade->precision ? f->facade->precision : "";
 }
 
+const char *weft_process_group_backend(const weft_fabric *f)
+{
+    return f->comm ? f->comm->ops->name : "";
+}
+
 const char *weft_device_name(const weft_fabric *f)
 {
     return f && f->device ? f->device->ops->name : "";
