@@ -234,6 +234,7 @@ if command -v taskset >/dev/null && [ "$(nproc)" -gt 1 ]; then
     taskset -c 0 "$weft" doctor >out 2>err || fail "bound to a core, doctor fails"
     says '^warn  binding: only 1 of'; says '^warn  ranks: 2 ranks on the 1 cores'
     $MPIRUN -n 2 taskset -c 0,1 "$weft" doctor >out 2>err || fail "doctor fails under mpirun"
+    says '^ok    process group: shm'
     says '^ok    rank 1: on'
     # shellcheck disable=SC2016  # for the inner shell
     $MPIRUN -n 3 sh -c '[ $OMPI_COMM_WORLD_RANK = 2 ] && exec "$0" doctor; exec taskset -c 0 "$0" doctor' "$weft" >out 2>err &&

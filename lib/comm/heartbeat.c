@@ -339,6 +339,23 @@ weft_status weft__heartbeat_explain(weft_comm *c, weft_status code)
     return code;
 }
 
+void weft__heartbeat_find(const weft_comm *c, int rank, char who[96], char place[144])
+{
+    const weft__heartbeat *h = c->heartbeat;
+    char at[128];
+    snprintf(who, 96, "rank %d", rank);
+    place[0] = '\0';
+    if (!h || !h->running || h->comm != c)
+        return;
+    const weft__seen *s = &h->roll.seen[rank];
+    weft__progress p;
+    snprintf(who, 96, "rank %d on %s", rank, s->host);
+    if (s->node == h->watch.node_rank && weft__cell_read(&h->node->cell[s->local], &p)) {
+        weft__progress_text(&p, at);
+        snprintf(place, 144, " (%s)", at);
+    }
+}
+
 weft_status weft__heartbeat_check(const weft_comm *c)
 {
     const weft__heartbeat *h = c->heartbeat;

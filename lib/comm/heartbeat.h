@@ -33,6 +33,9 @@ void weft__heartbeat_leave(weft_comm *c);
 /* Before that: gives the watchers the time to find out what made a collective fail. @return
  * WEFT_EPEER with their report, else code and the message it had. */
 weft_status weft__heartbeat_explain(weft_comm *c, weft_status code);
+/* "rank 2 on node1", and where it is, " (in collective 17 "gradients 0.0" at step 5)"; "rank 2" and
+ * nothing where c's ranks are not watched, or not seen. */
+void weft__heartbeat_find(const weft_comm *c, int rank, char who[96], char place[144]);
 /* 0, or WEFT_EPEER with the report once a rank is lost. Cheap. */
 weft_status weft__heartbeat_check(const weft_comm *c);
 #endif

@@ -13,8 +13,7 @@ static int who(const weft__roll *r, int rank, char *text, size_t room)
     return snprintf(text, room, "rank %d on %s", rank, r->seen[rank].host);
 }
 
-/* "in collective 17 "gradients 0.0" of step 5" */
-static void where(const weft__progress *p, char text[128])
+void weft__progress_text(const weft__progress *p, char text[128])
 {
     if (!p->sequence)
         snprintf(text, 128, "before its first collective");
@@ -28,7 +27,7 @@ static bool say(const weft__roll *r, int rank, const char *what, char text[WEFT_
 {
     char place[128];
     int n = who(r, rank, text, WEFT__TEXT);
-    where(&r->seen[rank].at, place);
+    weft__progress_text(&r->seen[rank].at, place);
     snprintf(text + n, WEFT__TEXT - (size_t)n, " %s %s", what, place);
     return true;
 }
@@ -73,11 +72,11 @@ static bool judge_ways(const weft__roll *r, char text[WEFT__TEXT])
     int odd = against <= with ? other : q, rest = against <= with ? q : other;
     char first[128], place[128], second[128];
     who(r, odd, first, sizeof first);
-    where(&r->seen[odd].at, place);
+    weft__progress_text(&r->seen[odd].at, place);
     who(r, rest, second, sizeof second);
     int n = snprintf(text, WEFT__TEXT, "%s went another way: it is %s, while %s is ", first, place,
                      second);
-    where(&r->seen[rest].at, place);
+    weft__progress_text(&r->seen[rest].at, place);
     snprintf(text + n, WEFT__TEXT - (size_t)n,
              "%s; all ranks must make the same collective calls in the same order", place);
     return true;
@@ -185,7 +184,7 @@ bool weft__heartbeat_slow(weft__roll *r, bool all, int speaks_for, char text[WEF
     if (k < 0 || !due(r, k))
         return false;
     who(r, k, name, sizeof name);
-    where(&r->seen[k].at, place);
+    weft__progress_text(&r->seen[k].at, place);
     if (q < 0)
         snprintf(text, WEFT__TEXT, "%s is slow: nothing was heard of it for %.1f s; it is %s", name,
                  r->clock - r->seen[k].heard, place);

@@ -72,6 +72,8 @@ typedef struct weft__roll {
 /* True, and the report, if a rank is lost. A rank that has given up counts after `slow`: the others'
  * own time may run out together with its own. */
 bool weft__heartbeat_judge(const weft__roll *r, char text[WEFT__TEXT]);
+/* "in collective 17 "gradients 0.0" at step 5" */
+void weft__progress_text(const weft__progress *p, char text[128]);
 /* True, and a line, if a rank is slow and was not named for a while. speaks_for: the rank whose own
  * silence this process is the one to name, -1 if it is another's task; all: it names any rank, and
  * nodes that were never heard. */

@@ -1,6 +1,7 @@
 /* Meetings, and what the ranks see of each other there. */
 #include "comm/shm_self.h"
 
+#include "comm/heartbeat.h"
 #include "comm/mpi.h"
 #include "comm/wait.h"
 #include "core/error.h"
@@ -72,17 +73,31 @@ static void describe(const weft__call *c, char text[96])
         snprintf(text, 96, "%s of %" PRId64 " %s", kind, c->n, type);
 }
 
+static bool same_call(const weft__shm *s, int q)
+{
+    const weft__call *mine = &weft__slot_of(s, s->base.rank)->call;
+    return memcmp(&weft__slot_of(s, q)->call, mine, sizeof *mine) == 0;
+}
+
+/* Rank q and this one have come to different calls: the one that fewer ranks make is the stray. */
 static weft_status differ(weft__shm *s, int q)
 {
-    char mine[96], theirs[96];
-    describe(&weft__slot_of(s, s->base.rank)->call, mine);
-    describe(&weft__slot_of(s, q)->call, theirs);
+    const int rank = s->base.rank;
+    int with = 0;
+    for (int k = 0; k < s->base.world; k++)
+        with += same_call(s, k);
+    const int odd = 2 * with < s->base.world ? rank : q, rest = odd == q ? rank : q;
+    char who[2][96], place[2][144], call[2][96];
+    weft__heartbeat_find(&s->base, odd, who[0], place[0]);
+    weft__heartbeat_find(&s->base, rest, who[1], place[1]);
+    describe(&weft__slot_of(s, odd)->call, call[0]);
+    describe(&weft__slot_of(s, rest)->call, call[1]);
     return fail(s,
                 weft__fail(WEFT_EPEER,
-                           "rank %d calls %s, this rank %s%s; all ranks must make the same calls "
-                           "in the same order",
-                           q, theirs, mine,
-                           strcmp(mine, theirs) ? "" : " with other counts for the ranks"));
+                           "%s went another way: it is in %s%s%s, while %s is in %s%s; all ranks "
+                           "must make the same collective calls in the same order",
+                           who[0], call[0], strcmp(call[0], call[1]) ? "" : " in other parts",
+                           place[0], who[1], call[1], place[1]));
 }
 
 weft_status weft__shm_begin(weft__shm *s, const weft__call *call, const void *buffer)
@@ -92,7 +107,7 @@ weft_status weft__shm_begin(weft__shm *s, const weft__call *call, const void *bu
     mine->place = weft__shm_place(s, buffer);
     WEFT_TRY(weft__shm_meet(s));
     for (int q = 0; q < s->base.world; q++)
-        if (memcmp(&weft__slot_of(s, q)->call, call, sizeof *call) != 0)
+        if (!same_call(s, q))
             return differ(s, q);
     return WEFT_OK;
 }
