@@ -52,7 +52,7 @@ static const struct {
     {"accelerator=cuda", WEFT_ENOTSUP, "cpu or auto"},
     {"accelerator=mps", WEFT_ENOTSUP, "mps"},
     {"accelerator=tpu", WEFT_ENOTSUP, "tpu"},
-    {"accelerator=coconut", WEFT_EARG, "there are: auto, cpu, gpu, cuda, mps, tpu"},
+    {"accelerator=coconut", WEFT_EARG, "there are: auto, cpu, mock, gpu, cuda, mps, tpu"},
     {"accelerator=", WEFT_EARG, "is not known"},
     {"accelerator=cuda devices=0,1", WEFT_ENOTSUP, "cuda"}, /* first things first */
     {"strategy=auto", WEFT_OK, ""},
