@@ -193,7 +193,7 @@ static weft_status count_threads(plan *p)
 static weft_status check(const plan *p)
 {
     const weft__job *j = &p->job;
-    const weft__strategy_ops *strategy;
+    const weft_strategy_ops *strategy;
     char path[PATH_MAX];
     int ranks = (j->devices ? j->devices : 1) * (j->nodes ? j->nodes : 1);
     WEFT_TRY(weft__precision_check(p->s.o.precision));

@@ -54,6 +54,10 @@ typedef struct weft_open_options {
     /* How ranks reach each other: "mpi"; "shm": memory that they share, all on one node (WEFT_ECONFIG);
      * "auto" (default): shm where it can be, else mpi. */
     const char *process_group_backend WEFT_INIT;
+    /* A strategy of the user's own instead of .strategy (<weft/sys/strategy.h>), and what its callbacks
+     * get as self; both are borrowed until weft_close. */
+    const struct weft_strategy_ops *strategy_ops WEFT_INIT;
+    void *strategy_self WEFT_INIT;
     WEFT_PTR(weft_open_options)
 } weft_open_options;
 #define WEFT_OPEN(...) WEFT__ARGS(weft_open_options, __VA_ARGS__)

@@ -98,10 +98,7 @@ static weft_status collect(walk *w, weft__input *in, collector *to)
                               "weft_backward: parameter %s was not set up; call weft_setup before "
                               "the loop",
                               in->segment->name);
-        to->data = weft__flat_at(in->segment->flat, WEFT__GRAD, in->segment->first);
-        to->fresh = in->segment->grad == WEFT__GRAD_EMPTY;
-        in->segment->grad = WEFT__GRAD_LOCAL;
-        return WEFT_OK;
+        return weft__segment_collect(in->segment, &to->data, &to->fresh);
     }
     if (in->node >= 0) {
         grad = &f->tape->node[in->node].grad[w->kind];

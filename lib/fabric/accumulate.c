@@ -91,8 +91,10 @@ static weft_status seed_of(weft_fabric *f, const weft__tensor *t, double *seed)
 {
     weft__window *w = &f->facade->micro;
     const weft__reduction kind = t->reduction == WEFT__SUM ? WEFT__SUM : WEFT__MEAN;
-    const double all = t->rows.batch ? (double)t->rows.global : 1;
-    double mine = 1.0 / (f->leaves ? f->leaves : f->world);
+    const int summed = weft__strategy_summed(f->facade->strategy);
+    const double rows = summed > 1 ? (double)t->rows.global : (double)t->rows.local;
+    const double all = t->rows.batch ? (f->leaves ? (double)t->rows.global : rows) : 1;
+    double mine = 1.0 / (f->leaves ? f->leaves : summed);
     if (t->rows.batch || t->weight.addr)
         WEFT_TRY(weft__weight_of(f, t, &mine));
     if (w->kind != WEFT__NONE && w->kind != kind)
@@ -124,7 +126,7 @@ weft_status weft__window_backward(weft_fabric *f, weft_tensor *loss, const weft_
 static weft_status weigh(weft_fabric *f, double *all)
 {
     const weft__window *w = &f->facade->micro;
-    *all = f->weigh || f->world == 1 ? w->mine : w->total;
+    *all = f->weigh || weft__strategy_summed(f->facade->strategy) == 1 ? w->mine : w->total;
     if (f->weigh && f->leaves)
         return weft__all_reduce_tree(f->comm, "weight of the window", all, 1, WEFT_F64);
     return f->weigh ? weft__all_reduce(f->comm, "weight of the window", all, 1, WEFT_F64,

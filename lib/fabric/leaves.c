@@ -13,7 +13,7 @@ static bool power_of_two(int n)
 
 static weft_status fits(const weft_fabric *f, int leaves)
 {
-    const weft__strategy_ops *ops = f->facade->strategy->ops;
+    const weft_strategy_ops *ops = f->facade->strategy->ops;
     if (!power_of_two(leaves))
         return weft__fail(WEFT_EARG, "weft_open: reproducible is %d; it must be a power of two",
                           leaves);
@@ -84,7 +84,7 @@ static weft_status fold(weft_fabric *f, weft__flat *flat, int64_t k, bool last)
     const weft_dev g = flat->plane[WEFT__GRAD];
     int level = 0;
     for (int b = 0; b < flat->nbuckets; b++)
-        WEFT_TRY(weft__fill_empty(flat, &flat->bucket[b]));
+        WEFT_TRY(weft__fill_empty(flat, &flat->bucket[b], false));
     for (; k >> level & 1; level++)
         WEFT_TRY(d->kernels->axpy(f->stream, g, 1, flat->level[level], flat->elements,
                                   flat->type[WEFT__GRAD]));

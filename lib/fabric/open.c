@@ -59,6 +59,7 @@ static weft_status read_settings(weft_fabric *f, const weft_open_options *code, 
     o->timeout = o->timeout > 0 ? o->timeout : TIMEOUT; /* also to tell the others of a failure */
     WEFT_TRY(s);
     WEFT_TRY(weft__scale_read(p));
+    WEFT_TRY(weft__settings_check(&p->settings));
     int i = o->nonfinite ? weft__parse_choice("nonfinite", o->nonfinite, policy, 3) : 0;
     if (i < 0)
         return WEFT_EARG;
@@ -89,11 +90,12 @@ static weft_status relaunch(weft_fabric *f, int devices)
 {
     const weft__environ *e = &f->facade->environ;
     const weft__settings *t = &f->facade->settings;
-    const weft__strategy_ops *strategy;
+    const weft_strategy_ops *strategy = t->o.strategy_ops;
     if (devices < 2 || e->launcher != WEFT__LAUNCHER_NONE || e->relaunched || t->lightning ||
         weft__mpi_is_up())
         return WEFT_OK;
-    WEFT_TRY(weft__strategy_find(t->o.strategy, devices, &strategy));
+    WEFT_TRY(strategy ? weft__strategy_check(strategy, devices)
+                      : weft__strategy_find(t->o.strategy, devices, &strategy));
     WEFT_TRY(weft__precision_check(t->o.precision));
     if (t->o.num_nodes > 1)
         return weft__fail(WEFT_ECONFIG,
@@ -151,12 +153,13 @@ static weft_status same_settings(weft_fabric *f)
     char text[512];
     snprintf(
         text, sizeof text,
-        "version %s strategy %s precision %s seed %llu nonfinite %d log_every %d bucket %lld "
+        "version %s strategy %.64s%s precision %s seed %llu nonfinite %d log_every %d bucket %lld "
         "keep %d print_config %d heartbeat %g scale %.17g %.17g %d %.17g %.17g reproducible %d",
-        weft_version(), p->strategy->ops->name, p->precision, (unsigned long long)f->seed,
-        (int)p->nonfinite, p->settings.o.log_every, (long long)f->bucket_bytes, p->settings.o.keep,
-        p->settings.o.print_config, p->settings.o.heartbeat, o->init_scale, o->growth_factor,
-        o->growth_interval, o->backoff_factor, o->min_scale, o->reproducible);
+        weft_version(), p->strategy->ops->name, o->strategy_ops ? " (own)" : "", p->precision,
+        (unsigned long long)f->seed, (int)p->nonfinite, p->settings.o.log_every,
+        (long long)f->bucket_bytes, p->settings.o.keep, p->settings.o.print_config,
+        p->settings.o.heartbeat, o->init_scale, o->growth_factor, o->growth_interval,
+        o->backoff_factor, o->min_scale, o->reproducible);
     return weft__agree_text(f->comm, "settings", "the settings of weft_open", text);
 }
 
@@ -182,7 +185,7 @@ static weft_status build(weft_fabric *f)
     WEFT_TRY(weft__engine_open(f));
     WEFT_TRY(weft__tape_open(f));
     WEFT_TRY(weft__precision_set(f, o->precision, &p->precision));
-    WEFT_TRY(weft__strategy_open(&p->strategy, f, o->strategy));
+    WEFT_TRY(weft__strategy_open(&p->strategy, f, o->strategy, o->strategy_ops, o->strategy_self));
     f->tape->hooks = weft__strategy_hooks(p->strategy);
     WEFT_TRY(weft__leaves_open(f));
     WEFT_TRY(weft__metrics_open(f));

@@ -34,6 +34,8 @@ weft_status weft__settings_read(weft__settings *s, const weft_open_options *code
 /* Sets the option that argv[0], of n words, is; *words is how many words it and its value are, 0 if
  * it is none of ours. */
 weft_status weft__settings_take(weft__settings *s, char *const *argv, int n, int *words);
+/* WEFT_EARG if options contradict each other. */
+weft_status weft__settings_check(const weft__settings *s);
 /* Says every option, its value and where that came from. */
 void weft__settings_print(const weft__settings *s);
 /* "WEFT_NAME=value" of option i if it came from there; false once i is past the last option. */

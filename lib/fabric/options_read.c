@@ -9,6 +9,7 @@
 #include <stdio.h>
 #include <string.h>
 #include <strings.h>
+#include <weft/sys/strategy.h>
 
 extern char **environ;
 
@@ -198,6 +199,18 @@ weft_status weft__settings_read(weft__settings *s, const weft_open_options *code
         WEFT_TRY(read_text(s, text));
     WEFT_TRY(read_environment(s));
     return argc && argv && *argc > 0 ? read_arguments(s, argc, *argv) : WEFT_OK;
+}
+
+weft_status weft__settings_check(const weft__settings *s)
+{
+    const int i = weft__option_find("strategy", 8);
+    if (!s->o.strategy_ops || s->from[i] == WEFT__FROM_DEFAULT ||
+        strcasecmp(s->o.strategy, "auto") == 0)
+        return WEFT_OK;
+    return weft__fail(WEFT_EARG,
+                      "weft_open: .strategy_ops (\"%.40s\") and strategy \"%.40s\" contradict each "
+                      "other: leave one of them out",
+                      s->o.strategy_ops->name ? s->o.strategy_ops->name : "?", s->o.strategy);
 }
 
 void weft__settings_free(weft__settings *s)

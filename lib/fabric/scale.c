@@ -58,8 +58,7 @@ static weft_status judge(weft_fabric *f, const weft_optimizer *o, int64_t *bad)
 {
     weft_status s = divide(f, o, bad);
     *bad = *bad || s < 0; /* nobody goes on without this rank */
-    const weft__flat *flat = weft__optim_flat(o);
-    if (flat && flat->cut)
+    if (!weft__strategy_alike(f->facade->strategy))
         WEFT_TRY(weft__all_reduce(f->comm, "overflow", bad, 1, WEFT_I64, WEFT_REDUCE_MAX));
     return s;
 }

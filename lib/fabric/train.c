@@ -11,7 +11,7 @@
 /* Whether the loss is a sum or a mean over all ranks. */
 static weft_status combines(const weft_fabric *f, const weft__tensor *loss)
 {
-    if (f->world > 1 && loss->reduction == WEFT__LOCAL)
+    if (weft__strategy_summed(f->facade->strategy) > 1 && loss->reduction == WEFT__LOCAL)
         return weft__fail(
             WEFT_ENOTSUP,
             "weft_backward: the loss comes from what one rank's rows of a batch alone decide (a "
@@ -29,23 +29,24 @@ static bool unweighed(const weft__tensor *t)
            (t->weight.addr || (t->rows.batch && t->rows.global == 0));
 }
 
-/* This rank's share of the gradient: gradients are sums over ranks. all: what their losses weigh, if
- * they have summed it. */
+/* This rank's share of the gradient: gradients are sums over ranks, or over one. all: what their losses
+ * weigh, if they have summed it. */
 static weft_status seed_of(weft_fabric *f, const weft__tensor *t, double all, double *seed)
 {
+    const int summed = weft__strategy_summed(f->facade->strategy);
     double mine;
     WEFT_TRY(weft__weight_of(f, t, &mine));
-    if (!unweighed(t))
-        all = (double)t->rows.global;
-    else if (f->world == 1)
+    if (summed == 1)
         all = mine;
+    else if (!unweighed(t))
+        all = (double)t->rows.global;
     if (isnan(all))
         return weft__fail(WEFT_EDATA, "weft_backward: the weights of the loss add up to NaN");
     *seed = all != 0 ? mine / all : 0;
     if (t->reduction == WEFT__SUM)
         *seed = t->rows.local ? 1 : 0;
     else if (!t->rows.batch && !t->weight.addr)
-        *seed = 1.0 / f->world;
+        *seed = 1.0 / summed;
     return WEFT_OK;
 }
 
@@ -85,14 +86,14 @@ static weft_status differentiate(weft_fabric *f, weft_tensor *loss, bool *due)
     const weft__tensor *t = NULL;
     double all = 0, seed = 0;
     /* First, on every rank: also one that fails below takes part in the schedule from its start. */
-    WEFT_TRY(p->strategy->ops->begin(p->strategy));
+    WEFT_TRY(weft__strategy_begin(p->strategy));
     if (f->weigh && !weft__in_window(f))
         WEFT_TRY(weigh(f, loss, &all));
     if (weft__stuck(f))
         return WEFT_OK;
     WEFT_TRY(check(f, loss, &t));
     /* The others may not know that weights must be summed: the verdict tells them. */
-    const bool asks = f->world > 1 && !f->weigh && unweighed(t);
+    const bool asks = weft__strategy_summed(p->strategy) > 1 && !f->weigh && unweighed(t);
     if (weft__in_window(f))
         return weft__window_backward(f, loss, t, asks);
     if (asks && p->held)
@@ -116,7 +117,10 @@ static weft_status count_nonfinite(weft_fabric *f, int64_t *count)
                 f->stream, flag, weft__flat_at(flat, WEFT__GRAD, flat->piece[k].first),
                 flat->piece[k].count, flat->type[WEFT__GRAD]));
     }
-    return f->device->ops->download(f->stream, count, flag, sizeof *count);
+    WEFT_TRY(f->device->ops->download(f->stream, count, flag, sizeof *count));
+    return weft__strategy_alike(s) ? WEFT_OK
+                                   : weft__all_reduce(f->comm, "non-finite gradients", count, 1,
+                                                      WEFT_I64, WEFT_REDUCE_SUM);
 }
 
 /* All ranks hold the same sums and come to the same decision; who caused it is found together. */
@@ -165,7 +169,7 @@ static void pass(weft_fabric *f, weft_tensor *loss, bool *due, bool *failed)
     s = weft__leaves_end(f);
     if (s < 0 && !weft__stuck(f))
         weft__stick(f, s);
-    s = strategy->ops->end(strategy, weft__stuck(f), failed);
+    s = weft__strategy_end(strategy, weft__stuck(f), failed);
     if (s < 0 && !weft__stuck(f))
         weft__stick(f, s);
 }
@@ -186,12 +190,14 @@ static weft_status backward(weft_fabric *f, weft_tensor *loss)
     p->differentiated = p->window = true;
     if (f->comm->lost)
         return p->agreed = weft__stuck(f) ? weft__stuck(f) : WEFT_EPEER;
-    if (!sums) /* this rank's own: the next backward that sums carries it */
+    if (!sums && !p->strategy->agreed) /* this rank's own: the next backward that sums carries it */
         return weft__stuck(f);
     if (failed)
         return weft__agree_on_errors(f);
-    if (p->strategy->differ)
+    if (p->strategy->agreed && p->strategy->differ)
         return weft__alike_differ(f, loss);
+    if (!sums)
+        return WEFT_OK;
     s = weft__window_close(f);
     s = s < 0 ? s : judge_values(f, loss);
     if (s < 0)
@@ -229,18 +235,20 @@ weft_status weft_zero_grad(weft_optimizer *o)
     return WEFT_OK;
 }
 
-static weft_status update(weft_fabric *f, weft_optimizer *o)
+/* s: whether this rank can; the others go on without. */
+static weft_status update(weft_fabric *f, weft_optimizer *o, weft_status s)
 {
-    weft__strategy *s = f->facade->strategy;
     weft__flat *flat = weft__optim_flat(o);
-    WEFT_TRY(weft__optim_begin(o));
-    if (flat) {
-        WEFT_TRY(weft__optim_update(o, flat));
-        if (s->ops->stepped)
-            WEFT_TRY(s->ops->stepped(s, flat));
-    }
-    o->steps++;
-    return WEFT_OK;
+    if (s >= 0)
+        s = weft__optim_begin(o);
+    if (s >= 0 && flat)
+        s = weft__optim_update(o, flat);
+    if (s < 0)
+        weft__stick(f, s);
+    const weft_status together = weft__strategy_stepped(f->facade->strategy, o);
+    s = s < 0 ? s : together;
+    o->steps += s >= 0;
+    return s;
 }
 
 bool weft__has_gradients(const weft_optimizer *o)
@@ -277,14 +285,17 @@ static weft_status step(weft_fabric *f, weft_optimizer *o)
                                          o->ops->name));
     if (weft__window_has(o))
         return weft__window_holds(f) ? WEFT_POSTPONED : weft__stick(f, not_summed());
-    if (!weft__has_gradients(o))
-        return weft__stick(f, weft__fail(WEFT_ESTATE, "weft_step without weft_backward since "
-                                                      "weft_zero_grad"));
+    const bool ready = weft__has_gradients(o);
     weft_status s = p->skip ? WEFT_SKIPPED : weft__unscale(o);
     if (p->agreed)
         return p->agreed;
-    if (!s)
-        s = update(f, o);
+    const bool skips = s == WEFT_SKIPPED;
+    if (!ready)
+        s = weft__fail(WEFT_ESTATE, "weft_step without weft_backward since weft_zero_grad");
+    if (!skips)
+        s = update(f, o, s);
+    if (!ready)
+        return weft__stick(f, s);
     o->used = true;
     p->astray |= s < 0;
     f->step++; /* also on a rank where it failed: ranks count alike */

@@ -17,51 +17,6 @@ static int64_t round_up(int64_t n, int64_t to)
     return (n + to - 1) / to * to;
 }
 
-/* The first piece that ends behind an element; NULL if none does. */
-static const weft__range *piece_at(const weft__flat *flat, int64_t element)
-{
-    int lo = 0, hi = flat->npieces;
-    while (lo < hi) {
-        const int mid = lo + (hi - lo) / 2;
-        if (flat->piece[mid].first + flat->piece[mid].count > element)
-            hi = mid;
-        else
-            lo = mid + 1;
-    }
-    return lo < flat->npieces ? &flat->piece[lo] : NULL;
-}
-
-weft_dev weft__flat_at(const weft__flat *flat, weft__plane plane, int64_t element)
-{
-    if (flat->sharded[plane]) {
-        const weft__range *p = piece_at(flat, element);
-        if (!p || p->first > element)
-            return (weft_dev){0};
-        element += p->local - p->first;
-    }
-    return weft__at(flat->plane[plane], element * (int64_t)weft_dtype_size(flat->type[plane]));
-}
-
-bool weft__flat_own(const weft__flat *flat, int64_t first, int64_t count, weft__range *own)
-{
-    const int64_t from = own->count ? own->first + own->count : first, end = first + count;
-    const weft__range *p = from < end ? piece_at(flat, from) : NULL;
-    if (!p || p->first >= end)
-        return false;
-    own->first = p->first > from ? p->first : from;
-    own->count = (p->first + p->count < end ? p->first + p->count : end) - own->first;
-    own->local = p->local + own->first - p->first;
-    return true;
-}
-
-size_t weft__flat_bytes(const weft__flat *flat, weft__plane plane)
-{
-    int64_t n = flat->sharded[plane] ? 0 : flat->elements;
-    for (int i = 0; i < flat->npieces && flat->sharded[plane]; i++)
-        n += flat->piece[i].count;
-    return (size_t)n * weft_dtype_size(flat->type[plane]);
-}
-
 weft_view weft__segment_view(const weft__segment *s, weft__plane plane)
 {
     weft_view v = {.data = weft__flat_at(s->flat, plane, s->first),
@@ -82,13 +37,6 @@ void weft__segment_changed(const weft__segment *s, uint64_t how)
 {
     const uint64_t what[] = {(uint64_t)s->first, how};
     s->flat->changed = weft__hash(s->flat->changed, what, sizeof what);
-}
-
-weft_status weft__segment_clear(weft__segment *s)
-{
-    const weft_device_ops *d = s->flat->fabric->device->ops;
-    return d->zero(s->flat->fabric->stream, weft__flat_at(s->flat, WEFT__GRAD, s->first),
-                   (size_t)s->count * weft_dtype_size(s->flat->type[WEFT__GRAD]));
 }
 
 /* A bucket is full when the next segment would take it past its size. */
@@ -113,7 +61,7 @@ static void lay_out(weft__flat *flat, int64_t bucket_bytes)
             b = &flat->bucket[flat->nbuckets];
         }
         if (!b->segments)
-            b->first = at;
+            *b = (weft__bucket){.first = at, .begin = i};
         s->flat = flat;
         s->first = at;
         s->bucket = flat->nbuckets;
@@ -252,23 +200,31 @@ weft_status weft__flat_new(weft_fabric *f, weft__segment *const *segment, int n,
     return WEFT_OK;
 }
 
+void weft__flat_drop(weft__flat *flat, weft__plane plane)
+{
+    if (!flat->plane[plane].addr)
+        return;
+    if (plane == WEFT__GRAD && flat->grad_free)
+        flat->grad_free(flat);
+    else
+        weft_device_free(flat->fabric->device, flat->plane[plane], weft__flat_bytes(flat, plane),
+                         kind_of(plane));
+    flat->plane[plane].addr = 0;
+}
+
 void weft__flat_free(weft__flat *flat)
 {
     if (!flat)
         return;
-    weft_device *d = flat->fabric->device;
-    if (flat->grad_free && flat->plane[WEFT__GRAD].addr)
-        flat->grad_free(flat);
-    for (weft__plane p = 0; p < WEFT__PLANES; p++) {
-        size_t bytes = weft__flat_bytes(flat, p);
-        if (p != WEFT__GRAD && flat->plane[p].addr)
-            weft_device_free(d, flat->plane[p], bytes, kind_of(p));
-    }
+    for (weft__plane p = 0; p < WEFT__PLANES; p++)
+        weft__flat_drop(flat, p);
     for (int i = 0; i < flat->levels; i++)
-        weft_device_free(d, flat->level[i], weft__flat_bytes(flat, WEFT__GRAD), WEFT_MEMORY_GRADS);
+        weft_device_free(flat->fabric->device, flat->level[i], weft__flat_bytes(flat, WEFT__GRAD),
+                         WEFT_MEMORY_GRADS);
     weft__free(flat->level);
     weft__free(flat->segment);
     weft__free(flat->bucket);
     weft__free(flat->piece);
+    weft__free(flat->counts);
     weft__free(flat);
 }

@@ -3,7 +3,8 @@
  * from the front. Planes are arrays over that space, each of a type of its own: parameters, gradients,
  * moments. Buckets are runs of segments that are reduced together. Pieces are the runs of elements
  * that this rank's optimizer updates: all there are, or at most one a bucket; of a plane that is
- * sharded, only they have memory. Padding and verdict words lie outside every segment: they never reach a checkpoint. */
+ * sharded, only they have memory. Padding and verdict words lie outside every segment: they never
+ * reach a checkpoint. */
 #ifndef FLAT_FLAT_H
 #define FLAT_FLAT_H
 #include "tensor/tensor.h"
@@ -20,14 +21,14 @@ typedef enum weft__plane {
     WEFT__PLANES
 } weft__plane;
 
-/* What a segment's part of the gradient plane holds. */
-typedef enum weft__grad_state {
-    WEFT__GRAD_EMPTY,  /* nothing: the next contribution overwrites */
-    WEFT__GRAD_LOCAL,  /* this rank's sum */
-    WEFT__GRAD_REDUCED /* all ranks' sum */
-} weft__grad_state;
+/* What there is of a segment's gradient, as bits: both, only where the plane is sharded. */
+enum {
+    WEFT__GRAD_EMPTY = 0,  /* nothing: the next contribution overwrites */
+    WEFT__GRAD_LOCAL = 1,  /* this rank's sum, in the plane or in its bucket's buffer */
+    WEFT__GRAD_REDUCED = 2 /* all ranks' sum, in the plane */
+};
 
-typedef struct weft__flat weft__flat;
+typedef struct weft_space weft__flat;
 typedef struct weft__segment weft__segment;
 struct weft__segment {
     weft__flat *flat;
@@ -37,7 +38,7 @@ struct weft__segment {
     int64_t first, count; /* elements of the space */
     int rank;
     int64_t shape[WEFT_MAX_RANK];
-    weft__grad_state grad;
+    unsigned grad; /* WEFT__GRAD_EMPTY, _LOCAL and _REDUCED */
     int bucket;
     int64_t uses;          /* left in the backward that runs */
     bool frozen;           /* no gradient, no update */
@@ -49,9 +50,13 @@ struct weft__segment {
  * bucket of a space is followed by WEFT__VERDICT words that are reduced with it. */
 typedef struct weft__bucket {
     int64_t first, count, payload; /* payload: elements of its segments */
-    int segments, ready;
-    bool reduced;
-    char name[40]; /* of the collective, "gradients 0.3"; set by the strategy */
+    int begin, segments;           /* segment[begin], ... */
+    int ready;                     /* segments whose gradient is complete */
+    bool reduced, over;            /* its reduction has begun, and ended */
+    bool updated;                  /* by the step that runs */
+    int64_t *counts;               /* elements of the ranks' pieces; NULL: it is not cut */
+    weft_dev buffer;               /* where gradients are collected, if their plane is sharded */
+    char name[40];                 /* of the collective, "gradients 0.3"; set by the strategy */
 } weft__bucket;
 
 /* Elements [first, first + count), which lie at element `local` of a plane that is sharded. */
@@ -59,9 +64,25 @@ typedef struct weft__range {
     int64_t first, count, local;
 } weft__range;
 
+/* Buffers for buckets, shared by spaces. */
+typedef struct weft__buffer {
+    weft_dev at;
+    size_t bytes;
+    bool of_comm, taken;
+} weft__buffer;
+
+typedef struct weft__pool {
+    weft_fabric *fabric;
+    weft__buffer *buffer;
+    size_t n, room, bytes; /* bytes: of each */
+    /* OPTIONAL. Frees one that is only waited for, if there is one. */
+    weft_status (*reclaim)(void *self);
+    void *self;
+} weft__pool;
+
 #define WEFT__VERDICT 16 /* words, so that what follows stays aligned */
 
-struct weft__flat {
+struct weft_space {
     weft_fabric *fabric;
     bool trainable;
     int64_t elements; /* of the space, padding included */
@@ -75,13 +96,14 @@ struct weft__flat {
     weft__range *piece; /* this rank's own, ascending */
     int npieces;
     bool cut;                            /* other ranks have other pieces; alike on all ranks */
+    int64_t *counts;                     /* the buckets' */
+    weft__pool *pool;                    /* if gradients are sharded */
     void (*grad_free)(weft__flat *flat); /* set by who allocated the gradient plane */
     weft_dev *level; /* reproducible mode: gradients that wait for their other half */
     int levels;
-    bool hold; /* the backward that runs, or ran last, leaves the sums to this rank */
-    uint64_t
-        changed; /* since setup: a digest of what the program wrote and froze, alike on all ranks */
-    uint64_t version;                /* of the parameters: how often others wrote them */
+    bool hold;        /* the backward that runs, or ran last, leaves the sums to this rank */
+    uint64_t changed; /* a digest of what the program wrote and froze since setup, alike on all */
+    uint64_t version; /* of the parameters: how often others wrote them */
     uint64_t copied, copied_changes; /* the version and the digest that the compute plane is of */
 };
 
@@ -91,8 +113,13 @@ struct weft__flat {
 weft_status weft__flat_new(weft_fabric *f, weft__segment *const *segment, int n, weft_dtype dtype,
                            bool trainable, int64_t bucket_bytes, weft__flat **out);
 void weft__flat_free(weft__flat *flat);
-/* A zeroed plane, in memory of the device. */
+/* A zeroed plane, in memory of the device, and its end. */
 weft_status weft__flat_plane(weft__flat *flat, weft__plane plane);
+void weft__flat_drop(weft__flat *flat, weft__plane plane);
+/* Cuts each bucket in a piece a rank. Planes that are sharded have no memory yet. */
+weft_status weft__flat_cut(weft__flat *flat);
+/* Moves the cuts to where segments end; WEFT_ESTATE if there are moments. Gradients are lost. */
+weft_status weft__flat_cut_whole(weft__flat *flat);
 /* Room for n more gradients. */
 weft_status weft__flat_levels(weft__flat *flat, int n);
 /* What this rank has of a plane, verdict words not counted. */
@@ -118,6 +145,19 @@ weft_status weft__segment_init(weft__segment *s);
 void weft__segment_show(const weft__segment *s, weft__tensor *t);
 /* Notes what the program does to a segment. */
 void weft__segment_changed(const weft__segment *s, uint64_t how);
-/* Zeroes a segment's gradient. */
+
+/* Where a backward pass collects a segment's gradient; *fresh: nothing is there yet. */
+weft_status weft__segment_collect(weft__segment *s, weft_dev *out, bool *fresh);
+/* Zeroes what it has collected. */
 weft_status weft__segment_clear(weft__segment *s);
+/* Zeroes what segments of an open bucket lack, or all of them. */
+weft_status weft__fill_empty(weft__flat *flat, const weft__bucket *b, bool all);
+/* Where it collects an element of a bucket that is open. */
+weft_dev weft__bucket_at(const weft__flat *flat, const weft__bucket *b, int64_t element);
+/* Gives a bucket its buffer, if it takes one, and takes it away. */
+weft_status weft__bucket_open(weft__flat *flat, weft__bucket *b);
+void weft__bucket_close(weft__flat *flat, weft__bucket *b);
+/* Two buffers of so many bytes, none of which may be taken. Collective. */
+weft_status weft__pool_reserve(weft__pool *p, size_t bytes);
+void weft__pool_close(weft__pool *p);
 #endif

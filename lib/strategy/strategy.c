@@ -1,17 +1,16 @@
-/* Strategies by name, and what they share. */
+/* Strategies by name and by table, and spaces coming under them. */
 #include "strategy/strategy.h"
 
 #include "core/alloc.h"
 #include "core/env.h"
 #include "core/log.h"
-#include "device/device.h"
 
 #include <stdio.h>
 
 static const struct {
     const char *name;
-    const weft__strategy_ops *ops; /* NULL: a name of Fabric's that is not here yet */
-    const char *note;              /* what is otherwise here, or what it would need */
+    const weft_strategy_ops *ops; /* NULL: a name of Fabric's that is not here yet */
+    const char *note;             /* what is otherwise here, or what it would need */
 } table[] = {{"auto", NULL, NULL},
              {"single", &weft__single, NULL},
              {"single_device", &weft__single, NULL},
@@ -47,7 +46,7 @@ static int row_of(const char *name)
     return weft__parse_choice("strategy", name ? name : "auto", word, ROWS);
 }
 
-weft_status weft__strategy_find(const char *name, int ranks, const weft__strategy_ops **out)
+weft_status weft__strategy_find(const char *name, int ranks, const weft_strategy_ops **out)
 {
     int i = row_of(name);
     if (i < 0)
@@ -57,15 +56,28 @@ weft_status weft__strategy_find(const char *name, int ranks, const weft__strateg
         return weft__fail(WEFT_ENOTSUP,
                           "strategy %s is not in this version%s; there are auto, single and ddp",
                           table[i].name, table[i].note);
-    if (*out == &weft__single && ranks > 1)
+    return weft__strategy_check(*out, ranks);
+}
+
+weft_status weft__strategy_check(const weft_strategy_ops *ops, int ranks)
+{
+    const char *lacks = ops->size != sizeof *ops       ? "the size of this version's"
+                        : !ops->name || !ops->name[0]  ? "name"
+                        : ops->wait && !ops->reduce    ? "reduce, which wait completes"
+                        : ops->carries && !ops->reduce ? "reduce, which carries"
+                                                       : NULL;
+    if (lacks)
+        return weft__fail(WEFT_EARG, "the table of strategy %s is incomplete: it lacks %s",
+                          ops->size == sizeof *ops && ops->name ? ops->name : "?", lacks);
+    if (ranks > 1 && !ops->reduce && !ops->stepped)
         return weft__fail(WEFT_ECONFIG,
-                          "strategy single with %d ranks would train %d separate models; use ddp "
+                          "strategy %s with %d ranks would train %d separate models; use ddp "
                           "or start one rank",
-                          ranks, ranks);
+                          ops->name, ranks, ranks);
     return WEFT_OK;
 }
 
-static weft_status look_up(const weft_fabric *f, const char *name, const weft__strategy_ops **out)
+static weft_status look_up(const weft_fabric *f, const char *name, const weft_strategy_ops **out)
 {
     WEFT_TRY(weft__strategy_find(name, f->world, out));
     int i = row_of(name);
@@ -74,94 +86,107 @@ static weft_status look_up(const weft_fabric *f, const char *name, const weft__s
     return WEFT_OK;
 }
 
-weft_status weft__strategy_open(weft__strategy **out, weft_fabric *f, const char *name)
+weft_status weft__strategy_open(weft__strategy **out, weft_fabric *f, const char *name,
+                                const weft_strategy_ops *ops, void *self)
 {
-    const weft__strategy_ops *ops = NULL;
-    WEFT_TRY(look_up(f, name, &ops));
+    WEFT_TRY(ops ? weft__strategy_check(ops, f->world) : look_up(f, name, &ops));
     weft__strategy *s = weft__new(1, sizeof *s);
     if (!s)
         return WEFT_ENOMEM;
-    s->ops = ops;
-    s->fabric = f;
+    *s = (weft__strategy){.ops = ops, .self = self, .fabric = f};
+    const weft_status code = ops->open ? ops->open(s, self) : WEFT_OK;
+    if (code < 0) {
+        weft__free(s);
+        return code;
+    }
     *out = s;
     return WEFT_OK;
 }
 
 void weft__strategy_close(weft__strategy *s)
 {
-    if (s)
-        weft__free(s->flat);
+    if (!s)
+        return;
+    if (s->ops->close)
+        s->ops->close(s, s->self);
+    weft__pool_close(&s->pool);
+    weft__free(s->flat);
     weft__free(s);
 }
 
-static weft_status grad_ready(void *self, weft__segment *segment)
+static size_t words(const weft__flat *flat)
 {
-    weft__strategy *s = self;
-    return s->ops->grad_ready(s, segment);
+    return flat->sharded[WEFT__GRAD] ? 0 : WEFT__VERDICT * weft_dtype_size(flat->type[WEFT__GRAD]);
 }
 
-weft__hooks weft__strategy_hooks(weft__strategy *s)
+static void free_gradients(weft__flat *flat)
 {
-    return (weft__hooks){.self = s, .grad_ready = s->ops->grad_ready ? grad_ready : NULL};
+    weft__comm_release(flat->fabric->comm, flat->fabric->device, flat->plane[WEFT__GRAD],
+                       weft__flat_bytes(flat, WEFT__GRAD) + words(flat), WEFT_MEMORY_GRADS);
+}
+
+/* In memory of the communicator, if it reduces them there. */
+static weft_status gradients(weft__strategy *s, weft__flat *flat)
+{
+    weft_fabric *f = s->fabric;
+    const size_t bytes = weft__flat_bytes(flat, WEFT__GRAD) + words(flat);
+    weft_dev *p = &flat->plane[WEFT__GRAD];
+    size_t most = 0;
+    for (int b = 0; b < flat->nbuckets; b++)
+        most = (size_t)flat->bucket[b].count > most ? (size_t)flat->bucket[b].count : most;
+    if (flat->sharded[WEFT__GRAD]) {
+        flat->pool = &s->pool;
+        WEFT_TRY(weft__pool_reserve(&s->pool, most * weft_dtype_size(flat->type[WEFT__GRAD])));
+        return weft__flat_plane(flat, WEFT__GRAD);
+    }
+    if (!s->ops->reduce)
+        return weft__flat_plane(flat, WEFT__GRAD);
+    WEFT_TRY(weft__comm_alloc(f->comm, f->device, bytes, WEFT_MEMORY_GRADS, p));
+    flat->grad_free = free_gradients;
+    if (!weft__comm_reach(f->comm, f->device, *p))
+        return WEFT_ENOTSUP;
+    return f->device->ops->zero(f->stream, *p, bytes);
+}
+
+static weft_status is_complete(const weft__strategy *s, const weft__flat *flat)
+{
+    if (!flat->cut || (s->ops->reduce && s->ops->stepped))
+        return WEFT_OK;
+    return weft__fail(WEFT_EARG,
+                      "the table of strategy %s is incomplete: it cuts its spaces and lacks %s",
+                      s->ops->name, s->ops->reduce ? "stepped" : "reduce");
 }
 
 weft_status weft__strategy_setup(weft__strategy *s, weft__flat *flat)
 {
-    weft_status room = weft__grow(&s->flat, &s->room, s->flats + 1, sizeof(weft__flat *));
-    WEFT_TRY(weft__agree(s->fabric->comm, "room for a module", room, ""));
-    WEFT_TRY(s->ops->setup(s, flat));
+    weft_fabric *f = s->fabric;
+    weft_status code = weft__grow(&s->flat, &s->room, s->flats + 1, sizeof(weft__flat *));
+    WEFT_TRY(weft__agree(f->comm, "room for a module", code, ""));
     for (int b = 0; b < flat->nbuckets; b++)
         snprintf(flat->bucket[b].name, sizeof flat->bucket[b].name, "gradients %zu.%d", s->flats,
                  b);
+    if (s->ops->setup)
+        WEFT_TRY(weft__agree(f->comm, "setup", s->ops->setup(s, s->self, flat), ""));
+    WEFT_TRY(is_complete(s, flat));
+    code = flat->trainable ? gradients(s, flat) : WEFT_OK;
+    WEFT_TRY(weft__agree(f->comm, "memory of gradients", code, ""));
+    if (f->world > 1)
+        WEFT_TRY(weft_strategy_broadcast(s, "initial parameters", flat->plane[WEFT__PARAM],
+                                         (int64_t)weft__flat_bytes(flat, WEFT__PARAM), 0));
     if (flat->trainable)
         s->flat[s->flats++] = flat;
     return WEFT_OK;
 }
 
-void weft__strategy_forget(weft__strategy *s)
+weft_status weft__strategy_stepped(weft__strategy *s, const weft_optimizer *o)
 {
-    for (size_t i = 0; i < s->flats; i++)
-        for (int k = 0; k < s->flat[i]->nsegments; k++)
-            s->flat[i]->segment[k]->grad = WEFT__GRAD_EMPTY;
-}
-
-weft_status weft__fill_empty(weft__flat *flat, const weft__bucket *b)
-{
-    for (int i = 0; i < flat->nsegments; i++) {
-        weft__segment *g = flat->segment[i];
-        if (g->grad == WEFT__GRAD_EMPTY && b == &flat->bucket[g->bucket])
-            WEFT_TRY(weft__segment_clear(g));
-    }
-    return WEFT_OK;
-}
-
-static size_t grad_bytes(const weft__flat *flat)
-{
-    return weft__flat_bytes(flat, WEFT__GRAD) +
-           WEFT__VERDICT * weft_dtype_size(flat->type[WEFT__GRAD]);
-}
-
-static void free_device(weft__flat *flat)
-{
-    weft_device *d = flat->fabric->device;
-    weft_device_free(d, flat->plane[WEFT__GRAD], grad_bytes(flat), WEFT_MEMORY_GRADS);
-}
-
-static void free_comm(weft__flat *flat)
-{
-    weft__comm_release(flat->fabric->comm, flat->fabric->device, flat->plane[WEFT__GRAD],
-                       grad_bytes(flat), WEFT_MEMORY_GRADS);
-}
-
-weft_status weft__grad_plane(weft__flat *flat, bool reduced_by_comm)
-{
-    weft_device *d = flat->fabric->device;
-    weft_dev *p = &flat->plane[WEFT__GRAD];
-    WEFT_TRY(reduced_by_comm
-                 ? weft__comm_alloc(flat->fabric->comm, d, grad_bytes(flat), WEFT_MEMORY_GRADS, p)
-                 : weft_device_alloc(d, grad_bytes(flat), WEFT_MEMORY_GRADS, p));
-    flat->grad_free = reduced_by_comm ? free_comm : free_device;
-    if (reduced_by_comm && !weft__comm_reach(flat->fabric->comm, d, *p))
-        return WEFT_ENOTSUP;
-    return d->ops->zero(flat->fabric->stream, flat->plane[WEFT__GRAD], grad_bytes(flat));
+    weft__flat *flat = weft__optim_flat(o);
+    if (!flat || !s->ops->stepped)
+        return WEFT_OK;
+    for (int b = 0; b < flat->nbuckets; b++)
+        flat->bucket[b].updated = false;
+    for (int i = 0; i < flat->nsegments; i++)
+        if (weft__optim_owns(o, flat->segment[i]))
+            flat->bucket[flat->segment[i]->bucket].updated = true;
+    return s->ops->stepped(s, s->self, flat);
 }
