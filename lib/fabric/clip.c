@@ -10,9 +10,10 @@
 
 typedef struct clip {
     weft_fabric *f;
-    const weft_optimizer *o;
+    weft_optimizer *o;
     double value, limit, p;
     bool must_be_finite;
+    bool met;      /* the other ranks, over what they have measured */
     weft_dev norm; /* f64, on the device */
 } clip;
 
@@ -86,25 +87,38 @@ static weft_status clamp(const void *clipping, weft_dev g, int64_t n, weft_dtype
     return c->f->device->ops->kernels->unary(c->f->stream, WEFT_CLAMP, g, g, bound, n, dtype);
 }
 
-/* Where each rank has measured its own part. */
-static weft_status combine(const clip *c)
+/* Where ranks do not have the same gradients, they meet once in every call, whatever becomes of it on one
+ * of them: v is the norm to the power of p of all their pieces, or the largest of their norms. */
+static weft_status meet(clip *c, double *v)
 {
-    const weft__flat *flat = weft__optim_flat(c->o);
-    if (!flat || !flat->cut)
-        return WEFT_OK;
-    WEFT_TRY(c->f->device->ops->sync(c->f->stream));
-    return weft__all_reduce(c->f->comm, "norm of gradients",
-                            weft__comm_reach(c->f->comm, c->f->device, c->norm), 1, WEFT_F64,
-                            isinf(c->p) ? WEFT_REDUCE_MAX : WEFT_REDUCE_SUM);
+    const bool sum = weft__optim_flat(c->o) && weft__optim_flat(c->o)->cut && !isinf(c->p);
+    c->met = true;
+    *v = isnan(*v) ? (double)INFINITY : *v; /* which is no maximum */
+    return weft__all_reduce(c->f->comm, "norm of gradients", v, 1, WEFT_F64,
+                            sum ? WEFT_REDUCE_SUM : WEFT_REDUCE_MAX);
 }
 
-/* All ranks have the same norm, and come to the same verdict. */
-static weft_status judge(const clip *c)
+/* Each rank has measured its pieces. */
+static weft_status combine(clip *c)
+{
+    const weft__flat *flat = weft__optim_flat(c->o);
+    double norm = 0;
+    if (c->f->world == 1 || !flat || !flat->cut)
+        return WEFT_OK;
+    WEFT_TRY(c->f->device->ops->download(c->f->stream, &norm, c->norm, sizeof norm));
+    WEFT_TRY(meet(c, &norm));
+    return c->f->device->ops->upload(c->f->stream, c->norm, &norm, sizeof norm);
+}
+
+/* All ranks come to the same verdict. */
+static weft_status judge(clip *c)
 {
     double norm = 0;
     if (!c->must_be_finite || c->f->facade->skip || c->o->overflow)
         return WEFT_OK;
     WEFT_TRY(c->f->device->ops->download(c->f->stream, &norm, c->norm, sizeof norm));
+    if (!c->met && !weft__strategy_alike(c->f->facade->strategy))
+        WEFT_TRY(meet(c, &norm));
     if (isfinite(norm))
         return WEFT_OK;
     weft__fail(
@@ -140,6 +154,23 @@ static weft_status by_norm(clip *c, weft_tensor **out)
     return *out ? WEFT_OK : WEFT_ENOMEM;
 }
 
+/* s: whether this rank can; it takes part all the same. */
+static weft_status clip_now(clip *c, weft_status s, weft_tensor **norm)
+{
+    const weft_status ready = unscaled(c->o);
+    double none = 0;
+    s = s < 0 ? s : ready;
+    weft__alike_did(c->f, (const double[]){c->value, c->limit, c->p}, sizeof(double[3]));
+    if (!s)
+        s = c->value > 0 ? weft__each_gradient(c->o, clamp, c) : by_norm(c, norm);
+    if (c->met || !c->o->setup || weft__strategy_alike(c->f->facade->strategy))
+        return s;
+    if (s < 0)
+        weft__stick(c->f, s);
+    const weft_status rest = meet(c, &none);
+    return s < 0 ? s : rest;
+}
+
 weft_tensor *weft_clip_gradients(weft_optimizer *o, const weft_clip_options *options)
 {
     weft_tensor *norm = NULL;
@@ -148,12 +179,10 @@ weft_tensor *weft_clip_gradients(weft_optimizer *o, const weft_clip_options *opt
     clip c = {.f = o->object.fabric, .o = o};
     weft__part part = weft__enter(c.f, WEFT__OPTIMIZER);
     weft_status s = read_options(&c, options);
-    if (!s && !(weft__window_has(o) && weft__window_holds(c.f))) {
-        s = unscaled(o);
-        weft__alike_did(c.f, (const double[]){c.value, c.limit, c.p}, sizeof(double[3]));
-        if (!s)
-            s = c.value > 0 ? weft__each_gradient(o, clamp, &c) : by_norm(&c, &norm);
-    }
+    if (s < 0)
+        weft__stick(c.f, s);
+    if (!(weft__window_has(o) && weft__window_holds(c.f)))
+        s = clip_now(&c, s, &norm);
     weft__enter(c.f, part);
     if (s < 0 && s != c.f->facade->agreed) { /* the others clip */
         c.f->facade->astray = true;
