@@ -221,6 +221,8 @@ module weft
         real(c_double) :: min_scale = 0
         integer(c_int) :: reproducible = 0
         type(c_ptr) :: process_group_backend = c_null_ptr
+        type(c_ptr) :: strategy_ops = c_null_ptr
+        type(c_ptr) :: strategy_self = c_null_ptr
     end type
 
     type, bind(C) :: weft_timing

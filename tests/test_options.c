@@ -270,8 +270,8 @@ static void option_by(int way, const char *name, const char *value, weft__settin
     ck_assert_msg(!rc, "%s %d", name, way);
 }
 
-/* Every member, by text, variable and both forms of the command line, is the same option, and none
- * leaves a trace in another. */
+/* Every member but the tables that only code can give, by text, variable and both forms of the command
+ * line, is the same option, and none leaves a trace in another. */
 START_TEST(every_option_by_every_way)
 {
     char name[WEFT__OPTIONS][32];
@@ -279,6 +279,8 @@ START_TEST(every_option_by_every_way)
     ck_assert_int_gt(n, 10);
     for (int m = 0; m < n; m++) {
         int i = weft__option_find(name[m], strlen(name[m])), argc;
+        if (strncmp(name[m], "strategy_", 9) == 0)
+            continue;
         ck_assert_msg(i >= 0, "weft_open_options.%s is not in the table of options", name[m]);
         const bool share = strcmp(name[m], "backoff_factor") == 0;
         const char *value = weft__option_is_flag(i) ? "true" : share ? "0.5" : "7";
