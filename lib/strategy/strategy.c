@@ -188,5 +188,6 @@ weft_status weft__strategy_stepped(weft__strategy *s, const weft_optimizer *o)
     for (int i = 0; i < flat->nsegments; i++)
         if (weft__optim_owns(o, flat->segment[i]))
             flat->bucket[flat->segment[i]->bucket].updated = true;
+    weft__flat_written(flat);
     return s->ops->stepped(s, s->self, flat);
 }
