@@ -2,14 +2,18 @@
 #include "checkpoint/load.h"
 #include "checkpoint/slabs.h"
 #include "core/error.h"
+#include "core/log.h"
 
 #include <stdio.h>
 #include <string.h>
+
+#define CHUNK 512 /* elements that are converted at a time */
 
 struct apply {
     weft_visitor v;
     const weft__checkpoint *c;
     weft__reader *r;
+    bool converted;
 };
 
 /* n bytes at `skip` of a slab in memory. */
@@ -29,16 +33,34 @@ static weft_status store(const weft__checkpoint *c, const weft_slab *s, int64_t 
     return WEFT_OK;
 }
 
+/* The same in the program's type, from n elements of the checkpoint's. */
+static weft_status store_as(const weft__checkpoint *c, weft_dtype to, const weft_slab *s,
+                            int64_t element, weft_dtype t, const char *from, int64_t n)
+{
+    double chunk[CHUNK];
+    const int64_t in = (int64_t)weft_dtype_size(t), out = (int64_t)weft_dtype_size(to);
+    for (int64_t i = 0, k; i < n; i += k) {
+        k = n - i < CHUNK ? n - i : CHUNK;
+        weft__convert(chunk, to, from + i * in, t, k);
+        WEFT_TRY(store(c, s, (element + i) * out, chunk, k * out));
+    }
+    return WEFT_OK;
+}
+
 /* What a slab and a piece share, in bytes [from, to) of the piece. */
 static weft_status copy_range(struct apply *a, const weft__entry *e, const weft__piece *p,
-                              const weft_slab *s, int64_t from, int64_t to)
+                              const weft_slab *s, weft_dtype t, int64_t from, int64_t to)
 {
-    int64_t shift = (p->first - s->first) * (int64_t)weft_dtype_size(e->dtype);
+    const int64_t size = (int64_t)weft_dtype_size(e->dtype);
+    int64_t shift = (p->first - s->first) * size;
     for (int64_t i = from / WEFT__BLOCK; i * WEFT__BLOCK < to; i++) {
         int64_t begin = i * WEFT__BLOCK, lo = begin > from ? begin : from;
         int64_t hi = begin + WEFT__BLOCK < to ? begin + WEFT__BLOCK : to;
         WEFT_TRY(weft__reader_block(a->r, e, p, i));
-        WEFT_TRY(store(a->c, s, lo + shift, (char *)a->r->block + (lo - begin), hi - lo));
+        const char *at = (char *)a->r->block + (lo - begin);
+        WEFT_TRY(t == e->dtype
+                     ? store(a->c, s, lo + shift, at, hi - lo)
+                     : store_as(a->c, t, s, (lo + shift) / size, e->dtype, at, (hi - lo) / size));
     }
     return WEFT_OK;
 }
@@ -46,6 +68,12 @@ static weft_status copy_range(struct apply *a, const weft__entry *e, const weft_
 static weft_status load_tensor(struct apply *a, const weft__entry *e, const weft_state_item *item)
 {
     int64_t size = (int64_t)weft_dtype_size(e->dtype), from, to;
+    if (e->dtype != item->dtype && !a->converted && a->c->comm->rank == 0)
+        weft__say(WEFT_LOG_INFO,
+                  "\"%s\" is %s in %s and %s in the program: it is converted, and so "
+                  "are others",
+                  e->name, weft_dtype_name(e->dtype), a->r->where, weft_dtype_name(item->dtype));
+    a->converted |= e->dtype != item->dtype;
     for (size_t i = 0; i < e->npieces; i++) {
         const weft__piece *p = &e->piece[i];
         if (e->placement == WEFT_PER_RANK && p->shard != a->c->comm->rank)
@@ -54,7 +82,8 @@ static weft_status load_tensor(struct apply *a, const weft__entry *e, const weft
             const weft_slab *s = &item->slabs[k];
             weft__overlap(p->first, p->count, s->first, s->count, &from, &to);
             if (from < to)
-                WEFT_TRY(copy_range(a, e, p, s, (from - p->first) * size, (to - p->first) * size));
+                WEFT_TRY(copy_range(a, e, p, s, item->dtype, (from - p->first) * size,
+                                    (to - p->first) * size));
         }
     }
     return WEFT_OK;

@@ -40,7 +40,8 @@ static void problem(struct fit *f, const char *format, ...)
 static void fit_shape(struct fit *f, const weft__entry *e, const weft_state_item *item)
 {
     char a[WEFT__SHAPE_TEXT], b[WEFT__SHAPE_TEXT];
-    if (e->dtype == item->dtype && weft__same_shape(e->rank, e->shape, item->rank, item->shape))
+    const bool fits = e->dtype == item->dtype || weft__converts(e->dtype, item->dtype);
+    if (fits && weft__same_shape(e->rank, e->shape, item->rank, item->shape))
         return;
     problem(f, "\"%s\" is %s %s in it, %s %s in the program", e->name, weft_dtype_name(e->dtype),
             weft__shape_text(e->rank, e->shape, a), weft_dtype_name(item->dtype),

@@ -18,4 +18,8 @@ void weft__fill(const weft__checkpoint *c, const weft__entry *e, const weft_stat
  * fits the program, and loads it. bad: the failure is the checkpoint's. Collective. */
 weft_status weft__attempt(weft__checkpoint *c, const char *path, int64_t expect, bool apply,
                           int64_t *step, bool *bad);
+/* Whether a tensor of one type loads into another: floating point does, rounded once. */
+bool weft__converts(weft_dtype from, weft_dtype to);
+/* n elements of `from`, anywhere in memory, as `to`; y has room for as many f64. */
+void weft__convert(void *y, weft_dtype to, const void *x, weft_dtype from, int64_t n);
 #endif

@@ -33,14 +33,26 @@ static void sizes(const weft_op_call *c, int64_t *r, int64_t *o, int64_t *i)
     *i = c->in[1].shape[1];
 }
 
+/* In 16 bits the product is added to the bias in f32, so that the sum is rounded once. */
+static weft_status bias_first(const weft_op_call *c, int64_t r, int64_t o)
+{
+    const int64_t ystride[2] = {o, 1}, stride[2] = {0, 1}, rows[2] = {r, o};
+    return c->k->copy(c->stream, c->out.data, c->out.dtype, ystride, c->in[2].data, c->in[2].dtype,
+                      stride, 2, rows);
+}
+
 static weft_status forward(weft_op_call *c)
 {
     int64_t r, o, i;
     int act = *(int *)c->attr;
     weft_dev bias = {c->nin == 3 ? c->in[2].data.addr : 0};
+    const bool first = bias.addr && weft_dtype_size(c->out.dtype) == 2;
     sizes(c, &r, &o, &i);
+    if (first)
+        WEFT_TRY(bias_first(c, r, o));
     WEFT_TRY(c->k->gemm(c->stream, c->out.data, c->out.dtype, o, 1.0, c->in[0].data, i, 0,
-                        c->in[1].data, i, 1, 0.0, r, o, i, c->out.dtype));
+                        c->in[1].data, i, 1, first ? 1.0 : 0.0, r, o, i, c->out.dtype));
+    bias.addr = first ? 0 : bias.addr;
     return bias.addr || act ? c->k->bias(c->stream, c->out.data, bias, act, r, o, c->out.dtype)
                             : WEFT_OK;
 }

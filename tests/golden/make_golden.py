@@ -825,6 +825,76 @@ def scaling(f):
         put_attrs(g, **options)
 
 
+# ---- low.h5 ----
+
+LOW = {"bf16": torch.bfloat16, "f16": torch.float16}
+
+
+def low_ops(f):
+    """Under CPU autocast, from inputs in f32; results and gradients as f32."""
+    rng = rng_of("low")
+    cases = {"matmul": (torch.matmul, (9, 24), (24, 7)),
+             "linear": (F.linear, (9, 24), (7, 24), (7,)),
+             "add": (torch.add, (6, 5), (5,)),
+             "mul": (torch.mul, (6, 5), (6, 5)),
+             "gelu": (F.gelu, (6, 5)),
+             "relu": (F.relu, (6, 5)),
+             "sigmoid": (torch.sigmoid, (6, 5))}
+    for name, (fn, *shapes) in cases.items():
+        inputs = [draw(rng, *s) for s in shapes]
+        for tag, dtype in LOW.items():
+            low = name not in ("matmul", "linear")  # the others keep 16 bits
+            first = [tensor(a, torch.float32, True) for a in inputs]
+            with torch.autocast("cpu", dtype=dtype):
+                out = fn(*(x.to(dtype) if low else x for x in first))
+            assert out.dtype == dtype
+            gout = tensor(draw(rng, *out.shape), torch.float32).to(dtype)
+            out.backward(gout)
+            g = f.create_group(f"ops/{name}/case_{tag}")
+            for i, x in enumerate(first):
+                put(g, f"in{i}", x)
+                put(g, f"gin{i}", x.grad)
+            put(g, "out", out.float())
+            put(g, "gout", gout.float())
+
+
+def low_training(f):
+    """The run of train.h5, with ten times its rate, under autocast."""
+    rng = rng_of("train")
+    x = draw(rng, 64, 20)
+    y = np.argmax(x @ draw(rng, 20, 10), axis=1)
+    start = {"0.weight": draw(rng, 16, 20) / 4, "0.bias": draw(rng, 16) / 8,
+             "2.weight": draw(rng, 10, 16) / 4, "2.bias": draw(rng, 10) / 8}
+    steps, rows = 100, 16
+    s = dict(kind=COSINE, lr=1e-2, lr_min=0.0, total=steps, warmup=10)
+    for tag, dtype in LOW.items():
+        model = torch.nn.Sequential(torch.nn.Linear(20, 16), torch.nn.ReLU(),
+                                    torch.nn.Linear(16, 10))
+        model.load_state_dict({k: tensor(v, torch.float32)
+                               for k, v in start.items()})
+        opt = torch.optim.Adam(model.parameters(), lr=s["lr"],
+                               foreach=False, fused=False)
+        scaler = torch.amp.GradScaler("cpu", enabled=tag == "f16")
+        xs, ys = tensor(x, torch.float32), torch.tensor(y)
+        loss = []
+        for t in range(steps):
+            at = rows * t % len(xs)
+            with torch.autocast("cpu", dtype=dtype):
+                out = model(xs[at:at + rows])
+            now = F.cross_entropy(out.float(), ys[at:at + rows])
+            opt.zero_grad()
+            scaler.scale(now).backward()
+            opt.param_groups[0]["lr"] = lr_at(t, **s)
+            scaler.step(opt)
+            scaler.update()
+            loss.append(now.detach().numpy().copy())
+        g = f.create_group(f"train/{tag}")
+        for k, v in model.state_dict().items():
+            put(g, f"final/{k}", v)
+        put(g, "loss", np.stack(loss))
+        put_attrs(g, **s)
+
+
 def main():
     folder = (sys.argv[1] if len(sys.argv) > 1
               else os.path.dirname(os.path.abspath(__file__)))
@@ -844,7 +914,8 @@ def main():
                                        more_schedules)),
                         ("calls-clip.h5", (clipping,)),
                         ("scaler.h5", (scaling,)),
-                        ("optim-search-f32.h5", (searches_f32,))):
+                        ("optim-search-f32.h5", (searches_f32,)),
+                        ("low.h5", (low_ops, low_training))):
         if chosen and name not in chosen:
             continue
         with create(os.path.join(folder, name)) as f:
