@@ -62,44 +62,12 @@ weft_status weft__tape_mark(weft_fabric *f, weft_module *m, bool enter)
     return WEFT_OK;
 }
 
-static weft_dtype wider(weft_dtype a, weft_dtype b)
-{
-    if (!weft__is_float(a) || a == b)
-        return b;
-    if (weft_dtype_size(a) == weft_dtype_size(b))
-        return WEFT_F32; /* f16 with bf16 */
-    return weft_dtype_size(a) > weft_dtype_size(b) ? a : b;
-}
-
-/* What ops of the policy low compute in here: parameters that have the type give it everywhere. */
-static weft_dtype low_type(const weft_fabric *f)
-{
-    const weft__tape *t = f->tape;
-    return t->forwards || t->autocast || f->dtype == t->low ? t->low : WEFT_DEFAULT;
-}
-
-/* The type that the op's floating point inputs are cast to; WEFT_DEFAULT: as they are. f64 stays. */
-static weft_dtype computes_in(const weft_fabric *f, const weft_op *op, int n,
-                              weft__tensor *const *x)
-{
-    weft_dtype widest = WEFT_DEFAULT;
-    if (op->cast == WEFT_CAST_NONE)
-        return WEFT_DEFAULT;
-    for (int i = 0; i < n; i++)
-        if (x[i] && weft__is_float(x[i]->view.dtype))
-            widest = wider(widest, x[i]->view.dtype);
-    if (op->cast == WEFT_CAST_LOW && low_type(f) != WEFT_DEFAULT && widest != WEFT_F64)
-        return low_type(f);
-    if (op->cast == WEFT_CAST_F32 && widest != WEFT_F64 && widest != WEFT_DEFAULT)
-        return WEFT_F32;
-    return widest;
-}
-
 /* Input number i as `to`: the parameter's copy of that type, or what is cast here. */
 static weft_status cast(weft_fabric *f, weft_dtype to, weft__input *in, weft__tensor **x)
 {
     const weft__segment *s = (*x)->segment;
     if (s && s->flat->plane[WEFT__COMPUTE].addr && s->flat->type[WEFT__COMPUTE] == to) {
+        WEFT_TRY(weft__flat_refresh(s->flat));
         in->plane = WEFT__COMPUTE;
         in->view = weft__segment_view(s, WEFT__COMPUTE);
         return WEFT_OK;
@@ -128,7 +96,7 @@ static weft_status resolve(weft_fabric *f, const weft_op *op, int n, weft_tensor
                               op->name, x[i]->segment->name);
         in[i] = (weft__input){.view = x[i]->view, .tensor = given[i]};
     }
-    weft_dtype to = computes_in(f, op, n, x);
+    weft_dtype to = weft__computes_in(f, op, n, x);
     for (int i = 0; i < n && to != WEFT_DEFAULT; i++)
         if (weft__is_float(x[i]->view.dtype) && x[i]->view.dtype != to)
             WEFT_TRY(cast(f, to, &in[i], &x[i]));

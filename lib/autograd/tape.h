@@ -55,6 +55,9 @@ typedef struct weft__tape {
 
 extern const weft_op weft__op_cast;
 
+/* The type that the op's floating point inputs are cast to; WEFT_DEFAULT: as they are. f64 stays. */
+weft_dtype weft__computes_in(const weft_fabric *f, const weft_op *op, int n,
+                             weft__tensor *const *x);
 weft_status weft__tape_open(weft_fabric *f);
 void weft__tape_close(weft_fabric *f);
 void weft__tape_edge(weft_fabric *f);

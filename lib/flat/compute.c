@@ -1,5 +1,5 @@
 /* The compute plane: a copy of the parameters in the type that matrix products take. It is made anew
- * before a forward where the parameters were written by others than the optimizer's pass, which keeps
+ * before its next use where the parameters were written by others than the optimizer's pass, which keeps
  * it up to date itself. */
 #include "device/device.h"
 #include "flat/flat.h"

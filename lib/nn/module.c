@@ -182,10 +182,7 @@ static weft_tensor *at_door(weft_fabric *f, weft_tensor *x, weft_dtype to)
 
 static weft_status enter(weft_module *m)
 {
-    weft_module *root = weft__module_root(m);
-    WEFT_TRY(weft__module_materialise(root));
-    for (int i = 0; i < root->flats; i++)
-        WEFT_TRY(weft__flat_refresh(root->flat[i]));
+    WEFT_TRY(weft__module_materialise(weft__module_root(m)));
     return weft__tape_mark(m->object.fabric, m, true);
 }
 
