@@ -223,6 +223,7 @@ module weft
         type(c_ptr) :: process_group_backend = c_null_ptr
         type(c_ptr) :: strategy_ops = c_null_ptr
         type(c_ptr) :: strategy_self = c_null_ptr
+        type(c_ptr) :: overlap_comm = c_null_ptr
     end type
 
     type, bind(C) :: weft_timing

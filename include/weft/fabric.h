@@ -58,6 +58,9 @@ typedef struct weft_open_options {
      * get as self; both are borrowed until weft_close. */
     const struct weft_strategy_ops *strategy_ops WEFT_INIT;
     void *strategy_self WEFT_INIT;
+    /* Whether gradients are summed beside the backward pass that makes them: "auto" (default) is
+     * between nodes alone, "on", "off". */
+    const char *overlap_comm WEFT_INIT;
     WEFT_PTR(weft_open_options)
 } weft_open_options;
 #define WEFT_OPEN(...) WEFT__ARGS(weft_open_options, __VA_ARGS__)

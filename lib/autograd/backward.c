@@ -195,6 +195,8 @@ static weft_status nodes(walk *w, int64_t from)
             WEFT_TRY(t->hooks.module(t->hooks.self, n->module, n->enter));
         if (n->op && n->reached && n->grad[w->kind].addr)
             WEFT_TRY(differentiate(w, n));
+        if (t->hooks.between)
+            t->hooks.between(t->hooks.self);
     }
     return WEFT_OK;
 }

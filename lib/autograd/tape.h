@@ -39,6 +39,7 @@ typedef struct weft__hooks {
     void *self;
     weft_status (*grad_ready)(void *self, weft__segment *s);
     weft_status (*module)(void *self, weft_module *m, bool enter);
+    void (*between)(void *self); /* two ops of the pass: for what goes on beside it */
 } weft__hooks;
 
 typedef struct weft__tape {

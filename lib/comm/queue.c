@@ -187,6 +187,8 @@ bool weft__queue_test(weft__queue *q, const weft_request *r)
 weft_status weft__queue_wait(weft__queue *q, weft_request *r)
 {
     weft__wait w = {.spins = q->mpi->spins};
+    if (q->mpi->base.lost)
+        weft__queue_stop(q);
     pthread_mutex_lock(&q->lock);
     q->waiters++;
     while (r->state != ENDED) {

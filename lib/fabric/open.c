@@ -3,6 +3,7 @@
 #include "comm/backend.h"
 #include "comm/heartbeat.h"
 #include "comm/mpi.h"
+#include "comm/overlap.h"
 #include "core/alloc.h"
 #include "core/env.h"
 #include "core/log.h"
@@ -59,6 +60,7 @@ static weft_status read_settings(weft_fabric *f, const weft_open_options *code, 
     o->timeout = o->timeout > 0 ? o->timeout : TIMEOUT; /* also to tell the others of a failure */
     WEFT_TRY(s);
     WEFT_TRY(weft__scale_read(p));
+    WEFT_TRY(weft__overlap_find(o->overlap_comm, &o->overlap_comm));
     WEFT_TRY(weft__settings_check(&p->settings));
     int i = o->nonfinite ? weft__parse_choice("nonfinite", o->nonfinite, policy, 3) : 0;
     if (i < 0)
@@ -266,8 +268,9 @@ static weft_status open_all(weft_fabric *f, const int *fortran_comm, const weft_
     snprintf(why, sizeof why, "%s", weft__why());
     joined = join(f, fortran_comm, devices);
     WEFT_TRY(together(f, s < 0 ? weft__fail(s, "%s", why) : joined));
-    WEFT_TRY(together(
-        f, weft__backend_choose(&f->comm, f->facade->settings.o.process_group_backend, f->nodes)));
+    const weft_open_options *o = &f->facade->settings.o;
+    WEFT_TRY(together(f, weft__overlap_choose(&f->comm, o->overlap_comm, o->process_group_backend,
+                                              f->node_rank, f->nodes)));
     WEFT_TRY(together(f, build(f)));
     WEFT_TRY(together(f, same_settings(f)));
     if (f->facade->settings.o.print_config)
@@ -318,7 +321,8 @@ static void take_down(weft_fabric *f)
     weft__facade *p = f->facade;
     destroy_objects(f, WEFT__LOADER, WEFT__LOGGER);
     if (f->comm &&
-        f->comm->lost) { /* the call that did not end may still write to any of the rest */
+        f->comm->lost) {          /* the call that did not end may still write to any of the rest */
+        weft__comm_free(f->comm); /* ends its threads */
         weft__mpi_leave(true);
         weft__process_abandon(f);
         return;

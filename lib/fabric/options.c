@@ -41,6 +41,7 @@ static const struct {
     {AT(min_scale), REAL, 1e-30, 1e30, false},
     {AT(reproducible), INT, 1, 2048, false},
     {AT(process_group_backend), TEXT, 0, 0, false},
+    {AT(overlap_comm), TEXT, 0, 0, false},
 #undef AT
 };
 

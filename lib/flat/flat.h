@@ -9,6 +9,7 @@
 #define FLAT_FLAT_H
 #include "tensor/tensor.h"
 
+#include <weft/sys/comm.h>
 #include <weft/sys/module.h>
 
 typedef enum weft__plane {
@@ -56,6 +57,7 @@ typedef struct weft__bucket {
     bool updated;                  /* by the step that runs */
     int64_t *counts;               /* elements of the ranks' pieces; NULL: it is not cut */
     weft_dev buffer;               /* where gradients are collected, if their plane is sharded */
+    weft_request request;          /* of its reduction */
     char name[40];                 /* of the collective, "gradients 0.3"; set by the strategy */
 } weft__bucket;
 

@@ -1,4 +1,5 @@
 /* What a strategy's author calls. */
+#include "comm/request.h"
 #include "strategy/strategy.h"
 
 #include "core/error.h"
@@ -55,40 +56,77 @@ static weft_status reach(const weft_strategy *s, weft_dev a, weft_dev b, void **
     return f->device->ops->sync(f->stream);
 }
 
-weft_status weft_strategy_all_reduce(weft_strategy *s, const char *name, weft_dev buf, int64_t n,
-                                     weft_dtype t, weft_reduce op)
+weft_status weft_strategy_start_all_reduce(weft_strategy *s, weft_request *r, const char *name,
+                                           weft_dev buf, int64_t n, weft_dtype t, weft_reduce op)
 {
     void *at, *in;
     WEFT_TRY(reach(s, buf, (weft_dev){0}, &at, &in));
     const weft__part part = weft__enter(s->fabric, WEFT__COMMUNICATION);
     weft_comm *c = s->fabric->comm;
-    const bool tree = s->fabric->leaves && op == WEFT_REDUCE_SUM;
-    const weft_status code =
-        tree ? weft__all_reduce_tree(c, name, at, n, t) : weft__all_reduce(c, name, at, n, t, op);
+    const bool tree = s->fabric->leaves && op == WEFT_REDUCE_SUM; /* which nothing goes on beside */
+    *r = (weft_request){0};
+    const weft_status code = tree ? weft__all_reduce_tree(c, name, at, n, t)
+                                  : weft__start_all_reduce(c, r, name, at, n, t, op);
     weft__enter(s->fabric, part);
     return code;
+}
+
+weft_status weft_strategy_start_reduce_scatter(weft_strategy *s, weft_request *r, const char *name,
+                                               weft_dev out, weft_dev in, const int64_t *counts,
+                                               weft_dtype t)
+{
+    void *to, *from;
+    WEFT_TRY(reach(s, out, in, &to, &from));
+    const weft__part part = weft__enter(s->fabric, WEFT__COMMUNICATION);
+    const weft_status code =
+        weft__start_reduce_scatter(s->fabric->comm, r, name, to, from, counts, t);
+    weft__enter(s->fabric, part);
+    return code;
+}
+
+weft_status weft_strategy_start_all_gather(weft_strategy *s, weft_request *r, const char *name,
+                                           weft_dev out, const int64_t *counts, weft_dev in,
+                                           weft_dtype t)
+{
+    void *to, *from;
+    WEFT_TRY(reach(s, out, in, &to, &from));
+    const weft__part part = weft__enter(s->fabric, WEFT__COMMUNICATION);
+    const weft_status code = weft__start_all_gather(s->fabric->comm, r, name, to, counts, from, t);
+    weft__enter(s->fabric, part);
+    return code;
+}
+
+weft_status weft_strategy_await(weft_strategy *s, weft_request *r)
+{
+    const weft__part part = weft__enter(s->fabric, WEFT__COMMUNICATION);
+    const weft_status code = weft__await(s->fabric->comm, r);
+    weft__enter(s->fabric, part);
+    return code;
+}
+
+/* Begun and ended at once, they are what blocking calls are. */
+weft_status weft_strategy_all_reduce(weft_strategy *s, const char *name, weft_dev buf, int64_t n,
+                                     weft_dtype t, weft_reduce op)
+{
+    weft_request r;
+    WEFT_TRY(weft_strategy_start_all_reduce(s, &r, name, buf, n, t, op));
+    return weft_strategy_await(s, &r);
 }
 
 weft_status weft_strategy_reduce_scatter(weft_strategy *s, const char *name, weft_dev out,
                                          weft_dev in, const int64_t *counts, weft_dtype t)
 {
-    void *to, *from;
-    WEFT_TRY(reach(s, out, in, &to, &from));
-    const weft__part part = weft__enter(s->fabric, WEFT__COMMUNICATION);
-    const weft_status code = weft__reduce_scatter(s->fabric->comm, name, to, from, counts, t);
-    weft__enter(s->fabric, part);
-    return code;
+    weft_request r;
+    WEFT_TRY(weft_strategy_start_reduce_scatter(s, &r, name, out, in, counts, t));
+    return weft_strategy_await(s, &r);
 }
 
 weft_status weft_strategy_all_gather(weft_strategy *s, const char *name, weft_dev out,
                                      const int64_t *counts, weft_dev in, weft_dtype t)
 {
-    void *to, *from;
-    WEFT_TRY(reach(s, out, in, &to, &from));
-    const weft__part part = weft__enter(s->fabric, WEFT__COMMUNICATION);
-    const weft_status code = weft__all_gather(s->fabric->comm, name, to, counts, from, t);
-    weft__enter(s->fabric, part);
-    return code;
+    weft_request r;
+    WEFT_TRY(weft_strategy_start_all_gather(s, &r, name, out, counts, in, t));
+    return weft_strategy_await(s, &r);
 }
 
 weft_status weft_strategy_broadcast(weft_strategy *s, const char *name, weft_dev buf, int64_t bytes,

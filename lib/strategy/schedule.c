@@ -1,6 +1,7 @@
 /* Which gradients are reduced when: every bucket of every space that was set up, in order, each as soon
  * as it is complete. So a rank that failed knows what its peers will call, and takes part with zeros.
  * Where the verdict rides behind the last bucket, that one waits for the end. */
+#include "comm/request.h"
 #include "strategy/strategy.h"
 
 #include "device/device.h"
@@ -159,10 +160,19 @@ static weft_status reclaim(void *self)
     return WEFT_OK;
 }
 
+/* Below MPI_THREAD_MULTIPLE nobody else brings reductions forward. */
+static void between(void *self)
+{
+    const weft__strategy *s = self;
+    weft__advance(s->fabric->comm);
+}
+
 weft__hooks weft__strategy_hooks(weft__strategy *s)
 {
     s->pool = (weft__pool){.fabric = s->fabric, .reclaim = reclaim, .self = s};
-    return (weft__hooks){.self = s, .grad_ready = s->ops->reduce ? grad_ready : NULL};
+    return (weft__hooks){.self = s,
+                         .grad_ready = s->ops->reduce ? grad_ready : NULL,
+                         .between = s->ops->wait ? between : NULL};
 }
 
 /* What was collected on this rank is worth nothing: its buffers are free for zeros. */

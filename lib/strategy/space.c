@@ -75,7 +75,7 @@ weft_bucket weft_space_bucket(weft_space *space, int i)
 {
     if (i < 0 || i >= space->nbuckets)
         return (weft_bucket){.space = space, .index = i};
-    const weft__bucket *b = &space->bucket[i];
+    weft__bucket *b = &space->bucket[i];
     weft_bucket out = {.space = space,
                        .index = i,
                        .name = b->name,
@@ -84,7 +84,8 @@ weft_bucket weft_space_bucket(weft_space *space, int i)
                        .dtype = space->type[WEFT__GRAD],
                        .counts = b->counts,
                        .own_count = b->count,
-                       .updated = b->updated};
+                       .updated = b->updated,
+                       .request = &b->request};
     for (int r = 0; b->counts && r < space->fabric->rank; r++)
         out.own += b->counts[r];
     if (b->counts)

@@ -53,6 +53,7 @@ typedef struct weft_bucket {
     const int64_t *counts;
     int64_t own, own_count;
     bool updated; /* the optimizer of the step that runs has parameters in it; for stepped */
+    weft_request *request; /* of the bucket, for a call that reduce starts and wait awaits */
 } weft_bucket;
 
 typedef enum weft_when {
@@ -125,6 +126,20 @@ WEFT_API weft_status weft_strategy_reduce_scatter(weft_strategy *s, const char *
                                                   weft_dev in, const int64_t *counts, weft_dtype t);
 WEFT_API weft_status weft_strategy_all_gather(weft_strategy *s, const char *name, weft_dev out,
                                               const int64_t *counts, weft_dev in, weft_dtype t);
+/* The same begun: what they do goes on while the caller computes, where the communicator can do that;
+ * else it is over when these return. r, name and all that is pointed to stay as they are until
+ * weft_strategy_await, which every call that has begun needs; for others it does nothing. */
+WEFT_API weft_status weft_strategy_start_all_reduce(weft_strategy *s, weft_request *r,
+                                                    const char *name, weft_dev buf, int64_t n,
+                                                    weft_dtype t, weft_reduce op);
+WEFT_API weft_status weft_strategy_start_reduce_scatter(weft_strategy *s, weft_request *r,
+                                                        const char *name, weft_dev out, weft_dev in,
+                                                        const int64_t *counts, weft_dtype t);
+WEFT_API weft_status weft_strategy_start_all_gather(weft_strategy *s, weft_request *r,
+                                                    const char *name, weft_dev out,
+                                                    const int64_t *counts, weft_dev in,
+                                                    weft_dtype t);
+WEFT_API weft_status weft_strategy_await(weft_strategy *s, weft_request *r);
 WEFT_API weft_status weft_strategy_broadcast(weft_strategy *s, const char *name, weft_dev buf,
                                              int64_t bytes, int root);
 
