@@ -49,7 +49,7 @@ weft_status weft_fail(weft_fabric *f, weft_status code, const char *format, ...)
     char text[WEFT__TEXT];
     va_list args;
     va_start(args, format);
-    vsnprintf(text, sizeof text, format, args);
+    vsnprintf(text, sizeof text, format ? format : "(no message)", args);
     va_end(args);
     weft__fail(code, "%s", text);
     return weft__stick(f, code < 0 ? code : WEFT_EUSER);
