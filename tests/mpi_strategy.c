@@ -1,4 +1,4 @@
-/* N ranks equal one. Every plan is trained by all ranks together under ddp and by each rank alone on
+/* N ranks equal one. Every plan is trained by all ranks together under each strategy and by each rank alone on
  * a communicator of its own: the parameters, and what was logged, must be the same numbers, up to
  * the order of their sums; and among the ranks bit by bit. */
 #include "mpi_train.h"
@@ -29,7 +29,10 @@ typedef struct plan {
     const char *precision; /* default 64-true */
 } plan;
 
-static double together_[NUMBERS], alone[NUMBERS];
+static double together_[NUMBERS], alone[NUMBERS], under_ddp[NUMBERS];
+
+static const char *const strategy[] = {"ddp", "zero1", "zero2"};
+static int chosen; /* of them, by all ranks together */
 
 /* What rank 0 was given to log. */
 typedef struct memory {
@@ -191,8 +194,8 @@ static size_t train(MPI_Comm comm, const plan *p, memory *log, double *out)
     int64_t bytes, steps = p->steps ? p->steps : STEPS;
     int64_t backwards = steps * (p->both ? 2 : 1) * (p->parts ? p->parts : 1);
     weft_open_mpi(&f, comm,
-                  WEFT_OPEN(.strategy = world ? "ddp" : "single", .seed = 7, .log_every = 3,
-                            .precision = p->precision ? p->precision : "64-true",
+                  WEFT_OPEN(.strategy = world ? strategy[chosen] : "single", .seed = 7,
+                            .log_every = 3, .precision = p->precision ? p->precision : "64-true",
                             .bucket_mb = p->bucket_mb));
     log->n = 0;
     weft_logger_new(f, &memory_ops, &log, sizeof log);
@@ -225,17 +228,30 @@ static int same_log(double tolerance)
     return same;
 }
 
-static void n_is_one(const plan *p, double tolerance)
+static void is_one(const plan *p, double tolerance, size_t n)
 {
-    size_t n = train(MPI_COMM_WORLD, p, &logged[0], together_);
-    ck_all(n > 0);
-    ck_all(train(MPI_COMM_SELF, p, &logged[1], alone) == n);
+    ck_all(train(MPI_COMM_WORLD, p, &logged[0], together_) == n);
     ck_all(same_bytes(together_, n * sizeof *together_));
     double d = furthest(together_, alone, n);
     if (!(d <= tolerance))
-        fprintf(stderr, "# batch %d: %g apart\n", (int)p->batch, d);
+        fprintf(stderr, "# %s, batch %d: %g apart\n", strategy[chosen], (int)p->batch, d);
     ck_all(d <= tolerance);
     ck_all(all_rank() || same_log(tolerance));
+}
+
+/* Buckets are reduced in order of rank, so that all strategies have the same bits: but where a backward adds to
+ * an earlier one, whose sum other ranks keep. */
+static void n_is_one(const plan *p, double tolerance)
+{
+    size_t n = train(MPI_COMM_SELF, p, &logged[1], alone);
+    ck_all(n > 0);
+    for (chosen = 0; chosen < 3; chosen++) {
+        is_one(p, tolerance, n);
+        if (chosen == 0)
+            memcpy(under_ddp, together_, n * sizeof *together_);
+        ck_all(p->both || p->parts || memcmp(under_ddp, together_, n * sizeof *together_) == 0);
+    }
+    chosen = 0;
 }
 
 /* Batches that P divides and does not, smaller than P, uneven at the epoch's end. */

@@ -75,7 +75,7 @@ START_TEST(known_words)
     static const char *const word[] = {"accelerator=mps",
                                        "accelerator=tpu",
                                        "strategy=fsdp",
-                                       "strategy=deepspeed_stage_2",
+                                       "strategy=deepspeed_stage_3",
                                        "strategy=FSDP",
                                        "precision=transformer-engine",
                                        "precision=transformer-engine-float16",
@@ -84,7 +84,8 @@ START_TEST(known_words)
         refused(word[i], WEFT_ENOTSUP, "");
         ck_assert_msg(!strstr(warnings, "not known"), "%s: %s", word[i], warnings);
     }
-    refused("strategy=fsdp", WEFT_ENOTSUP, "fsdp|auto, single and ddp");
+    refused("strategy=fsdp", WEFT_ENOTSUP,
+            "fsdp|auto, single, ddp, zero1|zero2 (deepspeed_stage_2)");
     refused("accelerator=tpu", WEFT_ENOTSUP, "tpu|cpu");
     refused("precision=transformer-engine", WEFT_ENOTSUP, "8 bits|Transformer Engine|bf16-mixed");
     refused("accelerator=cuda", WEFT_ENOTSUP, "cuda|cpu");

@@ -81,7 +81,7 @@ WEFT_API weft_status weft_unscale(weft_optimizer *o);
 
 /* The gradient that the last weft_backward left for a parameter, or for a tensor on which
  * weft_require_grad was called, as a tensor of its shape that lives until the step's edge. Of a
- * parameter: what all ranks' sum is, if the strategy does not shard it. It is that of the loss times
+ * parameter: the sum over ranks; WEFT_ENOTSUP where a strategy cuts it in pieces. It is that of the loss times
  * weft_loss_scale; of a parameter, until weft_unscale, weft_clip_gradients or weft_step. NULL and WEFT_ESTATE if
  * there is none. */
 WEFT_API weft_tensor *weft_gradient(weft_tensor *t);

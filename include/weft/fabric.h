@@ -20,10 +20,11 @@ WEFT_BEGIN
  * for something else is refused (WEFT_EARG). */
 typedef struct weft_open_options {
     const char *accelerator WEFT_INIT; /* "auto" (default), "cpu" */
-    const char *strategy WEFT_INIT;    /* "auto" (default), "single", "ddp" */
-    const char *devices WEFT_INIT;     /* "auto" (default) or processes a node, "2" */
-    int num_nodes WEFT_INIT;           /* default: what the launcher says */
-    const char *precision WEFT_INIT;   /* README: "Precision"; "32-true" (default) */
+    /* "auto" (default), "single", "ddp", "zero1" ("deepspeed_stage_1"), "zero2" ("deepspeed_stage_2") */
+    const char *strategy WEFT_INIT;
+    const char *devices WEFT_INIT;   /* "auto" (default) or processes a node, "2" */
+    int num_nodes WEFT_INIT;         /* default: what the launcher says */
+    const char *precision WEFT_INIT; /* README: "Precision"; "32-true" (default) */
     const char *nonfinite WEFT_INIT; /* non-finite gradients: "error" (default), "skip", "ignore" */
     uint64_t seed WEFT_INIT;         /* of parameters and data order; default 0 */
     int threads WEFT_INIT;           /* a rank; default: cores given to the rank */

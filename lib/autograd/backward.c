@@ -313,7 +313,12 @@ weft_tensor *weft_gradient(weft_tensor *t)
         v.data = f->tape->node[x->node].grad[WEFT__OF_BACKWARD];
     else
         v.data = x->leaf_edge == f->engine->edge ? x->leaf_grad : (weft_dev){0};
-    if (!s && !v.data.addr)
+    if (!s && x->segment && x->segment->grad && x->segment->flat->cut && f->world > 1)
+        s = weft__fail(WEFT_ENOTSUP,
+                       "weft_gradient: the strategy cuts gradients in pieces, one a rank, and no "
+                       "rank has that of %s; strategy ddp leaves all of them on every rank",
+                       x->segment->name);
+    else if (!s && !v.data.addr)
         s = weft__fail(WEFT_ESTATE, "weft_gradient: the tensor has no gradient; was weft_backward "
                                     "called, and does the loss depend on it?");
     if (s) {

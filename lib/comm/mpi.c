@@ -51,6 +51,9 @@ MPI_Datatype weft__mpi_type(weft_dtype t)
         return MPI_INT32_T;
     case WEFT_I64:
         return MPI_INT64_T;
+    case WEFT_F16:
+    case WEFT_BF16: /* which are only moved */
+        return MPI_UINT16_T;
     default:
         return MPI_UINT8_T;
     }

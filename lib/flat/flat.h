@@ -97,6 +97,7 @@ struct weft_space {
     bool sharded[WEFT__PLANES];
     weft__range *piece; /* this rank's own, ascending */
     int npieces;
+    bool whole;                          /* pieces of a cut end where segments end */
     bool cut;                            /* other ranks have other pieces; alike on all ranks */
     int64_t *counts;                     /* the buckets' */
     weft__pool *pool;                    /* if gradients are sharded */
@@ -120,8 +121,9 @@ weft_status weft__flat_plane(weft__flat *flat, weft__plane plane);
 void weft__flat_drop(weft__flat *flat, weft__plane plane);
 /* Cuts each bucket in a piece a rank. Planes that are sharded have no memory yet. */
 weft_status weft__flat_cut(weft__flat *flat);
-/* Moves the cuts to where segments end; WEFT_ESTATE if there are moments. Gradients are lost. */
-weft_status weft__flat_cut_whole(weft__flat *flat);
+/* Moves the cuts to where segments end, for optimizer `who`; WEFT_ESTATE if there are moments already.
+ * Gradients are lost. */
+weft_status weft__flat_cut_whole(weft__flat *flat, const char *who);
 /* Room for n more gradients. */
 weft_status weft__flat_levels(weft__flat *flat, int n);
 /* What this rank has of a plane, verdict words not counted. */

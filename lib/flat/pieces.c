@@ -108,14 +108,18 @@ static int64_t edge_near(const weft__flat *flat, const weft__bucket *b, int64_t 
     return best;
 }
 
-weft_status weft__flat_cut_whole(weft__flat *flat)
+weft_status weft__flat_cut_whole(weft__flat *flat, const char *who)
 {
     const int world = flat->fabric->world;
-    for (weft__plane p = WEFT__MOMENT0; p <= WEFT__MOMENT2; p++)
+    for (weft__plane p = WEFT__MOMENT0; p <= WEFT__MOMENT2 && !flat->whole; p++)
         if (flat->plane[p].addr)
             return weft__fail(WEFT_ESTATE,
-                              "it needs whole parameters, and another optimizer of the module has "
-                              "cut them already: set it up before the others");
+                              "weft_setup: %s needs whole parameters, and another optimizer of the "
+                              "module has cut them already: set it up before the others",
+                              who);
+    if (flat->whole)
+        return WEFT_OK;
+    flat->whole = true;
     const bool again = flat->sharded[WEFT__GRAD] && flat->plane[WEFT__GRAD].addr;
     if (again)
         weft__flat_drop(flat, WEFT__GRAD);

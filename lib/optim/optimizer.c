@@ -141,6 +141,8 @@ weft_status weft__optim_setup(weft_optimizer *o)
     WEFT_TRY(weft__groups_settle(o));
     for (size_t i = 0; i < o->groups; i++)
         o->uses |= o->ops->uses ? o->ops->uses(o->group[i].self) : ~0u;
+    if (flat && flat->cut && o->ops->whole_tensors)
+        WEFT_TRY(weft__flat_cut_whole(flat, o->ops->name));
     if (flat)
         WEFT_TRY(moments(o, flat));
     for (int i = 0; flat && i < flat->nsegments; i++)

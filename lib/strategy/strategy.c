@@ -23,9 +23,11 @@ static const struct {
              {"dp", &weft__ddp, "the cpu has no devices that one process could share out"},
              {"fsdp", NULL, ""},
              {"fsdp_cpu_offload", NULL, ""},
-             {"deepspeed", NULL, ""},
-             {"deepspeed_stage_1", NULL, ""},
-             {"deepspeed_stage_2", NULL, ""},
+             {"zero1", &weft__zero1, NULL},
+             {"zero2", &weft__zero2, NULL},
+             {"deepspeed", &weft__zero2, NULL},
+             {"deepspeed_stage_1", &weft__zero1, NULL},
+             {"deepspeed_stage_2", &weft__zero2, NULL},
              {"deepspeed_stage_3", NULL, ""},
              {"deepspeed_stage_1_offload", NULL, ""},
              {"deepspeed_stage_2_offload", NULL, ""},
@@ -53,9 +55,11 @@ weft_status weft__strategy_find(const char *name, int ranks, const weft_strategy
         return WEFT_EARG;
     *out = i == 0 ? (ranks > 1 ? &weft__ddp : &weft__single) : table[i].ops;
     if (!*out)
-        return weft__fail(WEFT_ENOTSUP,
-                          "strategy %s is not in this version%s; there are auto, single and ddp",
-                          table[i].name, table[i].note);
+        return weft__fail(
+            WEFT_ENOTSUP,
+            "strategy %s is not in this version%s; there are auto, single, ddp, zero1 "
+            "(deepspeed_stage_1) and zero2 (deepspeed_stage_2)",
+            table[i].name, table[i].note);
     return weft__strategy_check(*out, ranks);
 }
 

@@ -27,7 +27,7 @@ struct weft_strategy {
     bool failed;    /* this rank, in the schedule that runs */
 };
 
-extern const weft_strategy_ops weft__single, weft__ddp;
+extern const weft_strategy_ops weft__single, weft__ddp, weft__zero1, weft__zero2;
 
 /* "auto" (NULL too) is single on one rank and ddp on more; names of Fabric's that this version does
  * not have are WEFT_ENOTSUP, any other WEFT_EARG with the nearest; single on more ranks than one is
