@@ -118,10 +118,10 @@ typedef struct net {
 static void make(net *t, const arguments *a)
 {
     weft_fabric *f = t->f;
-    t->model = weft_nn_sequential(f, weft_nn_linear(f, INPUTS, WIDTH), weft_nn_relu(f));
+    t->model = weft_nn_sequential(f, weft_nn_linear_nobias(f, INPUTS, WIDTH), weft_nn_relu(f));
     for (long i = 0; i < a->layers; i++)
-        t->model =
-            weft_nn_sequential(f, t->model, weft_nn_linear(f, WIDTH, WIDTH), weft_nn_relu(f));
+        t->model = weft_nn_sequential(f, t->model, weft_nn_linear_nobias(f, WIDTH, WIDTH),
+                                      weft_nn_relu(f));
     t->model = weft_nn_sequential(f, t->model, weft_nn_linear(f, WIDTH, CLASSES));
     t->sgd = weft_sgd(t->model, WEFT_SGD(.lr = 0.1));
     weft_setup(f, t->model, t->sgd);
@@ -174,20 +174,23 @@ typedef struct results {
     int buckets;
 } results;
 
-/* Rows with which a pass takes ratio times what the link needs. */
+/* Rows with which a pass takes ratio times what the link needs; found in two steps, as short passes tell
+ * little of long ones. */
 static int64_t calibrate(const arguments *a, net *alone, results *r)
 {
     double seconds[5];
     int64_t rows = 256;
     backward(alone, rows);
-    for (int i = 0; i < 5; i++)
-        seconds[i] = backward(alone, rows);
     for (int i = 0; i < alone->notes->n; i++)
         r->bound += on_link(a, alone->notes->bytes[i]);
     r->buckets = alone->notes->n;
-    double want = a->ratio * r->bound / bench_median(seconds, 5) * (double)rows;
-    rows = (int64_t)most(alone->f->comm, want);
-    return rows < 1 ? 1 : rows;
+    for (int step = 0; step < 2; step++) {
+        for (int i = 0; i < 5; i++)
+            seconds[i] = backward(alone, rows);
+        double want = a->ratio * r->bound / bench_median(seconds, 5) * (double)rows;
+        rows = (int64_t)most(alone->f->comm, want < 1 ? 1 : want);
+    }
+    return rows;
 }
 
 static void repeat(const arguments *a, net *net_of[MODES], results *r)
