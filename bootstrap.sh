@@ -47,7 +47,7 @@ probe_others() {
     cat >&2 <<EOF
 missing:$bad
   Debian  apt-get install $(packages | xargs)
-  Spack   spack install autoconf automake libtool pkgconf openmpi hdf5+mpi blis threads=none jansson xxhash hwloc zlib check
+  Spack   spack install autoconf automake libtool pkgconf openmpi hdf5+mpi blis threads=none onednn jansson xxhash hwloc zlib check
   module  module load gcc openmpi hdf5-parallel blis jansson xxHash hwloc zlib check  (names differ from site to site)
 EOF
     exit 1

@@ -1,7 +1,7 @@
 /* The matrix products of two networks, as their layers call them: one line of JSON for each shape,
  * pass, type and number of threads.
  *
- *   gemm [--network mlp|gpt2] [--dtype f32|f64] [--threads 1,2] [--rounds 7] [--vocabulary] [--table FILE]
+ *   gemm [--network mlp|gpt2] [--dtype f32|f64|bf16] [--threads 1,2] [--rounds 7] [--vocabulary] [--table FILE]
  *
  * mlp is 784-256-10 with 1, 32, 64 and 1024 rows; gpt2 has the layers of GPT-2 124M with 256 and 2048
  * rows, --vocabulary its classifier too. A round times every product once, after the other, so that
@@ -27,6 +27,9 @@
 #define MOST 64 /* rounds */
 #define CASES 512
 #define DEVICES 8
+
+static const weft_dtype types[] = {WEFT_F32, WEFT_F64, WEFT_BF16};
+#define TYPES ((int)(sizeof types / sizeof *types))
 
 typedef struct layer {
     const char *network, *name;
@@ -63,8 +66,8 @@ typedef struct arguments {
 typedef struct bench {
     weft_device *device[DEVICES];
     int ndevices, ncases;
-    double peak[DEVICES][2]; /* f32, f64 */
-    const char *isa;
+    double peak[DEVICES][TYPES];
+    const char *isa[TYPES];
     product cases[CASES];
 } bench;
 
@@ -112,9 +115,9 @@ static product make(const layer *l, int pass, int64_t rows)
 
 static void add(bench *b, product p, const arguments *a)
 {
-    for (int t = 0; t < 2; t++)
+    for (int t = 0; t < TYPES; t++)
         for (int d = 0; d < b->ndevices; d++) {
-            p.dtype = t ? WEFT_F64 : WEFT_F32;
+            p.dtype = types[t];
             p.device = b->device[d];
             if (b->ncases < CASES && (!a->dtype || !strcmp(a->dtype, weft_dtype_name(p.dtype))))
                 b->cases[b->ncases++] = p;
@@ -134,14 +137,38 @@ static void list(bench *b, const arguments *a)
     }
 }
 
+/* Of C: gradients of weights are summed in f32. */
+static weft_dtype type_of_c(const product *p)
+{
+    return p->pass == 2 && weft_dtype_size(p->dtype) == 2 ? WEFT_F32 : p->dtype;
+}
+
 static double bytes_of(const product *p)
 {
-    return (double)(p->m * p->k + p->k * p->n + p->m * p->n) * (double)weft_dtype_size(p->dtype);
+    return (double)(p->m * p->k + p->k * p->n) * (double)weft_dtype_size(p->dtype) +
+           (double)(p->m * p->n) * (double)weft_dtype_size(type_of_c(p));
 }
 
 static double flops_of(const product *p)
 {
     return 2.0 * (double)p->m * (double)p->n * (double)p->k;
+}
+
+/* Random numbers in [-1, 1), of 16 bits by way of f32. */
+static bool fill(weft_stream *s, weft_dev to, int64_t n, uint64_t stream, weft_dtype t)
+{
+    const weft_device_ops *ops = s->device->ops;
+    const int64_t one = 1;
+    weft_dev wide = {0};
+    if (weft_dtype_size(t) > 2)
+        return !ops->kernels->uniform(s, to, 1, stream, 0, 0, n, -1, 1, t);
+    const size_t bytes = (size_t)n * sizeof(float);
+    const bool good = !ops->alloc(s->device, bytes, &wide) &&
+                      !ops->kernels->uniform(s, wide, 1, stream, 0, 0, n, -1, 1, WEFT_F32) &&
+                      !ops->kernels->copy(s, to, t, &one, wide, WEFT_F32, &one, 1, &n) &&
+                      !ops->sync(s);
+    ops->free(s->device, wide, bytes);
+    return good;
 }
 
 /* Microseconds of one call, the median over a slice of time; negative: no memory, or it failed. */
@@ -151,19 +178,20 @@ static double measure(const product *p)
     weft_device *d = p->device;
     weft_stream *s = NULL;
     const size_t size = weft_dtype_size(p->dtype), na = (size_t)(p->m * p->k) * size,
-                 nb = (size_t)(p->k * p->n) * size, nc = (size_t)(p->m * p->n) * size;
+                 nb = (size_t)(p->k * p->n) * size,
+                 nc = (size_t)(p->m * p->n) * weft_dtype_size(type_of_c(p));
     weft_dev a = {0}, b = {0}, c = {0};
     int n = 0;
     bool failed = d->ops->stream_new(d, &s) || d->ops->alloc(d, na, &a) ||
                   d->ops->alloc(d, nb, &b) || d->ops->alloc(d, nc, &c) ||
-                  d->ops->kernels->uniform(s, a, 1, 1, 0, 0, p->m * p->k, -1, 1, p->dtype) ||
-                  d->ops->kernels->uniform(s, b, 1, 2, 0, 0, p->k * p->n, -1, 1, p->dtype);
+                  !fill(s, a, p->m * p->k, 1, p->dtype) || !fill(s, b, p->k * p->n, 2, p->dtype);
     for (double start = weft__now(); !failed && n < CALLS && (n < 2 || weft__now() - start < SLICE);
          n++) {
         double begin = weft__now();
-        failed = d->ops->kernels->gemm(s, c, WEFT_F32, p->n, 1, a, p->ta ? p->m : p->k, p->ta, b,
-                                       p->tb ? p->k : p->n, p->tb, 0, p->m, p->n, p->k, p->dtype) ||
-                 d->ops->sync(s);
+        failed =
+            d->ops->kernels->gemm(s, c, type_of_c(p), p->n, 1, a, p->ta ? p->m : p->k, p->ta, b,
+                                  p->tb ? p->k : p->n, p->tb, 0, p->m, p->n, p->k, p->dtype) ||
+            d->ops->sync(s);
         spent[n] = 1e6 * (weft__now() - begin);
     }
     d->ops->free(d, a, na);
@@ -178,8 +206,8 @@ static double measure(const product *p)
 static void measure_peaks(bench *b)
 {
     for (int d = 0; d < b->ndevices; d++)
-        for (int t = 0; t < 2; t++) {
-            double now = bench_peak(t ? WEFT_F64 : WEFT_F32, b->device[d]->threads, &b->isa);
+        for (int t = 0; t < TYPES; t++) {
+            double now = bench_peak(types[t], b->device[d]->threads, &b->isa[t]);
             b->peak[d][t] = now > b->peak[d][t] ? now : b->peak[d][t];
         }
 }
@@ -197,11 +225,12 @@ static FILE *open_table(const bench *b, const arguments *a, const json_t *machin
         fprintf(out,
                 "# Matrix products\n\nMade by `bench/gemm --table`. %s, %d cores. Weft %s, %s. "
                 "Medians of %ld interleaved rounds, quartiles in\nbrackets; shares are of the peak "
-                "(%s) "
-                "and of max(flops / peak, bytes / bandwidth), measured in the same run.\n\n"
+                "(%s, of bf16 "
+                "%s) and of max(flops / peak, bytes / bandwidth), measured in the same run.\n\n"
                 "| network | layer | rows | pass | type | threads | us | GF/s | share of peak | "
                 "share of bound |\n|---|---|---|---|---|---|---|---|---|---|\n",
-                cpu, cores, weft, b->device[0]->ops->kernel_set(b->device[0]), a->rounds, b->isa);
+                cpu, cores, weft, b->device[0]->ops->kernel_set(b->device[0]), a->rounds, b->isa[0],
+                b->isa[2]);
     return out;
 }
 
@@ -210,7 +239,8 @@ static void report(bench *b, product *p, int64_t rounds, FILE *table)
     int d = 0;
     while (b->device[d] != p->device)
         d++;
-    const double peak = b->peak[d][p->dtype == WEFT_F64], flops = flops_of(p), bytes = bytes_of(p);
+    const double peak = b->peak[d][p->dtype == WEFT_F64 ? 1 : p->dtype == WEFT_BF16 ? 2 : 0];
+    const double flops = flops_of(p), bytes = bytes_of(p);
     double bound = flops / peak > bytes / p->bandwidth ? flops / peak : bytes / p->bandwidth;
     json_t *us = bench_quartiles(p->us, rounds);
     const double seconds = 1e-6 * p->us[rounds / 2];
@@ -255,9 +285,9 @@ static int run(bench *b, const arguments *a)
         }
     json_t *machine = bench_machine();
     FILE *table = open_table(b, a, machine);
-    bench_print(json_pack("{s:s, s:s, s:s, s:I, s:o}", "bench", "gemm", "kernels",
-                          b->device[0]->ops->kernel_set(b->device[0]), "isa", b->isa, "rounds",
-                          (json_int_t)a->rounds, "machine", machine));
+    bench_print(json_pack("{s:s, s:s, s:s, s:s, s:I, s:o}", "bench", "gemm", "kernels",
+                          b->device[0]->ops->kernel_set(b->device[0]), "isa", b->isa[0], "isa_bf16",
+                          b->isa[2], "rounds", (json_int_t)a->rounds, "machine", machine));
     for (int i = 0; i < b->ncases; i++)
         report(b, &b->cases[i], a->rounds, table);
     return table ? fclose(table) != 0 : a->table != NULL;
@@ -270,9 +300,10 @@ int main(int argc, char **argv)
     bool good = b && parse(argc, argv, &a);
     int status = 1;
     if (!good)
-        fputs("usage: gemm [--network mlp|gpt2] [--dtype f32|f64] [--threads 1,2] [--rounds 7] "
-              "[--vocabulary] [--table FILE]\n",
-              stderr);
+        fputs(
+            "usage: gemm [--network mlp|gpt2] [--dtype f32|f64|bf16] [--threads 1,2] [--rounds 7] "
+            "[--vocabulary] [--table FILE]\n",
+            stderr);
     const char *t = a.threads;
     for (char *end; good && b->ndevices < DEVICES && strtol(t, &end, 10) > 0;
          t = *end ? end + 1 : end)

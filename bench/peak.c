@@ -1,5 +1,6 @@
 /* Twelve independent chains of fused multiply-adds: enough to fill two units of a latency of up to
- * six cycles, and few enough to stay in sixteen registers. */
+ * six cycles, and few enough to stay in sixteen registers. Of bf16 pairs of products, or, where
+ * there are tiles, four tiles of sums: what two of the eight tiles are multiplied into. */
 #include "peak.h"
 
 #include "core/context.h"
@@ -7,9 +8,15 @@
 #define ROUNDS 9
 #define LENGTH 2000000 /* multiply-adds of each chain a round: a few milliseconds */
 #define CHAINS 12
+#define LONG 1000.0 /* flops of a turn, above which turns are fewer */
+#define TILES 4
+#define TILE_FLOPS (2 * 16 * 16 * 32) /* of one product of tiles */
 
 #if defined(__x86_64__) && defined(__GNUC__)
+#include <cpuid.h>
 #include <immintrin.h>
+#include <sys/syscall.h>
+#include <unistd.h>
 
 /* The values become unknown to the compiler, so that the chains are not one. */
 #define HIDE(p, q, r, s) __asm__ volatile("" : "+x"(p), "+x"(q), "+x"(r), "+x"(s))
@@ -37,37 +44,88 @@ CHAIN(wide_f64, "avx512f", __m512d, _mm512_set1_pd, _mm512_fmadd_pd)
 CHAIN(half_f32, "avx2,fma", __m256, _mm256_set1_ps, _mm256_fmadd_ps)
 CHAIN(half_f64, "avx2,fma", __m256d, _mm256_set1_pd, _mm256_fmadd_pd)
 
+#define PAIRS(x, y, a) _mm512_dpbf16_ps(a, (__m512bh)(x), (__m512bh)(y))
+CHAIN(wide_bf16, "avx512f,avx512bf16", __m512, _mm512_set1_ps, PAIRS)
+
+/* A process asks Linux once for the state of the tiles: ARCH_REQ_XCOMP_PERM, of component 18. */
+static bool tiles(void)
+{
+    unsigned eax, ebx, ecx, edx = 0;
+#ifdef SYS_arch_prctl
+    if (__get_cpuid_count(7, 0, &eax, &ebx, &ecx, &edx) && edx >> 22 & 1)
+        return syscall(SYS_arch_prctl, 0x1023, 18) == 0;
+#endif
+    return false;
+}
+
+__attribute__((target("amx-tile,amx-bf16"), noinline)) static void tile_bf16(int64_t n)
+{
+    static const struct {
+        uint8_t palette, start, zero[14];
+        uint16_t bytes[16]; /* of a row of each tile, */
+        uint8_t rows[16];
+    } shape = {.palette = 1, .bytes = {64, 64, 64, 64, 64, 64}, .rows = {16, 16, 16, 16, 16, 16}};
+    _tile_loadconfig(&shape);
+    _tile_zero(0);
+    _tile_zero(1);
+    _tile_zero(2);
+    _tile_zero(3);
+    _tile_zero(4);
+    _tile_zero(5);
+    while (n-- > 0) {
+        _tile_dpbf16ps(0, 4, 5);
+        _tile_dpbf16ps(1, 4, 5);
+        _tile_dpbf16ps(2, 4, 5);
+        _tile_dpbf16ps(3, 4, 5);
+    }
+    _tile_release();
+}
+
 typedef void chain(int64_t n);
 
-/* The chain of the widest vectors that there are, and their bytes. */
-static chain *choose(weft_dtype t, int *bytes, const char **isa)
+/* The chain of the best instructions that there are for a type, the flops of one turn of it. */
+static chain *choose_bf16(double *flops, const char **isa)
 {
+    if (tiles()) {
+        *flops = TILES * TILE_FLOPS;
+        *isa = "amx_bf16";
+        return tile_bf16;
+    }
+    *flops = CHAINS * 2 * 32;
+    *isa = "avx512_bf16";
+    return __builtin_cpu_supports("avx512bf16") ? wide_bf16 : NULL;
+}
+
+static chain *choose(weft_dtype t, double *flops, const char **isa)
+{
+    const double lanes = t == WEFT_F64 ? 8 : 16;
+    if (t == WEFT_BF16)
+        return choose_bf16(flops, isa);
     if (__builtin_cpu_supports("avx512f")) {
-        *bytes = 64;
+        *flops = CHAINS * 2 * lanes;
         *isa = "avx512f";
         return t == WEFT_F64 ? wide_f64 : wide_f32;
     }
-    if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma")) {
-        *bytes = 32;
-        *isa = "avx2+fma";
+    *flops = CHAINS * lanes;
+    *isa = "avx2+fma";
+    if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma"))
         return t == WEFT_F64 ? half_f64 : half_f32;
-    }
     return NULL;
 }
 
 double bench_peak(weft_dtype t, int threads, const char **isa)
 {
-    int bytes = 0;
-    double best = 0;
-    *isa = "none";
-    chain *run = choose(t, &bytes, isa);
+    double best = 0, flops = 0;
+    chain *run = choose(t, &flops, isa);
+    const int64_t length = (int64_t)(LENGTH * (flops > LONG ? LONG / flops : 1));
+    if (!run)
+        *isa = "none";
     for (int r = 0; run && r < ROUNDS; r++) {
         double start = weft__now();
 #pragma omp parallel num_threads(threads)
-        run(LENGTH);
-        double spent = weft__now() - start;
-        double done = 2.0 * LENGTH * CHAINS * threads * bytes / (double)weft_dtype_size(t);
-        best = done / spent > best ? done / spent : best;
+        run(length);
+        double rate = (double)length * flops * threads / (weft__now() - start);
+        best = rate > best ? rate : best;
     }
     return best;
 }

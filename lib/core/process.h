@@ -32,7 +32,8 @@ typedef struct weft__process_facts {
     } trap[WEFT__TRAPS];
     int traps; /* in use: then SIGSEGV is caught, and handled as it was before */
     struct sigaction before_traps;
-    int kernels_chosen; /* 1: BLIS_ARCH_TYPE has been looked at */
+    int kernels_chosen;                  /* 1: BLIS_ARCH_TYPE has been looked at */
+    struct weft__onednn *_Atomic onednn; /* once it was asked for */
 } weft__process_facts;
 
 extern weft__process_facts weft__process;

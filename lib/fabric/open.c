@@ -187,6 +187,7 @@ static weft_status build(weft_fabric *f)
     WEFT_TRY(weft__engine_open(f));
     WEFT_TRY(weft__tape_open(f));
     WEFT_TRY(weft__precision_set(f, o->precision, &p->precision));
+    weft__precision_prepare(f);
     WEFT_TRY(weft__strategy_open(&p->strategy, f, o->strategy, o->strategy_ops, o->strategy_self));
     f->tape->hooks = weft__strategy_hooks(p->strategy);
     WEFT_TRY(weft__leaves_open(f));

@@ -14,8 +14,8 @@
 extern char **environ;
 
 /* Variables beside the options'. */
-static const char *const other[] = {"WEFT_LOG_LEVEL", "WEFT_FAIL_ALLOC", "WEFT_RELAUNCHED",
-                                    "WEFT_MPIRUN", "WEFT_PROGRESS_SECONDS"};
+static const char *const other[] = {"WEFT_LOG_LEVEL", "WEFT_FAIL_ALLOC",       "WEFT_RELAUNCHED",
+                                    "WEFT_MPIRUN",    "WEFT_PROGRESS_SECONDS", "WEFT_ONEDNN"};
 
 #define OTHERS ((int)(sizeof other / sizeof other[0]))
 

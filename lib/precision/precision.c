@@ -4,6 +4,8 @@
 #include "precision/precision.h"
 
 #include "core/env.h"
+#include "core/log.h"
+#include "device/device.h"
 
 #include <string.h>
 #include <strings.h>
@@ -72,4 +74,14 @@ weft_status weft__precision_set(weft_fabric *f, const char *precision, const cha
     f->tape->low = table[row].low;
     *name = table[row].name;
     return WEFT_OK;
+}
+
+void weft__precision_prepare(weft_fabric *f)
+{
+    const weft_dtype t = f->tape->low != WEFT_DEFAULT ? f->tape->low : f->dtype;
+    const weft_device_ops *ops = f->device->ops;
+    const char *lacks = weft_dtype_size(t) == 2 && ops->lacks ? ops->lacks(f->device, t) : NULL;
+    if (lacks && f->rank == 0)
+        weft__say(WEFT_LOG_WARNING, "products in %s are computed in f32, which is slower: %s",
+                  weft_dtype_name(t), lacks);
 }

@@ -9,6 +9,8 @@
 weft_status weft__precision_set(weft_fabric *f, const char *precision, const char **name);
 /* The full name of a word, "32-true" for "32"; an unknown word itself. */
 const char *weft__precision_name(const char *word);
+/* Readies the device for it, and says what that lacks. */
+void weft__precision_prepare(weft_fabric *f);
 /* Whether the word, which may be NULL, is of a precision with a loss scale. */
 bool weft__precision_scales(const char *word);
 /* WEFT_ENOTSUP and WEFT_EARG as above, before there is a fabric. */

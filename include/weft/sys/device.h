@@ -50,6 +50,9 @@ typedef struct weft_device_ops {
     void (*unimport)(weft_device *d, weft_dev p, size_t bytes);
     /* OPTIONAL. Describes the GEMM kernels, "BLIS 0.9.0 skx". */
     const char *(*kernel_set)(weft_device *d);
+    /* OPTIONAL. Gets ready to multiply matrices of type t. @return why that is slower than this device
+     * could, or NULL. */
+    const char *(*lacks)(weft_device *d, weft_dtype t);
     const weft_kernels *kernels;
 } weft_device_ops;
 

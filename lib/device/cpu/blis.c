@@ -7,6 +7,7 @@
 #include "core/env.h"
 #include "core/process.h"
 #include "device/cpu/cpu.h"
+#include "device/cpu/onednn.h"
 
 #include <blis.h>
 #include <stdio.h>
@@ -111,9 +112,10 @@ weft_status weft__cpu_choose_kernels(void)
 
 const char *weft__cpu_kernel_set(weft_device *d)
 {
-    static _Thread_local char text[64];
+    static _Thread_local char text[128];
+    const char *low = weft__onednn_name();
     (void)d;
-    snprintf(text, sizeof text, "BLIS %s %s", bli_info_get_version_str(),
-             bli_arch_string(bli_arch_query_id()));
+    snprintf(text, sizeof text, "BLIS %s %s%s%.60s", bli_info_get_version_str(),
+             bli_arch_string(bli_arch_query_id()), low ? ", " : "", low ? low : "");
     return text;
 }

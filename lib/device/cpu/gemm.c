@@ -6,6 +6,7 @@
  * for small matrices (l3_sup) are chosen by the shape of a call, so they get only what is too small
  * for a second thread on any device. */
 #include "device/cpu/cpu.h"
+#include "device/cpu/onednn.h"
 #include "device/cpu/walk.h"
 
 #include <blis.h>
@@ -87,6 +88,9 @@ weft_status weft__cpu_gemm(weft_stream *s, weft_dev c, weft_dtype ct, int64_t ld
     if (!cpu_gives(ct, dt))
         return weft__no_kernel(s->device, "gemm", dt);
     if (m == 0 || n == 0)
+        return WEFT_OK;
+    if (cpu_is_low(dt) &&
+        weft__onednn_gemm(s, c, ct, ldc, alpha, a, lda, ta, b, ldb, tb, beta, m, n, k, dt))
         return WEFT_OK;
     if (cpu_is_low(dt))
         return weft__cpu_gemm_low(s, c, ct, ldc, alpha, a, lda, ta, b, ldb, tb, beta, m, n, k, dt);
