@@ -22,31 +22,35 @@ static const int64_t two[] = {2, 2};
 
 /* --- NULL in the place of what a call works on --- */
 
-START_TEST(no_fabric)
+/* What a fabric that is NULL gives, or one that weft_open could not open (WEFT_EARG). */
+static void from_nothing(weft_fabric *f)
 {
     int64_t i64 = 0;
     double f64 = 0;
     char text[4] = "";
     const weft_array array = {.name = "x", .data = &f64, .dtype = WEFT_F64};
     const weft_named named = {"x", NULL};
-    weft_fabric *f = NULL;
+    const bool none = !f;
     weft_batch b = {0};
-    IS(weft_close(NULL) == 0 && weft_close(&f) == 0);
-    IS(weft_open(NULL, NULL, NULL, NULL) == WEFT_EARG);
-    IS(weft_open_text(NULL, NULL, NULL, NULL) == WEFT_EARG);
-    IS(weft_error(f) == WEFT_EARG && !*weft_message(f));
-    IS(weft_clear(f) == WEFT_EARG);
+    IS(weft_error(f) == WEFT_EARG && !*weft_message(f) == none);
+    IS(weft_clear(f) == (none ? WEFT_EARG : WEFT_EPEER));
     IS(weft_fail(f, WEFT_EUSER, "x") == WEFT_EUSER &&
        weft_fail_text(f, WEFT_EUSER, "x") == WEFT_EUSER);
     IS(weft_setup(f, NULL, NULL) == WEFT_EARG && weft_setup_module(f, NULL) == WEFT_EARG);
     IS(weft_setup_optimizer(f, NULL) == WEFT_EARG && weft_setup_loader(f, NULL) == WEFT_EARG);
     IS(weft_step_end(f) == WEFT_EARG && !weft_every(f, 1) && weft_step_count(f) == 0);
-    IS(weft_global_rank(f) == 0);
+    IS(weft_global_rank(f) == 0); /* and the others, of NULL */
     IS(weft_local_rank(f) == 0 && weft_node_rank(f) == 0);
-    IS(weft_world_size(f) == 0 && weft_local_world_size(f) == 0 && weft_num_nodes(f) == 0);
-    IS(!weft_is_global_zero(f) && weft_threads(f) == 0 && weft_seed(f) == 0);
-    IS(!*weft_accelerator_name(f) && !*weft_strategy_name(f) && !*weft_precision_name(f));
-    IS(!*weft_device_name(f) && !*weft_kernel_set(f) && !*weft_hostname(f));
+    IS(!none ||
+       (weft_world_size(f) == 0 && weft_local_world_size(f) == 0 && weft_num_nodes(f) == 0));
+    IS(!none || (!weft_is_global_zero(f) && weft_threads(f) == 0 && weft_seed(f) == 0));
+    IS(!none ||
+       (!*weft_accelerator_name(f) && !*weft_strategy_name(f) && !*weft_precision_name(f)));
+    IS(!none || (!*weft_device_name(f) && !*weft_kernel_set(f) && !*weft_hostname(f)));
+    IS(!none || (!*weft_process_group_backend(f) && weft_skipped_count(f) == 0));
+    IS(weft_loss_scale(f) == 0 || isnan(weft_loss_scale(f)) || weft_loss_scale(f) == 1);
+    IS((weft_memory(f), weft_memory_reset_peak(f), true));
+    IS(*weft_memory_name((weft_memory_kind)99) && *weft_memory_name((weft_memory_kind)-1));
     IS(weft_logger_count(f) == 0 && !weft_logger_at(f, 0));
     IS((weft_print(f, "x"), true));
     IS(weft_seed_everything(f, 1) == WEFT_EARG && !weft_to_device(f, NULL));
@@ -72,7 +76,8 @@ START_TEST(no_fabric)
     IS(weft_track_i64(f, "x", &i64, 1) == WEFT_EARG);
     IS(weft_log(f, "x", NULL) == WEFT_EARG && weft_log_dict_n(f, 1, &named) == WEFT_EARG);
     IS(weft_log_value(f, "x", 1) == WEFT_EARG && weft_log_timing(f) == WEFT_EARG);
-    IS(!weft_logger_csv(f, "x") && !weft_logger_console(f) && !weft_logger_null(f));
+    IS(!weft_logger_jsonl(f, "x") && !weft_logger_csv(f, "x") && !weft_logger_console(f) &&
+       !weft_logger_null(f));
     IS(!weft_logger_new(f, NULL, NULL, 0));
     IS(!weft_loader_hdf5(f, "x", NULL));
     IS(!weft_loader_idx(f, "x", NULL, NULL));
@@ -97,6 +102,18 @@ START_TEST(no_fabric)
     IS(!weft_nn_log_softmax(f) && !weft_nn_gelu(f) && !weft_nn_gelu_tanh(f));
     IS(!weft_nn_silu(f) && !weft_nn_sigmoid(f) && !weft_nn_tanh(f));
     IS(!weft_nn_sequential_n(f, 0, NULL) && !weft_module_new(f, NULL, NULL, 0));
+}
+
+START_TEST(no_fabric)
+{
+    weft_fabric *f = NULL;
+    IS(weft_close(NULL) == 0 && weft_close(&f) == 0);
+    IS(weft_open(NULL, NULL, NULL, NULL) == WEFT_EARG);
+    IS(weft_open_text(NULL, NULL, NULL, NULL) == WEFT_EARG);
+    from_nothing(NULL);
+    IS(weft_open(&f, NULL, NULL, WEFT_OPEN(.precision = "none")) == WEFT_EARG);
+    from_nothing(f);
+    IS(weft_close(&f) == -WEFT_EARG);
 }
 END_TEST
 
@@ -132,6 +149,7 @@ START_TEST(no_optimizer_loader_or_metric)
     IS(weft_group_count(o) == 0 && isnan(weft_lr(o)) && isnan(weft_group_lr(o, 0)));
     IS(weft_zero_grad(o) == WEFT_EARG && weft_step(o) == WEFT_EARG);
     IS(weft_step_closure(o, NULL, NULL) == WEFT_EARG && !weft_clip_gradients(o, NULL));
+    IS(weft_unscale(o) == WEFT_EARG);
     IS(weft_set_lr(o, 1) == WEFT_EARG && weft_set_group_lr(o, 0, 1) == WEFT_EARG);
     IS(weft_steps(o) == 0 && weft_set_schedule(o, NULL) == WEFT_EARG);
     IS(weft_schedule_metric(o, 1) == WEFT_EARG);
@@ -465,6 +483,7 @@ START_TEST(wrong_optimizers)
     SAYS(WEFT_ESTATE, "set up", weft_step(o));
     SAYS(WEFT_ESTATE, "set up", weft_step_closure(o, NULL, NULL));
     NONE(WEFT_ESTATE, "set up", weft_clip_gradients(o, WEFT_CLIP(.max_norm = 1)));
+    SAYS(WEFT_ESTATE, "set up", weft_unscale(o));
     SAYS(WEFT_ESTATE, "plateau", weft_schedule_metric(o, 1));
 }
 END_TEST
@@ -646,6 +665,7 @@ START_TEST(wrong_names_and_places)
     IS(!weft_logger_new(f, &bare, NULL, 0) && noted(WEFT_EARG, "record", WEFT_EARG));
     IS(!weft_logger_new(f, &ops, NULL, 8) && noted(WEFT_EARG, "8 bytes", WEFT_EARG));
     IS(!weft_logger_csv(f, NULL) && noted(WEFT_EARG, "path", WEFT_EARG));
+    IS(!weft_logger_jsonl(f, NULL) && noted(WEFT_EARG, "path", WEFT_EARG));
     IS(!weft_logger_csv(f, "") && noted(WEFT_EARG, "path", WEFT_EARG));
     IS(!weft_logger_at(f, 0) && !weft_logger_at(f, -1) && !weft_error(f));
     NOTED(WEFT_EARG, "NULL", weft_save(f, NULL));

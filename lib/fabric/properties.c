@@ -68,7 +68,7 @@ const char *weft_precision_name(const weft_fabric *f)
 
 const char *weft_process_group_backend(const weft_fabric *f)
 {
-    return f->comm ? f->comm->ops->name : "";
+    return f && f->comm ? f->comm->ops->name : "";
 }
 
 const char *weft_device_name(const weft_fabric *f)
