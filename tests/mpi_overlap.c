@@ -79,11 +79,13 @@ typedef struct net {
     int64_t taken;
 } net;
 
+static const char *strategy = "ddp";
+
 static int make(net *n, int how, int64_t bucket_bytes)
 {
     *n = (net){0};
     if (weft_open_mpi(&n->f, MPI_COMM_WORLD,
-                      WEFT_OPEN(.strategy = "ddp", .seed = 3,
+                      WEFT_OPEN(.strategy = strategy, .seed = 3,
                                 .overlap_comm = how == OPTION ? "on" : "off",
                                 .process_group_backend = how == OPTION ? NULL : "mpi")))
         return 0;
@@ -142,9 +144,12 @@ static size_t train(int how, int64_t bucket_bytes)
 
 /* Buckets of one segment each, of a few, and one for all. */
 static const int64_t bucket[] = {64, 1000, 1 << 20};
+static const char *const strategies[] = {"ddp", "deepspeed_stage_1", "deepspeed_stage_2"};
 
 START_TEST(same_bits)
 {
+    strategy = strategies[_i / 3];
+    _i %= 3;
     size_t n = train(ITSELF, bucket[_i]), bytes = n * sizeof(double);
     ck_all(n > 0);
     for (int how = 0; how < ITSELF; how++) {
@@ -154,6 +159,7 @@ START_TEST(same_bits)
     ck_all(train(OPTION, bucket[_i]) == n);
     ck_all(memcmp(result[OPTION], result[0], bytes) == 0);
     ck_all(furthest(result[0], result[ITSELF], n) < 1e-4);
+    strategy = "ddp";
 }
 END_TEST
 
@@ -195,7 +201,9 @@ START_TEST(fails_in_the_middle)
     for (int how = 0; how < ITSELF; how++)
         for (int bad = 0; bad < all_world(); bad++) {
             net n;
+            strategy = strategies[bad % 3];
             ck_all(make(&n, how, 64) && step(&n) && step(&n));
+            strategy = "ddp";
             size_t k = numbers(&n, before);
             trouble.what = FAILS;
             trouble.rank = bad;
@@ -278,7 +286,7 @@ static Suite *suite(void)
     Suite *s = suite_create("overlap");
     TCase *t = tcase_create("ranks");
     make_data();
-    tcase_add_loop_test(t, same_bits, 0, 3);
+    tcase_add_loop_test(t, same_bits, 0, 9);
     tcase_add_test(t, a_thread_at_most);
     tcase_add_test(t, late_in_the_middle);
     tcase_add_test(t, fails_in_the_middle);

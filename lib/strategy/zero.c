@@ -26,8 +26,14 @@ static weft_status shard(weft_strategy *s, void *self, weft_space *space)
 static weft_status reduce(weft_strategy *s, void *self, const weft_bucket *b)
 {
     (void)self;
-    return weft_strategy_reduce_scatter(s, b->name, part(b->data, b->own, b->dtype), b->data,
-                                        b->counts, b->dtype);
+    return weft_strategy_start_reduce_scatter(
+        s, b->request, b->name, part(b->data, b->own, b->dtype), b->data, b->counts, b->dtype);
+}
+
+static weft_status wait(weft_strategy *s, void *self, const weft_bucket *b)
+{
+    (void)self;
+    return weft_strategy_await(s, b->request);
 }
 
 static weft_status stepped(weft_strategy *s, void *self, weft_space *space)
@@ -47,9 +53,11 @@ const weft_strategy_ops weft__zero1 = {.size = sizeof weft__zero1,
                                        .name = "zero1",
                                        .setup = cut,
                                        .reduce = reduce,
+                                       .wait = wait,
                                        .stepped = stepped};
 const weft_strategy_ops weft__zero2 = {.size = sizeof weft__zero2,
                                        .name = "zero2",
                                        .setup = shard,
                                        .reduce = reduce,
+                                       .wait = wait,
                                        .stepped = stepped};
