@@ -454,6 +454,10 @@ START_TEST(strays)
     if (all_world() == 1)
         return;
     job j = opened(&r);
+    if (strcmp(weft_process_group_backend(j.f), "shm") != 0) { /* MPI itself may end the job */
+        ck_all(weft_close(&j.f) == 0);
+        return;
+    }
     double begun = MPI_Wtime();
     stray[_i](&j, all_rank() == all_world() - 1);
     weft_step_end(j.f);
