@@ -224,6 +224,7 @@ module weft
         type(c_ptr) :: strategy_ops = c_null_ptr
         type(c_ptr) :: strategy_self = c_null_ptr
         type(c_ptr) :: overlap_comm = c_null_ptr
+        logical(c_bool) :: share_devices = .false.
     end type
 
     type, bind(C) :: weft_timing

@@ -153,6 +153,7 @@ END_TEST
 
 typedef struct listing {
     weft_visitor v;
+    const weft_fabric *f;
     unsigned char *at;
     size_t n;
 } listing;
@@ -162,7 +163,8 @@ static weft_status list(weft_visitor *v, const weft_state_item *item)
     listing *l = (listing *)v;
     for (int i = 0; item->kind == WEFT_STATE_TENSOR && i < item->nslabs; i++) {
         size_t bytes = (size_t)item->slabs[i].count * weft_dtype_size(item->dtype);
-        memcpy(l->at + l->n, (const void *)item->slabs[i].data.addr, bytes);
+        WEFT_TRY(
+            l->f->device->ops->download(l->f->stream, l->at + l->n, item->slabs[i].data, bytes));
         l->n += bytes;
     }
     if (item->kind != WEFT_STATE_TENSOR) {
@@ -174,7 +176,8 @@ static weft_status list(weft_visitor *v, const weft_state_item *item)
 
 static size_t state_of(const job *j, double *out)
 {
-    listing l = {.v = {.mode = WEFT_VISIT_SAVE, .item = list}, .at = (unsigned char *)out};
+    listing l = {
+        .v = {.mode = WEFT_VISIT_SAVE, .item = list}, .f = j->f, .at = (unsigned char *)out};
     weft__optim_state(j->a, &l.v);
     if (j->b)
         weft__optim_state(j->b, &l.v);

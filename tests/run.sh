@@ -1,6 +1,6 @@
 #!/bin/sh
 # run.sh PROG: how `make check` runs one test program. Names say how: test_* alone, mpi_* on each of $NPS ranks.
-# No forks (a child could not use its parent's MPI), so a hang is ended from here. 77 is "skipped".
+# A row of a device, mock/test_x, is test_x there. No forks (a child could not use its parent's MPI), so a hang is ended from here. 77 is "skipped".
 here=$(dirname "$0")
 export CK_FORK=no OMP_NUM_THREADS=1
 # As root, on fewer cores than ranks, unbound (two jobs at once would share core 0), and only what one machine needs.
@@ -17,6 +17,15 @@ TMPDIR=$(mktemp -d "${TMPDIR:-/tmp}/weft-XXXXXX") || exit 1
 export TMPDIR
 trap 'rm -rf "$TMPDIR"' EXIT
 limit="timeout -k 5 ${WEFT_TEST_TIMEOUT:-120}"
+
+# mock/PROG is PROG, or PROG.sh, once more, on the device mock.
+case $1 in
+*mock/*)
+    export WEFT_ACCELERATOR=mock NPS="${MOCK_NPS:-2}"
+    program=$(basename "$1")
+    shift
+    if [ -x "./$program" ]; then set -- "./$program" "$@"; else set -- sh "$here/$program.sh" "$@"; fi ;;
+esac
 
 case $(basename "$1") in
 mpi_*)

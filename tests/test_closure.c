@@ -1,4 +1,5 @@
 /* Steps by closure: L-BFGS against PyTorch's traces, its state, and what goes wrong in a closure. */
+#include "core/context.h"
 #include "optim_fixture.h"
 
 #include <unistd.h>
@@ -317,7 +318,7 @@ END_TEST
 /* Halves its step until the loss gets smaller. */
 static weft_status halve(void *self, const weft_optim_vector *x, int64_t t, double lr)
 {
-    weft_dev g = {*(uintptr_t *)self}, keep = {g.addr + (size_t)x->n * 8},
+    weft_dev g = *(weft_dev *)self, keep = {g.addr + (size_t)x->n * 8},
              now = {keep.addr + (size_t)x->n * 8};
     double first, next = INFINITY;
     weft_status s = x->evaluate(x, &first, g);
@@ -335,13 +336,15 @@ static weft_status halve(void *self, const weft_optim_vector *x, int64_t t, doub
 static const weft_optim_ops halve_ops = {
     .size = sizeof halve_ops, .name = "halve", .search = halve};
 
+#define ROOM (3 * 64 * sizeof(double))
+
 START_TEST(a_search_of_the_users_own)
 {
-    static double room[3 * 64];
     double before = INFINITY;
     problem p;
-    uintptr_t memory = (uintptr_t)room;
+    weft_dev memory;
     begin(file, true, &p);
+    ck_assert_int_eq(weft_device_alloc(f->device, ROOM, WEFT_MEMORY_OTHER, &memory), 0);
     p.o = weft_optimizer_new(p.m, &halve_ops, &memory, sizeof memory, 1);
     ck_assert_int_eq(weft_setup(f, p.m, p.o), 0);
     for (int i = 0; i < 20; i++) {
@@ -352,6 +355,7 @@ START_TEST(a_search_of_the_users_own)
         weft_step_end(f);
     }
     ck_assert_int_gt(p.calls, 40);
+    weft_device_free(f->device, memory, ROOM, WEFT_MEMORY_OTHER);
 }
 END_TEST
 

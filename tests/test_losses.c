@@ -1,5 +1,7 @@
 /* What losses refuse, and what the golden values do not show: nothing counts, no overflow, and how
  * losses with denominators of their own may be combined. */
+#include "late.h"
+
 #include <check.h>
 #include <math.h>
 #include <string.h>
@@ -80,13 +82,14 @@ END_TEST
 START_TEST(labels_that_are_neither_classes_nor_ignored_are_named)
 {
     const int32_t y[2][3] = {{0, 1, -100}, {2, -1, 0}};
-    ck_assert_ptr_null(ignoring(logits(), labels(0, -100, 3, 1)));
+    ck_assert_ptr_null(looked_at(f, ignoring(logits(), labels(0, -100, 3, 1))));
     stuck_with(WEFT_EDATA, "cross_entropy: label 3 at row 2");
-    ck_assert_ptr_null(
-        weft_nll_loss(logits(), labels(0, 1, 2, -1), WEFT_CROSS_ENTROPY(.ignore_zero = true)));
+    ck_assert_ptr_null(looked_at(
+        f, weft_nll_loss(logits(), labels(0, 1, 2, -1), WEFT_CROSS_ENTROPY(.ignore_zero = true))));
     stuck_with(WEFT_EDATA, "nll_loss: label -1 at row 3");
-    ck_assert_ptr_null(ignoring(weft_full(f, 0, 3, (int64_t[]){2, 3, 3}, WEFT_F64),
-                                weft_tensor_of(f, y, 2, (int64_t[]){2, 3}, WEFT_I32)));
+    ck_assert_ptr_null(
+        looked_at(f, ignoring(weft_full(f, 0, 3, (int64_t[]){2, 3, 3}, WEFT_F64),
+                              weft_tensor_of(f, y, 2, (int64_t[]){2, 3}, WEFT_I32))));
     stuck_with(WEFT_EDATA, "label -1 at row 1"); /* of the batch */
 }
 END_TEST

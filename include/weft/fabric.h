@@ -19,10 +19,11 @@ WEFT_BEGIN
  * LT_CLI_USED=1 says that a launcher set them: WEFT_OPTION wins over them, and a program that asks
  * for something else is refused (WEFT_EARG). */
 typedef struct weft_open_options {
-    const char *accelerator WEFT_INIT; /* "auto" (default), "cpu" */
+    const char *accelerator WEFT_INIT; /* "auto" (default), "cpu", "mock" */
     /* "auto" (default), "single", "ddp", "zero1" ("deepspeed_stage_1"), "zero2" ("deepspeed_stage_2") */
     const char *strategy WEFT_INIT;
-    const char *devices WEFT_INIT;   /* "auto" (default) or processes a node, "2" */
+    const char *devices WEFT_INIT;   /* "auto" (default) or processes a node, "2"; of
+                                        * mock also "-1" for all, ids as in "0,1" */
     int num_nodes WEFT_INIT;         /* default: what the launcher says */
     const char *precision WEFT_INIT; /* README: "Precision"; "32-true" (default) */
     const char *nonfinite WEFT_INIT; /* non-finite gradients: "error" (default), "skip", "ignore" */
@@ -62,6 +63,9 @@ typedef struct weft_open_options {
     /* Whether gradients are summed beside the backward pass that makes them: "auto" (default) is
      * between nodes alone, "on", "off". */
     const char *overlap_comm WEFT_INIT;
+    /* More ranks of a node than it has devices take them in turn; else that is refused. Of accelerators
+     * whose devices have numbers. */
+    bool share_devices WEFT_INIT;
     WEFT_PTR(weft_open_options)
 } weft_open_options;
 #define WEFT_OPEN(...) WEFT__ARGS(weft_open_options, __VA_ARGS__)

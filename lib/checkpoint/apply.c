@@ -22,13 +22,10 @@ static weft_status store(const weft__checkpoint *c, const weft_slab *s, int64_t 
 {
     weft_dev at = {s->data.addr + (uintptr_t)skip};
     char *host = s->host ? (char *)s->host + skip : NULL;
-    if (!host && c->device->ops->host)
+    if (!host && c->device->ops->immediate && c->device->ops->host)
         host = c->device->ops->host(c->device, at);
-    if (!host) {
-        /* The block is used again, so the copy must have left it. */
-        WEFT_TRY(c->device->ops->upload(c->stream, at, from, (size_t)n));
-        return c->device->ops->sync(c->stream);
-    }
+    if (!host)
+        return c->device->ops->upload(c->stream, at, from, (size_t)n);
     memcpy(host, from, (size_t)n);
     return WEFT_OK;
 }

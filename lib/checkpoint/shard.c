@@ -183,7 +183,7 @@ static weft_status fetch(const weft__checkpoint *c, const weft__piece *p, int64_
 {
     weft_dev at = {p->data.addr + (uintptr_t)skip};
     const char *host = p->host ? (const char *)p->host + skip : NULL;
-    if (!host && c->device->ops->host)
+    if (!host && c->device->ops->immediate && c->device->ops->host)
         host = c->device->ops->host(c->device, at);
     *from = host ? host : block;
     return host ? WEFT_OK : c->device->ops->download(c->stream, block, at, (size_t)n);

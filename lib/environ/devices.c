@@ -90,3 +90,35 @@ weft_status weft__devices_of_host(const char *accelerator, const char *text, int
                       "of processes a node from 1 to %d",
                       text, why, accelerator, MOST);
 }
+
+weft_status weft__devices_of_node(const char *accelerator, const char *text, int count,
+                                  weft__devices *d)
+{
+    WEFT_TRY(weft__devices_read(d, text ? text : "auto"));
+    if (d->kind == WEFT__DEVICES_AUTO || d->kind == WEFT__DEVICES_ALL)
+        d->n = count;
+    for (int i = 0; i < d->n && d->kind != WEFT__DEVICES_IDS && i < count; i++)
+        d->id[i] = i;
+    if (d->kind == WEFT__DEVICES_COUNT && d->n > count)
+        return weft__fail(WEFT_EARG, "devices is \"%.60s\", but this node has %d %s device%s", text,
+                          count, accelerator, count > 1 ? "s" : "");
+    for (int i = 0; i < d->n; i++)
+        if (d->id[i] >= count)
+            return weft__fail(WEFT_EARG,
+                              "devices is \"%.60s\", but this node has no %s device %d; it has %d, "
+                              "numbered from 0",
+                              text, accelerator, d->id[i], count);
+    return WEFT_OK;
+}
+
+weft_status weft__devices_index(const char *accelerator, const weft__devices *d, int local_rank,
+                                int local_size, bool share, int *index)
+{
+    if (local_size > d->n && !share)
+        return weft__fail(WEFT_ECONFIG,
+                          "%d ranks on this node have %d %s device%s: start one a device, or let "
+                          "them share with share_devices=true",
+                          local_size, d->n, accelerator, d->n > 1 ? "s" : "");
+    *index = d->id[local_rank % d->n];
+    return WEFT_OK;
+}

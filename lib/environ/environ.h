@@ -64,6 +64,14 @@ typedef struct weft__devices {
 
 /* Fabric's grammar, for accelerators whose devices have ids. WEFT_EARG says what is wrong. */
 weft_status weft__devices_read(weft__devices *d, const char *text);
+/* The same for a node that has `count`, at most WEFT__DEVICE_IDS: what ranks may use, n of them, all for
+ * "auto" (NULL too). WEFT_EARG names one that is not there. */
+weft_status weft__devices_of_node(const char *accelerator, const char *text, int count,
+                                  weft__devices *d);
+/* The device of a local rank: the ranks take them in order, and go round if they may share. WEFT_ECONFIG
+ * if there are fewer devices than ranks and they may not. */
+weft_status weft__devices_index(const char *accelerator, const weft__devices *d, int local_rank,
+                                int local_size, bool share, int *index);
 /* For an accelerator that is the host's processor, where a device is a process: *n of them, 0 for
  * "auto". All and ids are refused. */
 weft_status weft__devices_of_host(const char *accelerator, const char *text, int *n);

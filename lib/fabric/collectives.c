@@ -84,15 +84,6 @@ static weft_status gather(weft_fabric *f, const weft_view *v, const int64_t *byt
                             host_of(f, v->data), WEFT_U8);
 }
 
-/* Two numbers for each rank. */
-static weft_status numbers(weft_fabric *f, int64_t **out)
-{
-    weft_dev p;
-    WEFT_TRY(weft__scratch(f, 2 * (size_t)f->world * sizeof **out, &p));
-    *out = host_of(f, p);
-    return WEFT_OK;
-}
-
 /* Leaves room for the result before the ranks meet: afterwards nothing may fail on one alone. */
 static weft_status prepare_stack(weft_fabric *f, weft_tensor *x, weft_view *v, weft_view *out,
                                  int64_t **bytes)
@@ -108,7 +99,7 @@ static weft_status prepare_stack(weft_fabric *f, weft_tensor *x, weft_view *v, w
     *out = (weft_view){.dtype = v->dtype, .rank = v->rank + 1, .shape = {f->world}};
     memcpy(out->shape + 1, v->shape, (size_t)v->rank * sizeof *v->shape);
     WEFT_TRY(weft__scratch_view(f, out));
-    WEFT_TRY(numbers(f, bytes));
+    *bytes = f->facade->counts;
     for (int r = 0; r < f->world; r++)
         (*bytes)[r] = (int64_t)weft__view_bytes(v);
     return WEFT_OK;
@@ -153,13 +144,12 @@ static weft_status prepare_rows(weft_fabric *f, const weft_view *v, int64_t *byt
 weft_tensor *weft_all_gather_rows(weft_fabric *f, weft_tensor *x)
 {
     weft_view v, out;
-    int64_t *bytes = NULL;
+    int64_t *bytes = f->shut ? NULL : f->facade->counts;
     char text[160];
     if (!weft__opened(f))
         return NULL;
     weft_status s = weft__reach(f, "weft_all_gather_rows", x, &v);
     s = s < 0 ? s : has_rows(f, &v);
-    s = s < 0 ? s : numbers(f, &bytes);
     describe(&v, v.rank > 0, text, sizeof text);
     s = weft__meet(f, s, "the tensor given to weft_all_gather_rows", text);
     if (s < 0)

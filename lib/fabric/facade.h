@@ -52,10 +52,12 @@ struct weft__facade {
     weft__nonfinite nonfinite;
     const char *precision;
     weft__strategy *strategy;
-    bool whole;      /* all ranks opened: from here on they call collectives alike */
-    bool mpi;        /* weft__mpi_enter succeeded */
-    bool is_world;   /* opened on all ranks of the job */
-    int exit_status; /* of a relaunching parent's children; -1: this is no such parent */
+    int64_t *counts;       /* room for two numbers of each rank */
+    weft__devices devices; /* that ranks may use; n is 0 where the cpu has none */
+    bool whole;            /* all ranks opened: from here on they call collectives alike */
+    bool mpi;              /* weft__mpi_enter succeeded */
+    bool is_world;         /* opened on all ranks of the job */
+    int exit_status;       /* of a relaunching parent's children; -1: this is no such parent */
 
     weft_loader *loader;     /* whose weft_next is the edge; the first for training */
     int modules, optimizers; /* that were set up */
@@ -93,6 +95,10 @@ struct weft__facade {
 /* weft_open on the communicator with that Fortran handle. */
 weft_status weft__open_fortran(weft_fabric **f, int fortran_comm, const weft_open_options *o);
 
+/* Reads which devices were asked for. *ranks: processes a node, 0 for "auto". */
+weft_status weft__devices_wanted(weft_fabric *f, int *ranks);
+/* Opens this rank's device, and its stream. */
+weft_status weft__devices_open(weft_fabric *f);
 /* True if weft_open succeeded on all ranks; else an error sticks. */
 bool weft__opened(weft_fabric *f);
 /* Makes what sticks on any rank stick on all, alike. @return it, or 0. Collective. */

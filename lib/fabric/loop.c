@@ -29,6 +29,7 @@ weft_status weft__agree_on_errors(weft_fabric *f)
 weft_status weft__edge(weft_fabric *f)
 {
     weft__facade *p = f->facade;
+    weft__late_read(f);
     if (!p->agreed && !p->differentiated)
         weft__agree_on_errors(f);
     weft_status s = p->agreed ? WEFT_OK : weft__scale_edge(f);
@@ -61,6 +62,7 @@ weft_status weft_step_end(weft_fabric *f)
 /* A loader that moves no step: inside an evaluation scope, what the last batch made is freed. */
 static bool next_aside(weft_fabric *f, weft_loader *l, weft_batch *b)
 {
+    weft__late_read(f);
     if (f->tape->eval)
         weft__engine_rewind(f, f->tape->eval_mark);
     return !weft__stuck(f) && weft__loader_next(l, b);

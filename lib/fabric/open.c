@@ -77,16 +77,6 @@ static weft_status read_settings(weft_fabric *f, const weft_open_options *code, 
     return WEFT_OK;
 }
 
-/* Processes a node that the user asked for, 0 for "auto". */
-static weft_status read_devices(const weft_fabric *f, int *devices)
-{
-    const weft_open_options *o = &f->facade->settings.o;
-    const weft_device_ops *device;
-    WEFT_TRY(weft__device_find(o->accelerator, &device));
-    *devices = 0;
-    return o->devices ? weft__devices_of_host(device->name, o->devices, devices) : WEFT_OK;
-}
-
 /* Started alone and asked for several processes: start them, unless they would only fail. */
 static weft_status relaunch(weft_fabric *f, int devices)
 {
@@ -153,15 +143,17 @@ static weft_status same_settings(weft_fabric *f)
     const weft__facade *p = f->facade;
     const weft_open_options *o = &p->settings.o;
     char text[512];
-    snprintf(
-        text, sizeof text,
-        "version %s strategy %.64s%s precision %s seed %llu nonfinite %d log_every %d bucket %lld "
-        "keep %d print_config %d heartbeat %g scale %.17g %.17g %d %.17g %.17g reproducible %d",
-        weft_version(), p->strategy->ops->name, o->strategy_ops ? " (own)" : "", p->precision,
-        (unsigned long long)f->seed, (int)p->nonfinite, p->settings.o.log_every,
-        (long long)f->bucket_bytes, p->settings.o.keep, p->settings.o.print_config,
-        p->settings.o.heartbeat, o->init_scale, o->growth_factor, o->growth_interval,
-        o->backoff_factor, o->min_scale, o->reproducible);
+    snprintf(text, sizeof text,
+             "version %s accelerator %s strategy %.64s%s precision %s seed %llu nonfinite %d "
+             "log_every %d bucket %lld "
+             "keep %d print_config %d heartbeat %g scale %.17g %.17g %d %.17g %.17g reproducible "
+             "%d share %d",
+             weft_version(), f->device->ops->name, p->strategy->ops->name,
+             o->strategy_ops ? " (own)" : "", p->precision, (unsigned long long)f->seed,
+             (int)p->nonfinite, p->settings.o.log_every, (long long)f->bucket_bytes,
+             p->settings.o.keep, p->settings.o.print_config, p->settings.o.heartbeat, o->init_scale,
+             o->growth_factor, o->growth_interval, o->backoff_factor, o->min_scale, o->reproducible,
+             o->share_devices);
     return weft__agree_text(f->comm, "settings", "the settings of weft_open", text);
 }
 
@@ -182,8 +174,9 @@ static weft_status build(weft_fabric *f)
     const weft_open_options *o = &p->settings.o;
     WEFT_TRY(share_cores(f));
     f->threads = weft__environ_threads(&p->environ, f->local_size, o->threads);
-    WEFT_TRY(weft__device_open(&f->device, o->accelerator, f->local_rank, f->threads));
-    WEFT_TRY(f->device->ops->stream_new(f->device, &f->stream));
+    WEFT_TRY(weft__devices_open(f));
+    if (!(p->counts = weft__new((size_t)f->world, 2 * sizeof *p->counts)))
+        return WEFT_ENOMEM;
     WEFT_TRY(weft__engine_open(f));
     WEFT_TRY(weft__tape_open(f));
     WEFT_TRY(weft__precision_set(f, o->precision, &p->precision));
@@ -260,13 +253,15 @@ static weft_status open_all(weft_fabric *f, const int *fortran_comm, const weft_
     if (!s)
         s = read_settings(f, code, text, argc, argv);
     if (!s)
-        s = read_devices(f, &devices);
+        s = weft__devices_wanted(f, &devices);
     if (!s && !fortran_comm)
         s = relaunch(f, devices);
     if (s == WEFT_RELAUNCHED || (s < 0 && alone(&f->facade->environ) && !fortran_comm))
         return s;
     /* A rank that failed alone would leave the others waiting: it joins them, to say so. */
     snprintf(why, sizeof why, "%s", weft__why());
+    if (f->facade->settings.o.share_devices)
+        devices = 0; /* says nothing of the number of ranks */
     joined = join(f, fortran_comm, devices);
     WEFT_TRY(together(f, s < 0 ? weft__fail(s, "%s", why) : joined));
     const weft_open_options *o = &f->facade->settings.o;
@@ -342,6 +337,7 @@ static void take_down(weft_fabric *f)
         weft__mpi_leave(false);
     weft__tracked_free(f);
     weft__free(p->run);
+    weft__free(p->counts);
     weft__settings_free(&p->settings);
     weft__free(p);
     weft__free(f);

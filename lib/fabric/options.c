@@ -42,6 +42,7 @@ static const struct {
     {AT(reproducible), INT, 1, 2048, false},
     {AT(process_group_backend), TEXT, 0, 0, false},
     {AT(overlap_comm), TEXT, 0, 0, false},
+    {AT(share_devices), FLAG, 0, 0, false},
 #undef AT
 };
 

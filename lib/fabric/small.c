@@ -44,8 +44,6 @@ static weft_status carry(weft_fabric *f, weft_fabric *from, const weft_view *v, 
         s = from->device->ops->download(from->stream, host, packed.data, bytes);
     if (!s)
         s = f->device->ops->upload(f->stream, out->data, host, bytes);
-    if (!s)
-        s = f->device->ops->sync(f->stream); /* host goes */
     weft__free(host);
     return s;
 }

@@ -143,12 +143,16 @@ static weft_status judge_values(weft_fabric *f, weft_tensor *loss)
     double weight = 1;
     if (t && (t->rows.batch || t->weight.addr))
         WEFT_TRY(weft__weight_of(f, t, &weight)); /* the mean of nothing is NaN */
-    weft_status mine = isfinite(value) || weight == 0 ? WEFT_OK : WEFT_ENONFINITE;
+    weft_status mine = weft__stuck(f);            /* bad numbers that the device found late */
     char text[WEFT__TEXT];
-    snprintf(text, sizeof text,
-             "rank %d on %s: the loss is %g at step %lld; parameters are as before. Lower the "
-             "learning rate, look at the data, or open with nonfinite=skip",
-             f->rank, f->host, value, (long long)f->step);
+    snprintf(text, sizeof text, "%s", weft_message(f));
+    if (!mine && !isfinite(value) && weight != 0) {
+        mine = WEFT_ENONFINITE;
+        snprintf(text, sizeof text,
+                 "rank %d on %s: the loss is %g at step %lld; parameters are as before. Lower the "
+                 "learning rate, look at the data, or open with nonfinite=skip",
+                 f->rank, f->host, value, (long long)f->step);
+    }
     WEFT_TRY(weft__agree(f->comm, "non-finite", mine, text));
     return weft__fail(WEFT_ENONFINITE,
                       "a gradient is not finite at step %lld although the loss is; parameters are "
@@ -202,7 +206,8 @@ static weft_status backward(weft_fabric *f, weft_tensor *loss)
     s = s < 0 ? s : judge_values(f, loss);
     if (s < 0)
         weft__sticky_set(&f->error, s, weft__why());
-    if (s == WEFT_ENONFINITE || f->comm->lost) /* else this rank's own: it counts at the edge */
+    if (s == WEFT_ENONFINITE || s == WEFT_EDATA ||
+        f->comm->lost) /* else this rank's own: it counts at the edge */
         p->agreed = s;
     return s;
 }

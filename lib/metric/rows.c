@@ -26,7 +26,7 @@ static weft_status shape_top(weft_op_call *c)
 static weft_status count_top(weft_op_call *c)
 {
     weft_dev flag;
-    WEFT_TRY(weft__op_flag(c, &flag));
+    WEFT_TRY(weft__late_flag(c->fabric, &flag));
     WEFT_TRY(c->k->topk(c->stream, c->out.data, flag, c->in[0].data, c->in[1].data, c->in[1].dtype,
                         c->in[0].shape[0], c->in[0].shape[1], *(int64_t *)c->attr, c->in[0].dtype));
     return weft__op_verdict(c, flag, "label", &c->in[1], c->in[0].shape[1]);
@@ -52,7 +52,7 @@ static weft_status shape_pairs(weft_op_call *c)
 static weft_status count_pairs(weft_op_call *c)
 {
     weft_dev flag;
-    WEFT_TRY(weft__op_flag(c, &flag));
+    WEFT_TRY(weft__late_flag(c->fabric, &flag));
     WEFT_TRY(c->k->confusion(c->stream, c->out.data, flag, c->in[0].data, c->in[1].data,
                              c->in[1].dtype, c->in[0].shape[0], c->in[0].shape[1], c->in[0].dtype));
     return weft__op_verdict(c, flag, "label", &c->in[1], c->in[0].shape[1]);

@@ -148,34 +148,30 @@ weft_status weft__op_pass(weft_op_call *c)
                       c->gout.dtype, c->gin[0].stride, c->gin[0].rank, c->gin[0].shape);
 }
 
-weft_status weft__op_flag(const weft_op_call *c, weft_dev *flag)
+static weft__late late(const weft_op_call *c, const char *what, const weft_view *numbers,
+                       int64_t limit)
 {
-    WEFT_TRY(weft__scratch(c->fabric, 2 * sizeof(int64_t), flag));
-    return c->device->ops->zero(c->stream, *flag, 2 * sizeof(int64_t));
+    return (weft__late){
+        .op = c->op->name,
+        .what = what,
+        .limit = limit,
+        .step = c->fabric->step,
+        .width = numbers->rank && numbers->shape[0] ? numbers->numel / numbers->shape[0] : 1,
+        .sample = c->sample};
 }
 
 weft_status weft__op_verdict(const weft_op_call *c, weft_dev flag, const char *what,
                              const weft_view *numbers, int64_t limit)
 {
-    int64_t bad[2];
-    char sample[48] = "";
-    WEFT_TRY(c->device->ops->download(c->stream, bad, flag, sizeof bad));
-    if (bad[0] == 0)
-        return WEFT_OK;
-    int64_t row = numbers->rank ? (bad[0] - 1) / (numbers->numel / numbers->shape[0]) : 0;
-    if (c->sample)
-        snprintf(sample, sizeof sample, "sample %lld of the data set, ", (long long)c->sample[row]);
-    return weft_op_fail(c, WEFT_EDATA,
-                        "%s %lld at %srow %lld of this rank's batch, at step %lld, is outside "
-                        "0..%lld; mend the data",
-                        what, (long long)bad[1], sample, (long long)row, (long long)c->fabric->step,
-                        (long long)limit - 1);
+    const weft__late l = late(c, what, numbers, limit);
+    return weft__late_verdict(c->fabric, flag, &l);
 }
 
 weft_status weft__op_judge(const weft_op_call *c, weft_dev flag, const char *what,
                            const weft_view *numbers, int64_t limit)
 {
-    return c->device->ops->immediate ? weft__op_verdict(c, flag, what, numbers, limit) : WEFT_OK;
+    const weft__late l = late(c, what, numbers, limit);
+    return weft__late_judge(c->fabric, flag, &l);
 }
 
 weft_status weft__reduce_parse(const char *who, const char *name, bool batchmean, weft__reduce *out)

@@ -73,7 +73,7 @@ static weft_status forward(weft_op_call *c)
         loss = c->out;
     else
         WEFT_TRY(weft__scratch_view(c->fabric, &loss));
-    WEFT_TRY(weft__op_flag(c, &flag));
+    WEFT_TRY(weft__late_flag(c->fabric, &flag));
     WEFT_TRY(c->k->xent(c->stream, loss.data, c->saved[PROBABILITIES].data, flag, x->data,
                         c->in[1].data, c->in[1].dtype, loss.numel, x->shape[x->rank - 1], &t,
                         x->dtype));

@@ -21,7 +21,7 @@ static weft_status forward(weft_op_call *c)
 {
     const weft_view *index = &c->in[0], *w = &c->in[1];
     weft_dev flag;
-    WEFT_TRY(weft__op_flag(c, &flag));
+    WEFT_TRY(weft__late_flag(c->fabric, &flag));
     WEFT_TRY(c->k->embedding(c->stream, c->out.data, flag, w->data, index->data, index->dtype,
                              index->numel, w->shape[0], w->shape[1], w->dtype));
     return weft__op_judge(c, flag, "index", index, w->shape[0]);

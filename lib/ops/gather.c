@@ -31,30 +31,16 @@ static weft_status shape(weft_op_call *c)
     return WEFT_OK;
 }
 
-/* The kernel leaves the first bad index in flag; devices that queue show it as NaN instead. */
-static weft_status judge(const weft_op_call *c, weft_dev flag)
-{
-    int64_t bad[2];
-    if (!c->device->ops->immediate)
-        return WEFT_OK;
-    WEFT_TRY(c->device->ops->download(c->stream, bad, flag, sizeof bad));
-    if (bad[0] == 0)
-        return WEFT_OK;
-    return weft_op_fail(c, WEFT_EDATA, "element %lld of the index is %lld, outside 0..%lld",
-                        (long long)bad[0] - 1, (long long)bad[1],
-                        (long long)c->in[X].shape[*(int *)c->attr] - 1);
-}
-
 static weft_status forward(weft_op_call *c)
 {
     const weft_view *x = &c->in[X], *index = &c->in[INDEX];
     const int dim = *(int *)c->attr;
+    const weft__late late = {.op = c->op->name, .what = "index", .limit = x->shape[dim]};
     weft_dev flag;
-    WEFT_TRY(weft__scratch(c->fabric, 2 * sizeof(int64_t), &flag));
-    WEFT_TRY(c->device->ops->zero(c->stream, flag, 2 * sizeof(int64_t)));
+    WEFT_TRY(weft__late_flag(c->fabric, &flag));
     WEFT_TRY(c->k->gather(c->stream, c->out.data, flag, x->data, x->stride, index->data,
                           index->dtype, index->rank, index->shape, dim, x->shape[dim], x->dtype));
-    return judge(c, flag);
+    return weft__late_judge(c->fabric, flag, &late);
 }
 
 static weft_status backward(weft_op_call *c)

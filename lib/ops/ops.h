@@ -32,10 +32,7 @@ void weft__op_stretch(const weft_op_call *c, const weft_view *v, int64_t *stride
 weft_status weft__op_unbroadcast(weft_op_call *c, int i, const weft_view *g);
 /* The address of element number i of memory, counted in v's type. */
 weft_dev weft__op_at(const weft_view *v, int64_t i);
-/* Two int64 on the device, 0, where a kernel leaves 1 + the place of the first bad number of an
- * integer input, and that number. */
-weft_status weft__op_flag(const weft_op_call *c, weft_dev *flag);
-/* WEFT_EDATA if it did, naming the number as `what`, its row and its sample; numbers: the input,
+/* WEFT_EDATA if a kernel left a bad number in a flag of weft__late_flag, naming it as `what`, its row and its sample; numbers: the input,
  * (rows, ...); they are in 0..limit-1. */
 weft_status weft__op_verdict(const weft_op_call *c, weft_dev flag, const char *what,
                              const weft_view *numbers, int64_t limit);

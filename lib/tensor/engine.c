@@ -67,6 +67,7 @@ void weft__engine_close(weft_fabric *f)
     }
     for (size_t i = 0; i < e->chunks; i++)
         weft_device_free(f->device, e->chunk[i].data, e->chunk[i].bytes, WEFT_MEMORY_ARENA);
+    weft__late_close(f);
     weft__process_leave(e->id, highest);
     for (size_t i = 0; i < e->pages && e->page[i]; i++)
         weft__free(e->page[i]);
@@ -276,6 +277,8 @@ void weft__set_rows(weft_tensor *t, const weft__rows *rows)
 weft_status weft__weight_of(weft_fabric *f, const weft__tensor *t, double *weight)
 {
     *weight = t->rows.batch ? (double)t->rows.local : 0;
-    return t->weight.addr ? f->device->ops->download(f->stream, weight, t->weight, sizeof *weight)
-                          : WEFT_OK;
+    if (!t->weight.addr)
+        return WEFT_OK;
+    WEFT_TRY(f->device->ops->download(f->stream, weight, t->weight, sizeof *weight));
+    return weft__late_read(f);
 }

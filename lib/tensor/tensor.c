@@ -221,7 +221,7 @@ weft_status weft_copy_out(weft_tensor *t, void *host, size_t bytes)
     weft_status s = weft__view_packed(f, &x->view, &v);
     if (!s && bytes)
         s = f->device->ops->download(f->stream, host, v.data, bytes);
-    return s ? weft__stick(f, s) : WEFT_OK;
+    return s ? weft__stick(f, s) : weft__late_read(f);
 }
 
 weft_status weft_copy_in(weft_tensor *t, const void *host, size_t bytes)
@@ -271,5 +271,7 @@ double weft_item(weft_tensor *t)
         s = f->device->ops->download(f->stream, &out, value, sizeof out);
     if (s)
         weft__stick(f, s);
+    else
+        weft__late_read(f);
     return out;
 }

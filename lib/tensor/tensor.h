@@ -43,6 +43,14 @@ typedef struct weft__chunk {
     size_t bytes, used;
 } weft__chunk;
 
+/* What a kernel may have found wrong with an integer input. */
+typedef struct weft__late {
+    const char *op, *what; /* "cross_entropy", "label" */
+    int64_t limit, step;   /* numbers are in 0..limit-1 */
+    int64_t width;         /* numbers of a row; 0: they are of no rows */
+    const int64_t *sample; /* data set index of each row, or NULL; borrowed until the next batch */
+} weft__late;
+
 /* A place in the step's history, to go back to. */
 typedef struct weft__mark {
     size_t chunk, used, made;
@@ -59,6 +67,9 @@ typedef struct weft__engine {
     size_t nmade, made_room;
     weft__chunk *chunk; /* the step's arena on the device */
     size_t chunks, chunk_room, current;
+    weft__late *late; /* that were not read yet, and their flags */
+    size_t lates, late_room;
+    weft_dev flags;
     uint64_t edge; /* the next one's number, from 1 */
 } weft__engine;
 
@@ -68,6 +79,17 @@ void weft__engine_close(weft_fabric *f);
 weft_status weft__engine_edge(weft_fabric *f);
 weft__mark weft__engine_mark(const weft_fabric *f);
 void weft__engine_rewind(weft_fabric *f, weft__mark mark);
+
+/* Two int64 on the device, 0, where a kernel leaves 1 + the place of the first bad number of an integer
+ * input, and that number. Good until it is judged, or the next is asked for. */
+weft_status weft__late_flag(weft_fabric *f, weft_dev *flag);
+/* WEFT_EDATA if it did, at once: the device is waited for. */
+weft_status weft__late_verdict(weft_fabric *f, weft_dev flag, const weft__late *l);
+/* The same, but a device that queues is not waited for: the verdict comes with weft__late_read. */
+weft_status weft__late_judge(weft_fabric *f, weft_dev flag, const weft__late *l);
+/* Waits for the device if a verdict is due. @return 0, or WEFT_EDATA, which sticks. */
+weft_status weft__late_read(weft_fabric *f);
+void weft__late_close(weft_fabric *f);
 
 /* Device memory until the edge, aligned to 64 bytes. */
 weft_status weft__scratch(weft_fabric *f, size_t bytes, weft_dev *out);
