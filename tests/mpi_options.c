@@ -75,6 +75,8 @@ static const struct {
     {"precision=16 backoff_factor=1", WEFT_EARG, WEFT_EARG, "backoff_factor is 1; it is below 1"},
     {"precision=16 growth_interval=1.5", WEFT_EARG, WEFT_EARG, "growth_interval"},
     {"precision=16 init_scale=0.5", WEFT_EARG, WEFT_EARG, "below min_scale, 1"},
+    {"precision=16 init_scale=8", WEFT_OK, WEFT_ECONFIG, "differ"},
+    {"precision=16 init_scale=off", WEFT_OK, WEFT_ECONFIG, "differ"},
     {"nonfinite=x", WEFT_EARG, WEFT_EARG, "nonfinite"},
     {"process_group_backend=mpi", WEFT_OK, WEFT_ECONFIG, "process_group_backend differs"},
     {"process_group_backend=shm", WEFT_OK, WEFT_ECONFIG, "process_group_backend differs"},

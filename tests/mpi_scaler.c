@@ -166,12 +166,17 @@ END_TEST
 
 /* --- a step that is skipped --- */
 
+static const char *const strategy[] = {"ddp", "zero1", "zero2"};
+#define STRATEGIES 3
+
 /* Whoever overflows: all skip, and nothing moves. */
 START_TEST(on_one_rank)
 {
-    for (int bad = 0; bad < all_world(); bad++) {
+    for (int run = 0; run < STRATEGIES * all_world(); run++) {
+        const int bad = run % all_world();
         weft_fabric *f;
-        weft_open_mpi(&f, MPI_COMM_WORLD, WEFT_OPEN(.seed = 5, .timeout = 20));
+        weft_open_mpi(&f, MPI_COMM_WORLD,
+                      WEFT_OPEN(.seed = 5, .timeout = 20, .strategy = strategy[run / all_world()]));
         scaled(f, SCALING(0));
         weft_module *m = small_net(f);
         weft_optimizer *o = weft_adam(m, NULL);
@@ -261,6 +266,7 @@ END_TEST
 /* Trains on rows; growth after each step unless it overflows, so that the scale moves all the time. */
 typedef struct plan {
     bool scaled;
+    const char *strategy; /* NULL: auto */
     int accumulate, keep; /* keep: batches before a zero_grad */
     double clip;
     const char *dir;
@@ -270,7 +276,7 @@ typedef struct plan {
 static void train(const plan *p, double *out, weft__scaler *end)
 {
     weft_fabric *f;
-    weft_open_mpi(&f, MPI_COMM_WORLD, WEFT_OPEN(.seed = 5, .timeout = 20));
+    weft_open_mpi(&f, MPI_COMM_WORLD, WEFT_OPEN(.seed = 5, .timeout = 20, .strategy = p->strategy));
     if (p->scaled)
         scaled(f, SCALING(.init_scale = 1024, .growth_interval = 3));
     weft_module *m = small_net(f);
@@ -309,7 +315,12 @@ START_TEST(unseen)
                                  {.stop = 30, .accumulate = 4},
                                  {.stop = 30, .accumulate = 4, .clip = 0.1},
                                  {.stop = 30, .keep = 3},
-                                 {.stop = 30, .keep = 3, .clip = 0.1}};
+                                 {.stop = 30, .keep = 3, .clip = 0.1},
+                                 {.stop = 30, .strategy = "zero1", .clip = 0.1},
+                                 {.stop = 30, .strategy = "zero1", .accumulate = 4},
+                                 {.stop = 30, .strategy = "zero2", .clip = 0.1},
+                                 {.stop = 30, .strategy = "zero2", .keep = 3},
+                                 {.stop = 30, .strategy = "zero2", .accumulate = 4}};
     static double without[200], with[200];
     weft__scaler end;
     for (size_t i = 0; i < sizeof table / sizeof *table; i++) {
@@ -585,6 +596,44 @@ START_TEST(cleared)
 }
 END_TEST
 
+/* --- as a precision --- */
+
+/* What makes an f16 overflow, at 16-mixed's own scale, is over after some skips; what is smaller than f16
+ * holds without a scale trains with it. */
+START_TEST(mixed)
+{
+    for (int off = 0; off < 2; off++)
+        for (int small = 0; small < 2; small++) {
+            weft_fabric *f;
+            ck_all(!weft_open_mpi(
+                &f, MPI_COMM_WORLD,
+                WEFT_OPEN(.precision = "16-mixed", .seed = 5, .init_scale = off ? WEFT_OFF : 0)));
+            ck_all(weft_loss_scale(f) == (off ? 1 : 65536));
+            weft_module *m = small_net(f);
+            weft_optimizer *o = weft_sgd(m, WEFT_SGD(.lr = small ? 1e6 : 1e-3));
+            weft_setup(f, m, o);
+            double before[200] = {0}, after[200] = {0};
+            int skipped = 0;
+            numbers_of(m, before);
+            for (int t = 0; t < 12; t++) {
+                weft_tensor *x = weft_full(f, 0.5, 2, (const int64_t[]){3, FEATURES}, WEFT_F32);
+                weft_tensor *y = weft_sum(weft_forward(m, x), WEFT_ALL);
+                weft_zero_grad(o);
+                ck_all(!weft_backward(f, weft_scale(y, small ? 1e-9 : 8)));
+                weft_status s = weft_step(o);
+                skipped += s == WEFT_SKIPPED;
+                ck_all(s >= 0 && !weft_step_end(f));
+            }
+            numbers_of(m, after);
+            const bool moved = memcmp(before, after, sizeof before) != 0;
+            ck_all(same_bytes(after, sizeof after) && moved == !(small && off));
+            ck_all(weft_skipped_count(f) == skipped && (skipped > 0) == (!small && !off));
+            ck_all(off || weft_loss_scale(f) == ldexp(65536, -skipped));
+            ck_all(!weft_close(&f));
+        }
+}
+END_TEST
+
 static Suite *suite(void)
 {
     Suite *s = suite_create("scaler");
@@ -605,6 +654,7 @@ static Suite *suite(void)
     tcase_add_test(t, wrong_time);
     tcase_add_test(t, searches);
     tcase_add_test(t, cleared);
+    tcase_add_test(t, mixed);
     suite_add_tcase(s, t);
     return s;
 }
