@@ -478,14 +478,14 @@ END_TEST
 START_TEST(requests_and_calls)
 {
     static weft_request r[64];
-    static int32_t x[64][500];
+    static int32_t x[64][512];
     int good = 1;
     for (int v = RINGS + 1; v < VARIANTS; v++)
         for (int round = 0; round < 3; round++) {
             weft_comm *c = variant(v);
             for (int i = 0; i < 64; i++) {
                 int32_t any = c->rank == i % c->world;
-                for (int k = 0; k < 500; k++)
+                for (int k = 0; k < 512; k++)
                     x[i][k] = value(c->rank, i + k);
                 good &= !weft__start_all_reduce(c, &r[i], "many", x[i], 8 * i - (i > 62), WEFT_I32,
                                                 WEFT_REDUCE_SUM);
@@ -494,7 +494,7 @@ START_TEST(requests_and_calls)
             for (int i = 63; i >= 0; i--)
                 good &= !weft__await(c, &r[i]) && !weft__await(c, &r[i]);
             for (int i = 0; i < 64; i++)
-                for (int k = 0; k < 500; k++)
+                for (int k = 0; k < 512; k++)
                     good &=
                         x[i][k] == (k < 8 * i - (i > 62) ? reduced(WEFT_REDUCE_SUM, c->world, i + k)
                                                          : value(c->rank, i + k));
