@@ -895,6 +895,12 @@ static int mappings(void)
     return n;
 }
 
+static weft_status import_nothing(weft_device *d, void *host, size_t bytes, weft_dev *out)
+{
+    (void)d, (void)host, (void)bytes, (void)out;
+    return weft__fail(WEFT_ENOMEM, "no window");
+}
+
 START_TEST(windows)
 {
     weft_dev p[3];
@@ -920,6 +926,14 @@ START_TEST(windows)
     ck_all(!weft__comm_alloc(shm, &plain, 1000, WEFT_MEMORY_GRADS, &p[0]) && mappings() == before);
     ck_all(weft__comm_reach(shm, &plain, p[0]) == (void *)p[0].addr);
     weft__comm_release(shm, &plain, p[0], 1000, WEFT_MEMORY_GRADS);
+    /* and one that cannot on one rank alone fails on all */
+    if (shm->rank == shm->world - 1)
+        o.import = import_nothing;
+    else
+        o.import = cpu->ops->import;
+    o.unimport = cpu->ops->unimport;
+    ck_all(weft__comm_alloc(shm, &plain, 1000, WEFT_MEMORY_GRADS, &p[0]) == WEFT_ENOMEM);
+    ck_all(strstr(weft__why(), "no window") && mappings() == before && !shm->lost);
 }
 END_TEST
 
