@@ -87,7 +87,7 @@ module weft
             weft_open_options, weft_timing, weft_traffic, weft_named, weft_cross_entropy_options, weft_loss_options, &
             weft_memory_use, weft_memory_report, weft_accuracy_options, weft_layernorm_options, weft_mlp_options, &
             weft_initializer_options, weft_sgd_options, weft_adam_options, weft_rmsprop_options, weft_adagrad_options, &
-            weft_lbfgs_options, weft_group_options, weft_schedule_options
+            weft_muon_options, weft_lbfgs_options, weft_group_options, weft_schedule_options
 
     type, bind(C) :: weft_fabric
         private
@@ -344,6 +344,20 @@ module weft
         logical(c_bool) :: maximize = .false.
     end type
 
+    type, bind(C) :: weft_muon_options
+        real(c_double) :: lr = 0
+        real(c_double) :: momentum = 0
+        real(c_double) :: weight_decay = 0
+        integer(c_int) :: nesterov = 0
+        integer(c_int) :: ns_steps = 0
+        real(c_double) :: ns_coefficients(3) = 0
+        real(c_double) :: eps = 0
+        type(c_ptr) :: adjust_lr_fn = c_null_ptr
+        real(c_double) :: beta1 = 0
+        real(c_double) :: beta2 = 0
+        real(c_double) :: adamw_eps = 0
+    end type
+
     type, bind(C) :: weft_lbfgs_options
         real(c_double) :: lr = 0
         integer(c_int) :: max_iter = 0
@@ -364,6 +378,7 @@ module weft
         real(c_double) :: eps = 0
         real(c_double) :: alpha = 0
         real(c_double) :: lr_decay = 0
+        real(c_double) :: adamw = 0
     end type
 
     type, bind(C) :: weft_schedule_options
@@ -454,7 +469,7 @@ module weft
             weft_transpose, weft_permute, weft_squeeze, weft_unsqueeze, weft_slice, weft_concat_n, weft_gather, weft_sum, &
             weft_mean, weft_max, weft_min, weft_argmax, weft_argmin, weft_softmax, weft_log_softmax, weft_layernorm, &
             weft_embedding, weft_dropout, weft_cast, weft_count_correct, weft_sgd, weft_adam, weft_adamw, weft_rmsprop, &
-            weft_adagrad, weft_lbfgs, weft_group, weft_group_module, weft_group_count, weft_zero_grad, weft_step, &
+            weft_adagrad, weft_muon, weft_lbfgs, weft_group, weft_group_module, weft_group_count, weft_zero_grad, weft_step, &
             weft_step_closure, weft_lr, weft_group_lr, weft_set_lr, weft_set_group_lr, weft_steps, weft_set_schedule, &
             weft_schedule_metric, weft_strerror, weft_status_name, weft_error, weft_message, weft_clear, weft_fail_text, &
             weft_full, weft_retain, weft_release, weft_detach, weft_require_grad, weft_rank_of, weft_dim, weft_numel, &
@@ -1807,6 +1822,12 @@ module weft
             import
             type(weft_module), value :: m
             type(weft_adagrad_options), intent(in), optional :: o
+            type(weft_optimizer) :: returned
+        end function
+        function weft_muon(m, o) bind(C, name="weft_muon") result(returned)
+            import
+            type(weft_module), value :: m
+            type(weft_muon_options), intent(in), optional :: o
             type(weft_optimizer) :: returned
         end function
         function weft_lbfgs(m, o) bind(C, name="weft_lbfgs") result(returned)

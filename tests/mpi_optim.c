@@ -56,8 +56,17 @@ static void lbfgs_of_the_head(job *j)
     j->b = weft_sgd(j->body, WEFT_SGD(.lr = 0.1));
 }
 
-static void (*const way[])(job *j) = {adamw_groups, two_parts, plateau, lbfgs, lbfgs_of_the_head};
-#define WAYS 5
+/* Whole matrices, and biases in a group of their own. */
+static void muon(job *j)
+{
+    j->a = weft_muon(j->model, WEFT_MUON(.lr = 0.02));
+    weft_group(j->a, "*.bias", WEFT_GROUP(.lr = 1e-2, .weight_decay = WEFT_OFF));
+    weft_group_module(j->a, j->head, WEFT_GROUP(.adamw = 1));
+}
+
+static void (*const way[])(job *j) = {adamw_groups, two_parts,         plateau,
+                                      lbfgs,        lbfgs_of_the_head, muon};
+#define WAYS 6
 
 static job opened(MPI_Comm comm, void (*make)(job *j))
 {

@@ -72,6 +72,30 @@ typedef struct weft_adagrad_options {
 } weft_adagrad_options;
 #define WEFT_ADAGRAD(...) WEFT__ARGS(weft_adagrad_options, __VA_ARGS__)
 
+/* Muon (Jordan et al. 2024), for matrices (parameters of two dimensions, A x B):
+ *   v = momentum v + (1-momentum) g;  u = nesterov ? momentum v + (1-momentum) g : v
+ *   X = u / max(|u|, eps), then ns_steps times  G = X X^T,  X = a X + (b G + c G^2) X
+ *   p -= lr weight_decay p;  p -= lr r X;  r = sqrt(max(1, A/B)), 0.2 sqrt(max(A, B)) or sqrt(A/B)
+ * torch iterates in bf16; here it is in f32, or f64 under 64-true, which moves p by under 1 % of its way
+ * otherwise. Other parameters, and those of groups with .adamw = 1 (embeddings, the last layer), are
+ * AdamW's, at their group's rate and weight_decay. Whole tensors: a strategy that shards gives a
+ * matrix to one rank. Its moments are momentum_buffer (AdamW's exp_avg) and exp_avg_sq. */
+typedef struct weft_muon_options {
+    double lr WEFT_INIT;                     /* default 1e-3 */
+    double momentum WEFT_INIT;               /* default 0.95; WEFT_OFF is 0 */
+    double weight_decay WEFT_INIT;           /* default 0.1; WEFT_OFF is 0 */
+    int nesterov WEFT_INIT;                  /* default 1; WEFT_OFF: without */
+    int ns_steps WEFT_INIT;                  /* default 5; below 100; WEFT_OFF is 0 */
+    double ns_coefficients[3] WEFT_INIT;     /* a, b, c; default 3.4445, -4.7750, 2.0315 */
+    double eps WEFT_INIT;                    /* default 1e-7; WEFT_OFF is 0 */
+    const char *adjust_lr_fn WEFT_INIT;      /* r: "original" (default), "match_rms_adamw" or
+                                          * "spectral_unclamped" */
+    double beta1 WEFT_INIT, beta2 WEFT_INIT; /* of AdamW, default 0.9 and 0.999 */
+    double adamw_eps WEFT_INIT;              /* of AdamW, default 1e-8 */
+    WEFT_PTR(weft_muon_options)
+} weft_muon_options;
+#define WEFT_MUON(...) WEFT__ARGS(weft_muon_options, __VA_ARGS__)
+
 /* L-BFGS (Nocedal and Wright 2006, algorithms 7.4 and 3.5), which steps with weft_step_closure alone.
  * A step ends after max_iter iterations or max_eval evaluations, when no |g| is above tolerance_grad,
  * or when neither the parameters nor the loss move by more than tolerance_change. It keeps
@@ -96,6 +120,7 @@ WEFT_API weft_optimizer *weft_adam(weft_module *m, const weft_adam_options *o);
 WEFT_API weft_optimizer *weft_adamw(weft_module *m, const weft_adam_options *o);
 WEFT_API weft_optimizer *weft_rmsprop(weft_module *m, const weft_rmsprop_options *o);
 WEFT_API weft_optimizer *weft_adagrad(weft_module *m, const weft_adagrad_options *o);
+WEFT_API weft_optimizer *weft_muon(weft_module *m, const weft_muon_options *o);
 WEFT_API weft_optimizer *weft_lbfgs(weft_module *m, const weft_lbfgs_options *o);
 
 /* Hyperparameters of a group. Zero keeps the optimizer's own, WEFT_OFF is 0. One that the optimizer
@@ -103,11 +128,12 @@ WEFT_API weft_optimizer *weft_lbfgs(weft_module *m, const weft_lbfgs_options *o)
 typedef struct weft_group_options {
     double lr WEFT_INIT; /* the group's own base rate; schedules act on it as on the optimizer's */
     double weight_decay WEFT_INIT;
-    double momentum WEFT_INIT, dampening WEFT_INIT; /* SGD; momentum: RMSprop too */
-    double beta1 WEFT_INIT, beta2 WEFT_INIT;        /* Adam, AdamW */
+    double momentum WEFT_INIT, dampening WEFT_INIT; /* SGD; momentum: RMSprop, Muon too */
+    double beta1 WEFT_INIT, beta2 WEFT_INIT;        /* Adam, AdamW, Muon */
     double eps WEFT_INIT;                           /* Adam, AdamW, RMSprop, Adagrad */
     double alpha WEFT_INIT;                         /* RMSprop */
     double lr_decay WEFT_INIT;                      /* Adagrad */
+    double adamw WEFT_INIT;                         /* Muon: 1: AdamW for matrices too */
     WEFT_PTR(weft_group_options)
 } weft_group_options;
 #define WEFT_GROUP(...) WEFT__ARGS(weft_group_options, __VA_ARGS__)

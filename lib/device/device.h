@@ -24,6 +24,8 @@ weft_memory_use weft__device_use(const weft_device *d, int kind);
 /* "3.0 MiB (params 1.0 MiB, moments 2.0 MiB)": what is held, or was at most. About 200 bytes.
  * @return text. */
 const char *weft__device_text(const weft_device *d, bool peak, char *text, size_t size);
+/* WEFT_ENOMEM: who asked for how much of what, what is held, and the thread's last message. */
+weft_status weft__device_full(const weft_device *d, size_t bytes, weft_memory_kind kind);
 /* Peaks are what is held now. */
 void weft__device_forget_peak(weft_device *d);
 /* An account of the device's own; weft__device_open does it. */

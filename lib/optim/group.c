@@ -16,8 +16,9 @@
 static const struct {
     const char *name;
     size_t at;
-} member[] = {MEMBER(weight_decay), MEMBER(momentum), MEMBER(dampening), MEMBER(beta1),
-              MEMBER(beta2),        MEMBER(eps),      MEMBER(alpha),     MEMBER(lr_decay)};
+} member[] = {MEMBER(weight_decay), MEMBER(momentum), MEMBER(dampening),
+              MEMBER(beta1),        MEMBER(beta2),    MEMBER(eps),
+              MEMBER(alpha),        MEMBER(lr_decay), MEMBER(adamw)};
 #define MEMBERS (sizeof member / sizeof member[0])
 
 static double *value(const weft_hyper *h, void *self)

@@ -11,6 +11,8 @@ static void destroy(weft__object *object)
 {
     weft_optimizer *o = (weft_optimizer *)object;
     weft__vector_close(o);
+    if (o->scratch_bytes)
+        weft_device_free(object->fabric->device, o->scratch, o->scratch_bytes, WEFT_MEMORY_OTHER);
     weft__groups_free(o);
     weft__free((void *)o->schedule.o.milestones);
 }
@@ -134,6 +136,25 @@ static weft_status start(const weft_optimizer *o, const weft__segment *s)
     return WEFT_OK;
 }
 
+/* Memory for the update of the largest tensor that this rank has; a step asks for none. */
+static weft_status make_room(weft_optimizer *o, const weft__flat *flat)
+{
+    size_t most = 0;
+    for (int i = 0; i < flat->nsegments && o->ops->scratch; i++) {
+        const weft__segment *s = flat->segment[i];
+        weft__range own = {0};
+        if (!weft__optim_owns(o, s) || !weft__flat_own(flat, s->first, s->count, &own))
+            continue;
+        const size_t bytes =
+            o->ops->scratch(o->group[s->group].self, s->rank, s->shape, flat->type[WEFT__PARAM]);
+        most = bytes > most ? bytes : most;
+    }
+    if (most)
+        WEFT_TRY(weft_device_alloc(o->object.fabric->device, most, WEFT_MEMORY_OTHER, &o->scratch));
+    o->scratch_bytes = most;
+    return WEFT_OK;
+}
+
 weft_status weft__optim_setup(weft_optimizer *o)
 {
     weft__flat *flat = weft__optim_flat(o);
@@ -145,6 +166,8 @@ weft_status weft__optim_setup(weft_optimizer *o)
         WEFT_TRY(weft__flat_cut_whole(flat, o->ops->name));
     if (flat)
         WEFT_TRY(moments(o, flat));
+    if (flat)
+        WEFT_TRY(make_room(o, flat));
     for (int i = 0; flat && i < flat->nsegments; i++)
         if (weft__optim_owns(o, flat->segment[i]))
             WEFT_TRY(start(o, flat->segment[i]));
@@ -164,14 +187,21 @@ weft_status weft__optim_begin(weft_optimizer *o)
     return WEFT_OK;
 }
 
-static weft_status run(weft_optimizer *o, weft__flat *flat, const weft__group *g, int64_t first,
+/* of: the parameter that the run is, or the first of several. */
+static weft_status run(weft_optimizer *o, weft__flat *flat, const weft__segment *of, int64_t first,
                        int64_t count)
 {
     weft_fabric *f = flat->fabric;
+    const weft__group *g = &o->group[of->group];
     weft_optim_run r = {.p = weft__flat_at(flat, WEFT__PARAM, first),
                         .g = weft__flat_at(flat, WEFT__GRAD, first),
                         .n = count,
-                        .dtype = flat->type[WEFT__PARAM]};
+                        .dtype = flat->type[WEFT__PARAM],
+                        .scratch = o->scratch};
+    if (o->ops->whole_tensors) {
+        r.rank = of->rank;
+        r.shape = of->shape;
+    }
     for (int k = 0; k < o->ops->moments; k++)
         if (o->uses & 1u << k)
             r.moment[k] = weft__flat_at(flat, (weft__plane)(WEFT__MOMENT0 + k), first);
@@ -202,7 +232,7 @@ static weft_status runs(weft_optimizer *o, weft__flat *flat)
             last++;
         const int64_t end = flat->segment[last]->first + flat->segment[last]->count;
         for (weft__range own = {0}; weft__flat_own(flat, s->first, end - s->first, &own);)
-            WEFT_TRY(run(o, flat, &o->group[s->group], own.first, own.count));
+            WEFT_TRY(run(o, flat, s, own.first, own.count));
     }
     return WEFT_OK;
 }
@@ -216,7 +246,7 @@ weft_status weft__optim_update(weft_optimizer *o, weft__flat *flat)
         weft__range own = {0};
         if (updates(o, s) && weft__flat_own(flat, s->first, s->count, &own) &&
             own.count == s->count)
-            WEFT_TRY(run(o, flat, &o->group[s->group], s->first, s->count));
+            WEFT_TRY(run(o, flat, s, s->first, s->count));
     }
     return WEFT_OK;
 }

@@ -28,6 +28,8 @@ struct weft_optimizer {
     bool used;               /* a step was taken with the gradients that are there */
     bool unscaled, overflow; /* they were divided by the loss scale; some are not finite */
     int number;
+    weft_dev scratch; /* of the largest tensor */
+    size_t scratch_bytes;
     weft__schedule schedule;
     /* Of an optimizer that searches: */
     weft_optim_vector vector;

@@ -895,6 +895,55 @@ def low_training(f):
         put_attrs(g, **s)
 
 
+# ---- muon.h5 ----
+
+class InTheirType:
+    """torch, but what it calls bfloat16 is the gradient's own type: its Muon
+    then orthogonalises without rounding to 8 bits."""
+    def __init__(self, dtype):
+        self.bfloat16 = dtype
+
+    def __getattr__(self, name):
+        return getattr(torch, name)
+
+
+def muons(f):
+    """Muon on matrices; p_bf16 is what torch computes, in f32 but for the
+    orthogonalisation in bf16."""
+    module = sys.modules["torch.optim._muon"]
+    rng = rng_of("muon")
+    cases = {
+        "square": (8, 8, {}),
+        "wide": (4, 12, dict(weight_decay=0.0, nesterov=0)),
+        "tall": (12, 5, dict(adjust_lr_fn="match_rms_adamw", momentum=0.8)),
+        "flat": (1, 7, dict(adjust_lr_fn="spectral_unclamped", ns_steps=3)),
+        "coefficients": (6, 4, dict(ns_coefficients=(2.0, -1.5, 0.5),
+                                    ns_steps=8, eps=1e-3)),
+    }
+    for name, (rows, columns, a) in cases.items():
+        g = f.create_group(name)
+        p0, grads = draw(rng, rows, columns), draw(rng, 100, rows, columns)
+        grads[50] = 0.0
+        put(g, "p0", p0)
+        put(g, "grads", grads)
+        for tag, dtype in dict(DTYPES, bf16=torch.float32).items():
+            module.torch = torch if tag == "bf16" else InTheirType(dtype)
+            p = tensor(p0, dtype, grad=True)
+            opt = torch.optim.Muon([p], lr=0.02, **a)
+            trace = []
+            for row in grads:
+                p.grad = tensor(row, dtype)
+                opt.step()
+                trace.append(p.detach().numpy().copy())
+            put(g, f"p_{tag}", np.stack(trace))
+        module.torch = torch
+        a = dict(a, lr=0.02)
+        words = ["original", "match_rms_adamw", "spectral_unclamped"]
+        a["adjust"] = words.index(a.pop("adjust_lr_fn", "original"))
+        a["a"], a["b"], a["c"] = a.pop("ns_coefficients", (0, 0, 0))
+        put_attrs(g, **a)
+
+
 def main():
     folder = (sys.argv[1] if len(sys.argv) > 1
               else os.path.dirname(os.path.abspath(__file__)))
@@ -915,7 +964,8 @@ def main():
                         ("calls-clip.h5", (clipping,)),
                         ("scaler.h5", (scaling,)),
                         ("optim-search-f32.h5", (searches_f32,)),
-                        ("low.h5", (low_ops, low_training))):
+                        ("low.h5", (low_ops, low_training)),
+                        ("muon.h5", (muons,))):
         if chosen and name not in chosen:
             continue
         with create(os.path.join(folder, name)) as f:

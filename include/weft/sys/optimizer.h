@@ -15,6 +15,10 @@ typedef struct weft_optim_run {
     weft_dev moment[WEFT_OPTIM_MOMENTS]; /* 0: one that is not used */
     int64_t n;
     weft_dtype dtype;
+    /* If the table needs whole tensors: the shape of the one that the run is, and its scratch memory. */
+    int rank;
+    const int64_t *shape;
+    weft_dev scratch;
 } weft_optim_run;
 
 /* A hyperparameter: a double of self, also a flag (0 or 1). Zero in it means `standard`; if that is not zero, WEFT_OFF means
@@ -52,7 +56,7 @@ typedef struct weft_optim_ops {
     const char *name;
     int moments;                                 /* planes beside the parameters, zero at first */
     const char *moment_name[WEFT_OPTIM_MOMENTS]; /* in checkpoints, "exp_avg" */
-    bool whole_tensors;                          /* runs must be whole parameters */
+    bool whole_tensors;                          /* runs must be whole parameters, one each */
     /* REQUIRED, unless there is search. Step t = 1, 2, ... with the scheduled rate lr on one run;
      * called once a run; self is that of the run's group. */
     weft_status (*update)(weft_stream *s, const weft_kernels *k, void *self,
@@ -75,6 +79,9 @@ typedef struct weft_optim_ops {
     weft_status (*open)(void *self, const weft_optim_vector *x);
     weft_status (*vectors)(void *self, const weft_optim_vector *x, weft_visitor *v);
     void (*close)(void *self, const weft_optim_vector *x);
+    /* OPTIONAL, of one that needs whole tensors: bytes of device memory that the update of such a
+     * parameter works in, 64-byte aligned, what is in it left over from another. */
+    size_t (*scratch)(const void *self, int rank, const int64_t *shape, weft_dtype dtype);
 } weft_optim_ops;
 
 /* An optimizer of the trainable parameters of m and all below it, with base rate lr; self is copied,
