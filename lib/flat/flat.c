@@ -141,6 +141,7 @@ static weft_status fill(weft__flat *flat)
 static weft_memory_kind kind_of(weft__plane plane)
 {
     return plane == WEFT__PARAM     ? WEFT_MEMORY_PARAMS
+           : plane == WEFT__GRAD    ? WEFT_MEMORY_GRADS
            : plane == WEFT__COMPUTE ? WEFT_MEMORY_COMPUTE
                                     : WEFT_MEMORY_MOMENTS;
 }
