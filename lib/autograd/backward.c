@@ -192,7 +192,7 @@ static weft_status nodes(walk *w, int64_t from)
     for (int64_t i = from; i >= 0; i--) {
         weft__node *n = &t->node[i];
         if (!n->op && t->hooks.module && w->kind == WEFT__OF_BACKWARD)
-            WEFT_TRY(t->hooks.module(t->hooks.self, n->module, n->enter));
+            WEFT_TRY(t->hooks.module(t->hooks.self, n->module, n->enter, true));
         if (n->op && n->reached && n->grad[w->kind].addr)
             WEFT_TRY(differentiate(w, n));
         if (t->hooks.between)

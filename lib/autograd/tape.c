@@ -54,7 +54,10 @@ static weft_status append(weft__tape *t, weft__node **out)
 
 weft_status weft__tape_mark(weft_fabric *f, weft_module *m, bool enter)
 {
+    const weft__hooks *h = &f->tape->hooks;
     weft__node *n;
+    if (h->module)
+        WEFT_TRY(h->module(h->self, m, enter, false));
     if (f->tape->eval)
         return WEFT_OK;
     WEFT_TRY(append(f->tape, &n));

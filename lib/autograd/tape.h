@@ -34,11 +34,12 @@ typedef struct weft__node {
     _Alignas(16) unsigned char attr[WEFT__ATTR];
 } weft__node;
 
-/* What a strategy wants to know of a backward pass. Any may be NULL. */
+/* What a strategy wants to know of a step. Any may be NULL. */
 typedef struct weft__hooks {
     void *self;
     weft_status (*grad_ready)(void *self, weft__segment *s);
-    weft_status (*module)(void *self, weft_module *m, bool enter);
+    /* In forward, and in a backward pass, which leaves first what was entered last. */
+    weft_status (*module)(void *self, weft_module *m, bool enter, bool backward);
     void (*between)(void *self); /* two ops of the pass: for what goes on beside it */
 } weft__hooks;
 

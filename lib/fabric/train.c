@@ -299,10 +299,10 @@ static weft_status step(weft_fabric *f, weft_optimizer *o)
         s = weft__fail(WEFT_ESTATE, "weft_step without weft_backward since weft_zero_grad");
     if (!skips)
         s = update(f, o, s);
+    p->astray |= s < 0;
     if (!ready)
         return weft__stick(f, s);
     o->used = true;
-    p->astray |= s < 0;
     f->step++; /* also on a rank where it failed: ranks count alike */
     p->window = false;
     return s < 0 ? weft__stick(f, s) : s;

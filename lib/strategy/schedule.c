@@ -167,11 +167,20 @@ static void between(void *self)
     weft__advance(s->fabric->comm);
 }
 
+static weft_status module(void *self, weft_module *m, bool enter, bool backward)
+{
+    weft__strategy *s = self;
+    const weft_when when = backward ? (enter ? WEFT_AFTER_BACKWARD : WEFT_BEFORE_BACKWARD)
+                                    : (enter ? WEFT_BEFORE_FORWARD : WEFT_AFTER_FORWARD);
+    return s->ops->module(s, s->self, m, when);
+}
+
 weft__hooks weft__strategy_hooks(weft__strategy *s)
 {
     s->pool = (weft__pool){.fabric = s->fabric, .reclaim = reclaim, .self = s};
     return (weft__hooks){.self = s,
                          .grad_ready = s->ops->reduce ? grad_ready : NULL,
+                         .module = s->ops->module ? module : NULL,
                          .between = s->ops->wait ? between : NULL};
 }
 
