@@ -55,7 +55,7 @@ static void look_at_threads(doctor *d)
 }
 
 /* Operations a second of a matrix product on one thread; 0 and a message if it cannot be had. */
-static double rate_of(weft_device *dev)
+static double rate_of(weft_device *dev, weft_dtype t)
 {
     const size_t bytes = (size_t)SIDE * SIDE * sizeof(float);
     weft_dev a = {0}, b = {0}, c = {0};
@@ -69,7 +69,7 @@ static double rate_of(weft_device *dev)
     for (int i = 0; i < ROUNDS && !rc; i++) {
         double start = weft__now();
         rc = dev->ops->kernels->gemm(s, c, WEFT_F32, SIDE, 1, a, SIDE, 0, b, SIDE, 0, 0, SIDE, SIDE,
-                                     SIDE, WEFT_F32);
+                                     SIDE, t);
         double rate = 2.0 * SIDE * SIDE * SIDE / (weft__now() - start);
         best = rate > best ? rate : best;
     }
@@ -89,7 +89,7 @@ double doctor_rate(const char **set)
         return 0;
     snprintf(name, sizeof name, "%s", dev->ops->kernel_set(dev));
     *set = name;
-    double rate = rate_of(dev);
+    double rate = rate_of(dev, WEFT_F32);
     weft__device_close(dev);
     return rate;
 }
@@ -139,9 +139,28 @@ static void look_at_kernels(doctor *d)
                rate * 1e-9, peak > 0 ? 100 * rate / peak : 0, peak * 1e-9, isa);
 }
 
+static void look_at_low(doctor *d)
+{
+    weft_device *dev;
+    const char *isa, *lacks = NULL;
+    if (weft__device_open(&dev, "cpu", 0, 1))
+        return;
+    if (dev->ops->lacks && (lacks = dev->ops->lacks(dev, WEFT_BF16))) {
+        doctor_say(d, DOCTOR_OK, "bf16", NULL, "products are computed in f32: %s", lacks);
+    } else {
+        const double peak = bench_peak(WEFT_BF16, 1, &isa), rate = rate_of(dev, WEFT_BF16);
+        doctor_say(d, DOCTOR_OK, "bf16", NULL,
+                   "%s: %.0f GF/s on one thread, %.0f %% of the %.0f that %s can do",
+                   dev->ops->kernel_set(dev), rate * 1e-9, peak > 0 ? 100 * rate / peak : 0,
+                   peak * 1e-9, isa);
+    }
+    weft__device_close(dev);
+}
+
 void doctor_machine(doctor *d)
 {
     look_at_cores(d);
     look_at_threads(d);
     look_at_kernels(d);
+    look_at_low(d);
 }
