@@ -140,6 +140,11 @@ static const struct {
     {"overlap_comm=on", WEFT_OK, ""},
     {"overlap-comm=off", WEFT_OK, ""},
     {"overlap_comm=of", WEFT_EARG, "did you mean"},
+    {"share_devices=true", WEFT_OK, ""},
+    {"share-devices=maybe", WEFT_EARG, "share"},
+    {"accelerator=mock devices=1, share_devices=1", WEFT_OK, ""},
+    {"accelerator=mock devices=9", WEFT_EARG, "this node has 8 mock devices"},
+    {"accelerator=mock devices=1,9", WEFT_EARG, "no mock device 9"},
     {"heartbeat=0.5", WEFT_EARG, "heartbeat"},
     {"heartbeat=-1", WEFT_EARG, "heartbeat"},
     {"heartbeat=nan", WEFT_EARG, "heartbeat"},
@@ -516,7 +521,8 @@ START_TEST(print_config)
                                       "keep=off (code)",
                                       "print_config=true (command line)",
                                       "heartbeat=10 (default)",
-                                      "process_group_backend=auto (default)"};
+                                      "process_group_backend=auto (default)",
+                                      "share_devices=false (default)"};
     for (size_t i = 0; i < sizeof row / sizeof *row; i++)
         ck_assert_msg(strstr(said, row[i]), "%s is not in:\n%s", row[i], said);
     int lines = 0, options = 0;
