@@ -326,9 +326,11 @@ static weft_status on_ready(void *self, weft__segment *s)
     return WEFT_OK;
 }
 
-static weft_status on_module(void *self, weft_module *m, bool enter)
+static weft_status on_module(void *self, weft_module *m, bool enter, bool backward)
 {
     seen *t = self;
+    if (!backward)
+        return WEFT_OK;
     t->module[t->marks] = m;
     t->enter[t->marks++] = enter;
     return WEFT_OK;
