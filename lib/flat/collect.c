@@ -22,7 +22,7 @@ void weft__pool_close(weft__pool *p)
     while (p->n > 0)
         release(p, &p->buffer[--p->n]);
     weft__free(p->buffer);
-    *p = (weft__pool){.fabric = p->fabric};
+    *p = (weft__pool){.fabric = p->fabric, .reclaim = p->reclaim, .self = p->self};
 }
 
 weft_status weft__pool_reserve(weft__pool *p, size_t bytes)
