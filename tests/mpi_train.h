@@ -38,8 +38,16 @@ static inline size_t numbers_of(weft_module *m, double *out)
     size_t n = 0;
     for (int64_t i = 0; i < weft_param_count(m); i++) {
         weft_tensor *t = weft_param(m, weft_param_name(m, i));
-        size_t k = (size_t)weft_numel(t);
-        weft_copy_out(weft_cast(t, WEFT_F64), out + n, k * sizeof *out);
+        size_t k = (size_t)weft_numel(t), size = weft_dtype_size(weft_dtype_of(t));
+        if (size < sizeof(float)) /* an op: not while an error sticks */
+            weft_copy_out(weft_cast(t, WEFT_F64), out + n, k * sizeof *out);
+        else
+            weft_copy_out(t, out + n, k * size);
+        for (size_t j = k; size == sizeof(float) && j-- > 0;) {
+            float v;
+            memcpy(&v, (const char *)(out + n) + j * sizeof v, sizeof v);
+            out[n + j] = (double)v;
+        }
         n += k;
     }
     return n;

@@ -144,10 +144,11 @@ static weft_status prepare_rows(weft_fabric *f, const weft_view *v, int64_t *byt
 weft_tensor *weft_all_gather_rows(weft_fabric *f, weft_tensor *x)
 {
     weft_view v, out;
-    int64_t *bytes = f->shut ? NULL : f->facade->counts;
+    int64_t *bytes;
     char text[160];
     if (!weft__opened(f))
         return NULL;
+    bytes = f->facade->counts;
     weft_status s = weft__reach(f, "weft_all_gather_rows", x, &v);
     s = s < 0 ? s : has_rows(f, &v);
     describe(&v, v.rank > 0, text, sizeof text);
