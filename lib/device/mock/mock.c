@@ -4,6 +4,7 @@
 #include "core/alloc.h"
 #include "core/env.h"
 #include "device/cpu/cpu.h"
+#include "device/cpu/onednn.h"
 
 #include <ctype.h>
 #include <stdio.h>
@@ -144,5 +145,6 @@ const weft_device_ops weft__mock_device = {
     .import = weft__mock_import,
     .unimport = weft__mock_unimport,
     .kernel_set = weft__cpu_kernel_set,
+    .lacks = weft__onednn_lacks,
     .kernels = &weft__mock_kernels,
 };
