@@ -87,8 +87,8 @@ static weft_status clamp(const void *clipping, weft_dev g, int64_t n, weft_dtype
     return c->f->device->ops->kernels->unary(c->f->stream, WEFT_CLAMP, g, g, bound, n, dtype);
 }
 
-/* Where ranks do not have the same gradients, they meet once in every call, whatever becomes of it on one
- * of them: v is the norm to the power of p of all their pieces, or the largest of their norms. */
+/* Where ranks do not have the same gradients, they meet once over a norm, whatever becomes of it on one of
+ * them: v is the norm to the power of p of all their pieces, or the largest of their norms. */
 static weft_status meet(clip *c, double *v)
 {
     const bool sum = weft__optim_flat(c->o) && weft__optim_flat(c->o)->cut && !isinf(c->p);
@@ -163,7 +163,7 @@ static weft_status clip_now(clip *c, weft_status s, weft_tensor **norm)
     weft__alike_did(c->f, (const double[]){c->value, c->limit, c->p}, sizeof(double[3]));
     if (!s)
         s = c->value > 0 ? weft__each_gradient(c->o, clamp, c) : by_norm(c, norm);
-    if (c->met || !c->o->setup || weft__strategy_alike(c->f->facade->strategy))
+    if (c->met || c->value != 0 || !c->o->setup || weft__strategy_alike(c->f->facade->strategy))
         return s;
     if (s < 0)
         weft__stick(c->f, s);
