@@ -6,6 +6,7 @@
 #include "mpi_all.h"
 
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <weft.h>
 #include <weft/mpi.h>
@@ -68,6 +69,35 @@ START_TEST(is_the_formulas)
 }
 END_TEST
 
+/* On devices with room for the one and not for the other. */
+START_TEST(zero2_fits_where_ddp_does_not)
+{
+    static const char *const strategy[] = {"ddp", "zero2"};
+    setenv("WEFT_MOCK_MEMORY", "30M", 1);
+    for (int i = 0; i < 2 && all_world() > 1; i++) {
+        weft_fabric *f = NULL;
+        weft_open_mpi(&f, MPI_COMM_WORLD,
+                      WEFT_OPEN(.accelerator = "mock", .strategy = strategy[i], .bucket_mb = 1,
+                                .threads = 1, .timeout = 20, .process_group_backend = "mpi"));
+        weft_module *layer[LAYERS];
+        for (int k = 0; k < LAYERS; k++)
+            layer[k] = weft_nn_linear(f, WIDTH, WIDTH);
+        weft_module *m = weft_nn_sequential(f, layer[0], layer[1], layer[2], layer[3], layer[4],
+                                            layer[5], layer[6], layer[7]);
+        weft_optimizer *o = weft_adam(m, NULL);
+        weft_status s = weft_setup(f, m, o);
+        ck_all(s == (i ? WEFT_OK : WEFT_ENOMEM) && weft_error(f) == s);
+        if (i)
+            train(f, m, o);
+        else
+            ck_all(strstr(weft_message(f), "no memory for 8.0 MiB of moments on device mock") !=
+                   NULL);
+        ck_all(weft_close(&f) == -s);
+    }
+    unsetenv("WEFT_MOCK_MEMORY");
+}
+END_TEST
+
 static Suite *suite(void)
 {
     Suite *s = suite_create("memory");
@@ -76,6 +106,7 @@ static Suite *suite(void)
     tcase_set_timeout(t, 60);
     suite_add_tcase(s, t);
     tcase_add_loop_test(t, is_the_formulas, 0, 6);
+    tcase_add_test(t, zero2_fits_where_ddp_does_not);
     return s;
 }
 

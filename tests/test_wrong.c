@@ -1,6 +1,8 @@
 /* Wrong values for every public call, alone: NULL in the place of what it works on, and what no other
  * test of that noun gives it. Each is refused with a code that sticks or is returned, and a message
  * that names what is wrong; nothing crashes, and the fabric goes on. */
+#include "late.h"
+
 #include <check.h>
 
 #include <math.h>
@@ -304,7 +306,8 @@ START_TEST(wrong_ops)
     NONE(WEFT_ESHAPE, "gather", weft_gather(x, 0, i));
     NONE(WEFT_EDTYPE, "gather", weft_gather(x, 0, x));
     NONE(WEFT_ESHAPE, "gather", weft_gather(y, 1, i));
-    NONE(WEFT_EDATA, "gather", weft_gather(y, 0, weft_full(f, 3, 1, three, WEFT_I64)));
+    NONE(WEFT_EDATA, "gather",
+         looked_at(f, weft_gather(y, 0, weft_full(f, 3, 1, three, WEFT_I64))));
     NONE(WEFT_ESHAPE, "sum", weft_sum(x, 2));
     NONE(WEFT_ESHAPE, "mean", weft_mean(x, -3));
     NONE(WEFT_EDTYPE, "sum", weft_sum(i, 0));
@@ -322,7 +325,8 @@ START_TEST(wrong_ops)
     NONE(WEFT_EDTYPE, "embedding", weft_embedding(x, x, WEFT_OFF));
     NONE(WEFT_ESHAPE, "embedding", weft_embedding(i, y, WEFT_OFF));
     NONE(WEFT_EARG, "padding", weft_embedding(i, x, 2));
-    NONE(WEFT_EDATA, "embedding", weft_embedding(weft_full(f, 2, 0, NULL, WEFT_U8), x, WEFT_OFF));
+    NONE(WEFT_EDATA, "embedding",
+         looked_at(f, weft_embedding(weft_full(f, 2, 0, NULL, WEFT_U8), x, WEFT_OFF)));
     NONE(WEFT_EARG, "dropout", weft_dropout(x, -0.1, true));
     NONE(WEFT_EARG, "dropout", weft_dropout(x, NAN, true));
     NONE(WEFT_EARG, "dropout", weft_dropout(x, 2, false));
