@@ -4,6 +4,7 @@
 #include "core/error.h"
 #include "device/device.h"
 #include "environ/environ.h"
+#include "tensor/tensor.h"
 
 #include <check.h>
 #include <math.h>
@@ -174,6 +175,33 @@ START_TEST(fresh_memory_is_nan)
 }
 END_TEST
 
+START_TEST(discarded_memory_is_nan)
+{
+    start_with(NULL, 6);
+    ck_assert_int_eq(fill(a, x, 1), WEFT_OK);
+    ck_assert_int_eq(d->ops->discard(a, weft__at(x, 8), 8), WEFT_OK);
+    ck_assert(look(a, x) == 1 && isnan(look(a, weft__at(x, 8))) && look(a, weft__at(x, 16)) == 1);
+    stop();
+}
+END_TEST
+
+/* A step's memory, too, is NaN once the step is over. */
+START_TEST(the_last_step_is_nan)
+{
+    weft_fabric *f;
+    ck_assert_int_eq(weft_open(&f, NULL, NULL, WEFT_OPEN(.accelerator = "mock", .threads = 1)), 0);
+    const weft_dev data =
+        weft__tensor_at(weft_full(f, 1, 1, (int64_t[]){1000}, WEFT_F32), NULL)->view.data;
+    float v = 0;
+    ck_assert_int_eq(f->device->ops->download(f->stream, &v, data, sizeof v), 0);
+    ck_assert(v == 1);
+    ck_assert_int_eq(weft_step_end(f), 0);
+    ck_assert_int_eq(f->device->ops->download(f->stream, &v, data, sizeof v), 0);
+    ck_assert(isnan(v));
+    ck_assert_int_eq(weft_close(&f), 0);
+}
+END_TEST
+
 /* One that uploads may change its bytes at once. */
 START_TEST(uploads_and_arguments_are_copied)
 {
@@ -299,6 +327,8 @@ static Suite *suite(void)
     tcase_add_test(c, freeing_waits_for_what_was_queued);
     tcase_add_test(c, a_missing_wait_before_a_reduction_shows);
     tcase_add_test(c, fresh_memory_is_nan);
+    tcase_add_test(c, discarded_memory_is_nan);
+    tcase_add_test(c, the_last_step_is_nan);
     tcase_add_test(c, uploads_and_arguments_are_copied);
     tcase_add_test(c, what_goes_wrong_late_is_told_once);
     tcase_add_test(c, memory_has_an_end);

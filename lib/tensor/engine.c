@@ -146,6 +146,14 @@ static void retire(weft_fabric *f, uint32_t slot)
     e->spare[e->spares++] = slot; /* room was made when the slot was */
 }
 
+/* What was given out beyond `used` is worth nothing any more. */
+static void cut(const weft_fabric *f, weft__chunk *c, size_t used)
+{
+    if (f->device->ops->discard && used < c->used)
+        f->device->ops->discard(f->stream, weft__at(c->data, (int64_t)used), c->used - used);
+    c->used = used;
+}
+
 void weft__engine_rewind(weft_fabric *f, weft__mark mark)
 {
     weft__engine *e = f->engine;
@@ -159,7 +167,7 @@ void weft__engine_rewind(weft_fabric *f, weft__mark mark)
     }
     e->nmade = kept;
     for (size_t i = mark.chunk; i < e->chunks; i++)
-        e->chunk[i].used = i == mark.chunk ? mark.used : 0;
+        cut(f, &e->chunk[i], i == mark.chunk ? mark.used : 0);
     e->current = mark.chunk;
 }
 
