@@ -2,7 +2,8 @@
  *   ddp    4 (params) + 4 (grads) + 8 (Adam's moments)
  *   zero1  4 + 4 + 8/P
  *   zero2  4 + 4/P + 8/P, and two buckets that are being summed
- * and 2 more of bf16-mixed: the compute copy. */
+ * and 2 more of bf16-mixed: the compute copy. On a device with room for zero2's bytes and not for ddp's,
+ * zero2 trains, and ddp fails on all ranks with words. */
 #include "mpi_all.h"
 
 #include <stdio.h>
@@ -69,32 +70,106 @@ START_TEST(is_the_formulas)
 }
 END_TEST
 
-/* On devices with room for the one and not for the other. */
-START_TEST(zero2_fits_where_ddp_does_not)
+/* --- a device that has room for zero2 and not for ddp --- */
+
+#define NARROW 256
+#define DEEP 24
+#define ARENA (1 << 20) /* bytes of its first block */
+#define NUMBERS ((double)DEEP * NARROW * (NARROW + 1))
+
+/* What a device must hold beside the arena: MPI's buffers are the device's; those of shared memory, where
+ * gradients are summed, lie on the host. */
+static const struct {
+    const char *backend;
+    double ddp, buckets; /* bytes a parameter, and how many of zero2's at a time */
+} room[] = {{"mpi", 16, 2}, {"shm", 12, 0}};
+
+enum { PLENTY, FOR_ZERO2, NO_ARENA };
+
+/* Bytes of the mock: half way from what zero2 needs to what ddp needs, or all that ddp needs but for the
+ * arena, so that it fails in the first step. */
+static void make_room(int r, int how)
 {
-    static const char *const strategy[] = {"ddp", "zero2"};
-    setenv("WEFT_MOCK_MEMORY", "30M", 1);
-    for (int i = 0; i < 2 && all_world() > 1; i++) {
-        weft_fabric *f = NULL;
-        weft_open_mpi(&f, MPI_COMM_WORLD,
-                      WEFT_OPEN(.accelerator = "mock", .strategy = strategy[i], .bucket_mb = 1,
-                                .threads = 1, .timeout = 20, .process_group_backend = "mpi"));
-        weft_module *layer[LAYERS];
-        for (int k = 0; k < LAYERS; k++)
-            layer[k] = weft_nn_linear(f, WIDTH, WIDTH);
-        weft_module *m = weft_nn_sequential(f, layer[0], layer[1], layer[2], layer[3], layer[4],
-                                            layer[5], layer[6], layer[7]);
-        weft_optimizer *o = weft_adam(m, NULL);
-        weft_status s = weft_setup(f, m, o);
-        ck_all(s == (i ? WEFT_OK : WEFT_ENOMEM) && weft_error(f) == s);
-        if (i)
-            train(f, m, o);
-        else
-            ck_all(strstr(weft_message(f), "no memory for 8.0 MiB of moments on device mock") !=
-                   NULL);
-        ck_all(weft_close(&f) == -s);
+    char text[32];
+    const double ddp = NUMBERS * room[r].ddp;
+    const double buckets = room[r].buckets * (BUCKET + 4.0 * NARROW * (NARROW + 1));
+    const double zero2 = NUMBERS * (4 + 12.0 / all_world()) + buckets;
+    snprintf(text, sizeof text, "%.0f",
+             how == PLENTY      ? 1e9
+             : how == FOR_ZERO2 ? (zero2 + ddp) / 2 + ARENA
+                                : ddp + ARENA / 2);
+    setenv("WEFT_MOCK_MEMORY", text, 1);
+}
+
+/* Six steps of a net of so many layers, while all goes well. @return the loss went down. */
+static int trains(weft_fabric *f, int layers)
+{
+    weft_module *layer[DEEP];
+    double first = 0, last = 0;
+    for (int i = 0; i < layers; i++)
+        layer[i] = weft_nn_residual(f, weft_nn_linear(f, NARROW, NARROW));
+    weft_module *m = weft_nn_sequential_n(f, layers, layer);
+    weft_optimizer *o = weft_adam(m, WEFT_ADAM(.lr = 1e-3));
+    if (weft_setup(f, m, o))
+        return 0;
+    for (int i = 0; i < 6; i++) {
+        weft_tensor *x = weft_full(f, 0.1, 2, (int64_t[]){2, NARROW}, WEFT_F32);
+        weft_batch b = weft_batch_of(f, x, x, 2 * all_rank(), 2 * all_world());
+        weft_tensor *loss = weft_mse_loss(weft_forward(m, b.x), weft_scale(b.y, 2), NULL);
+        last = weft_item(loss);
+        first = i ? first : last;
+        weft_zero_grad(o);
+        weft_backward(f, loss);
+        weft_step(o);
+        if (weft_step_end(f))
+            return 0;
     }
-    unsetenv("WEFT_MOCK_MEMORY");
+    return last < first;
+}
+
+static weft_fabric *on_mock(const char *strategy, int r)
+{
+    weft_fabric *f = NULL;
+    weft_open_mpi(&f, MPI_COMM_WORLD,
+                  WEFT_OPEN(.strategy = strategy, .accelerator = "mock", .bucket_mb = 1,
+                            .process_group_backend = room[r].backend, .threads = 1, .timeout = 20));
+    return f;
+}
+
+START_TEST(is_enough_for_zero2)
+{
+    make_room(_i, FOR_ZERO2);
+    weft_fabric *f = on_mock("zero2", _i);
+    const int ok = trains(f, DEEP);
+    if (!ok)
+        fprintf(stderr, "# zero2, %s: %s\n", room[_i].backend, weft_message(f));
+    ck_all(ok);
+    ck_all(weft_close(&f) == 0);
+}
+END_TEST
+
+/* At setup and in a step, on all ranks and on the last one alone. */
+START_TEST(is_too_little_for_ddp)
+{
+    const int r = _i / 4;
+    const bool here = _i % 2 == 0 || all_rank() == all_world() - 1, later = _i / 2 % 2;
+    make_room(r, !here ? PLENTY : later ? NO_ARENA : FOR_ZERO2);
+    weft_fabric *f = on_mock("ddp", r);
+    const int trained = trains(f, DEEP);
+    const char *why = weft_message(f);
+    const int ok = !trained && weft_error(f) == WEFT_ENOMEM &&
+                   strstr(why, later ? "no memory for 1.0 MiB of arena"
+                                     : "no memory for 6.0 MiB of moments") &&
+                   strstr(why, "on device mock") && strstr(why, "which holds ") &&
+                   strstr(why, "params 6.0 MiB") && strstr(why, "WEFT_MOCK_MEMORY");
+    if (!ok)
+        fprintf(stderr, "# ddp, %s, %d: %d, %s: %s\n", room[r].backend, _i, trained,
+                weft_status_name(weft_error(f)), why);
+    ck_all(ok);
+    ck_all(weft_close(&f) == -WEFT_ENOMEM);
+    f = on_mock("ddp", r);
+    ck_all(trains(f, DEEP / 3));
+    ck_all(weft_close(&f) == 0);
 }
 END_TEST
 
@@ -106,7 +181,10 @@ static Suite *suite(void)
     tcase_set_timeout(t, 60);
     suite_add_tcase(s, t);
     tcase_add_loop_test(t, is_the_formulas, 0, 6);
-    tcase_add_test(t, zero2_fits_where_ddp_does_not);
+    if (all_world() > 1) { /* else zero2 needs what ddp needs */
+        tcase_add_loop_test(t, is_enough_for_zero2, 0, 2);
+        tcase_add_loop_test(t, is_too_little_for_ddp, 0, 8);
+    }
     return s;
 }
 

@@ -62,6 +62,24 @@ static weft_status setup_other_order(job *j, bool here)
     return here ? weft_setup_optimizer(j->f, j->o) : weft_setup(j->f, j->model, j->o);
 }
 
+static weft_status setup_muon(job *j, bool here)
+{
+    weft_module *m = small_net(j->f);
+    return weft_setup(j->f, m, here ? weft_muon(m, NULL) : weft_sgd(m, NULL));
+}
+
+static weft_status setup_other_muon(job *j, bool here)
+{
+    weft_module *m = small_net(j->f);
+    return weft_setup(j->f, m, weft_muon(m, WEFT_MUON(.ns_steps = here ? 3 : 5)));
+}
+
+static weft_status setup_bad_muon(job *j, bool here)
+{
+    weft_module *m = small_net(j->f);
+    return weft_setup(j->f, m, weft_muon(m, WEFT_MUON(.momentum = here ? 1 : 0.5)));
+}
+
 static weft_status setup_frozen(job *j, bool here)
 {
     if (here)
@@ -300,6 +318,36 @@ static weft_status logger_here(job *j, bool here)
     return weft_save(j->f, j->dir);
 }
 
+static const char *jsonl_path(void)
+{
+    static char path[4096];
+    const char *dir = getenv("TMPDIR");
+    snprintf(path, sizeof path, "%s/wrong-%d.jsonl", dir ? dir : "/tmp", all_world());
+    return path;
+}
+
+/* Loggers and peaks are a rank's own affair: the others go on beside it. */
+static weft_status jsonl_nowhere(job *j, bool here)
+{
+    weft_logger_jsonl(j->f, here ? NULL : jsonl_path());
+    weft_log_value(j->f, "a", 1);
+    return train(j);
+}
+
+static weft_status jsonl_unable(job *j, bool here)
+{
+    weft_logger_jsonl(j->f, here ? "/dev/null/x" : jsonl_path());
+    weft_log_value(j->f, "a", 1);
+    return train(j);
+}
+
+static weft_status peaks_here(job *j, bool here)
+{
+    if (here)
+        weft_memory_reset_peak(j->f);
+    return weft_memory(j->f).device.now > 0 ? train(j) : WEFT_EDATA;
+}
+
 typedef struct row {
     const char *name;
     weft_status (*call)(job *j, bool here);
@@ -317,6 +365,9 @@ static const row table[] = {
     ROW(setup_without_module, WEFT_EARG, WEFT_EARG, false, false),
     ROW(setup_a_part, WEFT_EARG, WEFT_EARG, false, false),
     ROW(setup_other_order, WEFT_ESTATE, WEFT_ESTATE, false, false),
+    ROW(setup_muon, WEFT_ECONFIG, WEFT_OK, false, false),
+    ROW(setup_other_muon, WEFT_ECONFIG, WEFT_OK, false, false),
+    ROW(setup_bad_muon, WEFT_EARG, WEFT_EARG, false, false),
     ROW(setup_frozen, WEFT_ECONFIG, WEFT_OK, false, false),
     ROW(setup_no_loader, WEFT_EARG, WEFT_EARG, false, false),
     ROW(setup_evaluation, WEFT_ECONFIG, WEFT_OK, false, false),
@@ -349,14 +400,18 @@ static const row table[] = {
     ROW(tracked_here, WEFT_ECONFIG, WEFT_OK, true, true),
     ROW(tracked_others, WEFT_ECONFIG, WEFT_OK, true, true),
     ROW(logger_here, WEFT_ECONFIG, WEFT_OK, true, true),
+    ROW(jsonl_nowhere, WEFT_OK, WEFT_OK, true, true),
+    ROW(jsonl_unable, WEFT_OK, WEFT_OK, true, true),
+    ROW(peaks_here, WEFT_OK, WEFT_OK, true, false),
 };
 #define ROWS_OF_TABLE ((int)(sizeof table / sizeof table[0]))
 
 static job opened(const row *r)
 {
     job j = {0};
-    weft_open_mpi(&j.f, MPI_COMM_WORLD,
-                  WEFT_OPEN(.strategy = "ddp", .seed = 3, .timeout = 20, .heartbeat = 4));
+    weft_open_mpi(
+        &j.f, MPI_COMM_WORLD,
+        WEFT_OPEN(.strategy = "ddp", .seed = 3, .timeout = 20, .heartbeat = 4, .log_every = 1));
     j.model = small_net(j.f);
     j.o = weft_sgd(j.model, WEFT_SGD(.lr = 1e-2));
     snprintf(j.dir, sizeof j.dir, "wrong-%d", all_world());

@@ -51,8 +51,9 @@ static void from_nothing(weft_fabric *f)
     IS(!none || (!*weft_device_name(f) && !*weft_kernel_set(f) && !*weft_hostname(f)));
     IS(!none || (!*weft_process_group_backend(f) && weft_skipped_count(f) == 0));
     IS(weft_loss_scale(f) == 0 || isnan(weft_loss_scale(f)) || weft_loss_scale(f) == 1);
-    IS((weft_memory(f), weft_memory_reset_peak(f), true));
-    IS(*weft_memory_name((weft_memory_kind)99) && *weft_memory_name((weft_memory_kind)-1));
+    weft_memory_reset_peak(f);
+    const weft_memory_report held = weft_memory(f), nothing = {.loaders = 0};
+    IS(memcmp(&held, &nothing, sizeof held) == 0);
     IS(weft_logger_count(f) == 0 && !weft_logger_at(f, 0));
     IS((weft_print(f, "x"), true));
     IS(weft_seed_everything(f, 1) == WEFT_EARG && !weft_to_device(f, NULL));
@@ -137,7 +138,9 @@ START_TEST(no_module)
     IS(!weft_module_self(m));
     IS(!weft_module_fabric(m));
     IS(!weft_sgd(m, NULL) && !weft_adam(m, NULL) && !weft_adamw(m, NULL) && !weft_rmsprop(m, NULL));
-    IS(!weft_adagrad(m, NULL) && !weft_lbfgs(m, NULL) && !weft_optimizer_new(m, NULL, NULL, 0, 1));
+    IS(!weft_adagrad(m, NULL) && !weft_lbfgs(m, NULL) && !weft_muon(m, NULL));
+    IS(!weft_muon(m, WEFT_MUON(.momentum = 2, .adjust_lr_fn = "none")) &&
+       !weft_optimizer_new(m, NULL, NULL, 0, 1));
 }
 END_TEST
 
@@ -202,6 +205,8 @@ START_TEST(no_tensor)
     IS(!weft_smooth_l1_loss(t, t, NULL) && !weft_bce_with_logits(t, t, NULL));
     IS(!weft_kl_div(t, t, NULL));
     IS(*weft_strerror((weft_status)-99) && !strcmp(weft_status_name((weft_status)-99), "?"));
+    IS(!strcmp(weft_memory_name((weft_memory_kind)WEFT_MEMORY_KINDS), "?"));
+    IS(!strcmp(weft_memory_name((weft_memory_kind)-1), "?"));
     IS(weft_dtype_size((weft_dtype)99) == 0 && !strcmp(weft_dtype_name((weft_dtype)-1), "?"));
 }
 END_TEST
@@ -465,6 +470,19 @@ START_TEST(wrong_optimizers)
     NONE(WEFT_EARG, "tolerance_grad", weft_lbfgs(m, WEFT_LBFGS(.tolerance_grad = -2)));
     NONE(WEFT_EARG, "tolerance_change", weft_lbfgs(m, WEFT_LBFGS(.tolerance_change = NAN)));
     NONE(WEFT_EARG, "strong_wolfe", weft_lbfgs(m, WEFT_LBFGS(.line_search = "wolfe")));
+    NONE(WEFT_EARG, "rate -1", weft_muon(m, WEFT_MUON(.lr = -1)));
+    NONE(WEFT_EARG, "rate nan", weft_muon(m, WEFT_MUON(.lr = NAN)));
+    NONE(WEFT_EARG, "momentum", weft_muon(m, WEFT_MUON(.momentum = 1)));
+    NONE(WEFT_EARG, "weight_decay", weft_muon(m, WEFT_MUON(.weight_decay = INFINITY)));
+    NONE(WEFT_EARG, "nesterov", weft_muon(m, WEFT_MUON(.nesterov = 2)));
+    NONE(WEFT_EARG, "ns_steps", weft_muon(m, WEFT_MUON(.ns_steps = 100)));
+    NONE(WEFT_EARG, "ns_steps", weft_muon(m, WEFT_MUON(.ns_steps = -2)));
+    NONE(WEFT_EARG, "coefficients c", weft_muon(m, WEFT_MUON(.ns_coefficients = {1, 1, INFINITY})));
+    NONE(WEFT_EARG, "eps", weft_muon(m, WEFT_MUON(.eps = -2)));
+    NONE(WEFT_EARG, "original", weft_muon(m, WEFT_MUON(.adjust_lr_fn = "")));
+    NONE(WEFT_EARG, "beta1", weft_muon(m, WEFT_MUON(.beta1 = 1)));
+    NONE(WEFT_EARG, "beta2", weft_muon(m, WEFT_MUON(.beta2 = NAN)));
+    NONE(WEFT_EARG, "adamw_eps", weft_muon(m, WEFT_MUON(.adamw_eps = -3)));
     NONE(WEFT_EARG, "incomplete", weft_optimizer_new(m, NULL, NULL, 0, 1));
     NONE(WEFT_EARG, "mine", weft_optimizer_new(m, &empty, NULL, 0, 1));
     NONE(WEFT_EARG, "NULL", weft_optimizer_new(m, &ok, NULL, 8, 1));
@@ -671,6 +689,7 @@ START_TEST(wrong_names_and_places)
     IS(!weft_logger_csv(f, NULL) && noted(WEFT_EARG, "path", WEFT_EARG));
     IS(!weft_logger_jsonl(f, NULL) && noted(WEFT_EARG, "path", WEFT_EARG));
     IS(!weft_logger_csv(f, "") && noted(WEFT_EARG, "path", WEFT_EARG));
+    IS(!weft_logger_jsonl(f, "") && noted(WEFT_EARG, "path", WEFT_EARG));
     IS(!weft_logger_at(f, 0) && !weft_logger_at(f, -1) && !weft_error(f));
     NOTED(WEFT_EARG, "NULL", weft_save(f, NULL));
     NOTED(WEFT_EARG, "", weft_save(f, ""));
@@ -718,6 +737,43 @@ START_TEST(wrong_names_and_places)
 }
 END_TEST
 
+/* What a path is shows when the first row is written: it is said, and training goes on. */
+START_TEST(wrong_paths_of_loggers)
+{
+    static const char *const path[] = {"/dev", "/dev/null", "/dev/null/x"};
+    static const char *const words[] = {"/dev is not a regular", "null is not a regular", "x"};
+    weft_fabric *g;
+    ck_assert(!weft_open(&g, NULL, NULL, WEFT_OPEN(.log_every = 1)));
+    IS(weft_logger_jsonl(g, path[_i]) && weft_logger_count(g) == 1 && !*weft_message(g));
+    IS(weft_log_value(g, "a", 1) == 0 && weft_step_end(g) == 0);
+    IS(!weft_error(g) && strstr(weft_message(g), "jsonl") && strstr(weft_message(g), words[_i]));
+    IS(weft_log_value(g, "a", 1) == 0 && weft_step_end(g) == 0);
+    IS(weft_close(&g) == 0);
+}
+END_TEST
+
+/* Memory is told of at any time, and asking changes nothing. */
+START_TEST(memory_at_odd_times)
+{
+    weft_memory_report before = weft_memory(f), now;
+    IS(before.device.now > 0 && before.device.peak >= before.device.now);
+    weft_tensor *kept = weft_retain(weft_full(f, 1, 2, (int64_t[]){1000, 1000}, 0));
+    weft_release(kept);
+    weft_step_end(f); /* frees it */
+    weft_fail(f, WEFT_EUSER, "mine");
+    now = weft_memory(f);
+    IS(now.device.peak >= before.device.now + 4000000 && now.device.peak > now.device.now);
+    IS(now.kind[WEFT_MEMORY_DATA].peak > now.kind[WEFT_MEMORY_DATA].now);
+    weft_memory_reset_peak(f);
+    weft_memory_reset_peak(f);
+    now = weft_memory(f);
+    for (int k = 0; k < WEFT_MEMORY_KINDS; k++)
+        IS(now.kind[k].peak == now.kind[k].now);
+    IS(now.device.peak == now.device.now);
+    IS(sticks(WEFT_EUSER, "mine", true));
+}
+END_TEST
+
 static Suite *suite(void)
 {
     Suite *s = suite_create("wrong");
@@ -737,6 +793,8 @@ static Suite *suite(void)
     tcase_add_test(c, wrong_loaders);
     tcase_add_test(c, wrong_metrics);
     tcase_add_test(c, wrong_names_and_places);
+    tcase_add_loop_test(c, wrong_paths_of_loggers, 0, 3);
+    tcase_add_test(c, memory_at_odd_times);
     suite_add_tcase(s, c);
     return s;
 }
