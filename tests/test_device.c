@@ -971,6 +971,7 @@ START_TEST(incomplete_tables)
     o = weft__cpu;
     o.host = NULL, o.kernel_set = NULL; /* optional */
     ck_assert_int_eq(weft__device_open_ops(&d, &o, 0, 1), WEFT_OK);
+    weft__device_close(d);
     o.import = NULL;
     ck_assert_int_eq(weft__device_open_ops(&d, &o, 0, 1), WEFT_EARG);
     ck_assert_ptr_nonnull(strstr(weft__why(), "one of import and unimport"));

@@ -88,17 +88,21 @@ static void load(weft__onednn *o)
         o->there = same_version(o, library) && find(o, library) && start(o);
 }
 
+/* Under a lock: one that came too late would leave its engine behind. */
 weft__onednn *weft__onednn_get(void)
 {
-    weft__onednn *o = atomic_load(&weft__process.onednn), *other = NULL;
-    if (o || !(o = weft__new(1, sizeof *o)))
+    weft__onednn *o = atomic_load(&weft__process.onednn);
+    if (o)
         return o;
-    pthread_mutex_init(&o->lock, NULL);
-    load(o);
-    if (atomic_compare_exchange_strong(&weft__process.onednn, &other, o))
-        return o;
-    weft__free(o);
-    return other;
+    weft__process_lock();
+    o = atomic_load(&weft__process.onednn);
+    if (!o && (o = weft__new(1, sizeof *o))) {
+        pthread_mutex_init(&o->lock, NULL);
+        load(o);
+        atomic_store(&weft__process.onednn, o);
+    }
+    weft__process_unlock();
+    return o;
 }
 
 const char *weft__onednn_name(void)
