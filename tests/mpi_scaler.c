@@ -365,7 +365,7 @@ START_TEST(held)
 {
     double now[2][SMALL];
     for (int on = 0; on < 2; on++) {
-        job j = {NULL};
+        job j = {0};
         const float zero[4] = {0};
         weft_open_mpi(&j.f, MPI_COMM_WORLD, WEFT_OPEN(.seed = 5, .timeout = 20));
         for (int i = 0; i < 2; i++) {
