@@ -1,6 +1,7 @@
-/* Rank 0 makes a file of memory, the others open it through /proc. Not MPI_Win_allocate_shared, which
- * leaves its file in a directory after a kill, takes the process down with SIGBUS where that is
- * full, and is freed collectively. */
+/* Rank 0 makes a file of memory, the others open it through /proc. Not MPI_Win_allocate_shared: Open
+ * MPI 4.1 reserves nothing in the directory where its file is, so that two windows which do not fit
+ * together are both given and the process dies by SIGBUS where it writes; and it is freed
+ * collectively. */
 #include "comm/shared.h"
 
 #include "comm/comm.h"
