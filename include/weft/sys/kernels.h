@@ -68,6 +68,15 @@
  *            changed. Moments that the step does not use may be 0. adam: top is the largest v so
  *            far (amsgrad), or 0. rmsprop: mean is of the gradients (centered), or 0. dt is that of p;
  *            where it has 16 bits, the others are f32
+ *   Of n planes, one behind the other, and the windows of weft_window over each; dt may have 16 bits:
+ *   im2col   y[p][i kw + j][q] = the element of plane p under place (i, j) of window q, 0 outside of it
+ *   col2im   y (n planes) = for each element the sum of all of x, laid out as im2col's result, that it
+ *            was taken to, in the order of places; x is f32 where dt has 16 bits
+ *   maxpool  y[p][q] = the largest in window q, at[p][q] (i32) = the first place in the plane that has it;
+ *            NaN is larger than all. A window with no element of the plane: -inf and -1
+ *   maxpool_back gx[p][e] = the sum of gy[p][q] where at[p][q] = e, in the order of q
+ *   avgpool  y[p][q] = the sum over window q, divided as `how` says; dilation is 1
+ *   avgpool_back gx[p][e] = the sum of gy[p][q] / divisor over the windows that have e, in the order of q
  */
 #ifndef WEFT_SYS_KERNELS_H
 #define WEFT_SYS_KERNELS_H
@@ -183,6 +192,22 @@ typedef struct weft_adagrad_step {
     int maximize;
 } weft_adagrad_step;
 
+/* Windows over planes of in[0] rows and in[1] columns, out[0] x out[1] of them, each of kernel[0] x
+ * kernel[1] places. Place (i, j) of window (r, c) lies in row r stride[0] - padding[0] + i dilation[0],
+ * and in the column of the same formula; if there is none such, outside of the plane. */
+typedef struct weft_window {
+    int64_t in[2], out[2], kernel[2], stride[2], padding[2], dilation[2];
+} weft_window;
+
+/* What a sum over a window is divided by. */
+typedef enum weft_average {
+    WEFT_AVERAGE_PADDED, /* its places */
+    WEFT_AVERAGE_INSIDE, /* those in the plane */
+    /* Those in the plane of windows of other extents: of `in` rows number r of `out` windows has those
+     * from floor(r in / out) to before ceil((r + 1) in / out); the rest of weft_window is not read. */
+    WEFT_AVERAGE_ADAPTIVE
+} weft_average;
+
 /* The arguments of each kernel after the stream: D(name) is an address on the device, V(type, name) a
  * value, A(type, name, count) the host's array of so many, NULL where the kernel can do without, which
  * the caller may change once the kernel has been asked for. A device that queues kernels makes its
@@ -285,6 +310,16 @@ typedef struct weft_adagrad_step {
     D(p) D(v) D(b) D(mean) D(g) V(int64_t, n) A(weft_rmsprop_step, o, 1) V(weft_dtype, dt)
 #define WEFT_ARGS_adagrad(D, V, A) \
     D(p) D(v) D(g) V(int64_t, n) A(weft_adagrad_step, o, 1) V(weft_dtype, dt)
+#define WEFT_ARGS_im2col(D, V, A) D(y) D(x) V(int64_t, n) A(weft_window, o, 1) V(weft_dtype, dt)
+#define WEFT_ARGS_col2im(D, V, A) D(y) D(x) V(int64_t, n) A(weft_window, o, 1) V(weft_dtype, dt)
+#define WEFT_ARGS_maxpool(D, V, A) \
+    D(y) D(at) D(x) V(int64_t, n) A(weft_window, o, 1) V(weft_dtype, dt)
+#define WEFT_ARGS_maxpool_back(D, V, A) \
+    D(gx) D(gy) D(at) V(int64_t, n) A(weft_window, o, 1) V(weft_dtype, dt)
+#define WEFT_ARGS_avgpool(D, V, A) \
+    D(y) D(x) V(weft_average, how) V(int64_t, n) A(weft_window, o, 1) V(weft_dtype, dt)
+#define WEFT_ARGS_avgpool_back(D, V, A) \
+    D(gx) D(gy) V(weft_average, how) V(int64_t, n) A(weft_window, o, 1) V(weft_dtype, dt)
 
 #define WEFT_KERNEL_LIST(K) \
     K(fill) K(copy) K(binary) K(axpy) K(scale) K(relu) K(relu_back) K(unary) K(unary_back) \
@@ -292,7 +327,8 @@ typedef struct weft_adagrad_step {
     K(gather_back) K(gemm_batch) K(sum) K(softmax) K(softmax_back) K(xent) K(xent_back) K(correct) \
     K(loss) K(loss_back) K(layernorm) K(layernorm_back) K(embedding) K(embedding_back) K(dropout) \
     K(normal) K(gemm) K(bias) K(uniform) K(nonfinite) K(dot) K(norm) K(root) K(shrink) K(topk) \
-    K(confusion) K(sgd) K(adam) K(rmsprop) K(adagrad)
+    K(confusion) K(sgd) K(adam) K(rmsprop) K(adagrad) K(im2col) K(col2im) K(maxpool) \
+    K(maxpool_back) K(avgpool) K(avgpool_back)
 /* clang-format on */
 
 /* "weft_stream *s, weft_dev y, ..." */
