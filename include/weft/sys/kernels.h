@@ -1,8 +1,8 @@
 /* The kernels of a device, a typed list. Outputs come first. All run on the stream, on
  * memory of its device. Unless a kernel takes strides, its arrays are contiguous.
  * Strides are in elements and may be 0. dt is WEFT_F32 or WEFT_F64 unless said otherwise, and may be
- * WEFT_BF16 or WEFT_F16 of binary to where, extremum to sum, embedding to dropout, gemm, bias, and
- * nonfinite to shrink: arithmetic is in f32 then, rounded once at its end. ct and yt, the types of C
+ * WEFT_BF16 or WEFT_F16 of binary to where, extremum to sum, embedding to dropout, gemm, bias,
+ * nonfinite to shrink, and rmsnorm to add_layernorm_back: arithmetic is in f32 then, rounded once at its end. ct and yt, the types of C
  * and y, are dt, or WEFT_F32 where dt has 16 bits. An entry may be NULL: the op that needs it then
  * says which device lacks it.
  *
@@ -68,6 +68,13 @@
  *            changed. Moments that the step does not use may be 0. adam: top is the largest v so
  *            far (amsgrad), or 0. rmsprop: mean is of the gradients (centered), or 0. dt is that of p;
  *            where it has 16 bits, the others are f32
+ *   rmsnorm  y = x r w of rows of c, r = 1/sqrt(mean(x^2) + eps); stats[i] = r (f64); w may be 0
+ *   rmsnorm_back from gy, x, stats and w: what is wanted of gx and gw, the other is 0; gw is f32 where
+ *            dt has 16 bits
+ *   swiglu   y = silu(a) b               swiglu_back what is wanted of ga and gb, the other is 0
+ *   add_layernorm sum = x + r, and of that as it is in memory y and stats as of layernorm
+ *   add_layernorm_back from gy, gsum, sum, stats and w: what is wanted of gx = that of layernorm + gsum,
+ *            gw and gb, the others are 0; gsum may be 0; gw and gb are f32 where dt has 16 bits
  *   Of n planes, one behind the other, and the windows of weft_window over each; dt may have 16 bits:
  *   im2col   y[p][i kw + j][q] = the element of plane p under place (i, j) of window q, 0 outside of it
  *   col2im   y (n planes) = for each element the sum of all of x, laid out as im2col's result, that it
@@ -320,6 +327,19 @@ typedef enum weft_average {
     D(y) D(x) V(weft_average, how) V(int64_t, n) A(weft_window, o, 1) V(weft_dtype, dt)
 #define WEFT_ARGS_avgpool_back(D, V, A) \
     D(gx) D(gy) V(weft_average, how) V(int64_t, n) A(weft_window, o, 1) V(weft_dtype, dt)
+#define WEFT_ARGS_rmsnorm(D, V, A) \
+    D(y) D(stats) D(x) D(w) V(int64_t, rows) V(int64_t, c) V(double, eps) V(weft_dtype, dt)
+#define WEFT_ARGS_rmsnorm_back(D, V, A) \
+    D(gx) D(gw) D(gy) D(x) D(stats) D(w) V(int64_t, rows) V(int64_t, c) V(weft_dtype, dt)
+#define WEFT_ARGS_swiglu(D, V, A) D(y) D(a) D(b) V(int64_t, n) V(weft_dtype, dt)
+#define WEFT_ARGS_swiglu_back(D, V, A) \
+    D(ga) D(gb) D(gy) D(a) D(b) V(int64_t, n) V(weft_dtype, dt)
+#define WEFT_ARGS_add_layernorm(D, V, A) \
+    D(y) D(sum) D(stats) D(x) D(r) D(w) D(b) V(int64_t, rows) V(int64_t, c) V(double, eps) \
+    V(weft_dtype, dt)
+#define WEFT_ARGS_add_layernorm_back(D, V, A) \
+    D(gx) D(gw) D(gb) D(gy) D(gsum) D(sum) D(stats) D(w) V(int64_t, rows) V(int64_t, c) \
+    V(weft_dtype, dt)
 
 #define WEFT_KERNEL_LIST(K) \
     K(fill) K(copy) K(binary) K(axpy) K(scale) K(relu) K(relu_back) K(unary) K(unary_back) \
@@ -328,7 +348,8 @@ typedef enum weft_average {
     K(loss) K(loss_back) K(layernorm) K(layernorm_back) K(embedding) K(embedding_back) K(dropout) \
     K(normal) K(gemm) K(bias) K(uniform) K(nonfinite) K(dot) K(norm) K(root) K(shrink) K(topk) \
     K(confusion) K(sgd) K(adam) K(rmsprop) K(adagrad) K(im2col) K(col2im) K(maxpool) \
-    K(maxpool_back) K(avgpool) K(avgpool_back)
+    K(maxpool_back) K(avgpool) K(avgpool_back) \
+    K(rmsnorm) K(rmsnorm_back) K(swiglu) K(swiglu_back) K(add_layernorm) K(add_layernorm_back)
 /* clang-format on */
 
 /* "weft_stream *s, weft_dev y, ..." */

@@ -1,6 +1,7 @@
 /* Layer normalisation of rows: y = (x - m) r w + b with m the mean and r = 1/sqrt(variance + eps).
  * With h = gy w and n = (x - m) r: gx = r (h - mean(h) - n mean(h n)), gw = sum gy n, gb = sum gy
- * over the rows, in their order. Sums are formed in f64. */
+ * over the rows, in their order. Sums are formed in f64. add_layernorm: x is a sum, which is written
+ * too, and its own gradient is added to gx. */
 #ifdef T
 
 /* Sum of (x - m) and of its square, in eight lanes. */
@@ -11,17 +12,32 @@ static double N(deviation)(const T *x, int64_t c, double m, double *square)
     for (; i + CPU_LANES <= c; i += CPU_LANES) {
 #pragma omp simd
         for (int j = 0; j < CPU_LANES; j++) {
-            const double d = (double)x[i + j] - m;
+            const double d = (double)LOAD(x[i + j]) - m;
             s[j] += d;
             q[j] += d * d;
         }
     }
     for (int j = 0; i < c; i++, j++) {
-        s[j] += (double)x[i] - m;
-        q[j] += ((double)x[i] - m) * ((double)x[i] - m);
+        const double d = (double)LOAD(x[i]) - m;
+        s[j] += d;
+        q[j] += d * d;
     }
     *square = cpu_fold(q);
     return cpu_fold(s);
+}
+
+CPU_INLINE void N(affine)(T *y, const T *x, const T *w, const T *b, int64_t c, double m,
+                          double rstd)
+{
+#pragma omp simd
+    for (int64_t j = 0; j < c; j++) {
+        C v = (C)(((double)LOAD(x[j]) - m) * rstd);
+        if (w)
+            v *= LOAD(w[j]);
+        if (b)
+            v += LOAD(b[j]);
+        y[j] = STORE(v);
+    }
 }
 
 CPU_WIDE static void N(layernorm)(const void *args, int64_t lo, int64_t hi)
@@ -30,19 +46,24 @@ CPU_WIDE static void N(layernorm)(const void *args, int64_t lo, int64_t hi)
     const T *w = a->w, *b = a->b;
     for (int64_t r = lo; r < hi; r++) {
         const T *x = (const T *)a->x + r * a->c;
-        T *y = (T *)a->y + r * a->c;
+        const T *more = a->r ? (const T *)a->r + r * a->c : NULL;
+        T *y = (T *)a->y + r * a->c, *sum = a->sum ? (T *)a->sum + r * a->c : NULL;
+        for (int64_t j = 0; j < a->c && sum; j++)
+            sum[j] = STORE(LOAD(x[j]) + LOAD(more[j]));
+        x = sum ? sum : x;
         double square, m = CPU_CALL(deviation, x, a->c, 0, &square) / (double)a->c;
         CPU_CALL(deviation, x, a->c, m, &square);
         const double rstd = 1 / sqrt(square / (double)a->c + a->eps);
         a->stats[2 * r] = m;
         a->stats[2 * r + 1] = rstd;
-#pragma omp simd
-        for (int64_t j = 0; j < a->c; j++)
-            y[j] = (T)(((double)x[j] - m) * rstd);
-        for (int64_t j = 0; j < a->c && w; j++)
-            y[j] *= w[j];
-        for (int64_t j = 0; j < a->c && b; j++)
-            y[j] += b[j];
+        if (w && b)
+            CPU_CALL(affine, y, x, w, b, a->c, m, rstd);
+        else if (w)
+            CPU_CALL(affine, y, x, w, NULL, a->c, m, rstd);
+        else if (b)
+            CPU_CALL(affine, y, x, NULL, b, a->c, m, rstd);
+        else
+            CPU_CALL(affine, y, x, NULL, NULL, a->c, m, rstd);
     }
 }
 
@@ -52,18 +73,20 @@ CPU_WIDE static void N(rows_back)(const void *args, int64_t lo, int64_t hi)
     const T *w = a->w;
     for (int64_t r = lo; r < hi; r++) {
         const T *x = (const T *)a->x + r * a->c, *gy = (const T *)a->gy + r * a->c;
+        const T *more = a->r ? (const T *)a->r + r * a->c : NULL;
         T *gx = (T *)a->y + r * a->c;
         const double m = a->stats[2 * r], rstd = a->stats[2 * r + 1];
         double h[CPU_LANES] = {0}, hn[CPU_LANES] = {0};
         for (int64_t j = 0; j < a->c; j++) {
-            const double g = w ? (double)gy[j] * (double)w[j] : (double)gy[j];
+            const double g = w ? (double)LOAD(gy[j]) * (double)LOAD(w[j]) : (double)LOAD(gy[j]);
             h[j % CPU_LANES] += g;
-            hn[j % CPU_LANES] += g * (((double)x[j] - m) * rstd);
+            hn[j % CPU_LANES] += g * (((double)LOAD(x[j]) - m) * rstd);
         }
         const double mh = cpu_fold(h) / (double)a->c, mhn = cpu_fold(hn) / (double)a->c;
         for (int64_t j = 0; j < a->c; j++) {
-            const double g = w ? (double)gy[j] * (double)w[j] : (double)gy[j];
-            gx[j] = (T)(rstd * (g - mh - ((double)x[j] - m) * rstd * mhn));
+            const double g = w ? (double)LOAD(gy[j]) * (double)LOAD(w[j]) : (double)LOAD(gy[j]);
+            const C v = (C)(rstd * (g - mh - ((double)LOAD(x[j]) - m) * rstd * mhn));
+            gx[j] = STORE(more ? v + LOAD(more[j]) : v);
         }
     }
 }
@@ -81,14 +104,15 @@ CPU_WIDE static void N(columns_back)(const void *args, int64_t lo, int64_t hi)
             const double m = a->stats[2 * r], rstd = a->stats[2 * r + 1];
 #pragma omp simd
             for (int64_t j = 0; j < n; j++) {
-                gb[j] += (double)gy[j];
-                gw[j] += (double)gy[j] * (((double)x[j] - m) * rstd);
+                const double g = (double)LOAD(gy[j]);
+                gb[j] += g;
+                gw[j] += g * (((double)LOAD(x[j]) - m) * rstd);
             }
         }
         for (int64_t j = 0; j < n && a->gw; j++)
-            ((T *)a->gw)[first + j] = (T)gw[j];
+            ((C *)a->gw)[first + j] = (C)gw[j];
         for (int64_t j = 0; j < n && a->gb; j++)
-            ((T *)a->gb)[first + j] = (T)gb[j];
+            ((C *)a->gb)[first + j] = (C)gb[j];
     }
 }
 
@@ -101,46 +125,66 @@ CPU_WIDE static void N(columns_back)(const void *args, int64_t lo, int64_t hi)
 #define TILE 64
 
 struct norm {
-    void *y, *gw, *gb;
+    void *y, *gw, *gb, *sum;
     const void *x, *w, *b, *gy;
+    const void *r; /* what is added: to x, or to gx; NULL: nothing */
     double *stats, eps;
     int64_t rows, c;
 };
 
+#define CPU_LOW
 #define CPU_FAMILY "device/cpu/layernorm.c"
 #include "device/cpu/typed.h"
 
-weft_status weft__cpu_layernorm(weft_stream *s, weft_dev y, weft_dev stats, weft_dev x, weft_dev w,
-                                weft_dev b, int64_t rows, int64_t c, double eps, weft_dtype dt)
+weft_status weft__cpu_add_layernorm(weft_stream *s, weft_dev y, weft_dev sum, weft_dev stats,
+                                    weft_dev x, weft_dev r, weft_dev w, weft_dev b, int64_t rows,
+                                    int64_t c, double eps, weft_dtype dt)
 {
     const struct norm a = {.y = cpu_ptr(y),
+                           .sum = cpu_ptr(sum),
                            .x = cpu_ptr(x),
+                           .r = cpu_ptr(r),
                            .w = cpu_ptr(w),
                            .b = cpu_ptr(b),
                            .stats = cpu_ptr(stats),
                            .eps = eps,
                            .rows = rows,
                            .c = c};
-    return weft__cpu_each_row(s, CPU_PAIR(layernorm), dt, &a, rows, 4 * c);
+    return weft__cpu_each_row(s, CPU_FLOATS(layernorm), dt, &a, rows, 5 * c);
 }
 
-weft_status weft__cpu_layernorm_back(weft_stream *s, weft_dev gx, weft_dev gw, weft_dev gb,
-                                     weft_dev gy, weft_dev x, weft_dev stats, weft_dev w,
-                                     int64_t rows, int64_t c, weft_dtype dt)
+weft_status weft__cpu_layernorm(weft_stream *s, weft_dev y, weft_dev stats, weft_dev x, weft_dev w,
+                                weft_dev b, int64_t rows, int64_t c, double eps, weft_dtype dt)
+{
+    return weft__cpu_add_layernorm(s, y, (weft_dev){0}, stats, x, (weft_dev){0}, w, b, rows, c, eps,
+                                   dt);
+}
+
+weft_status weft__cpu_add_layernorm_back(weft_stream *s, weft_dev gx, weft_dev gw, weft_dev gb,
+                                         weft_dev gy, weft_dev gsum, weft_dev sum, weft_dev stats,
+                                         weft_dev w, int64_t rows, int64_t c, weft_dtype dt)
 {
     const struct norm a = {.y = cpu_ptr(gx),
                            .gw = cpu_ptr(gw),
                            .gb = cpu_ptr(gb),
-                           .x = cpu_ptr(x),
+                           .x = cpu_ptr(sum),
+                           .r = cpu_ptr(gsum),
                            .w = cpu_ptr(w),
                            .gy = cpu_ptr(gy),
                            .stats = cpu_ptr(stats),
                            .rows = rows,
                            .c = c};
     if (gx.addr)
-        WEFT_TRY(weft__cpu_each_row(s, CPU_PAIR(rows_back), dt, &a, rows, 6 * c));
-    return gw.addr || gb.addr ? weft__cpu_each_row(s, CPU_PAIR(columns_back), dt, &a,
+        WEFT_TRY(weft__cpu_each_row(s, CPU_FLOATS(rows_back), dt, &a, rows, 6 * c));
+    return gw.addr || gb.addr ? weft__cpu_each_row(s, CPU_FLOATS(columns_back), dt, &a,
                                                    (c + TILE - 1) / TILE, 3 * rows * TILE)
                               : WEFT_OK;
+}
+
+weft_status weft__cpu_layernorm_back(weft_stream *s, weft_dev gx, weft_dev gw, weft_dev gb,
+                                     weft_dev gy, weft_dev x, weft_dev stats, weft_dev w,
+                                     int64_t rows, int64_t c, weft_dtype dt)
+{
+    return weft__cpu_add_layernorm_back(s, gx, gw, gb, gy, (weft_dev){0}, x, stats, w, rows, c, dt);
 }
 #endif
