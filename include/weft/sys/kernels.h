@@ -84,6 +84,20 @@
  *   maxpool_back gx[p][e] = the sum of gy[p][q] where at[p][q] = e, in the order of q
  *   avgpool  y[p][q] = the sum over window q, divided as `how` says; dilation is 1
  *   avgpool_back gx[p][e] = the sum of gy[p][q] / divisor over the windows that have e, in the order of q
+ *   channel_moments  of x (n, c, inner): parts[0] = n inner, parts[1 + 2 j] = the mean of channel j, parts[2 + 2 j]
+ *            = the sum of the squares of what differs from it; all f64, 0 where that is 0. bf16 and f16, too,
+ *            here and in the next ones
+ *   channel_stats  joins the parts of so many ranks, which lie one behind the other: stats[0] = their count,
+ *            stats[1 + 2 j] = mean, stats[2 + 2 j] = 1/sqrt(variance + eps) (f64); of no ranks: those of mean
+ *            and var. Unless mean is 0 and where the count is above 1: mean = (1-q) mean + q m, var likewise
+ *            with squares / (count-1); then batches += 1. q is momentum, or 1/(batches + 1) where that is
+ *            below 0. mean, var (c) and batches (1) are of type rt, f32 or f64; batches may be 0
+ *   channel_norm  y = (x - m) r w[j] + b[j] of channel j; m and r are those of channel j, or with groups
+ *            those of number i groups + j / (c / groups) for row i. w and b are of type wt: dt, or f32 where dt
+ *            has 16 bits; they may be 0
+ *   channel_sums  sums[2 j] = sum gy, sums[2 j + 1] = sum gy (x - m) r of channel j (f64)
+ *   channel_norm_back  h = gy w[j], z = (x - m) r: gx = r (h - mean(h) - z mean(h z)); without groups the means
+ *            are w[j] sums / stats[0], or 0 where sums is 0; with groups they are taken over each group
  */
 #ifndef WEFT_SYS_KERNELS_H
 #define WEFT_SYS_KERNELS_H
@@ -340,6 +354,20 @@ typedef enum weft_average {
 #define WEFT_ARGS_add_layernorm_back(D, V, A) \
     D(gx) D(gw) D(gb) D(gy) D(gsum) D(sum) D(stats) D(w) V(int64_t, rows) V(int64_t, c) \
     V(weft_dtype, dt)
+#define WEFT_ARGS_channel_moments(D, V, A) \
+    D(parts) D(x) V(int64_t, n) V(int64_t, c) V(int64_t, inner) V(weft_dtype, dt)
+#define WEFT_ARGS_channel_stats(D, V, A) \
+    D(stats) D(mean) D(var) D(batches) V(weft_dtype, rt) D(parts) V(int64_t, ranks) V(int64_t, c) \
+    V(double, momentum) V(double, eps)
+#define WEFT_ARGS_channel_norm(D, V, A) \
+    D(y) D(x) D(stats) D(w) D(b) V(weft_dtype, wt) V(int64_t, n) V(int64_t, c) V(int64_t, inner) \
+    V(int64_t, groups) V(weft_dtype, dt)
+#define WEFT_ARGS_channel_sums(D, V, A) \
+    D(sums) D(gy) D(x) D(stats) V(int64_t, n) V(int64_t, c) V(int64_t, inner) V(int64_t, groups) \
+    V(weft_dtype, dt)
+#define WEFT_ARGS_channel_norm_back(D, V, A) \
+    D(gx) D(gy) D(x) D(stats) D(sums) D(w) V(weft_dtype, wt) V(int64_t, n) V(int64_t, c) \
+    V(int64_t, inner) V(int64_t, groups) V(weft_dtype, dt)
 
 #define WEFT_KERNEL_LIST(K) \
     K(fill) K(copy) K(binary) K(axpy) K(scale) K(relu) K(relu_back) K(unary) K(unary_back) \
@@ -349,7 +377,8 @@ typedef enum weft_average {
     K(normal) K(gemm) K(bias) K(uniform) K(nonfinite) K(dot) K(norm) K(root) K(shrink) K(topk) \
     K(confusion) K(sgd) K(adam) K(rmsprop) K(adagrad) K(im2col) K(col2im) K(maxpool) \
     K(maxpool_back) K(avgpool) K(avgpool_back) \
-    K(rmsnorm) K(rmsnorm_back) K(swiglu) K(swiglu_back) K(add_layernorm) K(add_layernorm_back)
+    K(rmsnorm) K(rmsnorm_back) K(swiglu) K(swiglu_back) K(add_layernorm) K(add_layernorm_back) \
+    K(channel_moments) K(channel_stats) K(channel_norm) K(channel_sums) K(channel_norm_back)
 /* clang-format on */
 
 /* "weft_stream *s, weft_dev y, ..." */

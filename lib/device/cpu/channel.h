@@ -1,0 +1,30 @@
+/* Normalisation over channels: x (n, c, inner), whose elements of channel j of row i share a mean and a
+ * deviation. */
+#ifndef DEVICE_CPU_CHANNEL_H
+#define DEVICE_CPU_CHANNEL_H
+#include "device/cpu/cpu.h"
+
+#define TILE 64 /* channels at a time where they lie side by side: inner is 1 */
+
+struct channels {
+    void *y;
+    const void *x, *w, *b, *gy;
+    double *out;         /* parts, or sums */
+    const double *stats; /* count, then a mean and 1/deviation each */
+    const double *sums;
+    weft_dtype wt;
+    int64_t n, c, inner, groups;
+};
+
+/* Of the mean of channel j of row i in stats; the deviation stands behind it. */
+static inline int64_t channel_at(const struct channels *a, int64_t i, int64_t j)
+{
+    return 1 + 2 * (a->groups ? i * a->groups + j / (a->c / a->groups) : j);
+}
+
+/* Channels or tiles of them. */
+static inline int64_t channel_items(const struct channels *a)
+{
+    return a->inner == 1 ? (a->c + TILE - 1) / TILE : a->c;
+}
+#endif

@@ -1,0 +1,171 @@
+/* The gradient of normalisation over channels. With h = gy w and z = (x - m) r:
+ * gx = r (h - mean(h) - z mean(h z)), the means over what shares m and r. */
+#ifdef T
+
+/* Sums of gy and of gy (x - m) r, added to eight lanes. */
+static void N(products)(const T *gy, const T *x, int64_t n, double m, double r, double *s,
+                        double *q)
+{
+    int64_t i = 0;
+    for (; i + CPU_LANES <= n; i += CPU_LANES) {
+#pragma omp simd
+        for (int k = 0; k < CPU_LANES; k++) {
+            const double g = (double)LOAD(gy[i + k]);
+            s[k] += g;
+            q[k] += g * (((double)LOAD(x[i + k]) - m) * r);
+        }
+    }
+    for (int k = 0; i < n; i++, k++) {
+        const double g = (double)LOAD(gy[i]);
+        s[k] += g;
+        q[k] += g * (((double)LOAD(x[i]) - m) * r);
+    }
+}
+
+/* Of channel j of row i. */
+static void N(row_products)(const struct channels *a, int64_t i, int64_t j, double *s, double *q)
+{
+    const int64_t at = channel_at(a, i, j), first = (i * a->c + j) * a->inner;
+    CPU_CALL(products, (const T *)a->gy + first, (const T *)a->x + first, a->inner, a->stats[at],
+             a->stats[at + 1], s, q);
+}
+
+static void N(tile_sums)(const struct channels *a, int64_t first)
+{
+    const int64_t m = a->c - first < TILE ? a->c - first : TILE;
+    double s[TILE] = {0}, q[TILE] = {0};
+    for (int64_t i = 0; i < a->n; i++) {
+        const T *x = (const T *)a->x + i * a->c + first, *gy = (const T *)a->gy + i * a->c + first;
+        for (int64_t j = 0; j < m; j++) {
+            const int64_t at = channel_at(a, i, first + j);
+            const double g = (double)LOAD(gy[j]);
+            s[j] += g;
+            q[j] += g * (((double)LOAD(x[j]) - a->stats[at]) * a->stats[at + 1]);
+        }
+    }
+    for (int64_t j = 0; j < m; j++) {
+        a->out[2 * (first + j)] = s[j];
+        a->out[2 * (first + j) + 1] = q[j];
+    }
+}
+
+CPU_WIDE static void N(channel_sums)(const void *args, int64_t lo, int64_t hi)
+{
+    const struct channels *a = args;
+    for (int64_t t = lo; t < hi; t++) {
+        double s[CPU_LANES] = {0}, q[CPU_LANES] = {0};
+        if (a->inner == 1) {
+            CPU_CALL(tile_sums, a, t * TILE);
+            continue;
+        }
+        for (int64_t i = 0; i < a->n; i++)
+            CPU_CALL(row_products, a, i, t, s, q);
+        a->out[2 * t] = cpu_fold(s);
+        a->out[2 * t + 1] = cpu_fold(q);
+    }
+}
+
+static double N(wide)(const void *w, weft_dtype wt, int64_t j)
+{
+    if (!w)
+        return 1;
+    return wt == WEFT_F32 ? (double)((const float *)w)[j] : (double)LOAD(((const T *)w)[j]);
+}
+
+/* A run of one channel; mh, mz: the means of h and of h z. */
+static void N(run_back)(const struct channels *a, int64_t i, int64_t j, double mh, double mz)
+{
+    const int64_t at = channel_at(a, i, j), first = (i * a->c + j) * a->inner;
+    const double m = a->stats[at], r = a->stats[at + 1], w = CPU_CALL(wide, a->w, a->wt, j);
+    const T *x = (const T *)a->x + first, *gy = (const T *)a->gy + first;
+    T *gx = (T *)a->y + first;
+#pragma omp simd
+    for (int64_t k = 0; k < a->inner; k++)
+        gx[k] = STORE((C)(r * ((double)LOAD(gy[k]) * w - mh - ((double)LOAD(x[k]) - m) * r * mz)));
+}
+
+/* Rows, or channels of rows. */
+CPU_WIDE static void N(channel_back)(const void *args, int64_t lo, int64_t hi)
+{
+    const struct channels *a = args;
+    const int64_t each = a->inner == 1 ? a->c : 1;
+    for (int64_t t = lo; t < hi; t++)
+        for (int64_t k = 0; k < each; k++) {
+            const int64_t i = a->inner == 1 ? t : t / a->c, j = a->inner == 1 ? k : t % a->c;
+            const double w = CPU_CALL(wide, a->w, a->wt, j);
+            const double mh = a->sums ? w * a->sums[2 * j] / a->stats[0] : 0;
+            const double mz = a->sums ? w * a->sums[2 * j + 1] / a->stats[0] : 0;
+            CPU_CALL(run_back, a, i, j, mh, mz);
+        }
+}
+
+/* Groups of rows. */
+CPU_WIDE static void N(group_back)(const void *args, int64_t lo, int64_t hi)
+{
+    const struct channels *a = args;
+    const int64_t size = a->c / a->groups;
+    for (int64_t t = lo; t < hi; t++) {
+        const int64_t i = t / a->groups, first = t % a->groups * size;
+        double mh = 0, mz = 0;
+        for (int64_t j = first; j < first + size; j++) {
+            const double w = CPU_CALL(wide, a->w, a->wt, j);
+            double s[CPU_LANES] = {0}, q[CPU_LANES] = {0};
+            CPU_CALL(row_products, a, i, j, s, q);
+            mh += w * cpu_fold(s);
+            mz += w * cpu_fold(q);
+        }
+        mh /= (double)(size * a->inner);
+        mz /= (double)(size * a->inner);
+        for (int64_t j = first; j < first + size; j++)
+            CPU_CALL(run_back, a, i, j, mh, mz);
+    }
+}
+
+#else
+
+#include "device/cpu/channel.h"
+
+#define CPU_LOW
+#define CPU_FAMILY "device/cpu/channel_back.c"
+#include "device/cpu/typed.h"
+
+weft_status weft__cpu_channel_sums(weft_stream *s, weft_dev sums, weft_dev gy, weft_dev x,
+                                   weft_dev stats, int64_t n, int64_t c, int64_t inner,
+                                   int64_t groups, weft_dtype dt)
+{
+    const struct channels a = {.out = cpu_ptr(sums),
+                               .gy = cpu_ptr(gy),
+                               .x = cpu_ptr(x),
+                               .stats = cpu_ptr(stats),
+                               .n = n,
+                               .c = c,
+                               .inner = inner,
+                               .groups = groups};
+    const int64_t width = inner == 1 ? TILE : inner;
+    return weft__cpu_each_row(s, CPU_FLOATS(channel_sums), dt, &a, channel_items(&a),
+                              4 * n * width);
+}
+
+weft_status weft__cpu_channel_norm_back(weft_stream *s, weft_dev gx, weft_dev gy, weft_dev x,
+                                        weft_dev stats, weft_dev sums, weft_dev w, weft_dtype wt,
+                                        int64_t n, int64_t c, int64_t inner, int64_t groups,
+                                        weft_dtype dt)
+{
+    const struct channels a = {.y = cpu_ptr(gx),
+                               .gy = cpu_ptr(gy),
+                               .x = cpu_ptr(x),
+                               .stats = cpu_ptr(stats),
+                               .sums = cpu_ptr(sums),
+                               .w = cpu_ptr(w),
+                               .wt = wt,
+                               .n = n,
+                               .c = c,
+                               .inner = inner,
+                               .groups = groups};
+    if (groups)
+        return weft__cpu_each_row(s, CPU_FLOATS(group_back), dt, &a, n * groups,
+                                  8 * (c / groups) * inner);
+    return weft__cpu_each_row(s, CPU_FLOATS(channel_back), dt, &a, inner == 1 ? n : n * c,
+                              6 * (inner == 1 ? c : inner));
+}
+#endif
