@@ -28,7 +28,7 @@ module weft
             WEFT_MEMORY_OTHER, WEFT_CONFIG_PRINTED, WEFT_POSTPONED, WEFT_SKIPPED, WEFT_SYNCHRONOUS, WEFT_RELAUNCHED, &
             WEFT_OK, WEFT_EARG, WEFT_ESHAPE, WEFT_EDTYPE, WEFT_EHANDLE, WEFT_ESTATE, WEFT_ENOMEM, WEFT_ENOTSUP, WEFT_ENOENT, &
             WEFT_EIO, WEFT_EFORMAT, WEFT_EDATA, WEFT_ENONFINITE, WEFT_ECONFIG, WEFT_EPEER, WEFT_ETIMEOUT, WEFT_EMPI, &
-            WEFT_ECHILD, WEFT_EUSER
+            WEFT_ECHILD, WEFT_EUSER, WEFT_EDEVICE
     integer(c_int), parameter :: WEFT_OFF = -1
     integer(c_int), parameter :: WEFT_MAX_RANK = 8
     integer(c_int), parameter :: WEFT_FIELDS = 8
@@ -81,6 +81,7 @@ module weft
     integer(c_int), parameter :: WEFT_EMPI = -16
     integer(c_int), parameter :: WEFT_ECHILD = -17
     integer(c_int), parameter :: WEFT_EUSER = -18
+    integer(c_int), parameter :: WEFT_EDEVICE = -19
 
     public :: weft_fabric, weft_tensor, weft_module, weft_optimizer, weft_loader, weft_logger, weft_metric, &
             weft_clip_options, weft_batch, weft_rows, weft_loader_options, weft_array, weft_token_options, &

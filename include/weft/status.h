@@ -30,7 +30,8 @@ WEFT_BEGIN
     E(WEFT_ETIMEOUT, -15, "a wait took too long")                                                  \
     E(WEFT_EMPI, -16, "MPI reported an error")                                                     \
     E(WEFT_ECHILD, -17, "a launched process failed")                                               \
-    E(WEFT_EUSER, -18, "a user's callback failed")
+    E(WEFT_EUSER, -18, "a user's callback failed")                                                 \
+    E(WEFT_EDEVICE, -19, "a device failed, or is not there")
 
 typedef enum weft_status {
 #define WEFT__ENUM(name, value, text) name = value,

@@ -46,6 +46,7 @@ extern const weft_device_ops weft__cpu, weft__mock_device;
 
 static inline weft_dev weft__at(weft_dev p, int64_t bytes)
 {
-    return (weft_dev){p.addr + (uintptr_t)bytes};
+    weft_dev q = {p.addr + (uintptr_t)bytes};
+    return q;
 }
 #endif
