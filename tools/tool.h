@@ -10,6 +10,8 @@
 int tool_run(int argc, char **argv);
 int tool_inspect(int argc, char **argv);
 int tool_verify(int argc, char **argv);
+int tool_export(int argc, char **argv);
+int tool_import(int argc, char **argv);
 int tool_doctor(int argc, char **argv);
 
 /* Says the thread's last failure. @return the exit status of its code. */

@@ -16,6 +16,8 @@ static const struct {
     {"run", "starts a program as ranks, on this machine, on hosts or in a Slurm job", tool_run},
     {"inspect", "shows what a checkpoint, or a directory of them, holds", tool_inspect},
     {"verify", "compares every byte of checkpoints with its digest", tool_verify},
+    {"export", "writes a module's tensors as a safetensors file", tool_export},
+    {"import", "makes a checkpoint of a safetensors file", tool_import},
     {"doctor", "looks for what is wrong with this machine, and says the cure", tool_doctor},
 };
 
