@@ -84,11 +84,11 @@ module weft
     integer(c_int), parameter :: WEFT_EDEVICE = -19
 
     public :: weft_fabric, weft_tensor, weft_module, weft_optimizer, weft_loader, weft_logger, weft_metric, &
-            weft_clip_options, weft_batch, weft_rows, weft_loader_options, weft_array, weft_token_options, &
-            weft_open_options, weft_timing, weft_traffic, weft_named, weft_cross_entropy_options, weft_loss_options, &
-            weft_memory_use, weft_memory_report, weft_accuracy_options, weft_layernorm_options, weft_mlp_options, &
-            weft_initializer_options, weft_sgd_options, weft_adam_options, weft_rmsprop_options, weft_adagrad_options, &
-            weft_muon_options, weft_lbfgs_options, weft_group_options, weft_schedule_options
+            weft_clip_options, weft_load_raw_options, weft_batch, weft_rows, weft_loader_options, weft_array, &
+            weft_token_options, weft_open_options, weft_timing, weft_traffic, weft_named, weft_cross_entropy_options, &
+            weft_loss_options, weft_memory_use, weft_memory_report, weft_accuracy_options, weft_layernorm_options, &
+            weft_mlp_options, weft_initializer_options, weft_sgd_options, weft_adam_options, weft_rmsprop_options, &
+            weft_adagrad_options, weft_muon_options, weft_lbfgs_options, weft_group_options, weft_schedule_options
 
     type, bind(C) :: weft_fabric
         private
@@ -130,6 +130,11 @@ module weft
         real(c_double) :: max_norm = 0
         real(c_double) :: norm_type = 0
         integer(c_int) :: error_if_nonfinite = 0
+    end type
+
+    type, bind(C) :: weft_load_raw_options
+        type(c_ptr) :: from = c_null_ptr
+        logical(c_bool) :: not_strict = .false.
     end type
 
     type, bind(C) :: weft_batch
@@ -441,13 +446,13 @@ module weft
     public :: weft_backward, weft_accumulate, weft_is_accumulating, weft_no_backward_sync_begin, weft_no_backward_sync_end, &
             weft_clip_gradients, weft_loss_scale, weft_skipped_count, weft_unscale, weft_gradient, weft_grad, &
             weft_eval_begin, weft_eval_end, weft_gradcheck, weft_dtype_size, weft_dtype_name, weft_save, weft_save_async, &
-            weft_resume, weft_load, weft_track_f64, weft_track_i64, weft_all_gather, weft_all_gather_rows, weft_all_reduce, &
-            weft_broadcast, weft_broadcast_bytes, weft_broadcast_text, weft_reduce_boolean_decision, weft_sum_over_ranks, &
-            weft_barrier, weft_barrier_named, weft_rank_zero_first_begin, weft_rank_zero_first_end, weft_batch_field, &
-            weft_rows_uniform, weft_loader_hdf5, weft_loader_fields, weft_loader_idx, weft_loader_tokens, weft_next, &
-            weft_rewind, weft_loader_rows, weft_loader_batches, weft_loader_epochs, weft_loader_position, weft_batch_of, &
-            weft_join, weft_close, weft_setup, weft_setup_module, weft_setup_optimizer, weft_setup_loader, weft_step_end, &
-            weft_every, weft_step_count, weft_global_rank, weft_local_rank, weft_node_rank, weft_world_size, &
+            weft_resume, weft_load, weft_load_raw, weft_track_f64, weft_track_i64, weft_all_gather, weft_all_gather_rows, &
+            weft_all_reduce, weft_broadcast, weft_broadcast_bytes, weft_broadcast_text, weft_reduce_boolean_decision, &
+            weft_sum_over_ranks, weft_barrier, weft_barrier_named, weft_rank_zero_first_begin, weft_rank_zero_first_end, &
+            weft_batch_field, weft_rows_uniform, weft_loader_hdf5, weft_loader_fields, weft_loader_idx, weft_loader_tokens, &
+            weft_next, weft_rewind, weft_loader_rows, weft_loader_batches, weft_loader_epochs, weft_loader_position, &
+            weft_batch_of, weft_join, weft_close, weft_setup, weft_setup_module, weft_setup_optimizer, weft_setup_loader, &
+            weft_step_end, weft_every, weft_step_count, weft_global_rank, weft_local_rank, weft_node_rank, weft_world_size, &
             weft_local_world_size, weft_num_nodes, weft_is_global_zero, weft_threads, weft_seed, weft_accelerator_name, &
             weft_strategy_name, weft_precision_name, weft_process_group_backend, weft_device_name, weft_kernel_set, &
             weft_hostname, weft_logger_count, weft_logger_at, weft_seed_everything, weft_to_device, weft_batch_to_device, &
@@ -662,6 +667,14 @@ module weft
             import
             type(weft_fabric), value :: f
             character(kind=c_char), intent(in) :: checkpoint(*)
+            integer(c_int) :: returned
+        end function
+        function c_weft_load_raw(f, checkpoint, m, o) bind(C, name="weft_load_raw") result(returned)
+            import
+            type(weft_fabric), value :: f
+            character(kind=c_char), intent(in) :: checkpoint(*)
+            type(weft_module), value :: m
+            type(weft_load_raw_options), intent(in), optional :: o
             integer(c_int) :: returned
         end function
         function c_weft_track_f64(f, name, values, n) bind(C, name="weft_track_f64") result(returned)
@@ -2563,6 +2576,15 @@ contains
         character(*), intent(in) :: checkpoint
         integer, intent(out), optional :: status
         call give(status, c_weft_load(f, checkpoint//c_null_char))
+    end subroutine
+
+    subroutine weft_load_raw(f, checkpoint, m, o, status)
+        type(weft_fabric), intent(in) :: f
+        character(*), intent(in) :: checkpoint
+        type(weft_module), intent(in) :: m
+        type(weft_load_raw_options), intent(in), optional :: o
+        integer, intent(out), optional :: status
+        call give(status, c_weft_load_raw(f, checkpoint//c_null_char, m, o))
     end subroutine
 
     subroutine weft_track_f64(f, name, values, status)

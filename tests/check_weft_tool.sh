@@ -31,7 +31,7 @@ gives 2; warns "usage: weft"
 gives 2 nonsense; warns 'no command "nonsense"'
 gives 0 --version; says '^weft [0-9]'
 gives 0 --help; says doctor
-for c in run inspect verify doctor; do
+for c in run inspect verify import export doctor; do
     gives 0 $c --help; says "usage: weft $c"
     for option in $(grep -oe '--[a-z-]*' out | sed 's/-/\\-/g'); do # as man pages write it
         grep -qF -e "$option" "$page" || fail "$option of weft $c is not in weft.1"
@@ -39,6 +39,10 @@ for c in run inspect verify doctor; do
 done
 gives 2 run; warns "which program"
 gives 2 run --devices 2; warns "which program"
+gives 2 import a; warns "a file and a directory"
+gives 2 export --names; warns "a checkpoint and a file"
+gives 8 import none.safetensors x; warns "none.safetensors"
+gives 8 export none x; warns none
 gives 2 run --nonsense 1 true; warns "no option nonsense"
 gives 2 run --stratgy=ddp true; warns "no option stratgy.*, but --strategy"
 gives 2 run --devices; warns "takes a value"

@@ -206,6 +206,18 @@ START_TEST(state_goes_to_other_ranks)
     job one = opened(MPI_COMM_SELF, way[_i]);
     ck_all(!set_up(&one) && !weft_load(one.f, latest));
     ck_all(state_of(&one, theirs) == n && memcmp(mine, theirs, n) == 0);
+    /* The parameters alone, into a module that is set up, and into one that is not. */
+    job bare = opened(MPI_COMM_WORLD, way[_i]);
+    ck_all(!set_up(&bare) && !weft_load_raw(bare.f, latest, bare.model, NULL));
+    weft_module *fresh = weft_nn_sequential(
+        bare.f,
+        weft_nn_sequential(bare.f, weft_nn_linear(bare.f, FEATURES, 8), weft_nn_relu(bare.f)),
+        weft_nn_linear(bare.f, 8, CLASSES));
+    ck_all(!weft_load_raw(bare.f, latest, fresh, NULL) && weft_step_count(bare.f) == 0);
+    n = numbers_of(j.model, mine);
+    ck_all(numbers_of(bare.model, theirs) == n && memcmp(mine, theirs, n * sizeof *mine) == 0);
+    ck_all(numbers_of(fresh, theirs) == n && memcmp(mine, theirs, n * sizeof *mine) == 0);
+    ck_all(!weft_close(&bare.f));
     /* On the same ranks the next steps are the same bits. */
     job again = opened(MPI_COMM_WORLD, way[_i]);
     ck_all(!set_up(&again) && !weft_load(again.f, latest));

@@ -281,6 +281,16 @@ static weft_status load_elsewhere(job *j, bool here)
     return weft_load(j->f, here ? "/nowhere" : j->dir);
 }
 
+static weft_status load_raw_elsewhere(job *j, bool here)
+{
+    return weft_load_raw(j->f, here ? "/nowhere" : j->dir, j->model, NULL);
+}
+
+static weft_status load_raw_lenient(job *j, bool here)
+{
+    return weft_load_raw(j->f, "/nowhere", j->model, WEFT_LOAD_RAW(.not_strict = here));
+}
+
 static weft_status tracked_here(job *j, bool here)
 {
     static double v[2];
@@ -397,6 +407,8 @@ static const row table[] = {
     ROW(resume_nowhere, WEFT_EARG, WEFT_EARG, true, false),
     ROW(resume_elsewhere, WEFT_ECONFIG, WEFT_OK, true, false),
     ROW(load_elsewhere, WEFT_ECONFIG, WEFT_ENOENT, true, false),
+    ROW(load_raw_elsewhere, WEFT_ECONFIG, WEFT_ENOENT, true, false),
+    ROW(load_raw_lenient, WEFT_ECONFIG, WEFT_ENOENT, true, false),
     ROW(tracked_here, WEFT_ECONFIG, WEFT_OK, true, true),
     ROW(tracked_others, WEFT_ECONFIG, WEFT_OK, true, true),
     ROW(logger_here, WEFT_ECONFIG, WEFT_OK, true, true),

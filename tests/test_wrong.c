@@ -75,6 +75,7 @@ static void from_nothing(weft_fabric *f)
     IS(weft_gradcheck(f, NULL, NULL, 0, NULL, 0, 0, NULL) == WEFT_EARG);
     IS(weft_save(f, "x") == WEFT_EARG && weft_save_async(f, "x") == WEFT_EARG);
     IS(weft_resume(f, "x") == WEFT_EARG && weft_load(f, "x") == WEFT_EARG);
+    IS(weft_load_raw(f, "x", NULL, NULL) == WEFT_EARG);
     IS(weft_track_f64(f, "x", &f64, 1) == WEFT_EARG);
     IS(weft_track_i64(f, "x", &i64, 1) == WEFT_EARG);
     IS(weft_log(f, "x", NULL) == WEFT_EARG && weft_log_dict_n(f, 1, &named) == WEFT_EARG);
@@ -699,6 +700,12 @@ START_TEST(wrong_names_and_places)
     SAYS(WEFT_EARG, "", weft_resume(f, ""));
     SAYS(WEFT_EARG, "NULL", weft_load(f, NULL));
     SAYS(WEFT_ENOENT, "nowhere", weft_load(f, "/nowhere/step-000001"));
+    weft_module *whole = weft_nn_sequential(f, weft_nn_linear(f, 2, 2));
+    SAYS(WEFT_EARG, "NULL", weft_load_raw(f, NULL, whole, NULL));
+    SAYS(WEFT_EARG, "NULL", weft_load_raw(f, "x", NULL, NULL));
+    SAYS(WEFT_EARG, "outermost", weft_load_raw(f, "x", weft_child(whole, 0), NULL));
+    SAYS(WEFT_EARG, "no module", weft_load_raw(f, "x", whole, WEFT_LOAD_RAW(.from = "")));
+    SAYS(WEFT_ENOENT, "nowhere", weft_load_raw(f, "/nowhere/step-000001", whole, NULL));
     SAYS(WEFT_EARG, "name", weft_track_f64(f, NULL, v, 1));
     SAYS(WEFT_EARG, "name", weft_track_f64(f, "a/b", v, 1));
     SAYS(WEFT_EARG, "address", weft_track_f64(f, "a", NULL, 1));

@@ -244,7 +244,7 @@ static weft_status read_header(safetensors *s, int64_t size)
                           "%s: its header is said to have %" PRIu64 " bytes, of %lld in all (at "
                           "most %lld): no safetensors file",
                           s->path, n, (long long)size, (long long)SAFETENSORS_HEADER);
-    const size_t room = (size_t)n / SHORTEST;
+    const size_t room = (size_t)n / SHORTEST + 1; /* the last may be cut off */
     s->data = 8 + (int64_t)n;
     s->bytes = size - s->data;
     s->header = weft__new((size_t)n, 1);

@@ -30,6 +30,22 @@ WEFT_API weft_status weft_resume(weft_fabric *f, const char *dir);
 /* Loads one checkpoint directory (run/step-000123). Errors stick. Collective. */
 WEFT_API weft_status weft_load(weft_fabric *f, const char *checkpoint);
 
+typedef struct weft_load_raw_options {
+    const char *from
+        WEFT_INIT; /* whose tensors: as the checkpoint calls the module; default "model" */
+    /* Parameters that the checkpoint has not stay as they are, tensors that m has not are left alone. */
+    bool not_strict WEFT_INIT;
+    WEFT_PTR(weft_load_raw_options)
+} weft_load_raw_options;
+#define WEFT_LOAD_RAW(...) WEFT__ARGS(weft_load_raw_options, __VA_ARGS__)
+/* Loads the parameters of m, an outermost module, from a checkpoint directory: one of weft_save's, saved
+ * on any ranks under any strategy, or of `weft import`. Nothing else changes: moments, positions and the
+ * step stay. Before weft_setup or after it. Floating point loads into any type of floating point. Errors
+ * stick, and no parameter has changed then: WEFT_EARG, WEFT_ENOENT, WEFT_EFORMAT, WEFT_EIO; WEFT_ECONFIG
+ * names what does not fit. Collective. */
+WEFT_API weft_status weft_load_raw(weft_fabric *f, const char *checkpoint, weft_module *m,
+                                   const weft_load_raw_options *o);
+
 /* Makes the caller's variables part of every checkpoint, under name ("best_loss"). They must live
  * until weft_close; rank 0's values are saved and all ranks get them. Call it on all ranks alike,
  * before weft_resume. Errors stick: WEFT_EARG (a name with '/', no values), WEFT_ESTATE (a name that

@@ -101,7 +101,7 @@ static weft_status load_item(weft_visitor *v, const weft_state_item *item)
     char name[1024];
     snprintf(name, sizeof name, "%s%s", v->scope, item->name);
     const weft__entry *e = weft__manifest_find(&a->r->m, name);
-    if (!e && item->optional)
+    if (!e && (item->optional || a->c->lenient))
         return WEFT_OK;
     if (!e)
         return weft__fail(WEFT_ESTATE, "state: \"%s\" appeared between checking and loading", name);

@@ -123,12 +123,18 @@ static weft_status fit_item(weft_visitor *v, const weft_state_item *item)
         fit_entry(f, e, item);
         return WEFT_OK;
     }
-    if (item->optional)
+    if (item->optional || f->c->lenient)
         return WEFT_OK;
     const char *near = weft__nearest(name, f->names, (int)f->r->m.n);
     problem(f, "the program's \"%s\" is not in it%s%s%s", name, near ? " (nearest: \"" : "",
             near ? near : "", near ? "\")" : "");
     return WEFT_OK;
+}
+
+/* Is it a contradiction that the program has nothing of that name? */
+static bool asked_for(const weft__checkpoint *c, const char *name)
+{
+    return !c->lenient && (!c->only || strncmp(name, c->only, strlen(c->only)) == 0);
 }
 
 static weft_status fit_all(struct fit *f)
@@ -140,7 +146,7 @@ static weft_status fit_all(struct fit *f)
     if (s < 0 && f->problems == 0)
         return s;
     for (size_t i = 0; i < m->n && s >= 0; i++)
-        if (!f->seen[i])
+        if (!f->seen[i] && asked_for(f->c, m->entry[i].name))
             problem(f, "its \"%s\" is not in the program", m->entry[i].name);
     if (!f->problems)
         return WEFT_OK;
