@@ -13,9 +13,9 @@ typedef struct weft__checkpoint {
     weft_status (*state)(void *self, weft_visitor *v);
     void *self;
     const char *host;
-    int keep; /* committed checkpoints to keep under a directory; WEFT_OFF: all */
-    const char *only;            /* loading: of items whose names begin so; NULL: of all, and */
-    bool lenient;                /* what one side lacks is no contradiction */
+    int keep;         /* committed checkpoints to keep under a directory; WEFT_OFF: all */
+    const char *only; /* loading: of items whose names begin so; NULL: of all, and */
+    bool lenient;     /* what one side lacks is no contradiction */
     struct weft__layout *layout; /* of the last save, reused; weft__checkpoint_free frees it */
 } weft__checkpoint;
 
