@@ -1,6 +1,7 @@
 /* The thread's last failure, and the error that sticks to a fabric. */
 #ifndef CORE_ERROR_H
 #define CORE_ERROR_H
+#include "core/try.h"
 #include <stdatomic.h>
 #include <weft/status.h>
 
@@ -23,11 +24,4 @@ typedef struct weft__sticky {
 weft_status weft__sticky_code(const weft__sticky *s); /* 0 if nothing sticks */
 void weft__sticky_set(weft__sticky *s, weft_status code, const char *text);
 void weft__sticky_clear(weft__sticky *s);
-
-#define WEFT_TRY(call)                                                                             \
-    do {                                                                                           \
-        weft_status try_ = (call);                                                                 \
-        if (try_ < 0)                                                                              \
-            return try_;                                                                           \
-    } while (0)
 #endif

@@ -11,7 +11,9 @@
  * p interpolates the function at the Chebyshev nodes of its range. */
 #ifndef DEVICE_CPU_MATH_H
 #define DEVICE_CPU_MATH_H
+#ifndef CPU_INLINE /* the CUDA device has its own */
 #include "device/cpu/cpu.h"
+#endif
 
 #include <math.h>
 #include <stdint.h>

@@ -1,0 +1,43 @@
+/* exp, tanh and erf as the cpu computes them, to the same bits where products and sums are not
+ * contracted (-fmad=false). */
+#ifndef DEVICE_CUDA_MATH_CUH
+#define DEVICE_CUDA_MATH_CUH
+#define CPU_INLINE static __device__ __forceinline__
+#define T float
+#define N(name) name##_f32
+#include "device/cpu/math.h"
+#undef T
+#undef N
+#define T double
+#define N(name) name##_f64
+#include "device/cpu/math.h"
+#undef T
+#undef N
+
+/* One name for both types. */
+#define CUDA_BOTH(name, of_float, of_double)                                                       \
+    CPU_INLINE float name(float x)                                                                 \
+    {                                                                                              \
+        return of_float(x);                                                                        \
+    }                                                                                              \
+    CPU_INLINE double name(double x)                                                               \
+    {                                                                                              \
+        return of_double(x);                                                                       \
+    }
+CUDA_BOTH(cuda_exp, cpu_exp_f32, cpu_exp_f64)
+CUDA_BOTH(cuda_tanh, cpu_tanh_f32, cpu_tanh_f64)
+CUDA_BOTH(cuda_erf, cpu_erf_f32, cpu_erf_f64)
+CUDA_BOTH(cuda_sqrt, sqrtf, sqrt)
+CUDA_BOTH(cuda_abs, fabsf, fabs)
+CUDA_BOTH(cuda_log, logf, log)
+#undef CUDA_BOTH
+
+CPU_INLINE float cuda_pow(float x, float y)
+{
+    return powf(x, y);
+}
+CPU_INLINE double cuda_pow(double x, double y)
+{
+    return pow(x, y);
+}
+#endif

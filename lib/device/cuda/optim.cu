@@ -1,0 +1,229 @@
+/* One pass of each optimizer: the formulas and roundings of device/cpu/optim.c. In 16 bits there are
+ * the parameters alone: gradients and moments are of type C. */
+#include "device/cuda/each.cuh"
+#include "device/cuda/math.cuh"
+
+#define N 4 /* elements a thread */
+
+/* Moments of what gets no gradient any more end as zero, as on the cpu. */
+__device__ static inline float dry(float v)
+{
+    return fabsf(v) < 0x1p-126F ? 0 : v;
+}
+__device__ static inline double dry(double v)
+{
+    return fabs(v) < 0x1p-1022 ? 0 : v;
+}
+
+/* --- SGD --- */
+
+template <class C> struct sgd_step {
+    C lr, decay, mu, sign, keep, fresh;
+    bool momentum, nesterov;
+};
+
+template <class T>
+__global__ static void sgd(T *p, cuda_c<T> *v, const cuda_c<T> *g, int64_t n, sgd_step<cuda_c<T>> o,
+                           bool packs)
+{
+    typedef cuda_c<T> C;
+    for (int64_t i = cuda_first() * N; i < n; i += cuda_step() * N) {
+        C at[N], d[N], m[N] = {0};
+        cuda_read(at, p, i, n, packs);
+        cuda_read(d, g, i, n, packs);
+        if (o.momentum)
+            cuda_read(m, v, i, n, packs);
+        for (int k = 0; k < N; k++) {
+            d[k] = o.sign * d[k] + o.decay * at[k];
+            m[k] = o.momentum ? dry(m[k] * o.keep + o.fresh * d[k]) : d[k];
+            at[k] = at[k] - o.lr * (o.nesterov ? d[k] + o.mu * m[k] : m[k]);
+        }
+        if (o.momentum)
+            cuda_write(v, m, i, n, packs);
+        cuda_write(p, at, i, n, packs);
+    }
+}
+
+template <class T> static sgd_step<cuda_c<T>> rounded(const weft_sgd_step *o)
+{
+    typedef cuda_c<T> C;
+    const C mu = (C)o->momentum;
+    return {(C)o->lr,
+            (C)o->weight_decay,
+            mu,
+            (C)(o->maximize ? -1 : 1),
+            o->first ? (C)0 : mu,
+            o->first ? (C)1 : (C)(1 - o->dampening),
+            o->momentum != 0,
+            o->momentum != 0 && o->nesterov};
+}
+
+weft_status weft__cuda_sgd(weft_stream *s, weft_dev p, weft_dev v, weft_dev g, int64_t n,
+                           const weft_sgd_step *o, weft_dtype dt)
+{
+    CUDA_FLOATS(dt, "sgd",
+                CUDA_RUN(sgd<T>, cuda_blocks_of(s, n, N), cuda_at<T>(p), cuda_at<cuda_c<T>>(v),
+                         cuda_at<cuda_c<T>>(g), n, rounded<T>(o), cuda_packs(p, v, g)))
+    return weft__cuda_launched(s, "sgd");
+}
+
+/* --- Adam --- */
+
+template <class C> struct adam_step {
+    C eps, rate, sign, decay, keep, beta2, w2, root2, w;
+    bool near; /* the first moment is formed from this end */
+};
+
+template <class T>
+__global__ static void adam(T *p, cuda_c<T> *m, cuda_c<T> *v, cuda_c<T> *top, const cuda_c<T> *g,
+                            int64_t n, adam_step<cuda_c<T>> o, bool packs)
+{
+    typedef cuda_c<T> C;
+    for (int64_t i = cuda_first() * N; i < n; i += cuda_step() * N) {
+        C at[N], d[N], mi[N], vi[N], most[N];
+        cuda_read(at, p, i, n, packs);
+        cuda_read(d, g, i, n, packs);
+        cuda_read(mi, m, i, n, packs);
+        cuda_read(vi, v, i, n, packs);
+        if (top)
+            cuda_read(most, top, i, n, packs);
+        for (int k = 0; k < N; k++) {
+            d[k] = o.sign * d[k] + o.decay * at[k];
+            mi[k] = dry((o.near ? mi[k] : d[k]) + o.w * (d[k] - mi[k]));
+            vi[k] = dry(vi[k] * o.beta2 + o.w2 * d[k] * d[k]);
+            most[k] = !top || vi[k] >= most[k] || vi[k] != vi[k] ? vi[k] : most[k];
+            at[k] = at[k] * o.keep - o.rate * mi[k] / (cuda_sqrt(most[k]) / o.root2 + o.eps);
+        }
+        cuda_write(m, mi, i, n, packs);
+        cuda_write(v, vi, i, n, packs);
+        if (top)
+            cuda_write(top, most, i, n, packs);
+        cuda_write(p, at, i, n, packs);
+    }
+}
+
+template <class T> static adam_step<cuda_c<T>> rounded(const weft_adam_step *o)
+{
+    typedef cuda_c<T> C;
+    const bool near = 1 - o->beta1 < 0.5;
+    return {(C)o->eps,
+            (C)(o->lr / o->correct1),
+            (C)(o->maximize ? -1 : 1),
+            o->decoupled ? (C)0 : (C)o->weight_decay,
+            o->decoupled ? (C)(1 - o->lr * o->weight_decay) : (C)1,
+            (C)o->beta2,
+            (C)(1 - o->beta2),
+            (C)sqrt(o->correct2),
+            near ? (C)(1 - o->beta1) : -(C)o->beta1,
+            near};
+}
+
+weft_status weft__cuda_adam(weft_stream *s, weft_dev p, weft_dev m, weft_dev v, weft_dev top,
+                            weft_dev g, int64_t n, const weft_adam_step *o, weft_dtype dt)
+{
+    CUDA_FLOATS(dt, "adam",
+                CUDA_RUN(adam<T>, cuda_blocks_of(s, n, N), cuda_at<T>(p), cuda_at<cuda_c<T>>(m),
+                         cuda_at<cuda_c<T>>(v), cuda_at<cuda_c<T>>(top), cuda_at<cuda_c<T>>(g), n,
+                         rounded<T>(o), cuda_packs(p, m, v, top, g)))
+    return weft__cuda_launched(s, "adam");
+}
+
+/* --- RMSprop --- */
+
+template <class C> struct rmsprop_step {
+    C lr, eps, decay, mu, sign, alpha, fresh, w;
+    bool near, momentum;
+};
+
+template <class T>
+__global__ static void rmsprop(T *p, cuda_c<T> *v, cuda_c<T> *b, cuda_c<T> *mean,
+                               const cuda_c<T> *g, int64_t n, rmsprop_step<cuda_c<T>> o, bool packs)
+{
+    typedef cuda_c<T> C;
+    for (int64_t i = cuda_first() * N; i < n; i += cuda_step() * N) {
+        C at[N], d[N], vi[N], bi[N], mi[N];
+        cuda_read(at, p, i, n, packs);
+        cuda_read(d, g, i, n, packs);
+        cuda_read(vi, v, i, n, packs);
+        if (o.momentum)
+            cuda_read(bi, b, i, n, packs);
+        if (mean)
+            cuda_read(mi, mean, i, n, packs);
+        for (int k = 0; k < N; k++) {
+            d[k] = o.sign * d[k] + o.decay * at[k];
+            vi[k] = dry(vi[k] * o.alpha + o.fresh * d[k] * d[k]);
+            if (mean)
+                mi[k] = dry((o.near ? mi[k] : d[k]) + o.w * (d[k] - mi[k]));
+            const C size = cuda_sqrt(mean ? vi[k] - mi[k] * mi[k] : vi[k]) + o.eps;
+            if (o.momentum)
+                bi[k] = dry(bi[k] * o.mu + d[k] / size);
+            at[k] = at[k] - (o.momentum ? o.lr * bi[k] : o.lr * d[k] / size);
+        }
+        cuda_write(v, vi, i, n, packs);
+        if (o.momentum)
+            cuda_write(b, bi, i, n, packs);
+        if (mean)
+            cuda_write(mean, mi, i, n, packs);
+        cuda_write(p, at, i, n, packs);
+    }
+}
+
+template <class T> static rmsprop_step<cuda_c<T>> rounded(const weft_rmsprop_step *o)
+{
+    typedef cuda_c<T> C;
+    const bool near = 1 - o->alpha < 0.5;
+    const C fresh = (C)(1 - o->alpha), alpha = (C)o->alpha;
+    return {(C)o->lr, (C)o->eps, (C)o->weight_decay,    (C)o->momentum, (C)(o->maximize ? -1 : 1),
+            alpha,    fresh,     near ? fresh : -alpha, near,           o->momentum > 0};
+}
+
+weft_status weft__cuda_rmsprop(weft_stream *s, weft_dev p, weft_dev v, weft_dev b, weft_dev mean,
+                               weft_dev g, int64_t n, const weft_rmsprop_step *o, weft_dtype dt)
+{
+    CUDA_FLOATS(dt, "rmsprop",
+                CUDA_RUN(rmsprop<T>, cuda_blocks_of(s, n, N), cuda_at<T>(p), cuda_at<cuda_c<T>>(v),
+                         cuda_at<cuda_c<T>>(b), cuda_at<cuda_c<T>>(mean), cuda_at<cuda_c<T>>(g), n,
+                         rounded<T>(o), cuda_packs(p, v, b, mean, g)))
+    return weft__cuda_launched(s, "rmsprop");
+}
+
+/* --- Adagrad --- */
+
+template <class C> struct adagrad_step {
+    C lr, eps, decay, sign;
+};
+
+template <class T>
+__global__ static void adagrad(T *p, cuda_c<T> *v, const cuda_c<T> *g, int64_t n,
+                               adagrad_step<cuda_c<T>> o, bool packs)
+{
+    typedef cuda_c<T> C;
+    for (int64_t i = cuda_first() * N; i < n; i += cuda_step() * N) {
+        C at[N], d[N], vi[N];
+        cuda_read(at, p, i, n, packs);
+        cuda_read(d, g, i, n, packs);
+        cuda_read(vi, v, i, n, packs);
+        for (int k = 0; k < N; k++) {
+            d[k] = o.sign * d[k] + o.decay * at[k];
+            vi[k] = dry(vi[k] + d[k] * d[k]);
+            at[k] = at[k] - o.lr * d[k] / (cuda_sqrt(vi[k]) + o.eps);
+        }
+        cuda_write(v, vi, i, n, packs);
+        cuda_write(p, at, i, n, packs);
+    }
+}
+
+template <class T> static adagrad_step<cuda_c<T>> rounded(const weft_adagrad_step *o)
+{
+    typedef cuda_c<T> C;
+    return {(C)o->lr, (C)o->eps, (C)o->weight_decay, (C)(o->maximize ? -1 : 1)};
+}
+
+weft_status weft__cuda_adagrad(weft_stream *s, weft_dev p, weft_dev v, weft_dev g, int64_t n,
+                               const weft_adagrad_step *o, weft_dtype dt)
+{
+    CUDA_FLOATS(dt, "adagrad",
+                CUDA_RUN(adagrad<T>, cuda_blocks_of(s, n, N), cuda_at<T>(p), cuda_at<cuda_c<T>>(v),
+                         cuda_at<cuda_c<T>>(g), n, rounded<T>(o), cuda_packs(p, v, g)))
+    return weft__cuda_launched(s, "adagrad");
+}
