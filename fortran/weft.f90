@@ -84,11 +84,12 @@ module weft
     integer(c_int), parameter :: WEFT_EDEVICE = -19
 
     public :: weft_fabric, weft_tensor, weft_module, weft_optimizer, weft_loader, weft_logger, weft_metric, &
-            weft_clip_options, weft_load_raw_options, weft_batch, weft_rows, weft_loader_options, weft_array, &
-            weft_token_options, weft_open_options, weft_timing, weft_traffic, weft_named, weft_cross_entropy_options, &
-            weft_loss_options, weft_memory_use, weft_memory_report, weft_accuracy_options, weft_layernorm_options, &
-            weft_mlp_options, weft_initializer_options, weft_sgd_options, weft_adam_options, weft_rmsprop_options, &
-            weft_adagrad_options, weft_muon_options, weft_lbfgs_options, weft_group_options, weft_schedule_options
+            weft_clip_options, weft_load_raw_options, weft_conv_options, weft_pool_options, weft_batch, weft_rows, &
+            weft_loader_options, weft_array, weft_token_options, weft_open_options, weft_timing, weft_traffic, weft_named, &
+            weft_cross_entropy_options, weft_loss_options, weft_memory_use, weft_memory_report, weft_accuracy_options, &
+            weft_layernorm_options, weft_mlp_options, weft_initializer_options, weft_sgd_options, weft_adam_options, &
+            weft_rmsprop_options, weft_adagrad_options, weft_muon_options, weft_lbfgs_options, weft_group_options, &
+            weft_schedule_options
 
     type, bind(C) :: weft_fabric
         private
@@ -135,6 +136,30 @@ module weft
     type, bind(C) :: weft_load_raw_options
         type(c_ptr) :: from = c_null_ptr
         logical(c_bool) :: not_strict = .false.
+    end type
+
+    type, bind(C) :: weft_conv_options
+        integer(c_int64_t) :: stride = 0
+        integer(c_int64_t) :: padding = 0
+        integer(c_int64_t) :: dilation = 0
+        integer(c_int64_t) :: groups = 0
+        integer(c_int64_t) :: stride_w = 0
+        integer(c_int64_t) :: padding_w = 0
+        integer(c_int64_t) :: dilation_w = 0
+        integer(c_int64_t) :: kernel_w = 0
+        logical(c_bool) :: no_bias = .false.
+    end type
+
+    type, bind(C) :: weft_pool_options
+        integer(c_int64_t) :: kernel = 0
+        integer(c_int64_t) :: stride = 0
+        integer(c_int64_t) :: padding = 0
+        integer(c_int64_t) :: dilation = 0
+        integer(c_int64_t) :: kernel_w = 0
+        integer(c_int64_t) :: stride_w = 0
+        integer(c_int64_t) :: padding_w = 0
+        integer(c_int64_t) :: dilation_w = 0
+        logical(c_bool) :: exclude_padding = .false.
     end type
 
     type, bind(C) :: weft_batch
@@ -449,6 +474,8 @@ module weft
             weft_resume, weft_load, weft_load_raw, weft_track_f64, weft_track_i64, weft_all_gather, weft_all_gather_rows, &
             weft_all_reduce, weft_broadcast, weft_broadcast_bytes, weft_broadcast_text, weft_reduce_boolean_decision, &
             weft_sum_over_ranks, weft_barrier, weft_barrier_named, weft_rank_zero_first_begin, weft_rank_zero_first_end, &
+            weft_conv2d, weft_conv1d, weft_max_pool2d, weft_avg_pool2d, weft_adaptive_avg_pool2d, weft_global_avg_pool, &
+            weft_nn_conv2d, weft_nn_max_pool2d, weft_nn_avg_pool2d, weft_nn_adaptive_avg_pool2d, weft_nn_global_avg_pool, &
             weft_batch_field, weft_rows_uniform, weft_loader_hdf5, weft_loader_fields, weft_loader_idx, weft_loader_tokens, &
             weft_next, weft_rewind, weft_loader_rows, weft_loader_batches, weft_loader_epochs, weft_loader_position, &
             weft_batch_of, weft_join, weft_close, weft_setup, weft_setup_module, weft_setup_optimizer, weft_setup_loader, &
@@ -488,6 +515,15 @@ module weft
     end interface
     interface weft_broadcast_text
         procedure weft_broadcast_text_i64, weft_broadcast_text_i32
+    end interface
+    interface weft_adaptive_avg_pool2d
+        procedure weft_adaptive_avg_pool2d_i64, weft_adaptive_avg_pool2d_i32
+    end interface
+    interface weft_nn_conv2d
+        procedure weft_nn_conv2d_i64, weft_nn_conv2d_i32
+    end interface
+    interface weft_nn_adaptive_avg_pool2d
+        procedure weft_nn_adaptive_avg_pool2d_i64, weft_nn_adaptive_avg_pool2d_i32
     end interface
     interface weft_rows_uniform
         procedure weft_rows_uniform_i64, weft_rows_uniform_i32
@@ -771,6 +807,80 @@ module weft
             import
             type(weft_fabric), value :: f
             integer(c_int) :: returned
+        end function
+        function weft_conv2d(x, weight, bias, o) bind(C, name="weft_conv2d") result(returned)
+            import
+            type(weft_tensor), value :: x
+            type(weft_tensor), value :: weight
+            type(weft_tensor), value :: bias
+            type(weft_conv_options), intent(in), optional :: o
+            type(weft_tensor) :: returned
+        end function
+        function weft_conv1d(x, weight, bias, o) bind(C, name="weft_conv1d") result(returned)
+            import
+            type(weft_tensor), value :: x
+            type(weft_tensor), value :: weight
+            type(weft_tensor), value :: bias
+            type(weft_conv_options), intent(in), optional :: o
+            type(weft_tensor) :: returned
+        end function
+        function weft_max_pool2d(x, o) bind(C, name="weft_max_pool2d") result(returned)
+            import
+            type(weft_tensor), value :: x
+            type(weft_pool_options), intent(in), optional :: o
+            type(weft_tensor) :: returned
+        end function
+        function weft_avg_pool2d(x, o) bind(C, name="weft_avg_pool2d") result(returned)
+            import
+            type(weft_tensor), value :: x
+            type(weft_pool_options), intent(in), optional :: o
+            type(weft_tensor) :: returned
+        end function
+        function c_weft_adaptive_avg_pool2d(x, height, width) bind(C, name="weft_adaptive_avg_pool2d") result(returned)
+            import
+            type(weft_tensor), value :: x
+            integer(c_int64_t), value :: height
+            integer(c_int64_t), value :: width
+            type(weft_tensor) :: returned
+        end function
+        function weft_global_avg_pool(x) bind(C, name="weft_global_avg_pool") result(returned)
+            import
+            type(weft_tensor), value :: x
+            type(weft_tensor) :: returned
+        end function
+        function c_weft_nn_conv2d(f, in, out, kernel, o) bind(C, name="weft_nn_conv2d") result(returned)
+            import
+            type(weft_fabric), value :: f
+            integer(c_int64_t), value :: in
+            integer(c_int64_t), value :: out
+            integer(c_int64_t), value :: kernel
+            type(weft_conv_options), intent(in), optional :: o
+            type(weft_module) :: returned
+        end function
+        function weft_nn_max_pool2d(f, o) bind(C, name="weft_nn_max_pool2d") result(returned)
+            import
+            type(weft_fabric), value :: f
+            type(weft_pool_options), intent(in), optional :: o
+            type(weft_module) :: returned
+        end function
+        function weft_nn_avg_pool2d(f, o) bind(C, name="weft_nn_avg_pool2d") result(returned)
+            import
+            type(weft_fabric), value :: f
+            type(weft_pool_options), intent(in), optional :: o
+            type(weft_module) :: returned
+        end function
+        function c_weft_nn_adaptive_avg_pool2d(f, height, width) bind(C, &
+                name="weft_nn_adaptive_avg_pool2d") result(returned)
+            import
+            type(weft_fabric), value :: f
+            integer(c_int64_t), value :: height
+            integer(c_int64_t), value :: width
+            type(weft_module) :: returned
+        end function
+        function weft_nn_global_avg_pool(f) bind(C, name="weft_nn_global_avg_pool") result(returned)
+            import
+            type(weft_fabric), value :: f
+            type(weft_module) :: returned
         end function
         function c_weft_batch_field(b, name) bind(C, name="weft_batch_field") result(returned)
             import
@@ -2687,6 +2797,58 @@ contains
         integer, intent(out), optional :: status
         call give(status, c_weft_rank_zero_first_end(f))
     end subroutine
+
+    function weft_adaptive_avg_pool2d_i64(x, height, width) result(returned)
+        type(weft_tensor), intent(in) :: x
+        integer(c_int64_t), intent(in) :: height
+        integer(c_int64_t), intent(in) :: width
+        type(weft_tensor) :: returned
+        returned = c_weft_adaptive_avg_pool2d(x, height, width)
+    end function
+
+    function weft_adaptive_avg_pool2d_i32(x, height, width) result(returned)
+        type(weft_tensor), intent(in) :: x
+        integer(c_int32_t), intent(in) :: height
+        integer(c_int32_t), intent(in) :: width
+        type(weft_tensor) :: returned
+        returned = c_weft_adaptive_avg_pool2d(x, int(height, c_int64_t), int(width, c_int64_t))
+    end function
+
+    function weft_nn_conv2d_i64(f, in, out, kernel, o) result(returned)
+        type(weft_fabric), intent(in) :: f
+        integer(c_int64_t), intent(in) :: in
+        integer(c_int64_t), intent(in) :: out
+        integer(c_int64_t), intent(in) :: kernel
+        type(weft_conv_options), intent(in), optional :: o
+        type(weft_module) :: returned
+        returned = c_weft_nn_conv2d(f, in, out, kernel, o)
+    end function
+
+    function weft_nn_conv2d_i32(f, in, out, kernel, o) result(returned)
+        type(weft_fabric), intent(in) :: f
+        integer(c_int32_t), intent(in) :: in
+        integer(c_int32_t), intent(in) :: out
+        integer(c_int32_t), intent(in) :: kernel
+        type(weft_conv_options), intent(in), optional :: o
+        type(weft_module) :: returned
+        returned = c_weft_nn_conv2d(f, int(in, c_int64_t), int(out, c_int64_t), int(kernel, c_int64_t), o)
+    end function
+
+    function weft_nn_adaptive_avg_pool2d_i64(f, height, width) result(returned)
+        type(weft_fabric), intent(in) :: f
+        integer(c_int64_t), intent(in) :: height
+        integer(c_int64_t), intent(in) :: width
+        type(weft_module) :: returned
+        returned = c_weft_nn_adaptive_avg_pool2d(f, height, width)
+    end function
+
+    function weft_nn_adaptive_avg_pool2d_i32(f, height, width) result(returned)
+        type(weft_fabric), intent(in) :: f
+        integer(c_int32_t), intent(in) :: height
+        integer(c_int32_t), intent(in) :: width
+        type(weft_module) :: returned
+        returned = c_weft_nn_adaptive_avg_pool2d(f, int(height, c_int64_t), int(width, c_int64_t))
+    end function
 
     function weft_batch_field(b, name) result(returned)
         type(weft_batch), intent(in), optional :: b

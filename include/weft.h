@@ -6,6 +6,7 @@
 #include <weft/base.h>
 #include <weft/checkpoint.h>
 #include <weft/collective.h>
+#include <weft/conv.h>
 #include <weft/data.h>
 #include <weft/fabric.h>
 #include <weft/log.h>

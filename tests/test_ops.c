@@ -1,5 +1,6 @@
 /* Every row of conform_ops.h: values and gradients against PyTorch's, against differences and over
  * strided inputs, and what wrong inputs are told. */
+#include "conform_conv.h"
 #include "conform_losses.h"
 #include "conform_ops.h"
 #include "core/rng.h"
@@ -9,13 +10,29 @@
 
 #include <math.h>
 
-#define ROWS (CONFORM_OPS + CONFORM_LOSSES)
-
 static weft_fabric *f;
 
+static const struct {
+    const conform_row *row;
+    int rows;
+} tables[] = {
+    {conform_ops, CONFORM_OPS}, {conform_losses, CONFORM_LOSSES}, {conform_conv, CONFORM_CONV}};
+
+/* Row i of all tables, NULL beyond the last. */
 static const conform_row *row_of(int i)
 {
-    return i < CONFORM_OPS ? &conform_ops[i] : &conform_losses[i - CONFORM_OPS];
+    for (size_t k = 0; k < sizeof tables / sizeof tables[0]; i -= tables[k++].rows)
+        if (i < tables[k].rows)
+            return &tables[k].row[i];
+    return NULL;
+}
+
+static int rows_of_all(void)
+{
+    int n = 0;
+    while (row_of(n))
+        n++;
+    return n;
 }
 
 static void start(void)
@@ -333,7 +350,7 @@ static int cases_taken_once(const char *path)
             int takers = 0;
             snprintf(group, sizeof group, "%s/%s", op, golden_name(file, op, k, name, sizeof name));
             read_attributes(file, group, &a);
-            for (int r = 0; r < ROWS; r++)
+            for (int r = 0; row_of(r); r++)
                 takers += row_of(r)->golden && strcmp(file_of(row_of(r)), path) == 0 &&
                           strcmp(row_of(r)->golden, op) == 0 &&
                           (!row_of(r)->takes || row_of(r)->takes(&a));
@@ -351,6 +368,8 @@ START_TEST(the_table_takes_every_golden_case_once)
     ck_assert_int_gt(cases_taken_once("ops-unary.h5"), 90);
     ck_assert_int_gt(cases_taken_once("ops-binary.h5"), 80);
     ck_assert_int_gt(cases_taken_once("ops-shapes.h5"), 90);
+    ck_assert_int_gt(cases_taken_once("conv.h5"), 25);
+    ck_assert_int_gt(cases_taken_once("pool.h5"), 40);
 }
 END_TEST
 
@@ -1036,22 +1055,23 @@ int main(void)
 {
     Suite *s = suite_create("ops");
     TCase *t = tcase_create("table"), *u = tcase_create("single");
+    const int rows = rows_of_all();
     weft_log_level(WEFT_LOG_SILENT);
     tcase_set_timeout(t, 120);
     tcase_add_checked_fixture(t, start, stop);
     tcase_add_checked_fixture(u, start, stop);
     suite_add_tcase(s, t);
     suite_add_tcase(s, u);
-    tcase_add_loop_test(t, golden_values_and_gradients_f64, 0, ROWS);
-    tcase_add_loop_test(t, golden_values_and_gradients_f32, 0, ROWS);
-    tcase_add_loop_test(t, strided_inputs_give_what_contiguous_ones_give, 0, ROWS);
-    tcase_add_loop_test(t, gradients_are_those_of_differences, 0, ROWS);
-    tcase_add_loop_test(t, low_inputs_give_rounded_results, 0, ROWS);
-    tcase_add_loop_test(t, mixed_precision_casts_by_the_ops_row, 0, ROWS);
-    tcase_add_loop_test(t, wrong_shapes_are_refused, 0, ROWS);
-    tcase_add_loop_test(t, integers_are_refused_where_numbers_are_needed, 0, ROWS);
-    tcase_add_loop_test(t, stale_handles_are_refused, 0, ROWS);
-    tcase_add_loop_test(t, null_in_gives_null_out_silently, 0, ROWS);
+    tcase_add_loop_test(t, golden_values_and_gradients_f64, 0, rows);
+    tcase_add_loop_test(t, golden_values_and_gradients_f32, 0, rows);
+    tcase_add_loop_test(t, strided_inputs_give_what_contiguous_ones_give, 0, rows);
+    tcase_add_loop_test(t, gradients_are_those_of_differences, 0, rows);
+    tcase_add_loop_test(t, low_inputs_give_rounded_results, 0, rows);
+    tcase_add_loop_test(t, mixed_precision_casts_by_the_ops_row, 0, rows);
+    tcase_add_loop_test(t, wrong_shapes_are_refused, 0, rows);
+    tcase_add_loop_test(t, integers_are_refused_where_numbers_are_needed, 0, rows);
+    tcase_add_loop_test(t, stale_handles_are_refused, 0, rows);
+    tcase_add_loop_test(t, null_in_gives_null_out_silently, 0, rows);
     tcase_add_test(u, the_table_takes_every_golden_case_once);
     tcase_add_test(u, transpose_exchanges_two_dimensions);
     tcase_add_test(u, casts_round_to_the_type_and_back);

@@ -105,6 +105,9 @@ static void from_nothing(weft_fabric *f)
     IS(!weft_nn_mlp(f, 2, two, NULL) && !weft_nn_relu(f) && !weft_nn_softmax(f));
     IS(!weft_nn_log_softmax(f) && !weft_nn_gelu(f) && !weft_nn_gelu_tanh(f));
     IS(!weft_nn_silu(f) && !weft_nn_sigmoid(f) && !weft_nn_tanh(f));
+    IS(!weft_nn_conv2d(f, 1, 1, 1, NULL) && !weft_nn_max_pool2d(f, WEFT_POOL(.kernel = 2)));
+    IS(!weft_nn_avg_pool2d(f, NULL) && !weft_nn_adaptive_avg_pool2d(f, 1, 1));
+    IS(!weft_nn_global_avg_pool(f));
     IS(!weft_nn_sequential_n(f, 0, NULL) && !weft_module_new(f, NULL, NULL, 0));
 }
 
@@ -356,6 +359,42 @@ START_TEST(wrong_ops)
     NONE(WEFT_EHANDLE, "",
          weft_nll_loss(x, weft_full(f, 0, 1, two, WEFT_U8), WEFT_CROSS_ENTROPY(.weight = stale)));
     ck_assert_int_eq(weft_close(&g), 0);
+}
+END_TEST
+
+START_TEST(wrong_images)
+{
+    weft_tensor *x = weft_full(f, 1, 4, (int64_t[]){1, 2, 3, 4}, 0);
+    weft_tensor *w = weft_full(f, 1, 4, (int64_t[]){2, 2, 2, 2}, 0),
+                *v = weft_full(f, 1, 1, two, 0);
+    NONE(WEFT_EARG, "stride -2", weft_conv2d(x, w, v, WEFT_CONV(.stride = -2)));
+    NONE(WEFT_EARG, "stride", weft_conv2d(x, w, v, WEFT_CONV(.stride_w = WEFT_OFF)));
+    NONE(WEFT_EARG, "padding -2", weft_conv2d(x, w, v, WEFT_CONV(.padding = -2)));
+    NONE(WEFT_EARG, "dilation", weft_conv2d(x, w, v, WEFT_CONV(.dilation = INT64_MAX)));
+    NONE(WEFT_EARG, "groups -1", weft_conv2d(x, w, v, WEFT_CONV(.groups = -1)));
+    NONE(WEFT_ESHAPE, "2 groups", weft_conv2d(x, w, v, WEFT_CONV(.groups = 2)));
+    NONE(WEFT_ESHAPE, "groups", weft_conv2d(x, w, v, WEFT_CONV(.groups = INT64_MAX)));
+    NONE(WEFT_ESHAPE, "conv2d: images", weft_conv2d(v, w, NULL, NULL));
+    NONE(WEFT_ESHAPE, "bias (1, 2, 3, 4)", weft_conv2d(x, w, x, NULL));
+    NONE(WEFT_ESHAPE, "no window", weft_conv2d(x, w, v, WEFT_CONV(.dilation = 4)));
+    NONE(WEFT_ESHAPE, "", weft_conv2d(x, w, v, WEFT_CONV(.padding = INT32_MAX)));
+    NONE(WEFT_ESHAPE, "conv1d", weft_conv1d(x, w, v, NULL));
+    NONE(WEFT_EARG, "conv1d", weft_conv1d(x, w, v, WEFT_CONV(.stride = -3)));
+    NONE(WEFT_EARG, "kernel 0", weft_max_pool2d(x, NULL));
+    NONE(WEFT_EARG, "padding 2", weft_max_pool2d(x, WEFT_POOL(.kernel = 3, .padding = 2)));
+    NONE(WEFT_EARG, "kernel -1", weft_avg_pool2d(x, WEFT_POOL(.kernel = -1)));
+    NONE(WEFT_EARG, "dilation", weft_avg_pool2d(x, WEFT_POOL(.kernel = 2, .dilation = 2)));
+    NONE(WEFT_ESHAPE, "max_pool2d", weft_max_pool2d(v, WEFT_POOL(.kernel = 2)));
+    NONE(WEFT_ESHAPE, "4 x 4", weft_avg_pool2d(x, WEFT_POOL(.kernel = 4)));
+    NONE(WEFT_EARG, "0 x 1 parts", weft_adaptive_avg_pool2d(x, 0, 1));
+    NONE(WEFT_ESHAPE, "global", weft_global_avg_pool(v));
+    NONE(WEFT_EARG, "0 channels", weft_nn_conv2d(f, 0, 1, 1, NULL));
+    NONE(WEFT_EARG, "kernel 0", weft_nn_conv2d(f, 1, 1, 0, NULL));
+    NONE(WEFT_EARG, "3 groups", weft_nn_conv2d(f, 6, 4, 1, WEFT_CONV(.groups = 3)));
+    NONE(WEFT_EARG, "stride", weft_nn_conv2d(f, 1, 1, 1, WEFT_CONV(.stride = -1)));
+    NONE(WEFT_EARG, "weft_nn_max", weft_nn_max_pool2d(f, NULL));
+    NONE(WEFT_EARG, "weft_nn_avg", weft_nn_avg_pool2d(f, WEFT_POOL(.kernel = 2, .padding = 9)));
+    NONE(WEFT_EARG, "parts", weft_nn_adaptive_avg_pool2d(f, 1, -1));
 }
 END_TEST
 
@@ -794,6 +833,7 @@ static Suite *suite(void)
     tcase_add_checked_fixture(c, start, stop);
     tcase_add_test(c, wrong_tensors);
     tcase_add_test(c, wrong_ops);
+    tcase_add_test(c, wrong_images);
     tcase_add_test(c, wrong_ops_of_ones_own);
     tcase_add_test(c, wrong_modules);
     tcase_add_test(c, wrong_optimizers);

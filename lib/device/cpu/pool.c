@@ -56,7 +56,8 @@ CPU_WIDE static void N(maxpool_back)(const void *args, int64_t lo, int64_t hi)
             const range columns = covering(o, 1, c, c + n);
             C sum[TILE] = {0};
             for (int64_t p = rows.first; p < rows.end; p++)
-                for (int64_t q = p * o->out[1] + columns.first; q < p * o->out[1] + columns.end; q++)
+                for (int64_t q = p * o->out[1] + columns.first; q < p * o->out[1] + columns.end;
+                     q++)
                     if (at[q] >= base && at[q] < base + n)
                         sum[at[q] - base] += LOAD(gy[q]);
             for (int64_t q = 0; q < n; q++)

@@ -1,0 +1,221 @@
+/* Convolutions and pooling beyond their rows of conform_conv.h: modules, equal and bad numbers, images worked on in parts,
+ * memory, threads, gradients of 16-bit weights. */
+#include <check.h>
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+#include <weft.h>
+
+static weft_fabric *f;
+
+static void open_with(const char *precision, int threads)
+{
+    ck_assert_int_eq(
+        weft_open(&f, NULL, NULL, WEFT_OPEN(.threads = threads, .precision = precision)), 0);
+}
+
+static void start(void)
+{
+    open_with("64-true", 1);
+}
+
+static void stop(void)
+{
+    weft_clear(f);
+    ck_assert_int_eq(weft_close(&f), 0);
+}
+
+static double *values(weft_tensor *t)
+{
+    const int64_t n = weft_numel(t);
+    double *v = calloc((size_t)n + 1, sizeof *v);
+    ck_assert_msg(n >= 0, "%s", weft_message(f));
+    ck_assert_int_eq(weft_copy_out(weft_cast(t, WEFT_F64), v, (size_t)n * sizeof *v), 0);
+    return v;
+}
+
+/* Numbers in [-1, 1) that have nothing to do with each other. */
+static weft_tensor *noise(const int64_t shape[4], uint32_t seed)
+{
+    const int64_t n = shape[0] * shape[1] * shape[2] * shape[3];
+    double *v = calloc((size_t)n + 1, sizeof *v);
+    for (int64_t i = 0; i < n; i++) {
+        seed = seed * 1664525 + 1013904223;
+        v[i] = (double)(seed >> 8) * 0x1p-23 - 1;
+    }
+    weft_tensor *x = weft_tensor_of(f, v, 4, shape, WEFT_F64);
+    free(v);
+    return x;
+}
+
+START_TEST(modules_have_pytorchs_parameters)
+{
+    weft_module *m =
+        weft_nn_sequential(f, weft_nn_conv2d(f, 4, 6, 3, WEFT_CONV(.groups = 2, .padding = 1)),
+                           weft_nn_max_pool2d(f, WEFT_POOL(.kernel = 2)),
+                           weft_nn_conv2d(f, 6, 5, 1, WEFT_CONV(.kernel_w = 2, .no_bias = true)),
+                           weft_nn_avg_pool2d(f, WEFT_POOL(.kernel = 2, .stride = 1)),
+                           weft_nn_adaptive_avg_pool2d(f, 2, 1), weft_nn_global_avg_pool(f));
+    weft_tensor *y = weft_forward(m, noise((int64_t[]){3, 4, 8, 8}, 1));
+    ck_assert(weft_rank_of(y) == 2 && weft_dim(y, 0) == 3 && weft_dim(y, 1) == 5);
+    ck_assert_int_eq(weft_param_count(m), 3);
+    weft_tensor *w = weft_param(m, "0.weight"), *v = weft_param(m, "2.weight");
+    ck_assert(weft_dim(w, 0) == 6 && weft_dim(w, 1) == 2 && weft_dim(w, 2) == 3);
+    ck_assert(weft_dim(v, 0) == 5 && weft_dim(v, 1) == 6 && weft_dim(v, 3) == 2);
+    const double bound = 1 / sqrt(18), most = weft_item(weft_max(weft_abs(w), WEFT_ALL));
+    ck_assert(most <= bound && most > 0.9 * bound);
+    ck_assert(weft_item(weft_max(weft_abs(v), WEFT_ALL)) > 0.9 / sqrt(12));
+    ck_assert(weft_item(weft_max(weft_abs(weft_param(m, "0.bias")), WEFT_ALL)) <= bound);
+}
+END_TEST
+
+START_TEST(the_first_of_equal_ones_is_taken_and_nan_wins)
+{
+    const double x[8] = {1, 7, 7, 2, NAN, 3, -INFINITY, NAN};
+    weft_tensor *t = weft_tensor_of(f, x, 4, (int64_t[]){2, 1, 2, 2}, WEFT_F64);
+    weft_require_grad(t);
+    weft_tensor *y = weft_max_pool2d(t, WEFT_POOL(.kernel = 2));
+    ck_assert_int_eq(weft_backward(f, weft_sum(y, WEFT_ALL)), 0);
+    double *v = values(y), *g = values(weft_gradient(t));
+    ck_assert(v[0] == 7 && isnan(v[1]));
+    for (int i = 0; i < 8; i++)
+        ck_assert_double_eq(g[i], i == 1 || i == 4);
+    free(v);
+    free(g);
+}
+END_TEST
+
+/* What padding adds is no candidate, also where all else is smaller than 0. */
+START_TEST(padding_is_never_the_largest)
+{
+    weft_tensor *x = weft_full(f, -3, 4, (int64_t[]){1, 1, 3, 3}, WEFT_F64);
+    weft_tensor *y = weft_max_pool2d(x, WEFT_POOL(.kernel = 2, .padding = 1));
+    ck_assert_double_eq(weft_item(weft_min(y, WEFT_ALL)), -3);
+    ck_assert_double_eq(weft_item(weft_max(y, WEFT_ALL)), -3);
+    x = weft_full(f, -INFINITY, 4, (int64_t[]){1, 1, 2, 2}, WEFT_F64);
+    weft_require_grad(x);
+    y = weft_max_pool2d(x, WEFT_POOL(.kernel = 2));
+    ck_assert_int_eq(weft_backward(f, weft_sum(y, WEFT_ALL)), 0);
+    ck_assert_double_eq(weft_item(weft_sum(weft_gradient(x), WEFT_ALL)), 1);
+}
+END_TEST
+
+/* Enough images for several parts: each image is as if it were alone, and their gradients are summed. */
+#define IMAGES 11
+START_TEST(parts_are_those_of_the_whole)
+{
+    const int64_t many[4] = {IMAGES, 8, 48, 48}, size[4] = {4, 8, 5, 5};
+    weft_tensor *x = noise(many, 1), *w = noise(size, 2), *b = weft_full(f, 0.5, 1, size, WEFT_F64);
+    weft_require_grad(x);
+    weft_require_grad(w);
+    weft_require_grad(b);
+    weft_tensor *y = weft_conv2d(x, w, b, WEFT_CONV(.padding = 2));
+    ck_assert_int_eq(weft_backward(f, weft_mean(weft_mul(y, y), WEFT_ALL)), 0);
+    double *whole = values(y), *gw = values(weft_gradient(w)), *gx = values(weft_gradient(x));
+    const int64_t out = weft_numel(y) / IMAGES, in = weft_numel(x) / IMAGES;
+    ck_assert_int_lt(weft_memory(f).kind[WEFT_MEMORY_ARENA].peak, (int64_t)64 << 20);
+    double *sum = calloc((size_t)weft_numel(w), sizeof *sum);
+    for (int64_t i = 0; i < IMAGES; i++) {
+        weft_tensor *one = weft_slice(x, 0, i, i + 1, 1), *v = weft_detach(w);
+        weft_require_grad(v);
+        weft_tensor *z = weft_conv2d(one, v, b, WEFT_CONV(.padding = 2));
+        double *alone = values(z);
+        ck_assert_mem_eq(alone, whole + i * out, (size_t)out * sizeof *alone);
+        ck_assert_int_eq(
+            weft_backward(f, weft_scale(weft_mean(weft_mul(z, z), WEFT_ALL), 1.0 / IMAGES)), 0);
+        double *g = values(weft_gradient(v));
+        for (int64_t k = 0; k < weft_numel(w); k++)
+            sum[k] += g[k];
+        free(g);
+        free(alone);
+    }
+    for (int64_t k = 0; k < weft_numel(w); k++)
+        if (!(fabs(sum[k] - gw[k]) <= 1e-12))
+            ck_abort_msg("gradient %lld is %.17g, not %.17g", (long long)k, gw[k], sum[k]);
+    ck_assert(gx[0] != 0 && gx[IMAGES * in - 1] != 0);
+    free(whole);
+    free(gw);
+    free(gx);
+    free(sum);
+}
+END_TEST
+
+/* The bits of results and gradients on one and on two threads. */
+static void bits(int threads, const char *precision, float *out, size_t n)
+{
+    open_with(precision, threads);
+    const int64_t many[4] = {6, 8, 20, 20}, size[4] = {12, 8, 3, 3};
+    weft_tensor *x = weft_cast(noise(many, 1), WEFT_F32), *w = weft_cast(noise(size, 2), WEFT_F32);
+    weft_require_grad(x);
+    weft_require_grad(w);
+    weft_autocast_begin(f);
+    weft_tensor *y = weft_conv2d(x, w, NULL, WEFT_CONV(.padding = 1));
+    y = weft_max_pool2d(y, WEFT_POOL(.kernel = 3, .stride = 2));
+    y = weft_avg_pool2d(y, WEFT_POOL(.kernel = 3, .stride = 2, .padding = 1));
+    weft_autocast_end(f);
+    y = weft_cast(y, WEFT_F32);
+    ck_assert_int_eq(weft_backward(f, weft_mean(weft_mul(y, y), WEFT_ALL)), 0);
+    weft_tensor *const all[] = {y, weft_gradient(x), weft_gradient(w)};
+    for (int i = 0; i < 3; i++) {
+        const size_t count = (size_t)weft_numel(all[i]);
+        ck_assert_uint_le(count, n);
+        ck_assert_int_eq(weft_copy_out(all[i], out, count * sizeof *out), 0);
+        out += count;
+        n -= count;
+    }
+    stop();
+}
+
+#define BITS 40000
+START_TEST(bits_do_not_depend_on_threads)
+{
+    static float one[BITS], two[BITS];
+    const char *const precision[] = {"32-true", "bf16-mixed"};
+    for (int i = 0; i < 2; i++) {
+        bits(1, precision[i], one, BITS);
+        bits(2, precision[i], two, BITS);
+        ck_assert_mem_eq(one, two, sizeof one);
+    }
+}
+END_TEST
+
+/* A weight in 16 bits has its gradient in f32, and one whose numbers need it. */
+START_TEST(gradients_of_16_bit_weights_are_f32)
+{
+    open_with("bf16-true", 1);
+    weft_module *m = weft_nn_conv2d(f, 1, 1, 1, NULL);
+    weft_optimizer *o = weft_sgd(m, WEFT_SGD(.lr = 0.5));
+    ck_assert_int_eq(weft_setup(f, m, o), 0);
+    weft_tensor *x = weft_full(f, 1, 4, (int64_t[]){3, 1, 7, 49}, WEFT_BF16);
+    ck_assert_int_eq(weft_dtype_of(weft_param(m, "weight")), WEFT_BF16);
+    ck_assert_int_eq(weft_backward(f, weft_sum(weft_forward(m, x), WEFT_ALL)), 0);
+    weft_tensor *g = weft_gradient(weft_param(m, "weight"));
+    ck_assert_int_eq(weft_dtype_of(g), WEFT_F32);
+    ck_assert_double_eq(weft_item(weft_sum(g, WEFT_ALL)), 3 * 7 * 49);
+    ck_assert_double_eq(weft_item(weft_sum(weft_gradient(weft_param(m, "bias")), 0)), 3 * 7 * 49);
+    stop();
+}
+END_TEST
+
+int main(void)
+{
+    Suite *s = suite_create("conv");
+    TCase *t = tcase_create("f64"), *u = tcase_create("own");
+    weft_log_level(WEFT_LOG_SILENT);
+    tcase_set_timeout(t, 120);
+    tcase_set_timeout(u, 120);
+    tcase_add_checked_fixture(t, start, stop);
+    suite_add_tcase(s, t);
+    suite_add_tcase(s, u);
+    tcase_add_test(t, modules_have_pytorchs_parameters);
+    tcase_add_test(t, the_first_of_equal_ones_is_taken_and_nan_wins);
+    tcase_add_test(t, padding_is_never_the_largest);
+    tcase_add_test(t, parts_are_those_of_the_whole);
+    tcase_add_test(u, bits_do_not_depend_on_threads);
+    tcase_add_test(u, gradients_of_16_bit_weights_are_f32);
+    SRunner *r = srunner_create(s);
+    srunner_run_all(r, CK_NORMAL);
+    int failed = srunner_ntests_failed(r);
+    srunner_free(r);
+    return failed != 0;
+}
