@@ -264,7 +264,7 @@ class Function:
         return any((a.long and not a.count_of) or a.shape for a in self.arguments)
 
     def result_kind(self):
-        if self.text:
+        if self.text or self.result == "void":
             return "type(c_ptr)"
         return self.h.kind(self.result)
 

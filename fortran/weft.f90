@@ -272,6 +272,8 @@ module weft
         integer(c_int64_t) :: collectives = 0
         integer(c_int64_t) :: gradient_reduces = 0
         integer(c_int64_t) :: gradient_bytes = 0
+        integer(c_int64_t) :: copies = 0
+        integer(c_int64_t) :: copied_bytes = 0
     end type
 
     type, bind(C) :: weft_named
@@ -493,20 +495,20 @@ module weft
             weft_nn_layernorm_with, weft_nn_embedding, weft_nn_embedding_padded, weft_nn_dropout, weft_nn_identity, &
             weft_nn_flatten, weft_nn_residual, weft_nn_activation, weft_nn_mlp, weft_nn_relu, weft_nn_softmax, &
             weft_nn_log_softmax, weft_nn_gelu, weft_nn_gelu_tanh, weft_nn_silu, weft_nn_sigmoid, weft_nn_tanh, &
-            weft_nn_sequential_n, weft_forward, weft_train, weft_is_training, weft_param_count, weft_param_elements, &
-            weft_param_name, weft_param, weft_freeze, weft_tie, weft_init_param, weft_module_at, weft_children, weft_child, &
-            weft_module_name, weft_module_kind, weft_add, weft_sub, weft_mul, weft_div, weft_pow, weft_maximum, &
-            weft_minimum, weft_eq, weft_ne, weft_lt, weft_le, weft_gt, weft_ge, weft_where, weft_scale, weft_matmul, &
-            weft_linear, weft_linear_relu, weft_relu, weft_neg, weft_abs, weft_exp, weft_ln, weft_sqrt, weft_sin, weft_cos, &
-            weft_pow_scalar, weft_clamp, weft_sigmoid, weft_tanh, weft_silu, weft_gelu, weft_gelu_tanh, weft_reshape, &
-            weft_transpose, weft_permute, weft_squeeze, weft_unsqueeze, weft_slice, weft_concat_n, weft_gather, weft_sum, &
-            weft_mean, weft_max, weft_min, weft_argmax, weft_argmin, weft_softmax, weft_log_softmax, weft_layernorm, &
-            weft_embedding, weft_dropout, weft_cast, weft_count_correct, weft_sgd, weft_adam, weft_adamw, weft_rmsprop, &
-            weft_adagrad, weft_muon, weft_lbfgs, weft_group, weft_group_module, weft_group_count, weft_zero_grad, weft_step, &
-            weft_step_closure, weft_lr, weft_group_lr, weft_set_lr, weft_set_group_lr, weft_steps, weft_set_schedule, &
-            weft_schedule_metric, weft_strerror, weft_status_name, weft_error, weft_message, weft_clear, weft_fail_text, &
-            weft_full, weft_retain, weft_release, weft_detach, weft_require_grad, weft_rank_of, weft_dim, weft_numel, &
-            weft_dtype_of, weft_is_valid, weft_item, weft_version
+            weft_nn_sequential_n, weft_forward, weft_infer, weft_train, weft_is_training, weft_param_count, &
+            weft_param_elements, weft_param_name, weft_param, weft_freeze, weft_tie, weft_init_param, weft_module_at, &
+            weft_children, weft_child, weft_module_name, weft_module_kind, weft_add, weft_sub, weft_mul, weft_div, weft_pow, &
+            weft_maximum, weft_minimum, weft_eq, weft_ne, weft_lt, weft_le, weft_gt, weft_ge, weft_where, weft_scale, &
+            weft_matmul, weft_linear, weft_linear_relu, weft_relu, weft_neg, weft_abs, weft_exp, weft_ln, weft_sqrt, &
+            weft_sin, weft_cos, weft_pow_scalar, weft_clamp, weft_sigmoid, weft_tanh, weft_silu, weft_gelu, weft_gelu_tanh, &
+            weft_reshape, weft_transpose, weft_permute, weft_squeeze, weft_unsqueeze, weft_slice, weft_concat_n, &
+            weft_gather, weft_sum, weft_mean, weft_max, weft_min, weft_argmax, weft_argmin, weft_softmax, weft_log_softmax, &
+            weft_layernorm, weft_embedding, weft_dropout, weft_cast, weft_count_correct, weft_sgd, weft_adam, weft_adamw, &
+            weft_rmsprop, weft_adagrad, weft_muon, weft_lbfgs, weft_group, weft_group_module, weft_group_count, &
+            weft_zero_grad, weft_step, weft_step_closure, weft_lr, weft_group_lr, weft_set_lr, weft_set_group_lr, &
+            weft_steps, weft_set_schedule, weft_schedule_metric, weft_strerror, weft_status_name, weft_error, weft_message, &
+            weft_clear, weft_fail_text, weft_full, weft_retain, weft_release, weft_detach, weft_require_grad, weft_rank_of, &
+            weft_dim, weft_numel, weft_dtype_of, weft_is_valid, weft_data_pointer, weft_item, weft_version
     interface weft_accumulate
         procedure weft_accumulate_i64, weft_accumulate_i32
     end interface
@@ -566,6 +568,9 @@ module weft
     end interface
     interface weft_nn_mlp
         procedure weft_nn_mlp_i64, weft_nn_mlp_i32
+    end interface
+    interface weft_infer
+        procedure weft_infer_i64, weft_infer_i32
     end interface
     interface weft_param_name
         procedure weft_param_name_i64, weft_param_name_i32
@@ -1513,6 +1518,18 @@ module weft
             type(weft_tensor), value :: x
             type(weft_tensor) :: returned
         end function
+        function c_weft_infer(m, x, rank, shape, xtype, y, numel, ytype) bind(C, name="weft_infer") result(returned)
+            import
+            type(weft_module), value :: m
+            type(c_ptr), value :: x
+            integer(c_int), value :: rank
+            integer(c_int64_t), intent(in) :: shape(*)
+            integer(c_int), value :: xtype
+            type(c_ptr), value :: y
+            integer(c_int64_t), value :: numel
+            integer(c_int), value :: ytype
+            integer(c_int) :: returned
+        end function
         subroutine c_weft_train(m, training) bind(C, name="weft_train")
             import
             type(weft_module), value :: m
@@ -2154,6 +2171,11 @@ module weft
             type(c_ptr), value :: host
             integer(c_size_t), value :: bytes
             integer(c_int) :: returned
+        end function
+        function weft_data_pointer(t) bind(C, name="weft_data_pointer") result(returned)
+            import
+            type(weft_tensor), value :: t
+            type(c_ptr) :: returned
         end function
         function weft_item(t) bind(C, name="weft_item") result(returned)
             import
@@ -3294,6 +3316,31 @@ contains
         type(weft_module) :: returned
         returned = c_weft_nn_sequential_n(f, size(modules, kind=c_size_t), modules)
     end function
+
+    subroutine weft_infer_i64(m, x, shape, xtype, y, numel, ytype, status)
+        type(weft_module), intent(in) :: m
+        type(c_ptr), intent(in) :: x
+        integer(c_int64_t), intent(in) :: shape(:)
+        integer, intent(in) :: xtype
+        type(c_ptr), intent(in) :: y
+        integer(c_int64_t), intent(in) :: numel
+        integer, intent(in) :: ytype
+        integer, intent(out), optional :: status
+        call give(status, c_weft_infer(m, x, size(shape, kind=c_int), shape, xtype, y, numel, ytype))
+    end subroutine
+
+    subroutine weft_infer_i32(m, x, shape, xtype, y, numel, ytype, status)
+        type(weft_module), intent(in) :: m
+        type(c_ptr), intent(in) :: x
+        integer(c_int32_t), intent(in) :: shape(:)
+        integer, intent(in) :: xtype
+        type(c_ptr), intent(in) :: y
+        integer(c_int32_t), intent(in) :: numel
+        integer, intent(in) :: ytype
+        integer, intent(out), optional :: status
+        call give(status, c_weft_infer(m, x, size(shape, kind=c_int), int(shape, c_int64_t), xtype, y, int(numel, &
+                c_int64_t), ytype))
+    end subroutine
 
     subroutine weft_train(m, training)
         type(weft_module), intent(in) :: m

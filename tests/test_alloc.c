@@ -306,6 +306,22 @@ static long lines(const char *path)
     return n;
 }
 
+/* Allocations of ten times weft_infer. */
+static long asked(const loop *l)
+{
+    static const float x[4 * 784];
+    float y[4 * 10];
+    int good = 0;
+    for (int i = 0; i < 11; i++) {
+        if (i == 1)
+            begin();
+        good += !weft_infer(l->model, x, 2, (int64_t[]){4, 784}, WEFT_F32, y, 40, WEFT_F32);
+    }
+    const long n = end(); /* an assertion allocates */
+    ck_assert_int_eq(good, 11);
+    return n;
+}
+
 static void steady_in(const char *precision, int threads, int kind)
 {
     const bool low = strstr(precision, "16") != NULL;
@@ -327,6 +343,7 @@ static void steady_in(const char *precision, int threads, int kind)
     ck_assert_msg(teams <= (low ? 8 : 1) * (long)PRODUCTS * threads * 200 || kind == SEARCH,
                   "%ld by others", (long)teams);
     ck_assert_double_lt(l.loss, first);
+    ck_assert_int_eq(asked(&l), 0);
     ck_assert_int_eq(weft_close(&l.f), 0);
 }
 

@@ -188,6 +188,7 @@ START_TEST(no_tensor)
     IS(weft_rank_of(t) == 0 && weft_dim(t, 0) == -1 && weft_numel(t) == -1);
     IS(weft_dtype_of(t) == WEFT_DEFAULT && !weft_is_valid(t));
     IS(weft_copy_out(t, &v, 8) < 0 && weft_copy_in(t, &v, 8) < 0 && isnan(weft_item(t)));
+    IS(!weft_data_pointer(t) && weft_infer(NULL, &v, 0, NULL, 0, &v, 1, 0) == WEFT_EARG);
     IS(!weft_gradient(t) && !weft_grad(t, t));
     IS(!weft_add(t, t) && !weft_sub(t, t) && !weft_mul(t, t) && !weft_div(t, t) && !weft_pow(t, t));
     IS(!weft_maximum(t, t) && !weft_minimum(t, t) && !weft_eq(t, t) && !weft_ne(t, t));

@@ -162,6 +162,11 @@ typedef struct weft_traffic {
     int64_t collectives;      /* all collective calls */
     int64_t gradient_reduces; /* named gradient collectives */
     int64_t gradient_bytes;   /* their payload, padding and verdict words not counted */
+    /* Tensors whose elements were copied as they are: from the program (weft_tensor_of, weft_copy_in, a
+     * loader's batch) or to it (weft_copy_out, weft_infer), by weft_retain, and because an op takes them
+     * in another type or order only. A step on wrapped data that ops take as they are has none. */
+    int64_t copies;
+    int64_t copied_bytes; /* of these */
 } weft_traffic;
 WEFT_API weft_traffic weft_traffic_count(const weft_fabric *f);
 

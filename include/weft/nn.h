@@ -87,6 +87,18 @@ WEFT_BEGIN
  * that gathers parameters. */
 WEFT_API weft_tensor *weft_forward(weft_module *m, weft_tensor *x);
 
+/* y = m(x) for a program that runs a trained module, x and y being host memory of its own, row-major:
+ * x of the given shape, y with room for numel elements, exactly those of the result (WEFT_ESHAPE). In
+ * evaluation mode; nothing is recorded, and once the first call of a shape is over nothing is allocated.
+ * x is read in place by devices that compute in host memory; the result is copied into y, in ytype:
+ * floating point, or the result's own type. y is written on success only.
+ *
+ * Several threads may call it at once, on modules of one fabric too, which they then use in turn; no
+ * other call of that fabric may run meanwhile. Collective only where weft_forward is.
+ * @return 0, or an error, which sticks: those of weft_forward, WEFT_EARG, WEFT_ESHAPE, WEFT_EDTYPE. */
+WEFT_API weft_status weft_infer(weft_module *m, const void *x, int rank, const int64_t *shape,
+                                weft_dtype xtype, void *y, int64_t numel, weft_dtype ytype);
+
 /* Training or evaluation mode of m and all below it. Modules start in training mode. */
 WEFT_API void weft_train(weft_module *m, bool training);
 WEFT_API bool weft_is_training(const weft_module *m);

@@ -43,6 +43,11 @@ WEFT_API bool weft_is_valid(weft_tensor *t);
 WEFT_API weft_status weft_copy_out(weft_tensor *t, void *host, size_t bytes);
 /* Overwrites all elements from row-major host memory of the tensor's dtype. */
 WEFT_API weft_status weft_copy_in(weft_tensor *t, const void *host, size_t bytes);
+/* The host address of the first element, for devices that compute in host memory; NULL, silently, on
+ * others. Of weft_wrap's tensor, and of those that share its memory, it lies in the program's own. Waits
+ * for the device; to be read before the next op or edge, and on tensors that are not row-major by their
+ * strides, which only weft_copy_out knows. */
+WEFT_API void *weft_data_pointer(weft_tensor *t);
 /* The value of a tensor with one element; waits for the device. NaN if there is none. */
 WEFT_API double weft_item(weft_tensor *t);
 

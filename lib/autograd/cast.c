@@ -10,6 +10,7 @@ static weft_status shape(weft_op_call *c)
 
 static weft_status forward(weft_op_call *c)
 {
+    weft__count_copy(c->fabric, &c->in[0]);
     return c->k->copy(c->stream, c->out.data, c->out.dtype, c->out.stride, c->in[0].data,
                       c->in[0].dtype, c->in[0].stride, c->in[0].rank, c->in[0].shape);
 }

@@ -8,6 +8,7 @@
 #include "precision/scaler.h"
 #include "strategy/strategy.h"
 
+#include <pthread.h>
 #include <weft/checkpoint.h>
 #include <weft/fabric.h>
 
@@ -90,6 +91,7 @@ struct weft__facade {
     bool said_synchronous;
     double wall_before; /* seconds of earlier runs, from the checkpoint */
     double opened;
+    pthread_mutex_t inferring; /* whose turn it is in weft_infer */
 };
 
 /* weft_open on the communicator with that Fortran handle. */

@@ -39,6 +39,7 @@ static weft_fabric *blank(void)
     }
     if (!f)
         return &no_memory;
+    pthread_mutex_init(&f->facade->inferring, NULL);
     f->world = f->local_size = f->nodes = f->threads = 1;
     f->facade->exit_status = -1;
     f->facade->saved_step = f->facade->loaded_step = -1;
@@ -339,6 +340,7 @@ static void take_down(weft_fabric *f)
     weft__free(p->run);
     weft__free(p->counts);
     weft__settings_free(&p->settings);
+    pthread_mutex_destroy(&p->inferring);
     weft__free(p);
     weft__free(f);
 }

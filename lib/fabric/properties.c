@@ -164,5 +164,7 @@ weft_traffic weft_traffic_count(const weft_fabric *f)
         return t;
     t = f->facade->strategy->traffic;
     t.collectives = (int64_t)f->comm->sequence;
+    t.copies = f->engine->copies;
+    t.copied_bytes = f->engine->copied_bytes;
     return t;
 }

@@ -171,6 +171,12 @@ void weft__engine_rewind(weft_fabric *f, weft__mark mark)
     e->current = mark.chunk;
 }
 
+void weft__count_copy(weft_fabric *f, const weft_view *v)
+{
+    f->engine->copies += v->numel > 0;
+    f->engine->copied_bytes += (int64_t)weft__view_bytes(v);
+}
+
 static weft_status add_page(weft__engine *e)
 {
     weft__tensor *page;

@@ -47,6 +47,8 @@ weft_tensor *weft_tensor_of(weft_fabric *f, const void *data, int rank, const in
     if (!s)
         s = data ? f->device->ops->upload(f->stream, v.data, data, weft__view_bytes(&v))
                  : f->device->ops->zero(f->stream, v.data, weft__view_bytes(&v));
+    if (!s && data)
+        weft__count_copy(f, &v);
     return made(f, s, &v);
 }
 
@@ -128,6 +130,7 @@ weft_tensor *weft_retain(weft_tensor *t)
         return NULL;
     }
     kept->owned = bytes;
+    weft__count_copy(f, &v);
     return out;
 }
 
@@ -221,6 +224,8 @@ weft_status weft_copy_out(weft_tensor *t, void *host, size_t bytes)
     weft_status s = weft__view_packed(f, &x->view, &v);
     if (!s && bytes)
         s = f->device->ops->download(f->stream, host, v.data, bytes);
+    if (!s)
+        weft__count_copy(f, &v);
     return s ? weft__stick(f, s) : weft__late_read(f);
 }
 
@@ -241,9 +246,26 @@ weft_status weft_copy_in(weft_tensor *t, const void *host, size_t bytes)
                                           fresh.data, fresh.dtype, fresh.stride, fresh.rank,
                                           fresh.shape);
     }
+    if (!s)
+        weft__count_copy(f, &x->view);
     if (!s && x->changed)
         *x->changed = *x->changed * 31 + XXH3_64bits(host, bytes);
     return s ? weft__stick(f, s) : WEFT_OK;
+}
+
+void *weft_data_pointer(weft_tensor *t)
+{
+    weft_fabric *f = NULL;
+    weft__tensor *x = weft__tensor_at(t, &f);
+    if (!x || has_memory(x, "weft_data_pointer")) {
+        if (x)
+            weft__stick(f, WEFT_ESTATE);
+        return NULL;
+    }
+    weft_status s = f->device->ops->sync(f->stream);
+    if (s)
+        weft__stick(f, s);
+    return s || weft__late_read(f) ? NULL : weft__device_host(f->device, x->view.data);
 }
 
 double weft_item(weft_tensor *t)

@@ -70,7 +70,8 @@ typedef struct weft__engine {
     weft__late *late; /* that were not read yet, and their flags */
     size_t lates, late_room;
     weft_dev flags;
-    uint64_t edge; /* the next one's number, from 1 */
+    uint64_t edge;                /* the next one's number, from 1 */
+    int64_t copies, copied_bytes; /* of tensors, for weft_traffic_count */
 } weft__engine;
 
 weft_status weft__engine_open(weft_fabric *f);
@@ -95,6 +96,9 @@ void weft__late_close(weft_fabric *f);
 weft_status weft__scratch(weft_fabric *f, size_t bytes, weft_dev *out);
 /* The same, shaped: contiguous, uninitialised; dtype, rank and shape of *v are given. */
 weft_status weft__scratch_view(weft_fabric *f, weft_view *v);
+
+/* Elements of v were copied as they are: from or to the program, in another order, or cast. */
+void weft__count_copy(weft_fabric *f, const weft_view *v);
 
 /* A new tensor of v; step: it dies at the edge. NULL after ENOMEM has stuck. */
 weft_tensor *weft__tensor_new(weft_fabric *f, const weft_view *v, bool step, weft__tensor **slot);

@@ -47,6 +47,7 @@ weft_status weft__view_packed(weft_fabric *f, const weft_view *v, weft_view *out
     WEFT_TRY(weft__scratch_view(f, &fresh));
     WEFT_TRY(f->device->ops->kernels->copy(f->stream, fresh.data, fresh.dtype, fresh.stride,
                                            v->data, v->dtype, v->stride, v->rank, v->shape));
+    weft__count_copy(f, v);
     *out = fresh;
     return WEFT_OK;
 }
