@@ -69,6 +69,11 @@ void weft__cuda_unscratch(weft_stream *s, void *p);
 weft_status weft__cuda_scratch_open(weft__cuda_stream *s);
 void weft__cuda_scratch_close(weft__cuda_stream *s);
 
+/* Gets ready to multiply matrices, and says by what in kernel_set. Without cuBLASLt the device opens all the
+ * same, and gemm says why it fails. */
+weft_status weft__cuda_gemm_open(weft_device *d);
+void weft__cuda_gemm_close(weft_device *d);
+
 #define CUDA_PROTOTYPE(name) weft_status weft__cuda_##name(WEFT_KERNEL_ARGS(name));
 WEFT_KERNEL_LIST(CUDA_PROTOTYPE)
 #undef CUDA_PROTOTYPE
