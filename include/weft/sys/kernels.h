@@ -68,6 +68,14 @@
  *            changed. Moments that the step does not use may be 0. adam: top is the largest v so
  *            far (amsgrad), or 0. rmsprop: mean is of the gradients (centered), or 0. dt is that of p;
  *            where it has 16 bits, the others are f32
+ *   attention y[b][h][i] = sum_j P[i][j] v[b][h'][j] with P = softmax over j of s = scale q[b][h][i] .
+ *            k[b][h'][j] and h' = h / (heads / kv_heads); lse (batch,heads,queries; f64 where dt is, else
+ *            f32) = log sum_j exp s. A row that sees no key is 0, with lse -inf. dt may be of 16 bits
+ *   attention_back gq, gk, gv from gy, q, k, v, y and lse; those that are not wanted are 0, gk and gv
+ *            together. delta: room like lse, for the sums of gy y in the rows
+ *   rotary   y = x (outer,positions,heads,size) with the first `turned` of each head's numbers turned in
+ *            pairs: of position t, pair j by the angle (first + t) base^(-2j/turned); heads from
+ *            `until` on, and the other numbers, as they are. dt may be of 16 bits
  *   rmsnorm  y = x r w of rows of c, r = 1/sqrt(mean(x^2) + eps); stats[i] = r (f64); w may be 0
  *   rmsnorm_back from gy, x, stats and w: what is wanted of gx and gw, the other is 0; gw is f32 where
  *            dt has 16 bits
@@ -229,6 +237,28 @@ typedef enum weft_average {
     WEFT_AVERAGE_ADAPTIVE
 } weft_average;
 
+/* Strides are those of batch, head and position; head sizes lie one number behind the other. */
+typedef struct weft_attention_terms {
+    int64_t batch, heads, kv_heads, queries, keys, size, vsize; /* size: of q and k */
+    int64_t q[3], k[3], v[3], y[3];                             /* y: of gy too */
+    int64_t gq[3], gk[3], gv[3];                                /* of attention_back */
+    double scale;
+    int causal; /* query i sees the keys 0..i + offset, else all */
+    int64_t offset;
+    double p; /* a P[i][j] becomes 0, the others are divided by 1 - p: as of dropout, with the number
+                 (((base + b) heads + h) queries + i) keys + j */
+    uint64_t seed, stream, step;
+    int64_t base;
+} weft_attention_terms;
+
+typedef struct weft_rotary_terms {
+    int64_t outer, positions, heads, size;
+    int64_t first, until, turned;
+    double base;
+    int interleaved; /* pair j: numbers 2j and 2j + 1; else j and j + turned/2 */
+    int back;        /* by the negative angle: the gradient */
+} weft_rotary_terms;
+
 /* The arguments of each kernel after the stream: D(name) is an address on the device, V(type, name) a
  * value, A(type, name, count) the host's array of so many, NULL where the kernel can do without, which
  * the caller may change once the kernel has been asked for. A device that queues kernels makes its
@@ -368,6 +398,12 @@ typedef enum weft_average {
 #define WEFT_ARGS_channel_norm_back(D, V, A) \
     D(gx) D(gy) D(x) D(stats) D(sums) D(w) V(weft_dtype, wt) V(int64_t, n) V(int64_t, c) \
     V(int64_t, inner) V(int64_t, groups) V(weft_dtype, dt)
+#define WEFT_ARGS_attention(D, V, A) \
+    D(y) D(lse) D(q) D(k) D(v) A(weft_attention_terms, o, 1) V(weft_dtype, dt)
+#define WEFT_ARGS_attention_back(D, V, A) \
+    D(gq) D(gk) D(gv) D(delta) D(gy) D(q) D(k) D(v) D(y) D(lse) A(weft_attention_terms, o, 1) \
+    V(weft_dtype, dt)
+#define WEFT_ARGS_rotary(D, V, A) D(y) D(x) A(weft_rotary_terms, o, 1) V(weft_dtype, dt)
 
 #define WEFT_KERNEL_LIST(K) \
     K(fill) K(copy) K(binary) K(axpy) K(scale) K(relu) K(relu_back) K(unary) K(unary_back) \
@@ -378,7 +414,8 @@ typedef enum weft_average {
     K(confusion) K(sgd) K(adam) K(rmsprop) K(adagrad) K(im2col) K(col2im) K(maxpool) \
     K(maxpool_back) K(avgpool) K(avgpool_back) \
     K(rmsnorm) K(rmsnorm_back) K(swiglu) K(swiglu_back) K(add_layernorm) K(add_layernorm_back) \
-    K(channel_moments) K(channel_stats) K(channel_norm) K(channel_sums) K(channel_norm_back)
+    K(channel_moments) K(channel_stats) K(channel_norm) K(channel_sums) K(channel_norm_back) \
+    K(attention) K(attention_back) K(rotary)
 /* clang-format on */
 
 /* "weft_stream *s, weft_dev y, ..." */
