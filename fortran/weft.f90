@@ -87,9 +87,9 @@ module weft
             weft_clip_options, weft_load_raw_options, weft_conv_options, weft_pool_options, weft_batch, weft_rows, &
             weft_loader_options, weft_array, weft_token_options, weft_open_options, weft_timing, weft_traffic, weft_named, &
             weft_cross_entropy_options, weft_loss_options, weft_memory_use, weft_memory_report, weft_accuracy_options, &
-            weft_layernorm_options, weft_mlp_options, weft_initializer_options, weft_sgd_options, weft_adam_options, &
-            weft_rmsprop_options, weft_adagrad_options, weft_muon_options, weft_lbfgs_options, weft_group_options, &
-            weft_schedule_options
+            weft_layernorm_options, weft_mlp_options, weft_initializer_options, weft_attention_options, weft_rotary_options, &
+            weft_sgd_options, weft_adam_options, weft_rmsprop_options, weft_adagrad_options, weft_muon_options, &
+            weft_lbfgs_options, weft_group_options, weft_schedule_options
 
     type, bind(C) :: weft_fabric
         private
@@ -339,6 +339,21 @@ module weft
         real(c_double) :: a = 0
     end type
 
+    type, bind(C) :: weft_attention_options
+        logical(c_bool) :: causal = .false.
+        logical(c_bool) :: bottom_right = .false.
+        real(c_double) :: scale = 0
+        real(c_double) :: dropout = 0
+    end type
+
+    type, bind(C) :: weft_rotary_options
+        real(c_double) :: base = 0
+        integer(c_int64_t) :: offset = 0
+        logical(c_bool) :: interleaved = .false.
+        integer(c_int64_t) :: dims = 0
+        logical(c_bool) :: positions_first = .false.
+    end type
+
     type, bind(C) :: weft_sgd_options
         real(c_double) :: lr = 0
         real(c_double) :: momentum = 0
@@ -503,12 +518,13 @@ module weft
             weft_sin, weft_cos, weft_pow_scalar, weft_clamp, weft_sigmoid, weft_tanh, weft_silu, weft_gelu, weft_gelu_tanh, &
             weft_reshape, weft_transpose, weft_permute, weft_squeeze, weft_unsqueeze, weft_slice, weft_concat_n, &
             weft_gather, weft_sum, weft_mean, weft_max, weft_min, weft_argmax, weft_argmin, weft_softmax, weft_log_softmax, &
-            weft_layernorm, weft_embedding, weft_dropout, weft_cast, weft_count_correct, weft_sgd, weft_adam, weft_adamw, &
-            weft_rmsprop, weft_adagrad, weft_muon, weft_lbfgs, weft_group, weft_group_module, weft_group_count, &
-            weft_zero_grad, weft_step, weft_step_closure, weft_lr, weft_group_lr, weft_set_lr, weft_set_group_lr, &
-            weft_steps, weft_set_schedule, weft_schedule_metric, weft_strerror, weft_status_name, weft_error, weft_message, &
-            weft_clear, weft_fail_text, weft_full, weft_retain, weft_release, weft_detach, weft_require_grad, weft_rank_of, &
-            weft_dim, weft_numel, weft_dtype_of, weft_is_valid, weft_data_pointer, weft_item, weft_version
+            weft_layernorm, weft_embedding, weft_dropout, weft_attention, weft_attention_packed, weft_rotary, weft_cast, &
+            weft_count_correct, weft_sgd, weft_adam, weft_adamw, weft_rmsprop, weft_adagrad, weft_muon, weft_lbfgs, &
+            weft_group, weft_group_module, weft_group_count, weft_zero_grad, weft_step, weft_step_closure, weft_lr, &
+            weft_group_lr, weft_set_lr, weft_set_group_lr, weft_steps, weft_set_schedule, weft_schedule_metric, &
+            weft_strerror, weft_status_name, weft_error, weft_message, weft_clear, weft_fail_text, weft_full, weft_retain, &
+            weft_release, weft_detach, weft_require_grad, weft_rank_of, weft_dim, weft_numel, weft_dtype_of, weft_is_valid, &
+            weft_data_pointer, weft_item, weft_version
     interface weft_accumulate
         procedure weft_accumulate_i64, weft_accumulate_i32
     end interface
@@ -586,6 +602,9 @@ module weft
     end interface
     interface weft_embedding
         procedure weft_embedding_i64, weft_embedding_i32
+    end interface
+    interface weft_attention_packed
+        procedure weft_attention_packed_i64, weft_attention_packed_i32
     end interface
     interface weft_full
         procedure weft_full_i64, weft_full_i32
@@ -1921,6 +1940,28 @@ module weft
             type(weft_tensor), value :: x
             real(c_double), value :: p
             logical(c_bool), value :: training
+            type(weft_tensor) :: returned
+        end function
+        function weft_attention(q, k, v, o) bind(C, name="weft_attention") result(returned)
+            import
+            type(weft_tensor), value :: q
+            type(weft_tensor), value :: k
+            type(weft_tensor), value :: v
+            type(weft_attention_options), intent(in), optional :: o
+            type(weft_tensor) :: returned
+        end function
+        function c_weft_attention_packed(qkv, heads, kv_heads, o) bind(C, name="weft_attention_packed") result(returned)
+            import
+            type(weft_tensor), value :: qkv
+            integer(c_int64_t), value :: heads
+            integer(c_int64_t), value :: kv_heads
+            type(weft_attention_options), intent(in), optional :: o
+            type(weft_tensor) :: returned
+        end function
+        function weft_rotary(x, o) bind(C, name="weft_rotary") result(returned)
+            import
+            type(weft_tensor), value :: x
+            type(weft_rotary_options), intent(in), optional :: o
             type(weft_tensor) :: returned
         end function
         function c_weft_cast(x, dtype) bind(C, name="weft_cast") result(returned)
@@ -3501,6 +3542,24 @@ contains
         logical, intent(in) :: training
         type(weft_tensor) :: returned
         returned = c_weft_dropout(x, p, logical(training, c_bool))
+    end function
+
+    function weft_attention_packed_i64(qkv, heads, kv_heads, o) result(returned)
+        type(weft_tensor), intent(in) :: qkv
+        integer(c_int64_t), intent(in) :: heads
+        integer(c_int64_t), intent(in) :: kv_heads
+        type(weft_attention_options), intent(in), optional :: o
+        type(weft_tensor) :: returned
+        returned = c_weft_attention_packed(qkv, heads, kv_heads, o)
+    end function
+
+    function weft_attention_packed_i32(qkv, heads, kv_heads, o) result(returned)
+        type(weft_tensor), intent(in) :: qkv
+        integer(c_int32_t), intent(in) :: heads
+        integer(c_int32_t), intent(in) :: kv_heads
+        type(weft_attention_options), intent(in), optional :: o
+        type(weft_tensor) :: returned
+        returned = c_weft_attention_packed(qkv, int(heads, c_int64_t), int(kv_heads, c_int64_t), o)
     end function
 
     function weft_cast(x, dtype) result(returned)

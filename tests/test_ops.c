@@ -1,5 +1,6 @@
 /* Every row of conform_ops.h: values and gradients against PyTorch's, against differences and over
  * strided inputs, and what wrong inputs are told. */
+#include "conform_attention.h"
 #include "conform_conv.h"
 #include "conform_losses.h"
 #include "conform_ops.h"
@@ -15,8 +16,10 @@ static weft_fabric *f;
 static const struct {
     const conform_row *row;
     int rows;
-} tables[] = {
-    {conform_ops, CONFORM_OPS}, {conform_losses, CONFORM_LOSSES}, {conform_conv, CONFORM_CONV}};
+} tables[] = {{conform_ops, CONFORM_OPS},
+              {conform_losses, CONFORM_LOSSES},
+              {conform_conv, CONFORM_CONV},
+              {conform_attention, CONFORM_ATTENTION}};
 
 /* Row i of all tables, NULL beyond the last. */
 static const conform_row *row_of(int i)
@@ -370,6 +373,8 @@ START_TEST(the_table_takes_every_golden_case_once)
     ck_assert_int_gt(cases_taken_once("ops-shapes.h5"), 90);
     ck_assert_int_gt(cases_taken_once("conv.h5"), 25);
     ck_assert_int_gt(cases_taken_once("pool.h5"), 40);
+    ck_assert_int_gt(cases_taken_once("attention.h5"), 20);
+    ck_assert_int_gt(cases_taken_once("rotary.h5"), 12);
 }
 END_TEST
 

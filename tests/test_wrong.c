@@ -203,6 +203,8 @@ START_TEST(no_tensor)
     IS(!weft_gather(t, 0, t) && !weft_sum(t, 0) && !weft_mean(t, 0) && !weft_max(t, 0));
     IS(!weft_min(t, 0) && !weft_argmax(t, 0) && !weft_argmin(t, 0) && !weft_softmax(t));
     IS(!weft_log_softmax(t) && !weft_layernorm(t, 1, t, t, 0) && !weft_embedding(t, t, 0));
+    IS(!weft_attention(t, t, t, NULL) && !weft_attention_packed(t, 1, 1, NULL));
+    IS(!weft_rotary(t, NULL));
     IS(!weft_dropout(t, 0.5, true) && !weft_cast(t, WEFT_F32) && !weft_count_correct(t, t));
     IS(!weft_cross_entropy(t, t) && !weft_cross_entropy_sum(t, t));
     IS(!weft_cross_entropy_with(t, t, NULL) && !weft_nll_loss(t, t, NULL));
@@ -337,6 +339,18 @@ START_TEST(wrong_ops)
     NONE(WEFT_EARG, "padding", weft_embedding(i, x, 2));
     NONE(WEFT_EDATA, "embedding",
          looked_at(f, weft_embedding(weft_full(f, 2, 0, NULL, WEFT_U8), x, WEFT_OFF)));
+    NONE(WEFT_EARG, "scale", weft_attention(x, x, x, WEFT_ATTENTION(.scale = NAN)));
+    NONE(WEFT_EARG, "dropout", weft_attention(x, x, x, WEFT_ATTENTION(.dropout = 1.5)));
+    NONE(WEFT_ESHAPE, "attention", weft_attention(x, x, x, NULL));
+    NONE(WEFT_EARG, "heads", weft_attention_packed(x, 0, 0, NULL));
+    NONE(WEFT_EARG, "heads", weft_attention_packed(x, 3, 2, NULL));
+    NONE(WEFT_EARG, "heads", weft_attention_packed(x, INT64_MAX, 0, NULL));
+    NONE(WEFT_ESHAPE, "attention", weft_attention_packed(x, 1, 1, NULL));
+    NONE(WEFT_EARG, "base", weft_rotary(x, WEFT_ROTARY(.base = -1)));
+    NONE(WEFT_EARG, "offset", weft_rotary(x, WEFT_ROTARY(.offset = -1)));
+    NONE(WEFT_EARG, "dims", weft_rotary(x, WEFT_ROTARY(.dims = -2)));
+    NONE(WEFT_ESHAPE, "rotary", weft_rotary(x, WEFT_ROTARY(.dims = 64)));
+    NONE(WEFT_ESHAPE, "rotary", weft_rotary(x, WEFT_ROTARY(.positions_first = true)));
     NONE(WEFT_EARG, "dropout", weft_dropout(x, -0.1, true));
     NONE(WEFT_EARG, "dropout", weft_dropout(x, NAN, true));
     NONE(WEFT_EARG, "dropout", weft_dropout(x, 2, false));

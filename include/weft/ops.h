@@ -133,6 +133,42 @@ WEFT_API weft_tensor *weft_embedding(weft_tensor *indices, weft_tensor *weight,
  * itself. What is dropped is a function of (seed, number of the call in the step, step, global row
  * of the batch, element): the same on any number of ranks and threads, and after a resume. */
 WEFT_API weft_tensor *weft_dropout(weft_tensor *x, double p, bool training);
+typedef struct weft_attention_options {
+    bool causal WEFT_INIT;       /* query i sees the keys 0..i: PyTorch's is_causal */
+    bool bottom_right WEFT_INIT; /* causal with the last query at the last key: i sees 0..i + S - T */
+    double scale WEFT_INIT;      /* default 1/sqrt(D) */
+    double dropout WEFT_INIT;    /* of the weights, in [0, 1]: they become 0 with that probability, the
+                                    others are divided by 1 - p; default 0: none */
+    WEFT_PTR(weft_attention_options)
+} weft_attention_options;
+#define WEFT_ATTENTION(...) WEFT__ARGS(weft_attention_options, __VA_ARGS__)
+/* softmax(scale q k^T) v for each head: q (B,H,T,D), k (B,G,S,D), v (B,G,S,E) -> (B,H,T,E), PyTorch's
+ * scaled_dot_product_attention. G divides H: query heads gH/G to (g+1)H/G - 1 share head g of the keys. Inputs
+ * made by weft_permute of (B,T,H,D) are not copied. Memory grows with T + S, not with their product:
+ * Dao, "FlashAttention-2" (2023). A query that sees no key gives 0. What dropout drops is a function
+ * of (seed, number of the call in the step, step, global row of the batch, head, query, key), as in
+ * weft_dropout; pass 0 in evaluation. */
+WEFT_API weft_tensor *weft_attention(weft_tensor *q, weft_tensor *k, weft_tensor *v,
+                                     const weft_attention_options *o);
+/* Self attention of what one linear layer made: qkv (B,T,(H + 2G)D), in it the H heads of q, then the
+ * G of k, then the G of v -> (B,T,HD). No copies are made, neither of inputs nor of gradients. kv_heads
+ * 0: as many as heads. */
+WEFT_API weft_tensor *weft_attention_packed(weft_tensor *qkv, int64_t heads, int64_t kv_heads,
+                                            const weft_attention_options *o);
+
+typedef struct weft_rotary_options {
+    double base WEFT_INIT;          /* default 10000 */
+    int64_t offset WEFT_INIT;       /* the position of the first row; default 0 */
+    bool interleaved WEFT_INIT;     /* pair j is the numbers 2j and 2j + 1; default: j and j + n/2, as
+                                       in Hugging Face's Llama */
+    int64_t dims WEFT_INIT;         /* n, how many of the D are turned, the first ones; default all */
+    bool positions_first WEFT_INIT; /* x is (...,T,H,D) */
+    WEFT_PTR(weft_rotary_options)
+} weft_rotary_options;
+#define WEFT_ROTARY(...) WEFT__ARGS(weft_rotary_options, __VA_ARGS__)
+/* Rotary positions, of queries and keys: x (...,T,D), whose numbers are turned in pairs, pair j of
+ * position t by the angle t base^(-2j/n): Su et al., "RoFormer" (2021). Angles are formed in f64. */
+WEFT_API weft_tensor *weft_rotary(weft_tensor *x, const weft_rotary_options *o);
 /* x in another floating point type; integers become numbers. */
 WEFT_API weft_tensor *weft_cast(weft_tensor *x, weft_dtype dtype);
 /* How many rows of logits (B,C) have their maximum at the label (the first maximum counts), as an

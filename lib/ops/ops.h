@@ -59,6 +59,9 @@ weft_status weft__reduce_forward(const weft_op_call *c, weft__reduce r, double f
  * the end of it, gin[i] = g. */
 weft_status weft__op_sums(const weft_op_call *c, int i, weft_view *g);
 weft_status weft__op_round(const weft_op_call *c, int i, const weft_view *g);
+/* weft_rotary of the heads before `until` in (...,T,N), which holds so many heads. */
+weft_tensor *weft__rotary_packed(weft_tensor *x, int64_t heads, int64_t until,
+                                 const weft_rotary_options *o);
 /* gin = the elements of c->gout, in gin's shape. */
 weft_status weft__op_pass(weft_op_call *c);
 #endif
