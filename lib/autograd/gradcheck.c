@@ -38,7 +38,7 @@ static double at(const check *c, int i, int64_t k, double value)
     c->value[i][k] = value;
     y = weft_item(call(c, x, false));
     c->value[i][k] = kept;
-    c->f->tape->nodes = nodes;
+    weft__tape_cut(c->f->tape, nodes);
     weft__engine_rewind(c->f, mark);
     return y;
 }

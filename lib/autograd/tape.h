@@ -7,19 +7,33 @@
 
 #define WEFT__ATTR 128 /* the most bytes of an op's attributes */
 
+#define WEFT__RESULTS (1 + WEFT_OP_SAVED) /* of a node: out, then those of saved that are results */
+
+/* Where a value comes from: a parameter, a node's result, or a leaf. */
+typedef struct weft__origin {
+    weft_tensor *tensor;
+    weft__segment *segment;
+    int64_t node; /* that made it, -1 for a leaf */
+    int result;
+} weft__origin;
+
 /* An input of a recorded call. A parameter is held as its segment and resolved at backward, never
  * as an address. */
 typedef struct weft__input {
     weft_view view;
-    weft_tensor *tensor;
-    weft__segment *segment;
+    weft__origin from;
     weft__plane plane; /* of the segment, that was used */
-    int64_t node;      /* that made it, -1 for a leaf */
     bool wants_grad;
 } weft__input;
 
 /* Each kind of walk has gradients of its own. */
 enum { WEFT__OF_BACKWARD, WEFT__OF_GRAD, WEFT__WALKS };
+
+/* Of a result, contiguous. */
+typedef struct weft__grad {
+    weft_dev data; /* addr 0: none yet */
+    bool blank;    /* there is only room for it */
+} weft__grad;
 
 typedef struct weft__node {
     const weft_op *op;   /* NULL: a mark */
@@ -29,8 +43,9 @@ typedef struct weft__node {
     int nin;
     weft__input in[WEFT_OP_INPUTS];
     weft_view out, saved[WEFT_OP_SAVED];
-    weft_dev grad[WEFT__WALKS]; /* of out, contiguous; addr 0: none yet */
+    weft__grad grad[WEFT__WALKS][WEFT__RESULTS];
     const int64_t *sample;
+    size_t uses; /* of the tape, up to here */
     _Alignas(16) unsigned char attr[WEFT__ATTR];
 } weft__node;
 
@@ -46,6 +61,10 @@ typedef struct weft__hooks {
 typedef struct weft__tape {
     weft__node *node;
     size_t nodes, room;
+    weft__origin *use; /* what forwards that run again use from outside */
+    size_t uses, use_room;
+    int folds;            /* depth of forwards that will run again, when they run the first time, */
+    int replays;          /* and when they run again */
     int eval;             /* depth of weft_eval_begin */
     weft__mark eval_mark; /* where the outermost scope began */
     uint64_t draws;       /* calls in this step that drew random numbers */
@@ -55,7 +74,18 @@ typedef struct weft__tape {
     weft__hooks hooks;
 } weft__tape;
 
-extern const weft_op weft__op_cast;
+extern const weft_op weft__op_cast, weft__op_recompute;
+
+/* A new node, uninitialised. */
+weft_status weft__tape_append(weft__tape *t, weft__node **out);
+/* Drops the nodes from number `nodes` on. */
+void weft__tape_cut(weft__tape *t, size_t nodes);
+/* forward(m, x), of which only x and the result are kept: backward runs it again. */
+weft_tensor *weft__tape_recompute(weft_fabric *f, weft_module *m, weft_tensor *x,
+                                  weft_tensor *(*forward)(weft_module *m, weft_tensor *x));
+/* Fills the call's batch from that of its inputs, and out's from the call. */
+void weft__find_batch(weft_op_call *c, int n, weft__tensor *const *x);
+weft_status weft__inherit(const weft_op_call *c, weft__tensor *out, int n, weft__tensor *const *x);
 
 /* The type that the op's floating point inputs are cast to; WEFT_DEFAULT: as they are. f64 stays. */
 weft_dtype weft__computes_in(const weft_fabric *f, const weft_op *op, int n,

@@ -47,7 +47,7 @@ static void go_back(weft_fabric *f, place *p)
 {
     if (p->set) {
         weft__engine_rewind(f, p->mark);
-        f->tape->nodes = p->nodes;
+        weft__tape_cut(f->tape, p->nodes);
         f->engine->edge++; /* gradients of leaves that were made since are not good any more */
     }
 }

@@ -9,11 +9,11 @@ static weft_tensor *both(weft_module *m, weft_module *next, weft_tensor *x)
     weft_fabric *f = m->object.fabric;
     weft_tensor *y;
     size_t nodes = f->tape->nodes;
-    if (!m->ops->fused || !next || weft__tape_mark(f, m, true))
+    if (!m->ops->fused || !next || m->recompute || next->recompute || weft__tape_mark(f, m, true))
         return NULL;
     y = m->ops->fused(m, m->self, x, next);
     if (!y) { /* it cannot: as if nobody had asked */
-        f->tape->nodes = nodes;
+        weft__tape_cut(f->tape, nodes);
         return NULL;
     }
     if (weft__tape_mark(f, m, false) || weft__tape_mark(f, next, true) ||

@@ -154,18 +154,25 @@ static void cut(const weft_fabric *f, weft__chunk *c, size_t used)
     c->used = used;
 }
 
-void weft__engine_rewind(weft_fabric *f, weft__mark mark)
+/* Tensors made since the mark are stale from now on. */
+static void forget(weft_fabric *f, size_t made)
 {
     weft__engine *e = f->engine;
-    size_t kept = mark.made;
-    for (size_t i = mark.made; i < e->nmade; i++) {
+    size_t kept = made;
+    for (size_t i = made; i < e->nmade; i++) {
         const weft__tensor *t = slot_at(e, e->made[i]);
-        if (t->live && t->step && holds(t) && mark.made) /* the tape before the mark may need it */
+        if (t->live && t->step && holds(t) && made) /* the tape before the mark may need it */
             e->made[kept++] = e->made[i];
         else if (t->live && t->step)
             retire(f, e->made[i]);
     }
     e->nmade = kept;
+}
+
+void weft__engine_rewind(weft_fabric *f, weft__mark mark)
+{
+    weft__engine *e = f->engine;
+    forget(f, mark.made);
     for (size_t i = mark.chunk; i < e->chunks; i++)
         cut(f, &e->chunk[i], i == mark.chunk ? mark.used : 0);
     e->current = mark.chunk;
@@ -175,6 +182,45 @@ void weft__count_copy(weft_fabric *f, const weft_view *v)
 {
     f->engine->copies += v->numel > 0;
     f->engine->copied_bytes += (int64_t)weft__view_bytes(v);
+}
+
+/* The chunk, from the mark on, that has the address; chunks: none, it lies elsewhere. */
+static size_t chunk_of(const weft__engine *e, weft__mark mark, weft_dev p)
+{
+    for (size_t i = mark.chunk; i < e->chunks; i++) {
+        const weft__chunk *c = &e->chunk[i];
+        const uint64_t from = c->data.addr + (i == mark.chunk ? mark.used : 0);
+        if (p.addr >= from && p.addr < c->data.addr + c->used)
+            return i;
+    }
+    return e->chunks;
+}
+
+weft_status weft__engine_keep(weft_fabric *f, weft__mark mark, weft_view *v)
+{
+    weft__engine *e = f->engine;
+    const size_t found = chunk_of(e, mark, v->data);
+    if (found < e->chunks)
+        WEFT_TRY(weft__view_packed(f, v, v));
+    const size_t at = found < e->chunks ? chunk_of(e, mark, v->data) : found;
+    forget(f, mark.made);
+    if (at == e->chunks) {
+        weft__engine_rewind(f, mark);
+        return WEFT_OK;
+    }
+    const size_t bytes = weft__view_bytes(v), room = (bytes + ALIGN) / ALIGN * ALIGN;
+    weft__chunk *c = &e->chunk[at];
+    const size_t low = at == mark.chunk ? mark.used : 0, from = v->data.addr - c->data.addr;
+    size_t end = from + room; /* it stays, */
+    if (low + room <= from) { /* unless it can move down without lying on itself */
+        WEFT_TRY(f->device->ops->move(f->stream, weft__at(c->data, (int64_t)low), v->data, bytes));
+        v->data = weft__at(c->data, (int64_t)low);
+        end = low + room;
+    }
+    for (size_t i = mark.chunk; i < e->chunks; i++)
+        cut(f, &e->chunk[i], i == at ? end : i == mark.chunk ? mark.used : 0);
+    e->current = at;
+    return WEFT_OK;
 }
 
 static weft_status add_page(weft__engine *e)

@@ -30,8 +30,10 @@ typedef struct weft__tensor {
     weft__reduction reduction;
     weft_dev weight;               /* f64: what a mean was divided by; none: the rows */
     int64_t node;                  /* of the tape that made it, -1: none */
+    int result;                    /* of that node: 0 is its out, i is saved[i - 1] */
     weft_dev leaf_grad;            /* of a leaf with weft_require_grad, */
     uint64_t leaf_edge;            /* which is good until this edge has passed; 0: none yet */
+    bool leaf_blank;               /* there is only room for it */
     size_t owned;                  /* bytes of view.data that die with it, 0: someone else's */
     size_t imported;               /* bytes of view.data that are the program's own */
     struct weft__segment *segment; /* it is this parameter */
@@ -80,6 +82,8 @@ void weft__engine_close(weft_fabric *f);
 weft_status weft__engine_edge(weft_fabric *f);
 weft__mark weft__engine_mark(const weft_fabric *f);
 void weft__engine_rewind(weft_fabric *f, weft__mark mark);
+/* The same, but the elements of *v stay, made contiguous and moved down where that is simple. */
+weft_status weft__engine_keep(weft_fabric *f, weft__mark mark, weft_view *v);
 
 /* Two int64 on the device, 0, where a kernel leaves 1 + the place of the first bad number of an integer
  * input, and that number. Good until it is judged, or the next is asked for. */

@@ -57,6 +57,9 @@ typedef struct weft_op {
     /* 1: backward goes by the type of c->gin[i], which is f32 where a parameter has 16 bits. 0: it
      * always has the type of input i, and is cast. */
     int wide;
+    /* The first so many of c->saved are results too, which weft_apply_results gives, of floating point
+     * or integers. They stand to the batch's rows as c->out does. */
+    int results;
 } weft_op;
 
 struct weft_op_call {
@@ -84,11 +87,26 @@ struct weft_op_call {
     /* forward may set it: an f64 on the device, the denominator of a mean over the batch where that
      * is not the number of rows. Ranks weigh by it. */
     weft_dev weight;
+    /* In backward: the gradient of each of op->results that something was made from, contiguous; of
+     * the others data.addr is 0. Where nothing was made from c->out, c->gout is zeros. */
+    weft_view gsaved[WEFT_OP_SAVED];
 };
 
 /* Applies op to n inputs and records it. attr: attr_size bytes, copied. NULL after an error. */
 WEFT_API weft_tensor *weft_apply(weft_fabric *f, const weft_op *op, int n,
                                  weft_tensor *const *inputs, const void *attr);
+/* The same for an op with more results: more[i] becomes saved[i] as a tensor, for i < op->results. All
+ * NULL after an error.
+ *
+ *     static weft_status shape(weft_op_call *c)
+ *     {
+ *         c->out = c->saved[0] = c->in[0];                     y and what y was divided by, say
+ *     }
+ *     ... .results = 1 ...
+ *     y = weft_apply_results(f, &op, 1, &x, NULL, &divisor); */
+WEFT_API weft_tensor *weft_apply_results(weft_fabric *f, const weft_op *op, int n,
+                                         weft_tensor *const *inputs, const void *attr,
+                                         weft_tensor **more);
 /* Sets the message of a failing callback, prefixed with the op's name. @return code. */
 WEFT_API weft_status weft_op_fail(const weft_op_call *c, weft_status code, const char *format, ...)
     WEFT_PRINTF(3, 4);

@@ -1,0 +1,154 @@
+/* How results stand to the rows of the batch: whose rows they have, and of which kind of reduction
+ * they are. Gradients are sums over ranks: each must know how to weigh its own. */
+#include "autograd/tape.h"
+
+/* Whether dimension 0 is the batch's rows still, and not those of a reshape. */
+static bool has_rows(const weft__tensor *x)
+{
+    return x->rows.dim == 0 && x->view.rank > 0 && x->view.shape[0] == x->rows.local;
+}
+
+/* Whether x has rows where a has them, of as many over all ranks: alike on all ranks. */
+static bool alike(const weft__tensor *x, const weft__tensor *a)
+{
+    return x->rows.batch && x->rows.dim == a->rows.dim && x->rows.global == a->rows.global;
+}
+
+/* Whether x leads rather than the later input that does so far: rows that are still there go before
+ * reduced ones, those of a known number over all ranks before others, and more before fewer, which
+ * stretch. */
+static bool leads(const weft__tensor *x, const weft__tensor *so_far)
+{
+    const weft__rows *r = &x->rows;
+    if (!r->batch || !so_far)
+        return r->batch;
+    if ((r->dim >= 0) != (so_far->rows.dim >= 0))
+        return r->dim >= 0;
+    if ((r->global > 0) != (so_far->rows.global > 0))
+        return r->global > 0;
+    return r->local >= so_far->rows.local;
+}
+
+void weft__find_batch(weft_op_call *c, int n, weft__tensor *const *x)
+{
+    c->lead = -1;
+    for (int i = n - 1; i >= 0; i--)
+        if (leads(x[i], c->lead < 0 ? NULL : x[c->lead])) {
+            c->lead = i;
+            c->batch = x[i]->rows.dim;
+            c->base = x[i]->rows.base;
+            c->local = x[i]->rows.local;
+            c->sample = has_rows(x[i]) ? x[i]->rows.ids : c->sample;
+        }
+    for (int i = 0; i < n && c->lead >= 0; i++)
+        c->alike[i] = alike(x[i], x[c->lead]);
+}
+
+static void inherit_rows(const weft_op_call *c, weft__tensor *out, weft__tensor *const *x)
+{
+    if (c->lead < 0)
+        return;
+    out->rows = x[c->lead]->rows;
+    out->rows.dim = c->rows == WEFT_ROWS_KEEP || c->rows == WEFT_ROWS_CHOSEN ? c->batch : -1;
+    if (c->rows != WEFT_ROWS_CHOSEN)
+        return;
+    out->rows.local = out->view.shape[c->batch];
+    out->rows.global = 0;
+    out->rows.base = c->base;
+    out->rows.ids = NULL;
+}
+
+static weft__reduction reduction_of(const weft_op_call *c, bool wants_grad)
+{
+    static const weft__reduction of[] = {[WEFT_ROWS_KEEP] = WEFT__NONE,
+                                         [WEFT_ROWS_MEAN] = WEFT__MEAN,
+                                         [WEFT_ROWS_SUM] = WEFT__SUM,
+                                         [WEFT_ROWS_CHOSEN] = WEFT__NONE,
+                                         [WEFT_ROWS_OTHER] = WEFT__LOCAL};
+    return c->rows == WEFT_ROWS_OTHER && !wants_grad ? WEFT__NONE : of[c->rows];
+}
+
+static bool any_rows(int n, weft__tensor *const *x)
+{
+    for (int i = 0; i < n; i++)
+        if (x[i]->rows.batch && x[i]->rows.dim >= 0 && x[i]->reduction == WEFT__NONE)
+            return true;
+    return false;
+}
+
+/* A sum over the batch that meets rows again is a factor of each: a constant, or what this rank's rows
+ * alone decide. */
+static weft__reduction seen_as(const weft__tensor *x, bool rows)
+{
+    if (x->reduction != WEFT__SUM || !rows)
+        return x->reduction;
+    return x->wants_grad ? WEFT__LOCAL : WEFT__NONE;
+}
+
+/* Whether two means are over different numbers of rows. */
+static bool uneven(int n, weft__tensor *const *x)
+{
+    const weft__tensor *first = NULL;
+    for (int i = 0; i < n; i++) {
+        if (x[i]->reduction != WEFT__MEAN || x[i]->weight.addr)
+            continue;
+        first = first ? first : x[i];
+        if (x[i]->rows.local != first->rows.local || x[i]->rows.global != first->rows.global)
+            return true;
+    }
+    return false;
+}
+
+/* Gradients are sums: a loss must be one kind of reduction of the batch throughout. */
+static weft_status inherit_reduction(const weft_op_call *c, weft__tensor *out, int n,
+                                     weft__tensor *const *x)
+{
+    weft__reduction r = WEFT__NONE;
+    bool sum = false, other = false, wants = false;
+    const bool rows = any_rows(n, x);
+    for (int i = 0; i < n; i++) {
+        wants |= x[i]->wants_grad;
+        if (seen_as(x[i], rows) > r)
+            r = seen_as(x[i], rows);
+        sum |= x[i]->reduction == WEFT__SUM;
+        other |=
+            x[i]->reduction == WEFT__MEAN ||
+            (n > 1 && x[i]->view.numel == 1 && x[i]->reduction == WEFT__NONE && x[i]->wants_grad);
+    }
+    if (sum && other)
+        return weft_op_fail(c, WEFT_EARG,
+                            "a sum over the batch is combined with a mean or with a term that does "
+                            "not come from the batch; ranks could not weigh it: use the mean");
+    if (r == WEFT__NONE && out->rows.batch)
+        r = reduction_of(c, wants);
+    out->reduction = uneven(n, x) ? WEFT__LOCAL : r;
+    return WEFT_OK;
+}
+
+/* A mean that is weighed by its own denominator stays alone: one number weighs a loss. */
+static weft_status inherit_weight(const weft_op_call *c, weft__tensor *out, int n,
+                                  weft__tensor *const *x)
+{
+    bool rows = false, other = false;
+    out->weight = c->weight;
+    for (int i = 0; i < n; i++) {
+        weft_dev w = x[i]->weight;
+        rows |= !w.addr && x[i]->reduction == WEFT__MEAN;
+        other |= w.addr && out->weight.addr && w.addr != out->weight.addr;
+        out->weight = w.addr ? w : out->weight;
+    }
+    if (out->weight.addr && (rows || other))
+        return weft_op_fail(c, WEFT_EARG,
+                            "two means with different denominators are combined; ranks could not "
+                            "weigh them: call weft_backward for each, gradients add up");
+    return WEFT_OK;
+}
+
+weft_status weft__inherit(const weft_op_call *c, weft__tensor *out, int n, weft__tensor *const *x)
+{
+    inherit_rows(c, out, x);
+    for (int i = 0; i < n && c->op->backward; i++)
+        out->derived |= x[i]->derived;
+    WEFT_TRY(inherit_reduction(c, out, n, x));
+    return inherit_weight(c, out, n, x);
+}

@@ -1,0 +1,47 @@
+/* What a walk along the tape is, shared by the files that take part in one. */
+#ifndef AUTOGRAD_WALK_H
+#define AUTOGRAD_WALK_H
+#include "autograd/tape.h"
+
+/* One of the kind WEFT__OF_BACKWARD leaves the gradients of parameters and of leaves, and tells the
+ * strategy; one of WEFT__OF_GRAD looks for that of one tensor, its target, and leaves nothing else. */
+typedef struct weft__walk {
+    weft_fabric *f;
+    int kind;
+    weft__origin target; /* of WEFT__OF_GRAD */
+    weft_dev grad;       /* the target's, contiguous */
+    bool found;          /* something is there */
+} weft__walk;
+
+/* Whether from is what the walk looks for: the parameter, the result of a node, or the leaf. */
+bool weft__walk_seeks(const weft__walk *w, const weft__origin *from);
+/* Marks those of the nodes [first, from] that lie between what the walk is for and a result of `from`,
+ * and counts how often each parameter is used by them. */
+void weft__walk_reach(const weft__walk *w, int64_t from, int64_t first);
+/* Walks from a node down to `first`. */
+weft_status weft__walk_nodes(weft__walk *w, int64_t from, int64_t first);
+/* The same from result r of a node, one number, whose gradient is seed. */
+weft_status weft__walk_from(weft__walk *w, int64_t from, int r, double seed);
+/* What every walk asks of the tensor that it begins at. */
+weft_status weft__walk_begins(const char *who, const char *what, const weft__tensor *x);
+/* The type in which gradients of a parameter (or of s NULL) of type t are added up. */
+weft_dtype weft__grad_type(const weft__segment *s, weft_dtype t);
+
+static inline const weft_view *weft__node_result(const weft__node *n, int r)
+{
+    return r ? &n->saved[r - 1] : &n->out;
+}
+
+/* The gradient of a result; addr 0: there is none. */
+static inline weft_dev weft__grad_of(const weft__node *n, int kind, int r)
+{
+    return n->grad[kind][r].blank ? (weft_dev){0} : n->grad[kind][r].data;
+}
+
+/* The next of the sources of a node that want a gradient, from *at on, 0 at first; false at the end. */
+bool weft__next_origin(const weft__tape *t, const weft__node *n, int64_t *at, weft__origin *out);
+/* Runs the forward of a node of the op recompute again and differentiates it. */
+weft_status weft__replay(weft__walk *w, int64_t at);
+/* What that forward uses from outside of it, number i; false at the end. */
+bool weft__replay_use(const weft__tape *t, const weft__node *n, int64_t i, weft__origin *out);
+#endif
