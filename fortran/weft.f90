@@ -510,21 +510,21 @@ module weft
             weft_nn_layernorm_with, weft_nn_embedding, weft_nn_embedding_padded, weft_nn_dropout, weft_nn_identity, &
             weft_nn_flatten, weft_nn_residual, weft_nn_activation, weft_nn_mlp, weft_nn_relu, weft_nn_softmax, &
             weft_nn_log_softmax, weft_nn_gelu, weft_nn_gelu_tanh, weft_nn_silu, weft_nn_sigmoid, weft_nn_tanh, &
-            weft_nn_sequential_n, weft_forward, weft_infer, weft_train, weft_is_training, weft_param_count, &
-            weft_param_elements, weft_param_name, weft_param, weft_freeze, weft_tie, weft_init_param, weft_module_at, &
-            weft_children, weft_child, weft_module_name, weft_module_kind, weft_add, weft_sub, weft_mul, weft_div, weft_pow, &
-            weft_maximum, weft_minimum, weft_eq, weft_ne, weft_lt, weft_le, weft_gt, weft_ge, weft_where, weft_scale, &
-            weft_matmul, weft_linear, weft_linear_relu, weft_relu, weft_neg, weft_abs, weft_exp, weft_ln, weft_sqrt, &
-            weft_sin, weft_cos, weft_pow_scalar, weft_clamp, weft_sigmoid, weft_tanh, weft_silu, weft_gelu, weft_gelu_tanh, &
-            weft_reshape, weft_transpose, weft_permute, weft_squeeze, weft_unsqueeze, weft_slice, weft_concat_n, &
-            weft_gather, weft_sum, weft_mean, weft_max, weft_min, weft_argmax, weft_argmin, weft_softmax, weft_log_softmax, &
-            weft_layernorm, weft_embedding, weft_dropout, weft_attention, weft_attention_packed, weft_rotary, weft_cast, &
-            weft_count_correct, weft_sgd, weft_adam, weft_adamw, weft_rmsprop, weft_adagrad, weft_muon, weft_lbfgs, &
-            weft_group, weft_group_module, weft_group_count, weft_zero_grad, weft_step, weft_step_closure, weft_lr, &
-            weft_group_lr, weft_set_lr, weft_set_group_lr, weft_steps, weft_set_schedule, weft_schedule_metric, &
-            weft_strerror, weft_status_name, weft_error, weft_message, weft_clear, weft_fail_text, weft_full, weft_retain, &
-            weft_release, weft_detach, weft_require_grad, weft_rank_of, weft_dim, weft_numel, weft_dtype_of, weft_is_valid, &
-            weft_data_pointer, weft_item, weft_version
+            weft_nn_sequential_n, weft_forward, weft_infer, weft_train, weft_is_training, weft_recompute, &
+            weft_is_recomputing, weft_param_count, weft_param_elements, weft_param_name, weft_param, weft_freeze, weft_tie, &
+            weft_init_param, weft_module_at, weft_children, weft_child, weft_module_name, weft_module_kind, weft_add, &
+            weft_sub, weft_mul, weft_div, weft_pow, weft_maximum, weft_minimum, weft_eq, weft_ne, weft_lt, weft_le, weft_gt, &
+            weft_ge, weft_where, weft_scale, weft_matmul, weft_linear, weft_linear_relu, weft_relu, weft_neg, weft_abs, &
+            weft_exp, weft_ln, weft_sqrt, weft_sin, weft_cos, weft_pow_scalar, weft_clamp, weft_sigmoid, weft_tanh, &
+            weft_silu, weft_gelu, weft_gelu_tanh, weft_reshape, weft_transpose, weft_permute, weft_squeeze, weft_unsqueeze, &
+            weft_slice, weft_concat_n, weft_gather, weft_sum, weft_mean, weft_max, weft_min, weft_argmax, weft_argmin, &
+            weft_softmax, weft_log_softmax, weft_layernorm, weft_embedding, weft_dropout, weft_attention, &
+            weft_attention_packed, weft_rotary, weft_cast, weft_count_correct, weft_sgd, weft_adam, weft_adamw, &
+            weft_rmsprop, weft_adagrad, weft_muon, weft_lbfgs, weft_group, weft_group_module, weft_group_count, &
+            weft_zero_grad, weft_step, weft_step_closure, weft_lr, weft_group_lr, weft_set_lr, weft_set_group_lr, &
+            weft_steps, weft_set_schedule, weft_schedule_metric, weft_strerror, weft_status_name, weft_error, weft_message, &
+            weft_clear, weft_fail_text, weft_full, weft_retain, weft_release, weft_detach, weft_require_grad, weft_rank_of, &
+            weft_dim, weft_numel, weft_dtype_of, weft_is_valid, weft_data_pointer, weft_item, weft_version
     interface weft_accumulate
         procedure weft_accumulate_i64, weft_accumulate_i32
     end interface
@@ -1555,6 +1555,16 @@ module weft
             logical(c_bool), value :: training
         end subroutine
         function c_weft_is_training(m) bind(C, name="weft_is_training") result(returned)
+            import
+            type(weft_module), value :: m
+            logical(c_bool) :: returned
+        end function
+        subroutine c_weft_recompute(m, on) bind(C, name="weft_recompute")
+            import
+            type(weft_module), value :: m
+            logical(c_bool), value :: on
+        end subroutine
+        function c_weft_is_recomputing(m) bind(C, name="weft_is_recomputing") result(returned)
             import
             type(weft_module), value :: m
             logical(c_bool) :: returned
@@ -3393,6 +3403,18 @@ contains
         type(weft_module), intent(in) :: m
         logical :: returned
         returned = c_weft_is_training(m)
+    end function
+
+    subroutine weft_recompute(m, on)
+        type(weft_module), intent(in) :: m
+        logical, intent(in) :: on
+        call c_weft_recompute(m, logical(on, c_bool))
+    end subroutine
+
+    function weft_is_recomputing(m) result(returned)
+        type(weft_module), intent(in) :: m
+        logical :: returned
+        returned = c_weft_is_recomputing(m)
     end function
 
     function weft_param_name_i64(m, i) result(returned)

@@ -128,6 +128,7 @@ START_TEST(no_module)
 {
     weft_module *m = NULL;
     IS(!weft_forward(m, NULL) && (weft_train(m, true), true) && !weft_is_training(m));
+    IS((weft_recompute(m, true), true) && !weft_is_recomputing(m));
     IS(weft_param_count(m) == 0 && weft_param_elements(m) == 0 && !weft_param_name(m, 0));
     IS(!weft_param(m, "x"));
     IS(weft_freeze(m, true) == WEFT_EARG && weft_tie(m, "x", "y") == WEFT_EARG);

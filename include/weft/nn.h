@@ -103,6 +103,18 @@ WEFT_API weft_status weft_infer(weft_module *m, const void *x, int rank, const i
 WEFT_API void weft_train(weft_module *m, bool training);
 WEFT_API bool weft_is_training(const weft_module *m);
 
+/* Activation checkpointing (Chen et al., "Training deep nets with sublinear memory cost", 2016): of m's
+ * forward only its input and its result are kept, and backward runs it again, bit for bit: with the
+ * same random numbers and types. Time for memory: one more forward of m, and no activations of it
+ * between the two. At any time, for the forwards that follow; alike on all ranks. Modules below m may
+ * have it too. m must do the same each time: what it is made of may depend on its input and on what
+ * the program changes between steps alone. What its forward makes for others is stale when it returns,
+ * but for its result. In evaluation and outside of weft_backward and weft_grad it changes nothing. */
+WEFT_API void weft_recompute(weft_module *m, bool on);
+/* Whether a forward runs again for a backward pass now: m's, of which it is asked in forward. A module
+ * with state of its own, as running statistics, leaves it alone then. */
+WEFT_API bool weft_is_recomputing(const weft_module *m);
+
 /* Parameters by name, as "0.weight". weft_param: NULL and WEFT_ENOENT, with the nearest name, if
  * there is none. The tensor is the parameter itself and lives with the module. The values of a
  * parameter may be read with weft_copy_out and written with weft_copy_in, alike on all ranks (else

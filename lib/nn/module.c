@@ -186,6 +186,11 @@ static weft_status enter(weft_module *m)
     return weft__tape_mark(m->object.fabric, m, true);
 }
 
+static weft_tensor *call(weft_module *m, weft_tensor *x)
+{
+    return m->ops->forward(m, m->self, x);
+}
+
 /* Mixed precision leaves the inputs to the ops; 16 bits do not leave the module. */
 static weft_tensor *run(weft_module *m, weft_tensor *x)
 {
@@ -195,7 +200,8 @@ static weft_tensor *run(weft_module *m, weft_tensor *x)
     weft_status s = enter(m);
     weft_tensor *y = s ? NULL : at_door(f, x, mixed ? WEFT_DEFAULT : f->dtype);
     tape->forwards++;
-    y = s ? NULL : m->ops->forward(m, m->self, y);
+    if (!s)
+        y = m->recompute ? weft__tape_recompute(f, m, y, call) : call(m, y);
     tape->forwards--;
     if (!s)
         s = weft__tape_mark(f, m, false);
@@ -221,6 +227,17 @@ void weft_train(weft_module *m, bool training)
 bool weft_is_training(const weft_module *m)
 {
     return m && m->training && !m->object.fabric->tape->eval;
+}
+
+void weft_recompute(weft_module *m, bool on)
+{
+    if (m)
+        m->recompute = on;
+}
+
+bool weft_is_recomputing(const weft_module *m)
+{
+    return m && m->object.fabric->tape->replays > 0;
 }
 
 const weft_module_ops *weft_module_table(const weft_module *m)

@@ -26,6 +26,7 @@ struct weft_module {
     weft__param **param;
     size_t params, param_room;
     bool training;
+    bool recompute; /* backward runs its forward again */
     /* Of a root: */
     bool setup;
     int number;        /* of the set up modules, from 0 */
