@@ -87,9 +87,9 @@ module weft
             weft_clip_options, weft_load_raw_options, weft_conv_options, weft_pool_options, weft_batch, weft_rows, &
             weft_loader_options, weft_array, weft_token_options, weft_open_options, weft_timing, weft_traffic, weft_named, &
             weft_cross_entropy_options, weft_loss_options, weft_memory_use, weft_memory_report, weft_accuracy_options, &
-            weft_layernorm_options, weft_mlp_options, weft_initializer_options, weft_attention_options, weft_rotary_options, &
-            weft_sgd_options, weft_adam_options, weft_rmsprop_options, weft_adagrad_options, weft_muon_options, &
-            weft_lbfgs_options, weft_group_options, weft_schedule_options
+            weft_layernorm_options, weft_nn_attention_options, weft_mlp_options, weft_initializer_options, &
+            weft_attention_options, weft_rotary_options, weft_sgd_options, weft_adam_options, weft_rmsprop_options, &
+            weft_adagrad_options, weft_muon_options, weft_lbfgs_options, weft_group_options, weft_schedule_options
 
     type, bind(C) :: weft_fabric
         private
@@ -319,6 +319,16 @@ module weft
         logical(c_bool) :: no_bias = .false.
     end type
 
+    type, bind(C) :: weft_nn_attention_options
+        logical(c_bool) :: causal = .false.
+        integer(c_int64_t) :: kv_heads = 0
+        logical(c_bool) :: no_bias = .false.
+        real(c_double) :: dropout = 0
+        logical(c_bool) :: rotary = .false.
+        real(c_double) :: rotary_base = 0
+        logical(c_bool) :: rotary_interleaved = .false.
+    end type
+
     type, bind(C) :: weft_mlp_options
         type(c_ptr) :: activation = c_null_ptr
         real(c_double) :: dropout = 0
@@ -507,20 +517,20 @@ module weft
             weft_kl_div, weft_memory_name, weft_memory, weft_memory_reset_peak, weft_metric_accuracy, weft_metric_confusion, &
             weft_metric_mean, weft_metric_sum, weft_metric_min, weft_metric_max, weft_metric_update, weft_metric_value, &
             weft_metric_counts, weft_metric_reset, weft_nn_linear, weft_nn_linear_nobias, weft_nn_layernorm, &
-            weft_nn_layernorm_with, weft_nn_embedding, weft_nn_embedding_padded, weft_nn_dropout, weft_nn_identity, &
-            weft_nn_flatten, weft_nn_residual, weft_nn_activation, weft_nn_mlp, weft_nn_relu, weft_nn_softmax, &
-            weft_nn_log_softmax, weft_nn_gelu, weft_nn_gelu_tanh, weft_nn_silu, weft_nn_sigmoid, weft_nn_tanh, &
-            weft_nn_sequential_n, weft_forward, weft_infer, weft_train, weft_is_training, weft_recompute, &
-            weft_is_recomputing, weft_param_count, weft_param_elements, weft_param_name, weft_param, weft_freeze, weft_tie, &
-            weft_init_param, weft_module_at, weft_children, weft_child, weft_module_name, weft_module_kind, weft_add, &
-            weft_sub, weft_mul, weft_div, weft_pow, weft_maximum, weft_minimum, weft_eq, weft_ne, weft_lt, weft_le, weft_gt, &
-            weft_ge, weft_where, weft_scale, weft_matmul, weft_linear, weft_linear_relu, weft_relu, weft_neg, weft_abs, &
-            weft_exp, weft_ln, weft_sqrt, weft_sin, weft_cos, weft_pow_scalar, weft_clamp, weft_sigmoid, weft_tanh, &
-            weft_silu, weft_gelu, weft_gelu_tanh, weft_reshape, weft_transpose, weft_permute, weft_squeeze, weft_unsqueeze, &
-            weft_slice, weft_concat_n, weft_gather, weft_sum, weft_mean, weft_max, weft_min, weft_argmax, weft_argmin, &
-            weft_softmax, weft_log_softmax, weft_layernorm, weft_embedding, weft_dropout, weft_attention, &
-            weft_attention_packed, weft_rotary, weft_cast, weft_count_correct, weft_sgd, weft_adam, weft_adamw, &
-            weft_rmsprop, weft_adagrad, weft_muon, weft_lbfgs, weft_group, weft_group_module, weft_group_count, &
+            weft_nn_layernorm_with, weft_nn_embedding, weft_nn_embedding_padded, weft_nn_positions, weft_nn_attention, &
+            weft_nn_dropout, weft_nn_identity, weft_nn_flatten, weft_nn_residual, weft_nn_activation, weft_nn_mlp, &
+            weft_nn_relu, weft_nn_softmax, weft_nn_log_softmax, weft_nn_gelu, weft_nn_gelu_tanh, weft_nn_silu, &
+            weft_nn_sigmoid, weft_nn_tanh, weft_nn_sequential_n, weft_forward, weft_infer, weft_train, weft_is_training, &
+            weft_recompute, weft_is_recomputing, weft_param_count, weft_param_elements, weft_param_name, weft_param, &
+            weft_freeze, weft_tie, weft_init_param, weft_module_at, weft_children, weft_child, weft_module_name, &
+            weft_module_kind, weft_add, weft_sub, weft_mul, weft_div, weft_pow, weft_maximum, weft_minimum, weft_eq, &
+            weft_ne, weft_lt, weft_le, weft_gt, weft_ge, weft_where, weft_scale, weft_matmul, weft_linear, weft_linear_relu, &
+            weft_relu, weft_neg, weft_abs, weft_exp, weft_ln, weft_sqrt, weft_sin, weft_cos, weft_pow_scalar, weft_clamp, &
+            weft_sigmoid, weft_tanh, weft_silu, weft_gelu, weft_gelu_tanh, weft_reshape, weft_transpose, weft_permute, &
+            weft_squeeze, weft_unsqueeze, weft_slice, weft_concat_n, weft_gather, weft_sum, weft_mean, weft_max, weft_min, &
+            weft_argmax, weft_argmin, weft_softmax, weft_log_softmax, weft_layernorm, weft_embedding, weft_dropout, &
+            weft_attention, weft_attention_packed, weft_rotary, weft_cast, weft_count_correct, weft_sgd, weft_adam, &
+            weft_adamw, weft_rmsprop, weft_adagrad, weft_muon, weft_lbfgs, weft_group, weft_group_module, weft_group_count, &
             weft_zero_grad, weft_step, weft_step_closure, weft_lr, weft_group_lr, weft_set_lr, weft_set_group_lr, &
             weft_steps, weft_set_schedule, weft_schedule_metric, weft_strerror, weft_status_name, weft_error, weft_message, &
             weft_clear, weft_fail_text, weft_full, weft_retain, weft_release, weft_detach, weft_require_grad, weft_rank_of, &
@@ -581,6 +591,12 @@ module weft
     end interface
     interface weft_nn_embedding_padded
         procedure weft_nn_embedding_padded_i64, weft_nn_embedding_padded_i32
+    end interface
+    interface weft_nn_positions
+        procedure weft_nn_positions_i64, weft_nn_positions_i32
+    end interface
+    interface weft_nn_attention
+        procedure weft_nn_attention_i64, weft_nn_attention_i32
     end interface
     interface weft_nn_mlp
         procedure weft_nn_mlp_i64, weft_nn_mlp_i32
@@ -1446,6 +1462,21 @@ module weft
             integer(c_int64_t), value :: n
             integer(c_int64_t), value :: dim
             integer(c_int64_t), value :: padding_idx
+            type(weft_module) :: returned
+        end function
+        function c_weft_nn_positions(f, most, n) bind(C, name="weft_nn_positions") result(returned)
+            import
+            type(weft_fabric), value :: f
+            integer(c_int64_t), value :: most
+            integer(c_int64_t), value :: n
+            type(weft_module) :: returned
+        end function
+        function c_weft_nn_attention(f, n, heads, o) bind(C, name="weft_nn_attention") result(returned)
+            import
+            type(weft_fabric), value :: f
+            integer(c_int64_t), value :: n
+            integer(c_int64_t), value :: heads
+            type(weft_nn_attention_options), intent(in), optional :: o
             type(weft_module) :: returned
         end function
         function weft_nn_dropout(f, p) bind(C, name="weft_nn_dropout") result(returned)
@@ -3336,6 +3367,40 @@ contains
         integer(c_int32_t), intent(in) :: padding_idx
         type(weft_module) :: returned
         returned = c_weft_nn_embedding_padded(f, int(n, c_int64_t), int(dim, c_int64_t), int(padding_idx, c_int64_t))
+    end function
+
+    function weft_nn_positions_i64(f, most, n) result(returned)
+        type(weft_fabric), intent(in) :: f
+        integer(c_int64_t), intent(in) :: most
+        integer(c_int64_t), intent(in) :: n
+        type(weft_module) :: returned
+        returned = c_weft_nn_positions(f, most, n)
+    end function
+
+    function weft_nn_positions_i32(f, most, n) result(returned)
+        type(weft_fabric), intent(in) :: f
+        integer(c_int32_t), intent(in) :: most
+        integer(c_int32_t), intent(in) :: n
+        type(weft_module) :: returned
+        returned = c_weft_nn_positions(f, int(most, c_int64_t), int(n, c_int64_t))
+    end function
+
+    function weft_nn_attention_i64(f, n, heads, o) result(returned)
+        type(weft_fabric), intent(in) :: f
+        integer(c_int64_t), intent(in) :: n
+        integer(c_int64_t), intent(in) :: heads
+        type(weft_nn_attention_options), intent(in), optional :: o
+        type(weft_module) :: returned
+        returned = c_weft_nn_attention(f, n, heads, o)
+    end function
+
+    function weft_nn_attention_i32(f, n, heads, o) result(returned)
+        type(weft_fabric), intent(in) :: f
+        integer(c_int32_t), intent(in) :: n
+        integer(c_int32_t), intent(in) :: heads
+        type(weft_nn_attention_options), intent(in), optional :: o
+        type(weft_module) :: returned
+        returned = c_weft_nn_attention(f, int(n, c_int64_t), int(heads, c_int64_t), o)
     end function
 
     function weft_nn_activation(f, name) result(returned)

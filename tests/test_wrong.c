@@ -100,6 +100,7 @@ static void from_nothing(weft_fabric *f)
     IS(!weft_nn_linear(f, 1, 1) && !weft_nn_linear_nobias(f, 1, 1));
     IS(!weft_nn_layernorm(f, 1) && !weft_nn_layernorm_with(f, 2, two, NULL));
     IS(!weft_nn_embedding(f, 2, 2) && !weft_nn_embedding_padded(f, 2, 2, 0));
+    IS(!weft_nn_attention(f, 2, 1, NULL) && !weft_nn_positions(f, 2, 2));
     IS(!weft_nn_dropout(f, 0.5) && !weft_nn_identity(f) && !weft_nn_flatten(f));
     IS(!weft_nn_residual(f, NULL) && !weft_nn_activation(f, "relu"));
     IS(!weft_nn_mlp(f, 2, two, NULL) && !weft_nn_relu(f) && !weft_nn_softmax(f));
@@ -441,6 +442,12 @@ START_TEST(wrong_modules)
     NONE(WEFT_EARG, "linear", weft_nn_linear(f, -1, 2));
     NONE(WEFT_EARG, "linear", weft_nn_linear(f, 2, -1));
     NONE(WEFT_EARG, "linear", weft_nn_linear_nobias(f, -1, 2));
+    NONE(WEFT_EARG, "width 0", weft_nn_attention(f, 0, 1, NULL));
+    NONE(WEFT_EARG, "3 heads", weft_nn_attention(f, 8, 3, NULL));
+    NONE(WEFT_EARG, "3 of keys", weft_nn_attention(f, 8, 4, WEFT_NN_ATTENTION(.kv_heads = 3)));
+    NONE(WEFT_EARG, "dropout", weft_nn_attention(f, 8, 4, WEFT_NN_ATTENTION(.dropout = NAN)));
+    NONE(WEFT_EARG, "rotary", weft_nn_attention(f, 6, 2, WEFT_NN_ATTENTION(.rotary = true)));
+    NONE(WEFT_EARG, "positions", weft_nn_positions(f, 0, 2));
     NONE(WEFT_EARG, "layernorm", weft_nn_layernorm(f, 0));
     NONE(WEFT_EARG, "layernorm", weft_nn_layernorm_with(f, 0, NULL, NULL));
     NONE(WEFT_EARG, "layernorm", weft_nn_layernorm_with(f, 2, NULL, NULL));

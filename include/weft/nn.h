@@ -33,6 +33,26 @@ WEFT_API weft_module *weft_nn_embedding(weft_fabric *f, int64_t n, int64_t dim);
 /* The same, but row padding_idx starts as zeros and gets no gradient. */
 WEFT_API weft_module *weft_nn_embedding_padded(weft_fabric *f, int64_t n, int64_t dim,
                                                int64_t padding_idx);
+/* x plus a learned vector for each position: x (...,T,n), T up to `most`. Parameter weight (most,n),
+ * normal with deviation 1; GPT-2's wpe. */
+WEFT_API weft_module *weft_nn_positions(weft_fabric *f, int64_t most, int64_t n);
+typedef struct weft_nn_attention_options {
+    bool causal WEFT_INIT;      /* a position sees itself and those before it */
+    int64_t kv_heads WEFT_INIT; /* heads of keys and values; divides heads, default as many */
+    bool no_bias WEFT_INIT;
+    double dropout WEFT_INIT;     /* of the weights, in training mode; default 0 */
+    bool rotary WEFT_INIT;        /* weft_rotary of queries and keys */
+    double rotary_base WEFT_INIT; /* default 10000 */
+    bool rotary_interleaved WEFT_INIT;
+    WEFT_PTR(weft_nn_attention_options)
+} weft_nn_attention_options;
+#define WEFT_NN_ATTENTION(...) WEFT__ARGS(weft_nn_attention_options, __VA_ARGS__)
+/* Multi-head self attention: (B,T,n) -> (B,T,n), heads of n/heads numbers each. c_attn, linear from n to
+ * n + 2 (n/heads) kv_heads, makes queries, keys and values in this order; weft_attention_packed; c_proj,
+ * linear from n to n. So the parameters are c_attn.weight, c_attn.bias, c_proj.weight, c_proj.bias, as in
+ * GPT-2 but with weights (out,in). They start as those of weft_nn_linear. */
+WEFT_API weft_module *weft_nn_attention(weft_fabric *f, int64_t n, int64_t heads,
+                                        const weft_nn_attention_options *o);
 /* weft_dropout with probability p in training mode; x itself in evaluation. */
 WEFT_API weft_module *weft_nn_dropout(weft_fabric *f, double p);
 /* x as it is. */

@@ -44,14 +44,15 @@ static void N(soften_tile)(const struct attend *t, const head *at, C *s, int64_t
                            int64_t j0, int64_t n, N(running) * run)
 {
     const weft_attention_terms *o = t->o;
-    float factor[TILE];
+    const C factor = (C)keep_of(o);
+    float keep[TILE];
     for (int64_t r = 0; r < rows; r++) {
         const int64_t end = seen_below(o, i0 + r + 1) - j0, seen = end < 0 ? 0 : least(n, end);
         run->before[r] = M(soften)(s + r * TILE, n, seen, &run->m[r], &run->l[r]);
         if (o->p > 0) {
-            kept(o, at, i0 + r, j0, seen, factor);
+            kept(o, at, i0 + r, j0, seen, keep);
             for (int64_t j = 0; j < seen; j++)
-                s[r * TILE + j] *= (C)factor[j];
+                s[r * TILE + j] *= (C)keep[j] * factor;
         }
     }
 }

@@ -49,19 +49,24 @@ CPU_INLINE int64_t place_of(const int64_t stride[3], int64_t b, int64_t h, int64
     return b * stride[0] + h * stride[1] + t * stride[2];
 }
 
-/* What dropout makes of n weights from key j0 on: 0 or 1 / (1 - p) each. */
+/* What dropout multiplies weights with that it keeps. */
+CPU_INLINE double keep_of(const weft_attention_terms *o)
+{
+    return o->p < 1 ? 1 / (1 - o->p) : 0;
+}
+
+/* Which of n weights from key j0 on it keeps: 1 or 0. */
 static void kept(const weft_attention_terms *o, const head *at, int64_t i, int64_t j0, int64_t n,
-                 float *factor)
+                 float *keep)
 {
     const uint64_t row = (uint64_t)(((o->base + at->b) * o->heads + at->h) * o->queries + i);
     const uint64_t below = (uint64_t)(o->p * 0x1p32 + 0.5), first = row * (uint64_t)o->keys;
-    const float keep = o->p < 1 ? (float)(1 / (1 - o->p)) : 0;
     uint32_t w[4];
     for (int64_t j = 0; j < n; j++) {
         const uint64_t number = first + (uint64_t)(j0 + j);
         if (j == 0 || number % 4 == 0)
             weft__draw(o->seed, o->stream, o->step, number / 4, w);
-        factor[j] = w[number % 4] < below ? 0 : keep;
+        keep[j] = w[number % 4] < below ? 0 : 1;
     }
 }
 #endif

@@ -9,12 +9,12 @@
 #include "device/cpu/math.h"
 
 /* Rows of s: scores become weights, dp what reaches them becomes G; s keeps P Z. */
-CPU_WIDE static void M(turn_row)(C *s, C *dp, const float *factor, int64_t n, int64_t seen, C lse,
-                                 C delta, C scale)
+CPU_WIDE static void M(turn_row)(C *s, C *dp, const float *keep, C factor, int64_t n, int64_t seen,
+                                 C lse, C delta, C scale)
 {
 #pragma omp simd
     for (int64_t j = 0; j < seen; j++) {
-        const C p = M(cpu_exp)(s[j] - lse), z = (C)factor[j];
+        const C p = M(cpu_exp)(s[j] - lse), z = (C)keep[j] * factor;
         s[j] = p * z;
         dp[j] = p * (z * dp[j] - delta) * scale;
     }
@@ -35,7 +35,8 @@ static void N(turn)(const struct attend *t, const head *at, N(tile) * x, int64_t
     const weft_attention_terms *o = t->o;
     const int64_t line = (at->b * o->heads + at->h) * o->queries + i0;
     const C *lse = (const C *)t->lse + line, *delta = (const C *)t->delta + line;
-    float factor[TILE];
+    const C factor = (C)keep_of(o);
+    float keep[TILE];
     N(scores)
     (t, &x->room, x->s, o->scale, (const T *)t->q + place_of(o->q, at->b, at->h, i0), o->q[2], rows,
      (const T *)t->k + place_of(o->k, at->b, at->group, j0), o->k[2], n, o->size);
@@ -43,13 +44,13 @@ static void N(turn)(const struct attend *t, const head *at, N(tile) * x, int64_t
     (t, &x->room, x->g, 1, (const T *)t->gy + place_of(o->y, at->b, at->h, i0), o->y[2], rows,
      (const T *)t->v + place_of(o->v, at->b, at->group, j0), o->v[2], n, o->vsize);
     for (int64_t j = 0; j < n; j++)
-        factor[j] = 1;
+        keep[j] = 1;
     for (int64_t r = 0; r < rows; r++) {
         const int64_t end = seen_below(o, i0 + r + 1) - j0, seen = end < 0 ? 0 : least(n, end);
         if (o->p > 0)
-            kept(o, at, i0 + r, j0, seen, factor);
+            kept(o, at, i0 + r, j0, seen, keep);
         M(turn_row)
-        (x->s + r * TILE, x->g + r * TILE, factor, n, seen, lse[r], delta[r], (C)o->scale);
+        (x->s + r * TILE, x->g + r * TILE, keep, factor, n, seen, lse[r], delta[r], (C)o->scale);
     }
 }
 
