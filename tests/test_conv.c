@@ -113,7 +113,8 @@ START_TEST(parts_are_those_of_the_whole)
     ck_assert_int_eq(weft_backward(f, weft_mean(weft_mul(y, y), WEFT_ALL)), 0);
     double *whole = values(y), *gw = values(weft_gradient(w)), *gx = values(weft_gradient(x));
     const int64_t out = weft_numel(y) / IMAGES, in = weft_numel(x) / IMAGES;
-    ck_assert_int_lt(weft_memory(f).kind[WEFT_MEMORY_ARENA].peak, (int64_t)64 << 20);
+    if (strcmp(weft_accelerator_name(f), "cpu") == 0) /* others have larger parts */
+        ck_assert_int_lt(weft_memory(f).kind[WEFT_MEMORY_ARENA].peak, (int64_t)48 << 20);
     double *sum = calloc((size_t)weft_numel(w), sizeof *sum);
     for (int64_t i = 0; i < IMAGES; i++) {
         weft_tensor *one = weft_slice(x, 0, i, i + 1, 1), *v = weft_detach(w);

@@ -5,7 +5,9 @@
  * X is x itself. */
 #include "ops/window.h"
 
-#define ROOM ((int64_t)16 << 20) /* bytes of X, but at least one image */
+/* Bytes of X, but at least one image: what stays in a core's cache, or keeps a GPU busy. */
+#define ROOM_HOST ((int64_t)4 << 20)
+#define ROOM_DEVICE ((int64_t)64 << 20)
 
 typedef struct plan {
     int64_t images, channels, groups;
@@ -96,7 +98,8 @@ static plan plan_of(const weft_op_call *c)
               .sums = weft_dtype_size(dt) == 2 ? WEFT_F32 : dt};
     const double bytes =
         (double)(p.groups * p.k) * (double)(p.p + p.o) * (double)weft_dtype_size(p.sums);
-    p.some = bytes < (double)ROOM ? (int64_t)((double)ROOM / bytes) : 1;
+    const double most = (double)(c->device->ops->host ? ROOM_HOST : ROOM_DEVICE);
+    p.some = bytes < most ? (int64_t)(most / bytes) : 1;
     p.some = p.some < p.images ? p.some : p.images;
     return p;
 }

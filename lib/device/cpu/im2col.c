@@ -1,41 +1,67 @@
 /* Windows over planes as the columns of a matrix, and the sum of such columns back into planes. */
 #ifdef T
 
-/* A row of the matrix: place t of its plane in all windows. */
+/* Row r of place (i, j): windows `in` are in the plane's row, the others are 0. */
+CPU_INLINE void N(lay_row)(T *y, const T *x, int64_t wide, int64_t step, int64_t off, range in)
+{
+    for (int64_t q = 0; q < in.first; q++)
+        y[q] = 0;
+    if (step == 1)
+        for (int64_t q = in.first; q < in.end; q++)
+            y[q] = x[q + off];
+    else
+        for (int64_t q = in.first; q < in.end; q++)
+            y[q] = x[q * step + off];
+    for (int64_t q = in.end; q < wide; q++)
+        y[q] = 0;
+}
+
+/* All rows at once, of windows as wide as the plane with steps of 1: y is x moved by `by` elements, but for what
+ * comes from other rows so. */
+CPU_INLINE void N(lay_moved)(T *y, const T *x, int64_t wide, int64_t by, range rows, range in)
+{
+    const int64_t first = rows.first * wide + in.first, end = (rows.end - 1) * wide + in.end;
+    for (int64_t q = first; q < end; q++)
+        y[q] = x[q + by];
+    for (int64_t r = rows.first; r < rows.end; r++) {
+        for (int64_t q = 0; q < in.first; q++)
+            y[r * wide + q] = 0;
+        for (int64_t q = in.end; q < wide; q++)
+            y[r * wide + q] = 0;
+    }
+}
+
+/* Rows of the matrix: place t of its plane in all windows. */
 CPU_WIDE static void N(im2col)(const void *args, int64_t lo, int64_t hi)
 {
     const struct windows *a = args;
     const weft_window *o = &a->o;
-    const int64_t places = o->kernel[0] * o->kernel[1], wide = o->out[1];
+    const int64_t places = o->kernel[0] * o->kernel[1], wide = o->out[1], all = o->out[0] * wide;
     for (int64_t t = lo; t < hi; t++) {
         const int64_t i = t % places / o->kernel[1], j = t % o->kernel[1];
+        const int64_t down = i * o->dilation[0] - o->padding[0];
+        const int64_t off = j * o->dilation[1] - o->padding[1];
+        const range rows = inside(down, o->stride[0], o->in[0], o->out[0]);
+        const range in = inside(off, o->stride[1], o->in[1], wide);
         const T *x = (const T *)a->x + t / places * o->in[0] * o->in[1];
-        T *y = (T *)a->y + t * o->out[0] * wide;
-        const int64_t off = j * o->dilation[1] - o->padding[1], step = o->stride[1];
-        int64_t first, last;
-        inside(off, step, o->in[1], wide, &first, &last);
-        for (int64_t r = 0; r < o->out[0]; r++, y += wide) {
-            const int64_t row = r * o->stride[0] - o->padding[0] + i * o->dilation[0];
-            const bool none = row < 0 || row >= o->in[0];
-            const int64_t from = none ? wide : first, to = none ? wide : last;
-            const T *at = none ? x : x + row * o->in[1];
-            for (int64_t q = 0; q < from; q++)
-                y[q] = 0;
-            if (step == 1)
-                for (int64_t q = from; q < to; q++)
-                    y[q] = at[q + off];
-            else
-                for (int64_t q = from; q < to; q++)
-                    y[q] = at[q * step + off];
-            for (int64_t q = to; q < wide; q++)
-                y[q] = 0;
-        }
+        T *y = (T *)a->y + t * all;
+        for (int64_t q = 0; q < rows.first * wide; q++)
+            y[q] = 0;
+        if (wide == o->in[1] && o->stride[0] == 1 && o->stride[1] == 1 && in.first < in.end &&
+            rows.first < rows.end)
+            CPU_CALL(lay_moved, y, x, wide, down * wide + off, rows, in);
+        else
+            for (int64_t r = rows.first; r < rows.end; r++)
+                CPU_CALL(lay_row, y + r * wide, x + (r * o->stride[0] + down) * o->in[1], wide,
+                         o->stride[1], off, in);
+        for (int64_t q = rows.end * wide; q < all; q++)
+            y[q] = 0;
     }
 }
 
 /* Adds what lies in columns `first` to `first` + n of row r of a plane. */
-static void N(gather_row)(C *sum, const C *x, const weft_window *o, int64_t r, int64_t column,
-                          int64_t n)
+CPU_INLINE void N(gather_row)(C *sum, const C *x, const weft_window *o, int64_t r, int64_t column,
+                              int64_t n)
 {
     for (int64_t i = 0; i < o->kernel[0]; i++) {
         const int64_t down = r + o->padding[0] - i * o->dilation[0], step = o->stride[1];
@@ -45,13 +71,12 @@ static void N(gather_row)(C *sum, const C *x, const weft_window *o, int64_t r, i
             const C *from =
                 x + ((i * o->kernel[1] + j) * o->out[0] + down / o->stride[0]) * o->out[1];
             const int64_t off = j * o->dilation[1] - o->padding[1] - column;
-            int64_t first, last;
-            inside(off, step, n, o->out[1], &first, &last);
+            const range in = inside(off, step, n, o->out[1]);
             if (step == 1)
-                for (int64_t q = first; q < last; q++)
+                for (int64_t q = in.first; q < in.end; q++)
                     sum[q + off] += from[q];
             else
-                for (int64_t q = first; q < last; q++)
+                for (int64_t q = in.first; q < in.end; q++)
                     sum[q * step + off] += from[q];
         }
     }
@@ -88,14 +113,17 @@ struct windows {
     weft_window o;
 };
 
-/* The windows 0..n-1 whose place q step + off is in 0..extent-1: *first to before *last. */
-static inline void inside(int64_t off, int64_t step, int64_t extent, int64_t n, int64_t *first,
-                          int64_t *last)
+typedef struct range {
+    int64_t first, end;
+} range;
+
+/* The windows 0..n-1 whose place q step + off is in 0..extent-1. */
+static inline range inside(int64_t off, int64_t step, int64_t extent, int64_t n)
 {
     const int64_t end = off < extent ? (extent - 1 - off) / step + 1 : 0;
-    *last = end < n ? end : n;
-    *first = off < 0 ? (step - 1 - off) / step : 0;
-    *first = *first < *last ? *first : *last;
+    range in = {off < 0 ? (step - 1 - off) / step : 0, end < n ? end : n};
+    in.first = in.first < in.end ? in.first : in.end;
+    return in;
 }
 
 #define CPU_LOW
