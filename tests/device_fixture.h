@@ -1,10 +1,14 @@
 /* The device that tests run on, the one that WEFT_ACCELERATOR names, and its kernels as functions of
- * host addresses: each call imports what it is given, waits, and returns what went wrong then too. */
+ * host addresses: each call imports what it is given, waits, and returns what went wrong then too. How long
+ * an array is nobody says here: what a GPU gets is all up to the end of what is mapped there. Memory that
+ * may only be read it may refuse; then it gets a copy. */
 #ifndef TESTS_DEVICE_FIXTURE_H
 #define TESTS_DEVICE_FIXTURE_H
 #include "core/error.h"
 #include "device/device.h"
 
+#include <inttypes.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -22,22 +26,54 @@ static inline int device_is(const char *name)
 #define DEVICE_ADDRESSES 16
 #define DEVICE_BYTES ((size_t)1 << 26) /* more than any array of a test: only addresses */
 
+typedef struct device_import {
+    weft_dev p;
+    size_t bytes;
+    int copy;
+} device_import;
+
 typedef struct device_imports {
-    weft_dev p[DEVICE_ADDRESSES];
+    device_import at[DEVICE_ADDRESSES];
     int n;
     weft_xent_terms xent;
     weft_loss_terms loss;
 } device_imports;
 
-static inline weft_status device_take(weft_stream *s, device_imports *i, weft_dev *p)
+/* Bytes from an address to the end of what is mapped there alike. */
+static inline size_t device_extent(uintptr_t at)
 {
+    char line[512], kind[8], first[8] = "";
+    uintptr_t from, to, end = at;
+    FILE *in = fopen("/proc/self/maps", "re");
+    while (in && fgets(line, sizeof line, in)) {
+        if (sscanf(line, "%" SCNxPTR "-%" SCNxPTR " %7s", &from, &to, kind) != 3 || to <= at)
+            continue;
+        if (from > end || (first[0] && strcmp(kind, first) != 0))
+            break;
+        strcpy(first, kind);
+        end = to;
+    }
+    if (in)
+        fclose(in);
+    return end - at < DEVICE_BYTES ? end - at : DEVICE_BYTES;
+}
+
+static inline weft_status device_take(weft_stream *s, device_imports *all, weft_dev *p)
+{
+    device_import *i = &all->at[all->n];
+    weft_device *d = s->device;
+    void *host;
     if (!p->addr)
         return WEFT_OK;
-    void *host;
     memcpy(&host, p, sizeof host);
-    WEFT_TRY(weft__device_import(s->device, host, DEVICE_BYTES, p));
-    i->p[i->n++] = *p;
-    return WEFT_OK;
+    i->bytes = device_is("cuda") ? device_extent(p->addr) : DEVICE_BYTES;
+    if (weft__device_import(d, host, i->bytes, &i->p)) {
+        WEFT_TRY(d->ops->alloc(d, i->bytes, &i->p));
+        i->copy = 1;
+    }
+    all->n++;
+    *p = i->p;
+    return i->copy ? d->ops->upload(s, *p, host, i->bytes) : WEFT_OK;
 }
 
 static inline weft_status device_in_xent(weft_stream *s, device_imports *i,
@@ -66,8 +102,13 @@ static inline weft_status device_in_others(weft_stream *s, device_imports *i, co
 static inline weft_status device_finish(weft_stream *s, const device_imports *i, weft_status code)
 {
     weft_status late = s->device->ops->sync(s);
-    for (int k = 0; k < i->n; k++)
-        weft__device_unimport(s->device, i->p[k], DEVICE_BYTES);
+    for (int k = 0; k < i->n; k++) {
+        const device_import *one = &i->at[k];
+        if (one->copy)
+            s->device->ops->free(s->device, one->p, one->bytes);
+        else
+            weft__device_unimport(s->device, one->p, one->bytes);
+    }
     return code < 0 ? code : late;
 }
 

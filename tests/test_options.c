@@ -49,12 +49,12 @@ static const struct {
     {"accelerator=auto", WEFT_OK, ""},
     {"accelerator=CPU", WEFT_OK, ""},
     {"accelerator=gpu", WEFT_ENOTSUP, "accelerator \"gpu\" is not in this build"},
-    {"accelerator=cuda", WEFT_ENOTSUP, "cpu or auto"},
+    {"accelerator=tpu", WEFT_ENOTSUP, "cpu or auto"},
     {"accelerator=mps", WEFT_ENOTSUP, "mps"},
     {"accelerator=tpu", WEFT_ENOTSUP, "tpu"},
     {"accelerator=coconut", WEFT_EARG, "there are: auto, cpu, mock, gpu, cuda, mps, tpu"},
     {"accelerator=", WEFT_EARG, "is not known"},
-    {"accelerator=cuda devices=0,1", WEFT_ENOTSUP, "cuda"}, /* first things first */
+    {"accelerator=tpu devices=0,1", WEFT_ENOTSUP, "tpu"}, /* first things first */
     {"strategy=auto", WEFT_OK, ""},
     {"strategy=single", WEFT_OK, ""},
     {"strategy=single_device", WEFT_OK, ", single,"},
@@ -85,7 +85,7 @@ static const struct {
     {"strategy=single devices=2", WEFT_ECONFIG, "single with 2 ranks"},
     {"strategy=fsdp devices=2", WEFT_ENOTSUP, "fsdp"}, /* nothing is started to fail */
     {"precision=nope devices=2", WEFT_EARG, "32-true"},
-    {"accelerator=cuda devices=2", WEFT_ENOTSUP, "cuda"},
+    {"accelerator=tpu devices=2", WEFT_ENOTSUP, "tpu"},
     {"devices=auto", WEFT_OK, ""},
     {"devices=AUTO", WEFT_OK, ""},
     {"devices=1", WEFT_OK, ""},

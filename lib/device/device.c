@@ -1,18 +1,29 @@
 /* Devices by name, and what all of them have in common. */
 #include "device/device.h"
 
+#include "config.h"
+
 #include "core/alloc.h"
 #include "core/env.h"
 #include "core/error.h"
+
+#ifdef HAVE_CUDA
+#define CUDA &weft__cuda_device
+#else
+#define CUDA NULL
+#endif
 
 /* The accelerators by name. Without a table: known, but not in this build. */
 static const struct {
     const char *name;
     const weft_device_ops *ops;
 } accelerator[] = {{"auto", &weft__cpu}, {"cpu", &weft__cpu}, {"mock", &weft__mock_device},
-                   {"gpu", NULL},        {"cuda", NULL},      {"mps", NULL},
+                   {"gpu", CUDA},        {"cuda", CUDA},      {"mps", NULL},
                    {"tpu", NULL}};
 #define ACCELERATORS ((int)(sizeof accelerator / sizeof accelerator[0]))
+
+/* What "auto" takes where this machine has one; the first that it has, else the cpu. */
+static const weft_device_ops *const preferred[] = {CUDA, NULL};
 
 /* The entries that no table may lack. */
 /* clang-format off */
@@ -42,6 +53,15 @@ static weft_status complete(const weft_device_ops *ops)
     return WEFT_OK;
 }
 
+static const weft_device_ops *automatic(void)
+{
+    int n = 0;
+    for (int i = 0; preferred[i]; i++)
+        if (!preferred[i]->count(&n) && n > 0)
+            return preferred[i];
+    return accelerator[0].ops;
+}
+
 weft_status weft__device_find(const char *name, const weft_device_ops **ops)
 {
     const char *word[ACCELERATORS];
@@ -53,11 +73,10 @@ weft_status weft__device_find(const char *name, const weft_device_ops **ops)
         return WEFT_EARG;
     if (!accelerator[i].ops)
         return weft__fail(WEFT_ENOTSUP,
-                          "accelerator \"%s\" is not in this build, which computes on the cpu "
-                          "alone; use accelerator=cpu or auto (mock is a cpu that poses as a GPU, "
-                          "for tests)",
+                          "accelerator \"%s\" is not in this build; use accelerator=cpu or auto "
+                          "(mock is a cpu that poses as a GPU, for tests)",
                           accelerator[i].name);
-    *ops = accelerator[i].ops;
+    *ops = i ? accelerator[i].ops : automatic();
     return WEFT_OK;
 }
 

@@ -3,9 +3,9 @@
 #define DEVICE_DEVICE_H
 #include <weft/sys/device.h>
 
-/* The table of the device that an accelerator name (NULL: "auto") stands for: "auto", "cpu",
- * "mock", or a known name that this build does not have ("gpu", "cuda", "mps", "tpu": WEFT_ENOTSUP says what
- * there is); any other is WEFT_EARG with the nearest. */
+/* The table of the device that an accelerator name stands for: "auto" (NULL too), a GPU if this build and
+ * this machine have one, else the cpu; "cpu", "mock"; "gpu" and "cuda", the same; a known name that
+ * this build does not have is WEFT_ENOTSUP, any other WEFT_EARG with the nearest. */
 weft_status weft__device_find(const char *accelerator, const weft_device_ops **ops);
 /* Opens it. An ops table with a REQUIRED entry missing is refused. */
 weft_status weft__device_open(weft_device **out, const char *accelerator, int index, int threads);
@@ -42,7 +42,7 @@ const char *weft__size_text(double bytes, char text[WEFT__SIZE_TEXT]);
 /* WEFT_ENOTSUP, naming op, device and type. */
 weft_status weft__no_kernel(weft_device *d, const char *kernel, weft_dtype t);
 
-extern const weft_device_ops weft__cpu, weft__mock_device;
+extern const weft_device_ops weft__cpu, weft__mock_device, weft__cuda_device;
 
 static inline weft_dev weft__at(weft_dev p, int64_t bytes)
 {

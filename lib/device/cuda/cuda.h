@@ -6,33 +6,40 @@
 #ifndef DEVICE_CUDA_CUDA_H
 #define DEVICE_CUDA_CUDA_H
 #include <cuda_runtime_api.h>
+#include <pthread.h>
 #include <weft/sys/device.h>
 #ifdef __cplusplus
 extern "C" {
 #endif
 #include "device/device.h"
 
+typedef struct weft__cuda_stream weft__cuda_stream;
+
 /* A device's `self`. */
 typedef struct weft__cuda {
-    int index;           /* among those that the process sees */
-    int processors;      /* streaming multiprocessors */
-    int major, minor;    /* 9, 0: sm_90 */
-    char name[64];       /* "NVIDIA H100 80GB HBM3" */
-    char kernel_set[96]; /* the same with what multiplies matrices */
+    int index;            /* among those that the process sees */
+    int processors;       /* streaming multiprocessors */
+    int major, minor;     /* 9, 0: sm_90 */
+    size_t total;         /* bytes of its memory */
+    char name[64];        /* "NVIDIA H100 80GB HBM3" */
+    char kernel_set[96];  /* the same with what multiplies matrices */
+    pthread_mutex_t lock; /* of the streams and of the memory's order */
+    weft__cuda_stream *streams;
     cudaMemPool_t pool;
     cudaStream_t memory; /* in whose order memory comes and goes */
+    cudaEvent_t order;   /* between that and the others */
     struct weft__cuda_imports *imports;
     struct weft__cuda_gemm *gemm; /* what gemm.c keeps; NULL: nothing yet */
 } weft__cuda;
 
 /* A stream; `stream.self` is the cudaStream_t. */
-typedef struct weft__cuda_stream {
+struct weft__cuda_stream {
     weft_stream stream; /* the first member */
     cudaStream_t cuda;
     struct weft__cuda_staging *staging; /* pinned memory on the way from and to the host */
     struct weft__cuda_scratches *scratches;
-    struct weft__cuda_stream *next;
-} weft__cuda_stream;
+    weft__cuda_stream *next;
+};
 
 static inline weft__cuda *cuda_of(const weft_device *d)
 {
@@ -69,10 +76,43 @@ void weft__cuda_unscratch(weft_stream *s, void *p);
 weft_status weft__cuda_scratch_open(weft__cuda_stream *s);
 void weft__cuda_scratch_close(weft__cuda_stream *s);
 
+/* gemm.c */
 /* Gets ready to multiply matrices, and says by what in kernel_set. Without cuBLASLt the device opens all the
  * same, and gemm says why it fails. */
 weft_status weft__cuda_gemm_open(weft_device *d);
 void weft__cuda_gemm_close(weft_device *d);
+
+/* memory.c */
+weft_status weft__cuda_alloc(weft_device *d, size_t bytes, weft_dev *out);
+void weft__cuda_free(weft_device *d, weft_dev p, size_t bytes);
+/* What was allocated so far is there for the stream, too. */
+weft_status weft__cuda_order_after_memory(weft_device *d, cudaStream_t stream);
+
+/* imports.c */
+weft_status weft__cuda_imports_open(weft__cuda *c);
+void weft__cuda_imports_close(weft__cuda *c);
+weft_status weft__cuda_import(weft_device *d, void *host, size_t bytes, weft_dev *out);
+void weft__cuda_unimport(weft_device *d, weft_dev p, size_t bytes);
+void *weft__cuda_host(weft_device *d, weft_dev p);
+
+/* streams.c */
+weft_status weft__cuda_stream_new(weft_device *d, weft_stream **out);
+void weft__cuda_stream_free(weft_stream *s);
+weft_status weft__cuda_sync(weft_stream *s);
+/* Waits for all streams of the device. */
+weft_status weft__cuda_sync_all(weft_device *d);
+weft_status weft__cuda_event_new(weft_device *d, weft_event **out);
+void weft__cuda_event_free(weft_event *e);
+weft_status weft__cuda_event_record(weft_event *e, weft_stream *s);
+weft_status weft__cuda_event_wait(weft_stream *s, weft_event *e);
+weft_status weft__cuda_event_sync(weft_event *e);
+
+/* copies.c */
+weft_status weft__cuda_upload(weft_stream *s, weft_dev dst, const void *src, size_t bytes);
+weft_status weft__cuda_download(weft_stream *s, void *dst, weft_dev src, size_t bytes);
+weft_status weft__cuda_move(weft_stream *s, weft_dev dst, weft_dev src, size_t bytes);
+weft_status weft__cuda_zero(weft_stream *s, weft_dev dst, size_t bytes);
+void weft__cuda_staging_close(weft__cuda_stream *s);
 
 #define CUDA_PROTOTYPE(name) weft_status weft__cuda_##name(WEFT_KERNEL_ARGS(name));
 WEFT_KERNEL_LIST(CUDA_PROTOTYPE)
