@@ -17,9 +17,11 @@ typedef struct weft__cuda_buckets {
     void *scratch;
 } weft__cuda_buckets;
 
+extern "C" {
 /* Makes room. */
 weft_status weft__cuda_buckets_new(weft_stream *s, weft__cuda_buckets *b, int64_t n, int64_t keys);
 /* Fills count, at and order, from key. */
 void weft__cuda_buckets_sort(weft_stream *s, const weft__cuda_buckets *b);
 void weft__cuda_buckets_free(weft_stream *s, const weft__cuda_buckets *b);
+}
 #endif

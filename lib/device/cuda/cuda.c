@@ -59,7 +59,6 @@ static weft_status describe(weft_device *d, weft__cuda *c)
     c->minor = p.minor;
     c->total = p.totalGlobalMem;
     snprintf(c->name, sizeof c->name, "%.63s", p.name);
-    snprintf(c->kernel_set, sizeof c->kernel_set, "%s sm_%d%d", c->name, c->major, c->minor);
     if (c->major < LEAST || !p.memoryPoolsSupported)
         return weft__fail(WEFT_ENOTSUP,
                           "device cuda %d (%s) has compute capability %d.%d%s; it takes %d.0 or "
@@ -97,7 +96,9 @@ static weft_status start(weft_device *d, weft__cuda *c)
     WEFT_TRY(describe(d, c));
     WEFT_TRY(weft__cuda_status(d, "its memory pool", open_pool(c)));
     WEFT_TRY(weft__cuda_imports_open(c));
-    return weft__cuda_gemm_open(d);
+    WEFT_TRY(weft__cuda_gemm_open(d));
+    snprintf(c->text, sizeof c->text, "%s, %s", c->name, c->kernel_set);
+    return WEFT_OK;
 }
 
 /* What there is of it. */
@@ -136,7 +137,7 @@ static weft_status open_cuda(weft_device *d, int index, int threads)
 
 static const char *kernel_set(weft_device *d)
 {
-    return cuda_of(d)->kernel_set;
+    return cuda_of(d)->text;
 }
 
 const weft_device_ops weft__cuda_device = {

@@ -22,7 +22,8 @@ typedef struct weft__cuda {
     int major, minor;     /* 9, 0: sm_90 */
     size_t total;         /* bytes of its memory */
     char name[64];        /* "NVIDIA H100 80GB HBM3" */
-    char kernel_set[96];  /* the same with what multiplies matrices */
+    char kernel_set[96];  /* what multiplies matrices */
+    char text[168];       /* both */
     pthread_mutex_t lock; /* of the streams and of the memory's order */
     weft__cuda_stream *streams;
     cudaMemPool_t pool;
