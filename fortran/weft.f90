@@ -86,10 +86,11 @@ module weft
     public :: weft_fabric, weft_tensor, weft_module, weft_optimizer, weft_loader, weft_logger, weft_metric, &
             weft_clip_options, weft_load_raw_options, weft_conv_options, weft_pool_options, weft_batch, weft_rows, &
             weft_loader_options, weft_array, weft_token_options, weft_open_options, weft_timing, weft_traffic, weft_named, &
-            weft_cross_entropy_options, weft_loss_options, weft_memory_use, weft_memory_report, weft_accuracy_options, &
-            weft_layernorm_options, weft_nn_attention_options, weft_mlp_options, weft_initializer_options, &
-            weft_attention_options, weft_rotary_options, weft_sgd_options, weft_adam_options, weft_rmsprop_options, &
-            weft_adagrad_options, weft_muon_options, weft_lbfgs_options, weft_group_options, weft_schedule_options
+            weft_cross_entropy_options, weft_linear_cross_entropy_options, weft_loss_options, weft_memory_use, &
+            weft_memory_report, weft_accuracy_options, weft_layernorm_options, weft_nn_attention_options, weft_mlp_options, &
+            weft_initializer_options, weft_attention_options, weft_rotary_options, weft_sgd_options, weft_adam_options, &
+            weft_rmsprop_options, weft_adagrad_options, weft_muon_options, weft_lbfgs_options, weft_group_options, &
+            weft_schedule_options
 
     type, bind(C) :: weft_fabric
         private
@@ -287,6 +288,14 @@ module weft
         logical(c_bool) :: ignore_zero = .false.
         real(c_double) :: label_smoothing = 0
         type(weft_tensor) :: weight
+    end type
+
+    type, bind(C) :: weft_linear_cross_entropy_options
+        type(c_ptr) :: reduction = c_null_ptr
+        integer(c_int64_t) :: ignore_index = 0
+        logical(c_bool) :: ignore_zero = .false.
+        real(c_double) :: label_smoothing = 0
+        integer(c_int64_t) :: chunk = 0
     end type
 
     type, bind(C) :: weft_loss_options
@@ -513,13 +522,13 @@ module weft
             weft_autocast_begin, weft_autocast_end, weft_timing_take, weft_traffic_count, weft_log_to, weft_log_level, &
             weft_log, weft_log_dict_n, weft_log_value, weft_log_timing, weft_logger_csv, weft_logger_jsonl, &
             weft_logger_console, weft_logger_null, weft_cross_entropy, weft_cross_entropy_sum, weft_cross_entropy_with, &
-            weft_nll_loss, weft_mse_loss, weft_l1_loss, weft_huber_loss, weft_smooth_l1_loss, weft_bce_with_logits, &
-            weft_kl_div, weft_memory_name, weft_memory, weft_memory_reset_peak, weft_metric_accuracy, weft_metric_confusion, &
-            weft_metric_mean, weft_metric_sum, weft_metric_min, weft_metric_max, weft_metric_update, weft_metric_value, &
-            weft_metric_counts, weft_metric_reset, weft_nn_linear, weft_nn_linear_nobias, weft_nn_layernorm, &
-            weft_nn_layernorm_with, weft_nn_embedding, weft_nn_embedding_padded, weft_nn_positions, weft_nn_attention, &
-            weft_nn_dropout, weft_nn_identity, weft_nn_flatten, weft_nn_residual, weft_nn_activation, weft_nn_mlp, &
-            weft_nn_relu, weft_nn_softmax, weft_nn_log_softmax, weft_nn_gelu, weft_nn_gelu_tanh, weft_nn_silu, &
+            weft_nll_loss, weft_linear_cross_entropy, weft_mse_loss, weft_l1_loss, weft_huber_loss, weft_smooth_l1_loss, &
+            weft_bce_with_logits, weft_kl_div, weft_memory_name, weft_memory, weft_memory_reset_peak, weft_metric_accuracy, &
+            weft_metric_confusion, weft_metric_mean, weft_metric_sum, weft_metric_min, weft_metric_max, weft_metric_update, &
+            weft_metric_value, weft_metric_counts, weft_metric_reset, weft_nn_linear, weft_nn_linear_nobias, &
+            weft_nn_layernorm, weft_nn_layernorm_with, weft_nn_embedding, weft_nn_embedding_padded, weft_nn_positions, &
+            weft_nn_attention, weft_nn_dropout, weft_nn_identity, weft_nn_flatten, weft_nn_residual, weft_nn_activation, &
+            weft_nn_mlp, weft_nn_relu, weft_nn_softmax, weft_nn_log_softmax, weft_nn_gelu, weft_nn_gelu_tanh, weft_nn_silu, &
             weft_nn_sigmoid, weft_nn_tanh, weft_nn_sequential_n, weft_forward, weft_infer, weft_train, weft_is_training, &
             weft_recompute, weft_is_recomputing, weft_param_count, weft_param_elements, weft_param_name, weft_param, &
             weft_freeze, weft_tie, weft_init_param, weft_module_at, weft_children, weft_child, weft_module_name, &
@@ -1297,6 +1306,16 @@ module weft
             type(weft_tensor), value :: log_probs
             type(weft_tensor), value :: labels
             type(weft_cross_entropy_options), intent(in), optional :: o
+            type(weft_tensor) :: returned
+        end function
+        function weft_linear_cross_entropy(x, weight, bias, labels, o) bind(C, &
+                name="weft_linear_cross_entropy") result(returned)
+            import
+            type(weft_tensor), value :: x
+            type(weft_tensor), value :: weight
+            type(weft_tensor), value :: bias
+            type(weft_tensor), value :: labels
+            type(weft_linear_cross_entropy_options), intent(in), optional :: o
             type(weft_tensor) :: returned
         end function
         function weft_mse_loss(x, y, o) bind(C, name="weft_mse_loss") result(returned)

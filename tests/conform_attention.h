@@ -30,6 +30,15 @@ static weft_tensor *conform_rotary(weft_tensor *const *in, const conform_attribu
                                           .interleaved = a->dim == 1, .dims = a->dims,
                                           .positions_first = a->bias_only));
 }
+/* Chunks of two rows. */
+static weft_tensor *conform_classifier(weft_tensor *const *in, const conform_attributes *a)
+{
+    return weft_linear_cross_entropy(
+        in[0], in[1], NULL, in[2],
+        WEFT_LINEAR_CROSS_ENTROPY(.reduction = conform_reduction(a), .ignore_index = a->ignore,
+                                  .ignore_zero = a->ignore_zero, .label_smoothing = a->smoothing,
+                                  .chunk = 2));
+}
 
 #define ATTENTION                                                                                  \
     NAMED(attention, conform_attention_op), .golden = "attention", .file = "attention.h5",         \
@@ -60,6 +69,16 @@ static const conform_row conform_attention[] = {
               {{S2(1, 2)}, {.padding = 3}},
               {{S3(2, 0, 4)}, {0}}},
      .bad = {{S2(3, 5)}, {0}}},
+    {NAMED(linear_cross_entropy, conform_classifier), .golden = "linear_cross_entropy",
+     .file = "classifier.h5", .inputs = 3, .least = 3, .labels = true, .cast = WEFT_CAST_LOW,
+     .f32_result = true,
+     .good = {{{S2(5, 3), S2(6, 3), S1(5)}, {.ignore = 1, .smoothing = 0.25}},
+              {{S3(2, 2, 3), S2(4, 3), S2(2, 2)}, {.ignore_zero = true}},
+              {{S3(1, 3, 2), S2(2, 2), S2(1, 3)}, {.reduction = 1}},
+              {{S2(3, 4), S2(5, 4), S1(3)}, {.reduction = 2, .ignore = 2}},
+              {{S2(0, 3), S2(4, 3), S1(0)}, {.reduction = 1}},
+              {{S2(1, 1), S2(1, 1), S1(1)}, {0}}},
+     .bad = {{S2(3, 4), S2(4, 5), S1(3)}, {0}}},
 };
 #define CONFORM_ATTENTION ((int)(sizeof conform_attention / sizeof conform_attention[0]))
 #endif

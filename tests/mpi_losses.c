@@ -13,7 +13,7 @@ typedef enum pattern { HERE_AND_THERE, FIRST_HALF, ALL_OF_STEP_3, NONE } pattern
 typedef struct plan {
     int64_t batch;
     pattern pattern;
-    bool weights, both, unknown;
+    bool weights, both, unknown, fused;
     double smoothing;
 } plan;
 
@@ -66,11 +66,16 @@ static weft_batch part(weft_fabric *f, const plan *p, int64_t step)
 static weft_tensor *loss_of(weft_fabric *f, const plan *p, weft_tensor *z, weft_tensor *y)
 {
     static const double w[CLASSES] = {0.5, 2, 0, 1.25};
-    const int64_t classes = CLASSES;
+    const int64_t classes = CLASSES, ignored = p->pattern == NONE ? 0 : IGNORED;
+    static const double turn[CLASSES * CLASSES] = {1,  0.5, 0, 0, 0, 1, 0, 0.25,
+                                                   -1, 0,   1, 0, 0, 0, 0, 1};
+    if (p->fused)
+        return weft_linear_cross_entropy(
+            z, weft_tensor_of(f, turn, 2, (const int64_t[]){classes, classes}, WEFT_F64), NULL, y,
+            WEFT_LINEAR_CROSS_ENTROPY(.ignore_index = ignored, .chunk = 3));
     return weft_cross_entropy_with(
         z, y,
-        WEFT_CROSS_ENTROPY(.ignore_index = p->pattern == NONE ? 0 : IGNORED,
-                           .label_smoothing = p->smoothing,
+        WEFT_CROSS_ENTROPY(.ignore_index = ignored, .label_smoothing = p->smoothing,
                            .weight =
                                p->weights ? weft_tensor_of(f, w, 1, &classes, WEFT_F64) : NULL));
 }
@@ -147,6 +152,13 @@ START_TEST(class_weights_and_smoothing)
     for (int i = 0; i < 4; i++)
         n_is_one(
             &(plan){.batch = 23, .pattern = (pattern)i, .weights = true, .smoothing = i / 8.0});
+}
+END_TEST
+
+START_TEST(a_classifier_in_chunks)
+{
+    for (int i = 0; i < 4; i++)
+        n_is_one(&(plan){.batch = 23, .pattern = (pattern)i, .fused = true, .both = i % 2});
 }
 END_TEST
 
@@ -334,6 +346,7 @@ static Suite *suite(void)
     suite_add_tcase(s, t);
     suite_add_tcase(s, e);
     tcase_add_test(t, ignored_labels);
+    tcase_add_test(t, a_classifier_in_chunks);
     tcase_add_test(t, class_weights_and_smoothing);
     tcase_add_test(t, in_f32);
     tcase_add_test(t, rows_that_the_program_does_not_know);

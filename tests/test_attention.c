@@ -1,6 +1,7 @@
-/* Attention beyond its rows of the table: packed heads, its module, wide heads in 16 bits, memory, threads,
- * what dropout drops. */
+/* Attention and the classifier beyond their rows of the table: packed heads, wide heads in 16 bits, memory,
+ * threads, what dropout drops; modules. */
 #include "core/rng.h"
+#include "late.h"
 #include "nn/module.h"
 
 #include <check.h>
@@ -212,6 +213,115 @@ START_TEST(an_offset_is_a_later_part)
 }
 END_TEST
 
+/* --- the classifier with its loss --- */
+
+/* Its loss, and that of the two ops; gradients of x, weight and bias must agree too. */
+static void classify(weft_fabric *g, weft_dtype t, const weft_linear_cross_entropy_options *o,
+                     double tol)
+{
+    enum { R = 50, I = 6, O = 30 };
+    const int64_t x[] = {R / 10, 10, I}, w[] = {O, I}, b[] = {O};
+    int64_t y[R];
+    weft_tensor *in[2][3], *loss[2];
+    for (int i = 0; i < R; i++)
+        y[i] = i * i % O;
+    weft_tensor *labels = weft_tensor_of(g, y, 2, x, WEFT_I64);
+    for (int k = 0; k < 2; k++) {
+        in[k][0] = draw(g, 0, 3, x, t);
+        in[k][1] = draw(g, 1, 2, w, t);
+        in[k][2] = draw(g, 2, 1, b, t);
+    }
+    loss[0] = weft_linear_cross_entropy(in[0][0], in[0][1], in[0][2], labels, o);
+    weft_tensor *z = weft_linear(in[1][0], in[1][1], in[1][2]);
+    loss[1] = weft_cross_entropy_with(
+        weft_reshape(z, 2, (int64_t[]){R, O}), weft_reshape(labels, 1, (int64_t[]){R}),
+        WEFT_CROSS_ENTROPY(.reduction = o->reduction, .ignore_index = o->ignore_index,
+                           .label_smoothing = o->label_smoothing));
+    near("loss", loss[0], loss[1], tol);
+    for (int k = 0; k < 2; k++) {
+        weft_tensor *sum = weft_sum(weft_mul(loss[k], loss[k]), WEFT_ALL);
+        ck_assert_msg(weft_backward(g, sum) == 0, "%s", weft_message(g));
+    }
+    for (int i = 0; i < 3; i++)
+        near("gradient", weft_gradient(in[0][i]), weft_gradient(in[1][i]), 2 * tol);
+}
+
+START_TEST(chunks_give_what_linear_and_cross_entropy_give)
+{
+    static const weft_linear_cross_entropy_options o[] = {
+        {.chunk = 7},
+        {.chunk = 1, .reduction = "none", .ignore_index = 4},
+        {.chunk = 25, .ignore_index = -100, .label_smoothing = 0.1},
+        {.reduction = "sum"}};
+    for (size_t i = 0; i < sizeof o / sizeof o[0]; i++) {
+        classify(f, WEFT_F64, &o[i], 1e-13);
+        classify(f, WEFT_F32, &o[i], 1e-5);
+        classify(f, WEFT_BF16, &o[i], 2e-2);
+        classify(f, WEFT_F16, &o[i], 2e-3);
+    }
+}
+END_TEST
+
+START_TEST(logits_are_never_stored_whole)
+{
+    enum { R = 2048, I = 2, O = 1000 };
+    weft_tensor *x = draw(f, 1, 2, (int64_t[]){R, I}, WEFT_F64);
+    weft_tensor *w = draw(f, 2, 2, (int64_t[]){O, I}, WEFT_F64);
+    weft_tensor *y = weft_full(f, 3, 1, (int64_t[]){R}, WEFT_I64);
+    weft_memory_reset_peak(f);
+    weft_tensor *loss =
+        weft_linear_cross_entropy(x, w, NULL, y, WEFT_LINEAR_CROSS_ENTROPY(.chunk = 64));
+    ck_assert_int_eq(weft_backward(f, loss), 0);
+    ck_assert_int_lt(weft_memory(f).kind[WEFT_MEMORY_ARENA].peak, (int64_t)R * O * 8 / 4);
+}
+END_TEST
+
+START_TEST(a_bad_label_of_a_later_chunk_is_named)
+{
+    int64_t y[9] = {0, 1, -5, 2, 0, 1, 0, 3, 9};
+    weft_tensor *x = draw(f, 1, 2, (int64_t[]){9, 2}, WEFT_F64);
+    weft_tensor *w = draw(f, 2, 2, (int64_t[]){3, 2}, WEFT_F64);
+    weft_tensor *labels = weft_tensor_of(f, y, 1, (int64_t[]){9}, WEFT_I64);
+    ck_assert_ptr_null(looked_at(
+        f, weft_linear_cross_entropy(x, w, NULL, labels,
+                                     WEFT_LINEAR_CROSS_ENTROPY(.chunk = 2, .ignore_index = -5))));
+    ck_assert_int_eq(weft_error(f), WEFT_EDATA);
+    ck_assert_msg(strstr(weft_message(f), "label 3 at row 7") != NULL, "%s", weft_message(f));
+}
+END_TEST
+
+/* In bf16 the gradient of a weight that serves twice is f32, and the sum of its uses. */
+START_TEST(an_embedding_may_be_the_classifier)
+{
+    const int64_t y[5] = {1, 0, 3, 3, 2};
+    double g[2][12];
+    for (int k = 0; k < 2; k++) {
+        weft_fabric *h;
+        ck_assert_int_eq(weft_open(&h, NULL, NULL,
+                                   WEFT_OPEN(.threads = 1, .seed = 7,
+                                             .precision = k ? "bf16-mixed" : "64-true")),
+                         0);
+        weft_module *m = weft_nn_embedding(h, 4, 3);
+        ck_assert_int_eq(weft_setup_module(h, m), 0);
+        weft_autocast_begin(h);
+        weft_tensor *at = weft_tensor_of(h, y, 1, (int64_t[]){5}, WEFT_I64);
+        weft_tensor *loss =
+            weft_linear_cross_entropy(weft_forward(m, at), weft_param(m, "weight"), NULL, at, NULL);
+        weft_autocast_end(h);
+        ck_assert_int_eq(weft_dtype_of(loss), k ? WEFT_F32 : WEFT_F64);
+        ck_assert_int_eq(weft_backward(h, loss), 0);
+        ck_assert_int_eq(weft_dtype_of(weft_gradient(weft_param(m, "weight"))),
+                         k ? WEFT_F32 : WEFT_F64);
+        double *v = values(weft_gradient(weft_param(m, "weight")));
+        memcpy(g[k], v, sizeof g[k]);
+        free(v);
+        ck_assert_int_eq(weft_close(&h), 0);
+    }
+    for (int i = 0; i < 12; i++)
+        ck_assert_double_eq_tol(g[0][i], g[1][i], 2e-2);
+}
+END_TEST
+
 /* --- modules --- */
 
 START_TEST(the_module_is_what_it_is_made_of)
@@ -277,6 +387,10 @@ int main(void)
     tcase_add_test(t, threads_change_no_bit);
     tcase_add_test(t, a_share_of_the_weights_is_dropped);
     tcase_add_test(t, an_offset_is_a_later_part);
+    tcase_add_test(t, chunks_give_what_linear_and_cross_entropy_give);
+    tcase_add_test(t, logits_are_never_stored_whole);
+    tcase_add_test(t, a_bad_label_of_a_later_chunk_is_named);
+    tcase_add_test(t, an_embedding_may_be_the_classifier);
     tcase_add_test(t, the_module_is_what_it_is_made_of);
     tcase_add_test(t, positions_are_added);
     SRunner *r = srunner_create(s);

@@ -206,7 +206,7 @@ START_TEST(no_tensor)
     IS(!weft_min(t, 0) && !weft_argmax(t, 0) && !weft_argmin(t, 0) && !weft_softmax(t));
     IS(!weft_log_softmax(t) && !weft_layernorm(t, 1, t, t, 0) && !weft_embedding(t, t, 0));
     IS(!weft_attention(t, t, t, NULL) && !weft_attention_packed(t, 1, 1, NULL));
-    IS(!weft_rotary(t, NULL));
+    IS(!weft_rotary(t, NULL) && !weft_linear_cross_entropy(t, t, t, t, NULL));
     IS(!weft_dropout(t, 0.5, true) && !weft_cast(t, WEFT_F32) && !weft_count_correct(t, t));
     IS(!weft_cross_entropy(t, t) && !weft_cross_entropy_sum(t, t));
     IS(!weft_cross_entropy_with(t, t, NULL) && !weft_nll_loss(t, t, NULL));
@@ -341,6 +341,16 @@ START_TEST(wrong_ops)
     NONE(WEFT_EARG, "padding", weft_embedding(i, x, 2));
     NONE(WEFT_EDATA, "embedding",
          looked_at(f, weft_embedding(weft_full(f, 2, 0, NULL, WEFT_U8), x, WEFT_OFF)));
+    NONE(WEFT_EARG, "chunks",
+         weft_linear_cross_entropy(x, x, NULL, x, WEFT_LINEAR_CROSS_ENTROPY(.chunk = -1)));
+    NONE(WEFT_EARG, "smoothing",
+         weft_linear_cross_entropy(x, x, NULL, x, WEFT_LINEAR_CROSS_ENTROPY(.label_smoothing = 2)));
+    NONE(WEFT_EARG, "ignore",
+         weft_linear_cross_entropy(
+             x, x, NULL, x, WEFT_LINEAR_CROSS_ENTROPY(.ignore_zero = true, .ignore_index = 1)));
+    NONE(WEFT_EARG, "reduction",
+         weft_linear_cross_entropy(x, x, NULL, x, WEFT_LINEAR_CROSS_ENTROPY(.reduction = "all")));
+    NONE(WEFT_EDTYPE, "labels", weft_linear_cross_entropy(x, x, NULL, x, NULL));
     NONE(WEFT_EARG, "scale", weft_attention(x, x, x, WEFT_ATTENTION(.scale = NAN)));
     NONE(WEFT_EARG, "dropout", weft_attention(x, x, x, WEFT_ATTENTION(.dropout = 1.5)));
     NONE(WEFT_ESHAPE, "attention", weft_attention(x, x, x, NULL));

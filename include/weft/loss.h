@@ -40,6 +40,26 @@ WEFT_API weft_tensor *weft_cross_entropy_with(weft_tensor *logits, weft_tensor *
 WEFT_API weft_tensor *weft_nll_loss(weft_tensor *log_probs, weft_tensor *labels,
                                     const weft_cross_entropy_options *o);
 
+typedef struct weft_linear_cross_entropy_options {
+    const char *reduction WEFT_INIT; /* "mean" (default), "sum", "none" */
+    int64_t ignore_index WEFT_INIT;  /* as of weft_cross_entropy_with */
+    bool ignore_zero WEFT_INIT;
+    double label_smoothing WEFT_INIT;
+    int64_t chunk WEFT_INIT; /* rows at a time; default: no more logits than x has numbers, but at
+                                least 512 rows */
+    WEFT_PTR(weft_linear_cross_entropy_options)
+} weft_linear_cross_entropy_options;
+#define WEFT_LINEAR_CROSS_ENTROPY(...) WEFT__ARGS(weft_linear_cross_entropy_options, __VA_ARGS__)
+
+/* A classifier and its loss: weft_cross_entropy_with(weft_linear(x, weight, bias), labels), x (...,I),
+ * weight (O,I), bias (O) or NULL, labels (...). Logits are made of so many rows at a time, and again for
+ * the gradient: they are never stored whole, which saves memory where there are many classes and costs
+ * a third more products. Logits and loss are f32 where x has 16 bits. weight may be that of an
+ * embedding, whose rows are the classes. */
+WEFT_API weft_tensor *weft_linear_cross_entropy(weft_tensor *x, weft_tensor *weight,
+                                                weft_tensor *bias, weft_tensor *labels,
+                                                const weft_linear_cross_entropy_options *o);
+
 /* Of losses between two tensors of one shape. What a loss does not name it refuses (WEFT_EARG). */
 typedef struct weft_loss_options {
     const char *reduction WEFT_INIT;   /* "mean" (default), "sum", "none"; "batchmean" of kl_div */

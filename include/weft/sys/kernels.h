@@ -35,9 +35,10 @@
  *   softmax  rows of c                   softmax_back gx = (gy - sum(gy y)) y
  *   xent     loss[i] = log sum exp(x[i]) - x[i][label[i]], p = softmax(x); lt is u8, i32 or i64.
  *            A label outside 0..c-1 makes loss[i] NaN, and flag[0] = 1 + the first such row and
- *            flag[1] = its label (int64; flag[0] is 0 before). With o: weft_xent_terms
+ *            flag[1] = its label (int64; flag[0] is 0 before). With o: weft_xent_terms. p may be x. flag
+ *            may be 0: labels are not reported then, and the divisor is read, not written
  *   xent_back gx = g[0] * alpha * (p - onehot(label)); g is a device scalar; rows with bad labels
- *            become NaN
+ *            become NaN; gx may be p
  *   correct  y[0] = rows whose first maximum is at the label    y f64
  *   loss     y[i] = the loss of x[i] with target t[i]: <weft/loss.h> has the formulas
  *   loss_back gx[i] = g[i or 0] * alpha * its derivative to x, or to t
