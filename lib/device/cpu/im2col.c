@@ -7,6 +7,7 @@ CPU_INLINE void N(lay_row)(T *y, const T *x, int64_t wide, int64_t step, int64_t
     for (int64_t q = 0; q < in.first; q++)
         y[q] = 0;
     if (step == 1)
+#pragma omp simd
         for (int64_t q = in.first; q < in.end; q++)
             y[q] = x[q + off];
     else
@@ -21,14 +22,10 @@ CPU_INLINE void N(lay_row)(T *y, const T *x, int64_t wide, int64_t step, int64_t
 CPU_INLINE void N(lay_moved)(T *y, const T *x, int64_t wide, int64_t by, range rows, range in)
 {
     const int64_t first = rows.first * wide + in.first, end = (rows.end - 1) * wide + in.end;
-    for (int64_t q = first; q < end; q++)
-        y[q] = x[q + by];
-    for (int64_t r = rows.first; r < rows.end; r++) {
-        for (int64_t q = 0; q < in.first; q++)
+    memcpy(y + first, x + first + by, (size_t)(end - first) * sizeof *y);
+    for (int64_t q = 0; q < wide; q++)
+        for (int64_t r = rows.first; (q < in.first || q >= in.end) && r < rows.end; r++)
             y[r * wide + q] = 0;
-        for (int64_t q = in.end; q < wide; q++)
-            y[r * wide + q] = 0;
-    }
 }
 
 /* Rows of the matrix: place t of its plane in all windows. */
@@ -41,8 +38,8 @@ CPU_WIDE static void N(im2col)(const void *args, int64_t lo, int64_t hi)
         const int64_t i = t % places / o->kernel[1], j = t % o->kernel[1];
         const int64_t down = i * o->dilation[0] - o->padding[0];
         const int64_t off = j * o->dilation[1] - o->padding[1];
-        const range rows = inside(down, o->stride[0], o->in[0], o->out[0]);
-        const range in = inside(off, o->stride[1], o->in[1], wide);
+        const range rows = cpu_inside(down, o->stride[0], o->in[0], o->out[0]);
+        const range in = cpu_inside(off, o->stride[1], o->in[1], wide);
         const T *x = (const T *)a->x + t / places * o->in[0] * o->in[1];
         T *y = (T *)a->y + t * all;
         for (int64_t q = 0; q < rows.first * wide; q++)
@@ -71,8 +68,9 @@ CPU_INLINE void N(gather_row)(C *sum, const C *x, const weft_window *o, int64_t 
             const C *from =
                 x + ((i * o->kernel[1] + j) * o->out[0] + down / o->stride[0]) * o->out[1];
             const int64_t off = j * o->dilation[1] - o->padding[1] - column;
-            const range in = inside(off, step, n, o->out[1]);
+            const range in = cpu_inside(off, step, n, o->out[1]);
             if (step == 1)
+#pragma omp simd
                 for (int64_t q = in.first; q < in.end; q++)
                     sum[q + off] += from[q];
             else
@@ -104,6 +102,9 @@ CPU_WIDE static void N(col2im)(const void *args, int64_t lo, int64_t hi)
 #else
 
 #include "device/cpu/cpu.h"
+#include "device/cpu/range.h"
+
+#include <string.h>
 
 #define TILE 256
 
@@ -112,19 +113,6 @@ struct windows {
     const void *x;
     weft_window o;
 };
-
-typedef struct range {
-    int64_t first, end;
-} range;
-
-/* The windows 0..n-1 whose place q step + off is in 0..extent-1. */
-static inline range inside(int64_t off, int64_t step, int64_t extent, int64_t n)
-{
-    const int64_t end = off < extent ? (extent - 1 - off) / step + 1 : 0;
-    range in = {off < 0 ? (step - 1 - off) / step : 0, end < n ? end : n};
-    in.first = in.first < in.end ? in.first : in.end;
-    return in;
-}
 
 #define CPU_LOW
 #define CPU_FAMILY "device/cpu/im2col.c"

@@ -2,28 +2,29 @@
  * the windows that have it, in their order. */
 #ifdef T
 
-/* The largest in window (r, q), and where. */
-static C N(largest)(const T *x, const weft_window *o, int64_t r, int64_t q, int32_t *at)
+/* Windows c to c + n of row r of windows: place after place, the largest so far and where it is. */
+CPU_INLINE void N(largest)(const T *x, const weft_window *o, int64_t r, int64_t c, int64_t n,
+                           C *best, int32_t *at)
 {
-    const int64_t top = r * o->stride[0] - o->padding[0], left = q * o->stride[1] - o->padding[1];
-    C best = (C)-INFINITY;
-    *at = -1;
-    for (int64_t i = 0; i < o->kernel[0]; i++) {
-        const int64_t row = top + i * o->dilation[0];
+    for (int64_t q = 0; q < n; q++) {
+        best[q] = (C)-INFINITY;
+        at[q] = -1;
+    }
+    for (int64_t t = 0; t < o->kernel[0] * o->kernel[1]; t++) {
+        const int64_t step = o->stride[1], off = t % o->kernel[1] * o->dilation[1] - o->padding[1];
+        const int64_t row = r * o->stride[0] - o->padding[0] + t / o->kernel[1] * o->dilation[0];
+        const range in = cpu_inside(c * step + off, step, o->in[1], n);
+        const int64_t first = row * o->in[1] + c * step + off;
         if (row < 0 || row >= o->in[0])
             continue;
-        for (int64_t j = 0; j < o->kernel[1]; j++) {
-            const int64_t c = left + j * o->dilation[1];
-            if (c < 0 || c >= o->in[1])
-                continue;
-            const C v = LOAD(x[row * o->in[1] + c]);
-            if (*at < 0 || v > best || (isnan(v) && !isnan(best))) {
-                best = v;
-                *at = (int32_t)(row * o->in[1] + c);
-            }
+#pragma omp simd
+        for (int64_t q = in.first; q < in.end; q++) {
+            const C v = LOAD(x[first + q * step]);
+            const bool take = (at[q] < 0) | (v > best[q]) | ((v != v) & (best[q] == best[q]));
+            best[q] = take ? v : best[q];
+            at[q] = take ? (int32_t)(first + q * step) : at[q];
         }
     }
-    return best;
 }
 
 /* Rows of windows. */
@@ -33,10 +34,13 @@ CPU_WIDE static void N(maxpool)(const void *args, int64_t lo, int64_t hi)
     const weft_window *o = &a->o;
     for (int64_t t = lo; t < hi; t++) {
         const T *x = (const T *)a->x + t / o->out[0] * o->in[0] * o->in[1];
-        T *y = (T *)a->y + t * o->out[1];
-        int32_t *at = a->at + t * o->out[1];
-        for (int64_t q = 0; q < o->out[1]; q++)
-            y[q] = STORE(CPU_CALL(largest, x, o, t % o->out[0], q, &at[q]));
+        for (int64_t c = 0; c < o->out[1]; c += TILE) {
+            const int64_t n = o->out[1] - c < TILE ? o->out[1] - c : TILE;
+            C best[TILE];
+            CPU_CALL(largest, x, o, t % o->out[0], c, n, best, a->at + t * o->out[1] + c);
+            for (int64_t q = 0; q < n; q++)
+                ((T *)a->y)[t * o->out[1] + c + q] = STORE(best[q]);
+        }
     }
 }
 
@@ -86,7 +90,7 @@ CPU_WIDE static void N(avgpool)(const void *args, int64_t lo, int64_t hi)
 }
 
 /* Adds to columns c..c+n-1 what the windows of row p give each. */
-static void N(share)(const struct pool *a, const T *gy, int64_t p, int64_t c, int64_t n, C *sum)
+CPU_INLINE void N(share)(const struct pool *a, const T *gy, int64_t p, int64_t c, int64_t n, C *sum)
 {
     const range rows = within(a, 0, p), windows = having(a, 1, c, c + n);
     for (int64_t q = windows.first; q < windows.end; q++) {
@@ -121,6 +125,7 @@ CPU_WIDE static void N(avgpool_back)(const void *args, int64_t lo, int64_t hi)
 #else
 
 #include "device/cpu/cpu.h"
+#include "device/cpu/range.h"
 
 #include <math.h>
 
@@ -133,10 +138,6 @@ struct pool {
     weft_average how;
     weft_window o;
 };
-
-typedef struct range {
-    int64_t first, end;
-} range;
 
 static inline int64_t clamp(int64_t v, int64_t most)
 {
