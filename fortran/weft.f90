@@ -87,10 +87,10 @@ module weft
             weft_clip_options, weft_load_raw_options, weft_conv_options, weft_pool_options, weft_batch, weft_rows, &
             weft_loader_options, weft_array, weft_token_options, weft_open_options, weft_timing, weft_traffic, weft_named, &
             weft_cross_entropy_options, weft_linear_cross_entropy_options, weft_loss_options, weft_memory_use, &
-            weft_memory_report, weft_accuracy_options, weft_layernorm_options, weft_nn_attention_options, weft_mlp_options, &
-            weft_initializer_options, weft_attention_options, weft_rotary_options, weft_sgd_options, weft_adam_options, &
-            weft_rmsprop_options, weft_adagrad_options, weft_muon_options, weft_lbfgs_options, weft_group_options, &
-            weft_schedule_options
+            weft_memory_report, weft_accuracy_options, weft_layernorm_options, weft_rmsnorm_options, &
+            weft_nn_attention_options, weft_mlp_options, weft_initializer_options, weft_attention_options, &
+            weft_rotary_options, weft_sgd_options, weft_adam_options, weft_rmsprop_options, weft_adagrad_options, &
+            weft_muon_options, weft_lbfgs_options, weft_group_options, weft_schedule_options
 
     type, bind(C) :: weft_fabric
         private
@@ -328,6 +328,11 @@ module weft
         logical(c_bool) :: no_bias = .false.
     end type
 
+    type, bind(C) :: weft_rmsnorm_options
+        real(c_double) :: eps = 0
+        logical(c_bool) :: no_parameters = .false.
+    end type
+
     type, bind(C) :: weft_nn_attention_options
         logical(c_bool) :: causal = .false.
         integer(c_int64_t) :: kv_heads = 0
@@ -526,24 +531,26 @@ module weft
             weft_bce_with_logits, weft_kl_div, weft_memory_name, weft_memory, weft_memory_reset_peak, weft_metric_accuracy, &
             weft_metric_confusion, weft_metric_mean, weft_metric_sum, weft_metric_min, weft_metric_max, weft_metric_update, &
             weft_metric_value, weft_metric_counts, weft_metric_reset, weft_nn_linear, weft_nn_linear_nobias, &
-            weft_nn_layernorm, weft_nn_layernorm_with, weft_nn_embedding, weft_nn_embedding_padded, weft_nn_positions, &
-            weft_nn_attention, weft_nn_dropout, weft_nn_identity, weft_nn_flatten, weft_nn_residual, weft_nn_activation, &
-            weft_nn_mlp, weft_nn_relu, weft_nn_softmax, weft_nn_log_softmax, weft_nn_gelu, weft_nn_gelu_tanh, weft_nn_silu, &
-            weft_nn_sigmoid, weft_nn_tanh, weft_nn_sequential_n, weft_forward, weft_infer, weft_train, weft_is_training, &
-            weft_recompute, weft_is_recomputing, weft_param_count, weft_param_elements, weft_param_name, weft_param, &
-            weft_freeze, weft_tie, weft_init_param, weft_module_at, weft_children, weft_child, weft_module_name, &
-            weft_module_kind, weft_add, weft_sub, weft_mul, weft_div, weft_pow, weft_maximum, weft_minimum, weft_eq, &
-            weft_ne, weft_lt, weft_le, weft_gt, weft_ge, weft_where, weft_scale, weft_matmul, weft_linear, weft_linear_relu, &
-            weft_relu, weft_neg, weft_abs, weft_exp, weft_ln, weft_sqrt, weft_sin, weft_cos, weft_pow_scalar, weft_clamp, &
-            weft_sigmoid, weft_tanh, weft_silu, weft_gelu, weft_gelu_tanh, weft_reshape, weft_transpose, weft_permute, &
-            weft_squeeze, weft_unsqueeze, weft_slice, weft_concat_n, weft_gather, weft_sum, weft_mean, weft_max, weft_min, &
-            weft_argmax, weft_argmin, weft_softmax, weft_log_softmax, weft_layernorm, weft_embedding, weft_dropout, &
-            weft_attention, weft_attention_packed, weft_rotary, weft_cast, weft_count_correct, weft_sgd, weft_adam, &
-            weft_adamw, weft_rmsprop, weft_adagrad, weft_muon, weft_lbfgs, weft_group, weft_group_module, weft_group_count, &
-            weft_zero_grad, weft_step, weft_step_closure, weft_lr, weft_group_lr, weft_set_lr, weft_set_group_lr, &
-            weft_steps, weft_set_schedule, weft_schedule_metric, weft_strerror, weft_status_name, weft_error, weft_message, &
-            weft_clear, weft_fail_text, weft_full, weft_retain, weft_release, weft_detach, weft_require_grad, weft_rank_of, &
-            weft_dim, weft_numel, weft_dtype_of, weft_is_valid, weft_data_pointer, weft_item, weft_version
+            weft_nn_layernorm, weft_nn_layernorm_with, weft_nn_rmsnorm, weft_nn_rmsnorm_with, weft_nn_swiglu, &
+            weft_nn_embedding, weft_nn_embedding_padded, weft_nn_positions, weft_nn_attention, weft_nn_dropout, &
+            weft_nn_identity, weft_nn_flatten, weft_nn_residual, weft_nn_activation, weft_nn_mlp, weft_nn_relu, &
+            weft_nn_softmax, weft_nn_log_softmax, weft_nn_gelu, weft_nn_gelu_tanh, weft_nn_silu, weft_nn_sigmoid, &
+            weft_nn_tanh, weft_nn_sequential_n, weft_forward, weft_infer, weft_train, weft_is_training, weft_recompute, &
+            weft_is_recomputing, weft_param_count, weft_param_elements, weft_param_name, weft_param, weft_freeze, weft_tie, &
+            weft_init_param, weft_module_at, weft_children, weft_child, weft_module_name, weft_module_kind, weft_add, &
+            weft_sub, weft_mul, weft_div, weft_pow, weft_maximum, weft_minimum, weft_eq, weft_ne, weft_lt, weft_le, weft_gt, &
+            weft_ge, weft_where, weft_scale, weft_matmul, weft_linear, weft_linear_relu, weft_relu, weft_neg, weft_abs, &
+            weft_exp, weft_ln, weft_sqrt, weft_sin, weft_cos, weft_pow_scalar, weft_clamp, weft_sigmoid, weft_tanh, &
+            weft_silu, weft_gelu, weft_gelu_tanh, weft_reshape, weft_transpose, weft_permute, weft_squeeze, weft_unsqueeze, &
+            weft_slice, weft_concat_n, weft_gather, weft_sum, weft_mean, weft_max, weft_min, weft_argmax, weft_argmin, &
+            weft_softmax, weft_log_softmax, weft_layernorm, weft_add_layernorm, weft_rmsnorm, weft_swiglu, weft_embedding, &
+            weft_dropout, weft_attention, weft_attention_packed, weft_rotary, weft_cast, weft_count_correct, weft_sgd, &
+            weft_adam, weft_adamw, weft_rmsprop, weft_adagrad, weft_muon, weft_lbfgs, weft_group, weft_group_module, &
+            weft_group_count, weft_zero_grad, weft_step, weft_step_closure, weft_lr, weft_group_lr, weft_set_lr, &
+            weft_set_group_lr, weft_steps, weft_set_schedule, weft_schedule_metric, weft_strerror, weft_status_name, &
+            weft_error, weft_message, weft_clear, weft_fail_text, weft_full, weft_retain, weft_release, weft_detach, &
+            weft_require_grad, weft_rank_of, weft_dim, weft_numel, weft_dtype_of, weft_is_valid, weft_data_pointer, &
+            weft_item, weft_version
     interface weft_accumulate
         procedure weft_accumulate_i64, weft_accumulate_i32
     end interface
@@ -594,6 +601,15 @@ module weft
     end interface
     interface weft_nn_layernorm_with
         procedure weft_nn_layernorm_with_i64, weft_nn_layernorm_with_i32
+    end interface
+    interface weft_nn_rmsnorm
+        procedure weft_nn_rmsnorm_i64, weft_nn_rmsnorm_i32
+    end interface
+    interface weft_nn_rmsnorm_with
+        procedure weft_nn_rmsnorm_with_i64, weft_nn_rmsnorm_with_i32
+    end interface
+    interface weft_nn_swiglu
+        procedure weft_nn_swiglu_i64, weft_nn_swiglu_i32
     end interface
     interface weft_nn_embedding
         procedure weft_nn_embedding_i64, weft_nn_embedding_i32
@@ -1467,6 +1483,28 @@ module weft
             type(weft_layernorm_options), intent(in), optional :: o
             type(weft_module) :: returned
         end function
+        function c_weft_nn_rmsnorm(f, n) bind(C, name="weft_nn_rmsnorm") result(returned)
+            import
+            type(weft_fabric), value :: f
+            integer(c_int64_t), value :: n
+            type(weft_module) :: returned
+        end function
+        function c_weft_nn_rmsnorm_with(f, rank, shape, o) bind(C, name="weft_nn_rmsnorm_with") result(returned)
+            import
+            type(weft_fabric), value :: f
+            integer(c_int), value :: rank
+            integer(c_int64_t), intent(in) :: shape(*)
+            type(weft_rmsnorm_options), intent(in), optional :: o
+            type(weft_module) :: returned
+        end function
+        function c_weft_nn_swiglu(f, in, hidden, out) bind(C, name="weft_nn_swiglu") result(returned)
+            import
+            type(weft_fabric), value :: f
+            integer(c_int64_t), value :: in
+            integer(c_int64_t), value :: hidden
+            integer(c_int64_t), value :: out
+            type(weft_module) :: returned
+        end function
         function c_weft_nn_embedding(f, n, dim) bind(C, name="weft_nn_embedding") result(returned)
             import
             type(weft_fabric), value :: f
@@ -1986,6 +2024,31 @@ module weft
             type(weft_tensor), value :: weight
             type(weft_tensor), value :: bias
             real(c_double), value :: eps
+            type(weft_tensor) :: returned
+        end function
+        function weft_add_layernorm(x, r, dims, weight, bias, eps, sum) bind(C, name="weft_add_layernorm") result(returned)
+            import
+            type(weft_tensor), value :: x
+            type(weft_tensor), value :: r
+            integer(c_int), value :: dims
+            type(weft_tensor), value :: weight
+            type(weft_tensor), value :: bias
+            real(c_double), value :: eps
+            type(weft_tensor), intent(inout) :: sum
+            type(weft_tensor) :: returned
+        end function
+        function weft_rmsnorm(x, dims, weight, eps) bind(C, name="weft_rmsnorm") result(returned)
+            import
+            type(weft_tensor), value :: x
+            integer(c_int), value :: dims
+            type(weft_tensor), value :: weight
+            real(c_double), value :: eps
+            type(weft_tensor) :: returned
+        end function
+        function weft_swiglu(a, b) bind(C, name="weft_swiglu") result(returned)
+            import
+            type(weft_tensor), value :: a
+            type(weft_tensor), value :: b
             type(weft_tensor) :: returned
         end function
         function c_weft_embedding(indices, weight, padding_idx) bind(C, name="weft_embedding") result(returned)
@@ -3352,6 +3415,54 @@ contains
         type(weft_layernorm_options), intent(in), optional :: o
         type(weft_module) :: returned
         returned = c_weft_nn_layernorm_with(f, size(shape, kind=c_int), int(shape, c_int64_t), o)
+    end function
+
+    function weft_nn_rmsnorm_i64(f, n) result(returned)
+        type(weft_fabric), intent(in) :: f
+        integer(c_int64_t), intent(in) :: n
+        type(weft_module) :: returned
+        returned = c_weft_nn_rmsnorm(f, n)
+    end function
+
+    function weft_nn_rmsnorm_i32(f, n) result(returned)
+        type(weft_fabric), intent(in) :: f
+        integer(c_int32_t), intent(in) :: n
+        type(weft_module) :: returned
+        returned = c_weft_nn_rmsnorm(f, int(n, c_int64_t))
+    end function
+
+    function weft_nn_rmsnorm_with_i64(f, shape, o) result(returned)
+        type(weft_fabric), intent(in) :: f
+        integer(c_int64_t), intent(in) :: shape(:)
+        type(weft_rmsnorm_options), intent(in), optional :: o
+        type(weft_module) :: returned
+        returned = c_weft_nn_rmsnorm_with(f, size(shape, kind=c_int), shape, o)
+    end function
+
+    function weft_nn_rmsnorm_with_i32(f, shape, o) result(returned)
+        type(weft_fabric), intent(in) :: f
+        integer(c_int32_t), intent(in) :: shape(:)
+        type(weft_rmsnorm_options), intent(in), optional :: o
+        type(weft_module) :: returned
+        returned = c_weft_nn_rmsnorm_with(f, size(shape, kind=c_int), int(shape, c_int64_t), o)
+    end function
+
+    function weft_nn_swiglu_i64(f, in, hidden, out) result(returned)
+        type(weft_fabric), intent(in) :: f
+        integer(c_int64_t), intent(in) :: in
+        integer(c_int64_t), intent(in) :: hidden
+        integer(c_int64_t), intent(in) :: out
+        type(weft_module) :: returned
+        returned = c_weft_nn_swiglu(f, in, hidden, out)
+    end function
+
+    function weft_nn_swiglu_i32(f, in, hidden, out) result(returned)
+        type(weft_fabric), intent(in) :: f
+        integer(c_int32_t), intent(in) :: in
+        integer(c_int32_t), intent(in) :: hidden
+        integer(c_int32_t), intent(in) :: out
+        type(weft_module) :: returned
+        returned = c_weft_nn_swiglu(f, int(in, c_int64_t), int(hidden, c_int64_t), int(out, c_int64_t))
     end function
 
     function weft_nn_embedding_i64(f, n, dim) result(returned)

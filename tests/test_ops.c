@@ -4,6 +4,7 @@
 #include "conform_conv.h"
 #include "conform_losses.h"
 #include "conform_ops.h"
+#include "conform_transformer.h"
 #include "core/rng.h"
 #include "device/cpu/half.h"
 #include "golden.h"
@@ -19,7 +20,8 @@ static const struct {
 } tables[] = {{conform_ops, CONFORM_OPS},
               {conform_losses, CONFORM_LOSSES},
               {conform_conv, CONFORM_CONV},
-              {conform_attention, CONFORM_ATTENTION}};
+              {conform_attention, CONFORM_ATTENTION},
+              {conform_transformer, CONFORM_TRANSFORMER}};
 
 /* Row i of all tables, NULL beyond the last. */
 static const conform_row *row_of(int i)
@@ -373,6 +375,7 @@ START_TEST(the_table_takes_every_golden_case_once)
     ck_assert_int_gt(cases_taken_once("ops-shapes.h5"), 90);
     ck_assert_int_gt(cases_taken_once("conv.h5"), 25);
     ck_assert_int_gt(cases_taken_once("pool.h5"), 40);
+    ck_assert_int_gt(cases_taken_once("transformer.h5"), 25);
     ck_assert_int_gt(cases_taken_once("attention.h5"), 20);
     ck_assert_int_gt(cases_taken_once("rotary.h5"), 12);
     ck_assert_int_gt(cases_taken_once("classifier.h5"), 12);

@@ -99,6 +99,8 @@ static void from_nothing(weft_fabric *f)
     IS(!weft_full(f, 1, 0, NULL, WEFT_F32) && !weft_apply(f, NULL, 0, NULL, NULL));
     IS(!weft_nn_linear(f, 1, 1) && !weft_nn_linear_nobias(f, 1, 1));
     IS(!weft_nn_layernorm(f, 1) && !weft_nn_layernorm_with(f, 2, two, NULL));
+    IS(!weft_nn_rmsnorm(f, 1) && !weft_nn_rmsnorm_with(f, 2, two, NULL));
+    IS(!weft_nn_swiglu(f, 1, 1, 1) && !weft_apply_results(f, NULL, 0, NULL, NULL, NULL));
     IS(!weft_nn_embedding(f, 2, 2) && !weft_nn_embedding_padded(f, 2, 2, 0));
     IS(!weft_nn_attention(f, 2, 1, NULL) && !weft_nn_positions(f, 2, 2));
     IS(!weft_nn_dropout(f, 0.5) && !weft_nn_identity(f) && !weft_nn_flatten(f));
@@ -205,6 +207,8 @@ START_TEST(no_tensor)
     IS(!weft_gather(t, 0, t) && !weft_sum(t, 0) && !weft_mean(t, 0) && !weft_max(t, 0));
     IS(!weft_min(t, 0) && !weft_argmax(t, 0) && !weft_argmin(t, 0) && !weft_softmax(t));
     IS(!weft_log_softmax(t) && !weft_layernorm(t, 1, t, t, 0) && !weft_embedding(t, t, 0));
+    IS(!weft_add_layernorm(t, t, 1, t, t, 0, NULL) && !weft_rmsnorm(t, 1, t, 0) &&
+       !weft_swiglu(t, t));
     IS(!weft_attention(t, t, t, NULL) && !weft_attention_packed(t, 1, 1, NULL));
     IS(!weft_rotary(t, NULL) && !weft_linear_cross_entropy(t, t, t, t, NULL));
     IS(!weft_dropout(t, 0.5, true) && !weft_cast(t, WEFT_F32) && !weft_count_correct(t, t));
@@ -336,6 +340,17 @@ START_TEST(wrong_ops)
     NONE(WEFT_ESHAPE, "layernorm", weft_layernorm(x, 0, NULL, NULL, 0));
     NONE(WEFT_ESHAPE, "layernorm", weft_layernorm(x, 3, NULL, NULL, 0));
     NONE(WEFT_ESHAPE, "layernorm", weft_layernorm(x, 1, y, NULL, 0));
+    NONE(WEFT_EARG, "eps", weft_add_layernorm(x, x, 1, NULL, NULL, -2, NULL));
+    NONE(WEFT_ESHAPE, "add_layernorm", weft_add_layernorm(x, x, 3, NULL, NULL, 0, NULL));
+    NONE(WEFT_ESHAPE, "add_layernorm", weft_add_layernorm(x, y, 1, NULL, NULL, 0, NULL));
+    NONE(WEFT_EDTYPE, "add_layernorm", weft_add_layernorm(i, i, 1, NULL, NULL, 0, NULL));
+    NONE(WEFT_EARG, "eps", weft_rmsnorm(x, 1, NULL, -2));
+    NONE(WEFT_EARG, "eps", weft_rmsnorm(x, 1, NULL, NAN));
+    NONE(WEFT_ESHAPE, "rmsnorm", weft_rmsnorm(x, 0, NULL, 0));
+    NONE(WEFT_ESHAPE, "rmsnorm", weft_rmsnorm(x, 1, y, 0));
+    NONE(WEFT_EDTYPE, "rmsnorm", weft_rmsnorm(i, 1, NULL, 0));
+    NONE(WEFT_ESHAPE, "swiglu", weft_swiglu(x, y));
+    NONE(WEFT_EDTYPE, "swiglu", weft_swiglu(i, i));
     NONE(WEFT_EDTYPE, "embedding", weft_embedding(x, x, WEFT_OFF));
     NONE(WEFT_ESHAPE, "embedding", weft_embedding(i, y, WEFT_OFF));
     NONE(WEFT_EARG, "padding", weft_embedding(i, x, 2));
@@ -458,6 +473,11 @@ START_TEST(wrong_modules)
     NONE(WEFT_EARG, "dropout", weft_nn_attention(f, 8, 4, WEFT_NN_ATTENTION(.dropout = NAN)));
     NONE(WEFT_EARG, "rotary", weft_nn_attention(f, 6, 2, WEFT_NN_ATTENTION(.rotary = true)));
     NONE(WEFT_EARG, "positions", weft_nn_positions(f, 0, 2));
+    NONE(WEFT_EARG, "rmsnorm", weft_nn_rmsnorm(f, 0));
+    NONE(WEFT_EARG, "rmsnorm", weft_nn_rmsnorm_with(f, 9, two, NULL));
+    NONE(WEFT_EARG, "rmsnorm", weft_nn_rmsnorm_with(f, 2, none, NULL));
+    NONE(WEFT_EARG, "eps", weft_nn_rmsnorm_with(f, 2, two, WEFT_RMSNORM(.eps = -2)));
+    NONE(WEFT_EARG, "linear", weft_nn_swiglu(f, 2, 0, 2));
     NONE(WEFT_EARG, "layernorm", weft_nn_layernorm(f, 0));
     NONE(WEFT_EARG, "layernorm", weft_nn_layernorm_with(f, 0, NULL, NULL));
     NONE(WEFT_EARG, "layernorm", weft_nn_layernorm_with(f, 2, NULL, NULL));

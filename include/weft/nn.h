@@ -27,6 +27,20 @@ typedef struct weft_layernorm_options {
 /* The same of the last `rank` dimensions, of that shape. */
 WEFT_API weft_module *weft_nn_layernorm_with(weft_fabric *f, int rank, const int64_t *shape,
                                              const weft_layernorm_options *o);
+/* Root mean square normalisation of the last dimension, n wide: weft_rmsnorm, weight (n) of ones. */
+WEFT_API weft_module *weft_nn_rmsnorm(weft_fabric *f, int64_t n);
+typedef struct weft_rmsnorm_options {
+    double eps WEFT_INIT;         /* default 0: the type's, see weft_rmsnorm; WEFT_OFF is 0 */
+    bool no_parameters WEFT_INIT; /* no weight: PyTorch's elementwise_affine false */
+    WEFT_PTR(weft_rmsnorm_options)
+} weft_rmsnorm_options;
+#define WEFT_RMSNORM(...) WEFT__ARGS(weft_rmsnorm_options, __VA_ARGS__)
+/* The same of the last `rank` dimensions, of that shape. */
+WEFT_API weft_module *weft_nn_rmsnorm_with(weft_fabric *f, int rank, const int64_t *shape,
+                                           const weft_rmsnorm_options *o);
+/* The gated perceptron of transformers (Shazeer 2020): (...,in) -> (...,out), down_proj(weft_swiglu(
+ * gate_proj(x), up_proj(x))), three linear layers without bias, hidden wide between them. */
+WEFT_API weft_module *weft_nn_swiglu(weft_fabric *f, int64_t in, int64_t hidden, int64_t out);
 /* Rows of a table of n by index (...) -> (...,dim): weft_embedding. Parameter weight (n,dim), normal
  * with deviation 1. */
 WEFT_API weft_module *weft_nn_embedding(weft_fabric *f, int64_t n, int64_t dim);

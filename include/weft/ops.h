@@ -124,6 +124,18 @@ WEFT_API weft_tensor *weft_log_softmax(weft_tensor *x);
  * `dims` dimensions. weight and bias have their shape, or are NULL. eps 0 is 1e-5, WEFT_OFF is 0. */
 WEFT_API weft_tensor *weft_layernorm(weft_tensor *x, int dims, weft_tensor *weight,
                                      weft_tensor *bias, double eps);
+/* sum = x + r and the layer normalisation of that, as weft_layernorm, in one pass: the step between two
+ * parts of a residual network. x and r have the same shape. *sum may be NULL. NULL for both after an
+ * error. */
+WEFT_API weft_tensor *weft_add_layernorm(weft_tensor *x, weft_tensor *r, int dims,
+                                         weft_tensor *weight, weft_tensor *bias, double eps,
+                                         weft_tensor **sum);
+/* x / sqrt(mean(x^2) + eps) * weight, the mean over the last `dims` dimensions: Zhang and Sennrich,
+ * "Root mean square layer normalization" (2019). weight has their shape, or is NULL. eps 0 is that of
+ * the type computed in, as in PyTorch: 2^-52 of f64, else 2^-23; WEFT_OFF is 0. */
+WEFT_API weft_tensor *weft_rmsnorm(weft_tensor *x, int dims, weft_tensor *weight, double eps);
+/* a sigmoid(a) b, elementwise, of the same shape: Shazeer, "GLU variants improve transformer" (2020). */
+WEFT_API weft_tensor *weft_swiglu(weft_tensor *a, weft_tensor *b);
 /* The rows of weight (N,C) that indices (...) of type u8, i32 or i64 name -> (...,C). The row
  * padding_idx gets no gradient; WEFT_OFF: all do. An index outside 0..N-1 is WEFT_EDATA and names
  * rank and sample. The gradient is a sum in the order of the indices. */
@@ -134,10 +146,11 @@ WEFT_API weft_tensor *weft_embedding(weft_tensor *indices, weft_tensor *weight,
  * of the batch, element): the same on any number of ranks and threads, and after a resume. */
 WEFT_API weft_tensor *weft_dropout(weft_tensor *x, double p, bool training);
 typedef struct weft_attention_options {
-    bool causal WEFT_INIT;       /* query i sees the keys 0..i: PyTorch's is_causal */
-    bool bottom_right WEFT_INIT; /* causal with the last query at the last key: i sees 0..i + S - T */
-    double scale WEFT_INIT;      /* default 1/sqrt(D) */
-    double dropout WEFT_INIT;    /* of the weights, in [0, 1]: they become 0 with that probability, the
+    bool causal WEFT_INIT; /* query i sees the keys 0..i: PyTorch's is_causal */
+    bool bottom_right
+        WEFT_INIT;            /* causal with the last query at the last key: i sees 0..i + S - T */
+    double scale WEFT_INIT;   /* default 1/sqrt(D) */
+    double dropout WEFT_INIT; /* of the weights, in [0, 1]: they become 0 with that probability, the
                                     others are divided by 1 - p; default 0: none */
     WEFT_PTR(weft_attention_options)
 } weft_attention_options;
@@ -157,11 +170,11 @@ WEFT_API weft_tensor *weft_attention_packed(weft_tensor *qkv, int64_t heads, int
                                             const weft_attention_options *o);
 
 typedef struct weft_rotary_options {
-    double base WEFT_INIT;          /* default 10000 */
-    int64_t offset WEFT_INIT;       /* the position of the first row; default 0 */
-    bool interleaved WEFT_INIT;     /* pair j is the numbers 2j and 2j + 1; default: j and j + n/2, as
+    double base WEFT_INIT;      /* default 10000 */
+    int64_t offset WEFT_INIT;   /* the position of the first row; default 0 */
+    bool interleaved WEFT_INIT; /* pair j is the numbers 2j and 2j + 1; default: j and j + n/2, as
                                        in Hugging Face's Llama */
-    int64_t dims WEFT_INIT;         /* n, how many of the D are turned, the first ones; default all */
+    int64_t dims WEFT_INIT;     /* n, how many of the D are turned, the first ones; default all */
     bool positions_first WEFT_INIT; /* x is (...,T,H,D) */
     WEFT_PTR(weft_rotary_options)
 } weft_rotary_options;

@@ -10,28 +10,33 @@ typedef struct attributes {
     bool has_weight, has_bias; /* inputs 1 and the next */
 } attributes;
 
-static weft_status shape(weft_op_call *c)
+weft_status weft__op_norm(weft_op_call *c, int dims, int first, bool has_weight, int stats)
 {
     char a[WEFT__SHAPE_TEXT], b[WEFT__SHAPE_TEXT];
-    const attributes *t = c->attr;
     const weft_view *x = &c->in[0];
-    weft_view *stats = &c->saved[STATS];
+    weft_view *s = &c->saved[stats];
     WEFT_TRY(weft__op_like(c));
-    if (t->dims < 1 || t->dims > x->rank)
-        return weft_op_fail(c, WEFT_ESHAPE, "the last %d dimensions of %s", t->dims,
+    if (dims < 1 || dims > x->rank)
+        return weft_op_fail(c, WEFT_ESHAPE, "the last %d dimensions of %s", dims,
                             weft__shape_text(x->rank, x->shape, a));
-    for (int i = 1; i < c->nin; i++)
-        if (!weft__same_shape(t->dims, x->shape + x->rank - t->dims, c->in[i].rank, c->in[i].shape))
+    for (int i = first; i < c->nin; i++)
+        if (!weft__same_shape(dims, x->shape + x->rank - dims, c->in[i].rank, c->in[i].shape))
             return weft_op_fail(c, WEFT_ESHAPE, "%s %s for the last %d dimensions of %s",
-                                i == 1 && t->has_weight ? "weight" : "bias",
-                                weft__shape_text(c->in[i].rank, c->in[i].shape, a), t->dims,
+                                i == first && has_weight ? "weight" : "bias",
+                                weft__shape_text(c->in[i].rank, c->in[i].shape, a), dims,
                                 weft__shape_text(x->rank, x->shape, b));
-    stats->dtype = WEFT_F64;
-    stats->rank = x->rank - t->dims + 1;
-    for (int d = 0; d < stats->rank - 1; d++)
-        stats->shape[d] = x->shape[d];
-    stats->shape[stats->rank - 1] = 2;
+    s->dtype = WEFT_F64;
+    s->rank = x->rank - dims + 1;
+    for (int d = 0; d < s->rank - 1; d++)
+        s->shape[d] = x->shape[d];
+    s->shape[s->rank - 1] = 2;
     return WEFT_OK;
+}
+
+static weft_status shape(weft_op_call *c)
+{
+    const attributes *t = c->attr;
+    return weft__op_norm(c, t->dims, 1, t->has_weight, STATS);
 }
 
 static weft_dev input(const weft_op_call *c, bool has, int i)

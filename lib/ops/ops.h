@@ -24,6 +24,9 @@ weft_status weft__op_shapes(weft_op_call *c);
 weft_status weft__op_broadcast(weft_op_call *c);
 /* True of u8, i32 and i64. */
 bool weft__op_is_integer(const weft_op_call *c, int i);
+/* The shapes of a normalisation of input 0's last `dims` dimensions: of the weight and the bias, the
+ * inputs from `first` on, of the result, and of saved[stats]: two f64 for each row. */
+weft_status weft__op_norm(weft_op_call *c, int dims, int first, bool has_weight, int stats);
 /* Input i becomes a copy of another type, if need be. */
 weft_status weft__op_as(weft_op_call *c, int i, weft_dtype t);
 /* Strides that read v as if it had the output's shape: 0 where it stretches. */
