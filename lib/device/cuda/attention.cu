@@ -44,7 +44,7 @@ __device__ static inline void soften(const weft_attention_terms &o, const head &
             C w = j < end ? cuda_exp(s[r][c] - top) : 0;
             sum += w;
             if (o.p > 0 && j < end && i < o.queries)
-                w *= (C)kept(o, at, i, j);
+                w *= kept(o, at, i, j) ? (C)keep_of(o) : 0;
             p[ty + SIDE * r][tx + SIDE * c] = w;
         }
         run.l[r] = run.l[r] * before + across(sum, cuda_plus());

@@ -76,14 +76,17 @@ __device__ __noinline__ static bool passes(uint64_t seed, uint64_t stream, uint6
     return (k < 2 ? k ? w[1] : w[0] : k == 2 ? w[2] : w[3]) >= below;
 }
 
-/* What dropout makes of the weight of key j for query i: 0 or 1 / (1 - p). */
-__device__ static inline float kept(const weft_attention_terms &o, const head &at, int64_t i,
-                                    int64_t j)
+/* Whether it keeps the weight of key j for query i, and what it multiplies that with. */
+__device__ static inline bool kept(const weft_attention_terms &o, const head &at, int64_t i,
+                                   int64_t j)
 {
     const uint64_t row = (uint64_t)(((o.base + at.b) * o.heads + at.h) * o.queries + i);
-    const bool passed = passes(o.seed, o.stream, o.step, row * (uint64_t)o.keys + (uint64_t)j,
-                               (uint64_t)(o.p * 0x1p32 + 0.5));
-    return passed && o.p < 1 ? (float)(1 / (1 - o.p)) : 0;
+    return passes(o.seed, o.stream, o.step, row * (uint64_t)o.keys + (uint64_t)j,
+                  (uint64_t)(o.p * 0x1p32 + 0.5));
+}
+__device__ static inline double keep_of(const weft_attention_terms &o)
+{
+    return o.p < 1 ? 1 / (1 - o.p) : 0;
 }
 
 /* Memory of a block. */

@@ -49,7 +49,7 @@ __device__ static inline void turn(const attend &a, const head &at, attend_room<
             const int64_t j = j0 + tx + SIDE * c;
             const bool seen = inside && j < end && j < j0 + n;
             const C w = seen ? cuda_exp(s[r][c] * (C)o.scale - lse) : 0;
-            const C z = seen && o.p > 0 ? (C)kept(o, at, i, j) : 1;
+            const C z = !seen || o.p == 0 ? 1 : kept(o, at, i, j) ? (C)keep_of(o) : 0;
             p[ty + SIDE * r][tx + SIDE * c] = w * z;
             g[ty + SIDE * r][tx + SIDE * c] = seen ? w * (z * dp[r][c] - delta) * (C)o.scale : (C)0;
         }
