@@ -6,9 +6,10 @@
 
 /* gw = sum gy x^ and gb = sum gy over the rows, of type C of dt; what is not wanted is 0. Sums are formed
  * in f64 over blocks of rows, then over the blocks in order. */
-weft_status weft__cuda_norm_columns(weft_stream *s, weft_dev gw, weft_dev gb, weft_dev gy,
-                                    weft_dev x, weft_dev stats, bool centred, int64_t rows,
-                                    int64_t c, weft_dtype dt);
+extern "C" weft_status weft__cuda_norm_columns(weft_stream *s, weft_dev gw, weft_dev gb,
+                                               weft_dev gy, weft_dev x, weft_dev stats,
+                                               bool centred, int64_t rows, int64_t c,
+                                               weft_dtype dt);
 
 /* Whether rows of c elements can be read in packs of T's. */
 template <class T> static inline bool cuda_row_packs(int64_t c, bool aligned)
