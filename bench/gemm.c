@@ -1,10 +1,12 @@
 /* The matrix products of two networks, as their layers call them: one line of JSON for each shape,
  * pass, type and number of threads.
  *
- *   gemm [--network mlp|gpt2] [--dtype f32|f64|bf16] [--threads 1,2] [--rounds 7] [--vocabulary] [--table FILE]
+ *   gemm [--network mlp|gpt2|square] [--dtype f32|f64|bf16] [--threads 1,2] [--rounds 7] [--vocabulary]
+ *        [--accelerator cpu|cuda] [--table FILE]
  *
  * mlp is 784-256-10 with 1, 32, 64 and 1024 rows; gpt2 has the layers of GPT-2 124M with 256 and 2048
- * rows, --vocabulary its classifier too. A round times every product once, after the other, so that
+ * rows, --vocabulary its classifier too; square, if it is asked for, shows what a GPU can do. There
+ * calls are timed together, and bounds are not known. A round times every product once, after the other, so that
  * what disturbs the machine disturbs all; medians and quartiles are over rounds. The bound is the
  * larger of flops / peak and bytes / bandwidth, both measured in the same run, the bandwidth at the
  * product's own working set. --table writes the same as a table in Markdown. Operands stay where they are, so small ones are in the caches. */
@@ -14,6 +16,7 @@
 
 #include "core/alloc.h"
 #include "core/context.h"
+#include "core/error.h"
 #include "device/device.h"
 
 #include <getopt.h>
@@ -24,7 +27,8 @@
 
 #define SLICE 0.01 /* seconds for one product in one round, or one call */
 #define CALLS 2000
-#define MOST 64 /* rounds */
+#define TOGETHER 50 /* calls between two waits for a device that queues them */
+#define MOST 64     /* rounds */
 #define CASES 512
 #define DEVICES 8
 
@@ -41,9 +45,11 @@ static const layer layers[] = {
     {"mlp", "784x256", 784, 256, true},        {"mlp", "256x10", 256, 10, false},
     {"gpt2", "qkv", 768, 2304, false},         {"gpt2", "projection", 768, 768, false},
     {"gpt2", "fc", 768, 3072, false},          {"gpt2", "fc projection", 3072, 768, false},
-    {"gpt2", "vocabulary", 768, 50257, false},
+    {"gpt2", "vocabulary", 768, 50257, false}, {"square", "4096x4096", 4096, 4096, true},
+    {"square", "8192x8192", 8192, 8192, true},
 };
-static const int64_t mlp_rows[] = {1, 32, 64, 1024, 0}, gpt2_rows[] = {256, 2048, 0};
+static const int64_t mlp_rows[] = {1, 32, 64, 1024, 0}, gpt2_rows[] = {256, 2048, 0},
+                     square_rows[] = {4096, 0};
 static const char *const passes[] = {"forward", "input gradient", "weight gradient"};
 
 typedef struct product {
@@ -58,7 +64,7 @@ typedef struct product {
 } product;
 
 typedef struct arguments {
-    const char *network, *dtype, *threads, *table;
+    const char *network, *dtype, *threads, *table, *accelerator;
     long rounds;
     bool vocabulary;
 } arguments;
@@ -73,13 +79,11 @@ typedef struct bench {
 
 static bool parse(int argc, char **argv, arguments *a)
 {
-    static const struct option known[] = {{"network", required_argument, NULL, 'n'},
-                                          {"dtype", required_argument, NULL, 'd'},
-                                          {"threads", required_argument, NULL, 't'},
-                                          {"rounds", required_argument, NULL, 'r'},
-                                          {"vocabulary", no_argument, NULL, 'v'},
-                                          {"table", required_argument, NULL, 'o'},
-                                          {NULL, 0, NULL, 0}};
+    static const struct option known[] = {
+        {"network", required_argument, NULL, 'n'},     {"dtype", required_argument, NULL, 'd'},
+        {"threads", required_argument, NULL, 't'},     {"rounds", required_argument, NULL, 'r'},
+        {"vocabulary", no_argument, NULL, 'v'},        {"table", required_argument, NULL, 'o'},
+        {"accelerator", required_argument, NULL, 'a'}, {NULL, 0, NULL, 0}};
     for (int c; (c = getopt_long(argc, argv, "", known, NULL)) != -1;)
         if (c == 'n')
             a->network = optarg;
@@ -91,6 +95,8 @@ static bool parse(int argc, char **argv, arguments *a)
             a->rounds = strtol(optarg, NULL, 10);
         else if (c == 'o')
             a->table = optarg;
+        else if (c == 'a')
+            a->accelerator = optarg;
         else if (c == 'v')
             a->vocabulary = true;
         else
@@ -128,9 +134,15 @@ static void list(bench *b, const arguments *a)
 {
     for (size_t i = 0; i < sizeof layers / sizeof *layers; i++) {
         const layer *l = &layers[i];
-        if ((a->network && strcmp(a->network, l->network)) || (l->out > 50000 && !a->vocabulary))
+        const bool square = l->network[0] == 's';
+        if (a->network ? strcmp(a->network, l->network) : square)
             continue;
-        for (const int64_t *r = l->network[0] == 'm' ? mlp_rows : gpt2_rows; *r; r++)
+        if (l->out > 50000 && !a->vocabulary)
+            continue;
+        for (const int64_t *r = square                 ? square_rows
+                                : l->network[0] == 'm' ? mlp_rows
+                                                       : gpt2_rows;
+             *r; r++)
             for (int pass = 0; pass < 3; pass++)
                 if (pass != 1 || !l->first)
                     add(b, make(l, pass, *r), a);
@@ -171,6 +183,22 @@ static bool fill(weft_stream *s, weft_dev to, int64_t n, uint64_t stream, weft_d
     return good;
 }
 
+/* Seconds of a call; where the device queues calls, of so many together. */
+static bool time_call(const product *p, weft_stream *s, weft_dev a, weft_dev b, weft_dev c,
+                      double *seconds)
+{
+    const weft_device_ops *ops = p->device->ops;
+    const int times = ops->immediate ? 1 : TOGETHER;
+    const double begin = weft__now();
+    bool failed = false;
+    for (int i = 0; i < times && !failed; i++)
+        failed = ops->kernels->gemm(s, c, type_of_c(p), p->n, 1, a, p->ta ? p->m : p->k, p->ta, b,
+                                    p->tb ? p->k : p->n, p->tb, 0, p->m, p->n, p->k, p->dtype);
+    failed = ops->sync(s) || failed;
+    *seconds = (weft__now() - begin) / times;
+    return !failed;
+}
+
 /* Microseconds of one call, the median over a slice of time; negative: no memory, or it failed. */
 static double measure(const product *p)
 {
@@ -187,12 +215,8 @@ static double measure(const product *p)
                   !fill(s, a, p->m * p->k, 1, p->dtype) || !fill(s, b, p->k * p->n, 2, p->dtype);
     for (double start = weft__now(); !failed && n < CALLS && (n < 2 || weft__now() - start < SLICE);
          n++) {
-        double begin = weft__now();
-        failed =
-            d->ops->kernels->gemm(s, c, type_of_c(p), p->n, 1, a, p->ta ? p->m : p->k, p->ta, b,
-                                  p->tb ? p->k : p->n, p->tb, 0, p->m, p->n, p->k, p->dtype) ||
-            d->ops->sync(s);
-        spent[n] = 1e6 * (weft__now() - begin);
+        failed = !time_call(p, s, a, b, c, &spent[n]);
+        spent[n] *= 1e6;
     }
     d->ops->free(d, a, na);
     d->ops->free(d, b, nb);
@@ -205,7 +229,7 @@ static double measure(const product *p)
 
 static void measure_peaks(bench *b)
 {
-    for (int d = 0; d < b->ndevices; d++)
+    for (int d = 0; d < b->ndevices && b->device[0]->ops->immediate; d++)
         for (int t = 0; t < TYPES; t++) {
             double now = bench_peak(types[t], b->device[d]->threads, &b->isa[t]);
             b->peak[d][t] = now > b->peak[d][t] ? now : b->peak[d][t];
@@ -241,7 +265,9 @@ static void report(bench *b, product *p, int64_t rounds, FILE *table)
         d++;
     const double peak = b->peak[d][p->dtype == WEFT_F64 ? 1 : p->dtype == WEFT_BF16 ? 2 : 0];
     const double flops = flops_of(p), bytes = bytes_of(p);
-    double bound = flops / peak > bytes / p->bandwidth ? flops / peak : bytes / p->bandwidth;
+    double bound = peak <= 0                             ? 0
+                   : flops / peak > bytes / p->bandwidth ? flops / peak
+                                                         : bytes / p->bandwidth;
     json_t *us = bench_quartiles(p->us, rounds);
     const double seconds = 1e-6 * p->us[rounds / 2];
     if (table)
@@ -267,7 +293,9 @@ static bool measure_all(bench *b, long r)
     measure_peaks(b);
     for (int i = 0; i < b->ncases; i++) {
         product *p = &b->cases[i];
-        double now = bench_triad((int64_t)bytes_of(p), p->device->threads, 3);
+        double now = p->device->ops->immediate
+                         ? bench_triad((int64_t)bytes_of(p), p->device->threads, 3)
+                         : 1; /* not ours to measure */
         p->bandwidth = now > p->bandwidth ? now : p->bandwidth;
         p->us[r] = measure(p);
         if (p->us[r] < 0 || now <= 0)
@@ -286,8 +314,10 @@ static int run(bench *b, const arguments *a)
     json_t *machine = bench_machine();
     FILE *table = open_table(b, a, machine);
     bench_print(json_pack("{s:s, s:s, s:s, s:s, s:I, s:o}", "bench", "gemm", "kernels",
-                          b->device[0]->ops->kernel_set(b->device[0]), "isa", b->isa[0], "isa_bf16",
-                          b->isa[2], "rounds", (json_int_t)a->rounds, "machine", machine));
+                          b->device[0]->ops->kernel_set(b->device[0]), "isa",
+                          b->isa[0] ? b->isa[0] : "none", "isa_bf16",
+                          b->isa[2] ? b->isa[2] : "none", "rounds", (json_int_t)a->rounds,
+                          "machine", machine));
     for (int i = 0; i < b->ncases; i++)
         report(b, &b->cases[i], a->rounds, table);
     return table ? fclose(table) != 0 : a->table != NULL;
@@ -295,21 +325,23 @@ static int run(bench *b, const arguments *a)
 
 int main(int argc, char **argv)
 {
-    arguments a = {.threads = "1,2", .rounds = 7};
+    arguments a = {.threads = "1,2", .rounds = 7, .accelerator = "cpu"};
     bench *b = weft__new(1, sizeof *b);
     bool good = b && parse(argc, argv, &a);
     int status = 1;
     if (!good)
-        fputs(
-            "usage: gemm [--network mlp|gpt2] [--dtype f32|f64|bf16] [--threads 1,2] [--rounds 7] "
-            "[--vocabulary] [--table FILE]\n",
-            stderr);
+        fputs("usage: gemm [--network mlp|gpt2|square] [--dtype f32|f64|bf16] [--threads 1,2] "
+              "[--rounds 7] "
+              "[--vocabulary] [--accelerator cpu|cuda] [--table FILE]\n",
+              stderr);
     const char *t = a.threads;
     for (char *end; good && b->ndevices < DEVICES && strtol(t, &end, 10) > 0;
          t = *end ? end + 1 : end)
-        if (weft__device_open(&b->device[b->ndevices], "cpu", 0, (int)strtol(t, NULL, 10)))
+        if (weft__device_open(&b->device[b->ndevices], a.accelerator, 0,
+                              (int)strtol(t, NULL, 10))) {
+            fprintf(stderr, "gemm: %s\n", weft__why());
             good = false;
-        else
+        } else
             b->ndevices++;
     if (good && b->ndevices) {
         list(b, &a);

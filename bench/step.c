@@ -162,8 +162,9 @@ static void add_gemms(weft_fabric *f, const arguments *a, json_t *out, double st
                              {"input gradient 2", b, h, CLASSES, 0, 0},
                              {"weight gradient 2", CLASSES, h, b, 1, 0},
                              {"weight gradient 1", h, INPUTS, b, 1, 0}};
-    const char *isa;
-    double peak = bench_peak(f->dtype, f->threads, &isa), flops = 0, seconds = 0;
+    const char *isa = "none";
+    const bool cpu = strcmp(f->device->ops->name, "cpu") == 0; /* whose peak we can measure */
+    double peak = cpu ? bench_peak(f->dtype, f->threads, &isa) : 0, flops = 0, seconds = 0;
     json_t *list = json_array();
     for (int i = 0; i < GEMMS; i++) {
         const gemm *g = &all[i];

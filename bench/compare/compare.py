@@ -2,6 +2,10 @@
 
     run.sh BUILD [--networks 784-256-10,64-64-64-10] [--batches 1,32,64,1024] [--threads 1,2] [--rounds 15]
                  [--variants eager,eager-fused,compile,fabric] [--loaders] [--results DIR]
+                 [--accelerator cuda] [--libraries FOLDERS]
+
+--accelerator is the device of both sides; there is the variant graph, one CUDA graph of the step. --libraries is Weft's
+LD_LIBRARY_PATH alone.
 
 Every variant is a process of its own that waits while another computes. All get the same weights and batches through a
 file, and their losses must agree before anything is timed: else the exit status is 1. A round gives each its slice, in
@@ -166,6 +170,8 @@ def describe(lines, about):
     yield ""
     yield f"Made by `bench/compare/run.sh`. {weft['cpu']}, {weft['cores']} cores. Weft {weft['weft']}, {weft['kernels']}; " \
         f"torch {peer['torch']} ({peer['kernels']}), lightning {peer['lightning']}, Python {peer['python']}."
+    if peer["device"] != "cpu":
+        yield f"Both computed on {peer['device']}; a time is the mean of its round's slice. The bound is the processor's: ignore it."
     data = "own loaders on both sides" if lines[0]["data"] == "loaders" else "batches in memory, no loader on either side"
     yield f"Medians of {lines[0]['rounds']} interleaved rounds, quartiles in brackets; ratios are of the same round. Adam, f32;"
     yield f"{data}. {CHECKED} losses agreed within {AGREE:g} before. Taken out of the environment: " \
@@ -190,7 +196,7 @@ def keep(a, abouts, lines):
     if not a.results:
         return
     results = pathlib.Path(a.results)
-    results.mkdir(exist_ok=True)
+    results.mkdir(parents=True, exist_ok=True)
     name = "compare-loaders" if a.loaders else "compare"
     (results / f"{name}.jsonl").write_text("".join(json.dumps(line) + "\n" for line in abouts + lines))
     (results / f"{name}.md").write_text("\n".join(describe(lines, abouts[0])) + "\n")
@@ -206,6 +212,8 @@ def main():
     a.add_argument("--variants", default="eager,eager-fused,compile,fabric")
     a.add_argument("--loaders", action="store_true")
     a.add_argument("--results")
+    a.add_argument("--accelerator", default="cpu")
+    a.add_argument("--libraries")
     a = a.parse_args()
     env = {k: v for k, v in os.environ.items() if not FOREIGN.match(k)}
     env["WEFT_LOG_LEVEL"] = "error"
@@ -220,8 +228,11 @@ def main():
                 continue
             env["OMP_NUM_THREADS"] = str(threads)
             places = cpus[:threads]
-            sides = [Side("weft", [f"{a.build}/bench/compare/mlp", f"threads={threads}"], places, env)]
-            sides += [Side(v, [sys.executable, HERE / "peer.py", v, str(threads)], places, env) for v in a.variants.split(",")]
+            ours = {**env, "LD_LIBRARY_PATH": a.libraries} if a.libraries else env
+            options = f"threads={threads} accelerator={a.accelerator}"
+            sides = [Side("weft", [f"{a.build}/bench/compare/mlp", options], places, ours)]
+            sides += [Side(v, [sys.executable, HERE / "peer.py", v, str(threads), a.accelerator], places, env)
+                      for v in a.variants.split(",")]
             for network in a.networks.split(","):
                 for rows in map(int, a.batches.split(",")):
                     line = compare(sides, network, rows, threads, a.rounds, a.loaders, folder)

@@ -4,7 +4,8 @@
  *   load FILE ROWS BATCHES WIDTH...   weights and batches from FILE, a new network with these widths
  *   loaders                           from here on batches come shuffled from a loader over the arrays
  *   losses N                          the losses of the next N steps
- *   time N                            microseconds of each of the next N steps, and a step's mean
+ *   time N                            microseconds of each of the next N steps (the mean, where the
+ *                                     device goes on beside the program), and a step's mean
  *                                     processor time and number of times that it was made to wait
  *   bound                             what a step costs at least on this machine, by measured peak
  *                                     and bandwidth, and its parts
@@ -18,6 +19,7 @@
 
 #include "core/alloc.h"
 #include "core/context.h"
+#include "device/device.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -161,13 +163,20 @@ static json_t *steps(network *w, int64_t n, bool losses)
 {
     json_t *list = json_array();
     int64_t before, after;
-    double cpu = used(&before);
+    const weft_device *d = w->fabric->device;
+    double cpu = used(&before), begin = weft__now();
     double *value = n > 0 && n <= STEPS ? weft__new((size_t)n, sizeof *value) : NULL;
     for (int64_t i = 0; value && i < n; i++) {
         double start = weft__now();
         train(w, losses ? &value[i] : NULL);
         if (!losses)
             value[i] = 1e6 * (weft__now() - start);
+    }
+    if (!d->ops->immediate && !losses) {
+        d->ops->sync(w->fabric->stream);
+        begin = weft__now() - begin;
+        for (int64_t i = 0; value && i < n; i++)
+            value[i] = 1e6 * begin / (double)n;
     }
     cpu = used(&after) - cpu;
     for (int64_t i = 0; value && i < n; i++)

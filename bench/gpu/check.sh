@@ -1,0 +1,229 @@
+#!/bin/sh
+# check.sh [STEP...]: what pack.sh packed, run on a machine with an NVIDIA GPU, its driver and CUDA's libraries, and no
+# network. Steps, the most valuable first; each has its own limit, and none stops the others:
+#   versions     the machine
+#   conformance  the rows of the conformance tables on the card, on 2 ranks where they are of MPI
+#   sanitizer    compute-sanitizer over kernels, ops and an optimizer
+#   mnist        the Fashion-MNIST example
+#   step         bench/step
+#   gemm         bench/gemm beside torch.matmul
+#   optim        the optimizer's pass and the norm beside a copy
+#   compare      bench/compare: training steps beside PyTorch's on the card
+#   cpu          bench/compare on this machine's CPU
+# $OUT (bench/results without it) gets summary.txt and results.tar.gz: <device>/<step>.jsonl and the logs.
+# WEFT_ACCELERATOR=cpu or mock tries the script where there is no GPU. ROWS="test_ops mpi_calls" limits conformance.
+set -u
+here=$(cd "$(dirname "$0")" && pwd)
+top=$(cd "$here/../.." && pwd)
+pack=${WEFT_PACK:-$top/build-gpu/pack}
+root=${WEFT_GPU_ROOT:-/tmp/weft-gpu}
+out=${OUT:-$top/bench/results}
+on=${WEFT_ACCELERATOR:-cuda}
+jobs=${JOBS:-$(($(nproc) / 2 > 8 ? 8 : $(nproc) / 2 > 0 ? $(nproc) / 2 : 1))}
+python=$(command -v python3 || echo false)
+logs=$root/results/logs
+mkdir -p "$logs" "$out"
+
+unpack() { # file, command that reads it
+    if command -v xz >/dev/null; then xz -dc "$1"; else "$python" -c \
+        'import lzma, shutil, sys; shutil.copyfileobj(lzma.open(sys.argv[1]), sys.stdout.buffer)' "$1"; fi
+}
+if [ ! -e "$root/unpacked" ] || [ "$pack/weft.tar.xz" -nt "$root/unpacked" ]; then
+    unpack "$pack/weft.tar.xz" | tar -C "$root" -xf - || exit 1
+    touch "$root/unpacked"
+fi
+
+# CUDA's libraries: of the toolkit, else of PyTorch's packages.
+export WEFT_SITE="${WEFT_SITE:-$("$python" -c 'import sysconfig; print(sysconfig.get_paths()["purelib"])' 2>/dev/null)}"
+cuda=
+for d in /usr/local/cuda/lib64 "${CUDA_HOME:-/usr/local/cuda}/lib64" "$WEFT_SITE"/nvidia/*/lib /usr/local/cuda/targets/x86_64-linux/lib; do
+    [ ! -d "$d" ] || cuda=$cuda:$d
+done
+# For our programs alone: these are not the libraries of this machine.
+paths=$root/lib:$root/deps$cuda${LD_LIBRARY_PATH:+:$LD_LIBRARY_PATH}
+export OPAL_PREFIX="$root/mpi" OMPI_MCA_mca_base_component_path="$root/mpi/plugins"
+export PMIX_MCA_mca_base_component_path="$root/mpi/pmix" OMPI_MCA_mca_base_component_show_load_errors=0
+export OMPI_MCA_plm=isolated OMPI_MCA_pml=ob1 OMPI_MCA_btl=self,vader,tcp OMPI_MCA_btl_vader_single_copy_mechanism=none
+export OMPI_MCA_hwloc_base_binding_policy=none OMPI_MCA_rmaps_base_oversubscribe=1
+export OMPI_ALLOW_RUN_AS_ROOT=1 OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1
+export WEFT_ACCELERATOR="$on" MPIRUN="$root/mpi/bin/mpirun" PATH="$root/mpi/bin:$PATH" MOCK_NPS="${NPS:-2}" srcdir="$top/tests"
+export WEFT_IDX2HDF5="$root/tools/weft-idx2hdf5" LC_ALL=C PYTHONUNBUFFERED=1
+
+case $on in
+cuda) device=$(nvidia-smi --query-gpu=name --format=csv,noheader 2>/dev/null | head -n 1 | tr -cs 'A-Za-z0-9.\n' '-') ;;
+*) device=$on ;;
+esac
+device=${device:-no-gpu}
+result=$root/results/$device
+mkdir -p "$result"
+
+ours() { env LD_LIBRARY_PATH="$paths" "$@"; }
+say() { echo "$*" | tee -a "$out/summary.txt"; }
+now() { date +%s; }
+limited() { # seconds, command: 124 where it ran out
+    timeout -k 3 "$@"
+}
+
+versions() {
+    nvidia-smi 2>&1
+    uname -a
+    nproc
+    ldd --version | head -n 1
+    nvcc --version 2>&1 | tail -n 2
+    compute-sanitizer --version 2>&1 | head -n 2
+    "$python" -c 'import sys, torch; print(sys.version, torch.__version__, torch.version.cuda, torch.cuda.is_available())'
+    cat "$root/version"
+    echo "libraries: $paths"
+    ours ldd "$root/lib/libweft.so.0" | grep -i 'not found'
+    ours ldd "$root/tests/test_ops" | grep -i 'not found'
+    limited 30 env LD_LIBRARY_PATH="$paths" "$root/tools/weft" doctor 2>&1
+}
+
+# One row: a line of JSON, and its output in a file of its own.
+row() {
+    log=$logs/row-$(basename "$1").log
+    left=$((deadline - $(now)))
+    start=$(date +%s.%N)
+    case $on in cpu) name=./$1 ;; *) name=$on/$1 ;; esac
+    if [ "$left" -lt 3 ]; then
+        echo "no time was left" >"$log"
+        rc=skipped
+    else
+        WEFT_TEST_TIMEOUT=$((left < 45 ? left : 45)) LD_LIBRARY_PATH="$paths" sh "$top/tests/run.sh" "$name" >"$log" 2>&1
+        rc=$?
+    fi
+    printf '{"bench":"conformance","row":"%s/%s","rc":"%s","seconds":%s}\n' "$on" "$1" "$rc" \
+        "$(echo "$start $(date +%s.%N)" | awk '{ printf "%.2f", $2 - $1 }')" >"$logs/row-$1.json"
+}
+
+conformance() {
+    first="test_op_kernels test_ops test_device test_tensor test_autograd test_low_kernels test_losses test_nn test_modules
+        test_optim mpi_fabric mpi_strategy mpi_zero test_precision mpi_ops mpi_calls test_memory"
+    rows="$first $(cat "$root/rows")"
+    [ -z "${ROWS:-}" ] || rows=$ROWS
+    deadline=$(($(now) + ${CONFORMANCE_SECONDS:-120}))
+    rm -f "$logs"/row-*
+    cd "$root/tests" || return 1
+    list=
+    for r in $rows; do
+        case " $list " in *" $r "*) continue ;; esac
+        [ ! -x "$r" ] || list="$list $r"
+    done
+    export deadline
+    for r in $list; do echo "$r"; done | xargs -P "$jobs" -n 1 sh "$here/check.sh" --row
+    cat "$logs"/row-*.json >"$result/conformance.jsonl"
+    bad=0
+    for r in $list; do
+        line=$(cat "$logs/row-$r.json" 2>/dev/null)
+        case $line in
+        *'"rc":"0"'*) echo "PASS $line" ;;
+        *'"rc":"77"'*) echo "SKIP $line" ;;
+        *)
+            bad=$((bad + 1))
+            echo "FAIL $line"
+            grep -a -v '^ *[0-9]*%:' "$logs/row-$r.log" | tail -n 25
+            ;;
+        esac
+    done
+    echo "conformance: $(grep -c '"rc":"0"' "$result/conformance.jsonl") passed, $bad failed, $(grep -c '"rc":"77"' "$result/conformance.jsonl") skipped"
+    return $((bad > 0))
+}
+
+sanitizer() {
+    [ "$on" = cuda ] || { echo "no GPU"; return 77; }
+    tool=$(command -v compute-sanitizer || ls /usr/local/cuda/bin/compute-sanitizer /opt/nvidia/*/compute-sanitizer 2>/dev/null | head -n 1)
+    [ -n "$tool" ] || { echo "no compute-sanitizer"; return 77; }
+    cd "$root/tests" || return 1
+    export CK_FORK=no OMP_NUM_THREADS=1
+    errors=0
+    for t in ${SANITIZE:-test_op_kernels test_optim test_losses test_ops racecheck:test_op_kernels}; do
+        case $t in *:*) with=${t%%:*} ;; *) with=memcheck ;; esac
+        log=$logs/$with-${t#*:}.log
+        limited "${SANITIZER_SECONDS:-15}" env LD_LIBRARY_PATH="$paths" "$tool" --tool "$with" --report-api-errors no \
+            --error-exitcode 9 --print-limit 20 "./${t#*:}" >"$log" 2>&1
+        rc=$?
+        grep -a '^=========' "$log" | head -n 40
+        found=$(grep -a -c -E '^========= (Invalid|Error: Race|Warning: Race|Error|Misaligned)' "$log")
+        errors=$((errors + found))
+        echo "# $with ${t#*:}: exit status $rc$([ $rc != 124 ] || echo ' (cut short)'), $found errors"
+    done
+    return $((errors > 0))
+}
+
+mnist() {
+    mkdir -p "$root/data" || return 1
+    for p in train t10k; do
+        to=$root/data/$p.h5
+        [ "$p" = train ] || to=$root/data/test.h5
+        [ -s "$to" ] || unpack "$pack/$p.h5.xz" >"$to" || return 1
+    done
+    rm -rf "$root/run"
+    limited 45 env LD_LIBRARY_PATH="$paths" "$root/examples/fashion_mnist" --data "$root/data" --run "$root/run" \
+        --metrics "$root/metrics.csv" --epochs "${EPOCHS:-5}" 2>&1
+    rc=$?
+    limited 30 env LD_LIBRARY_PATH="$paths" "$MPIRUN" -n 2 "$root/examples/fashion_mnist" --data "$root/data" \
+        --run "$root/run2" --metrics "$root/metrics2.csv" --epochs 1 2>&1 | tail -n 5
+    return $rc
+}
+
+step() {
+    bad=0
+    for batch in 64 1024; do
+        for precision in 32-true bf16-mixed; do
+            limited 20 env LD_LIBRARY_PATH="$paths" WEFT_PRECISION=$precision "$root/bench/step" --batch $batch --steps 500 \
+                --tag "$precision" || bad=1
+        done
+    done >"$result/step.jsonl"
+    cat "$result/step.jsonl"
+    return $bad
+}
+
+gemm() {
+    limited 25 env LD_LIBRARY_PATH="$paths" "$root/bench/gemm" --accelerator "$on" --threads 1 --rounds 3 --network square \
+        >"$result/gemm.jsonl"
+    rc=$?
+    limited 25 env LD_LIBRARY_PATH="$paths" "$root/bench/gemm" --accelerator "$on" --threads 1 --rounds 3 --network gpt2 \
+        >>"$result/gemm.jsonl" || rc=$?
+    limited 40 "$python" "$here/peer.py" gemm "$on" "$result/gemm.jsonl" >"$result/gemm-torch.jsonl" || rc=$?
+    cat "$result/gemm-torch.jsonl"
+    return $rc
+}
+
+optim() {
+    limited 40 env LD_LIBRARY_PATH="$paths" "$root/bench/optim" --accelerator "$on" >"$result/optim.jsonl"
+    rc=$?
+    cat "$result/optim.jsonl"
+    return $rc
+}
+
+compare() {
+    limited 80 "$python" "$top/bench/compare/compare.py" "$root" --accelerator "$on" --libraries "$paths" --threads 1 \
+        --rounds 5 --variants eager,eager-fused,graph --batches 64,1024 --results "$result"
+}
+
+cpu() {
+    limited 80 "$python" "$top/bench/compare/compare.py" "$root" --libraries "$paths" --threads 1,8 --rounds 5 \
+        --variants eager,eager-fused --batches 1,64,1024 --results "$result/cpu"
+}
+
+if [ "${1:-}" = --row ]; then
+    row "$2"
+    exit 0
+fi
+[ $# -gt 0 ] || set -- versions conformance sanitizer mnist step gemm optim compare cpu
+: >"$out/summary.txt"
+failed=0
+for s in "$@"; do
+    start=$(now)
+    "$s" >"$logs/$s.log" 2>&1
+    rc=$?
+    case $rc in 0) word=passed ;; 77) word=skipped ;; *) word="failed ($rc)" failed=1 ;; esac
+    say "== $s: $word in $(($(now) - start)) s; $(tail -n 1 "$logs/$s.log" | cut -c 1-200)"
+    tar -C "$root" -czf "$out/results.tar.gz" results
+done
+for s in "$@"; do
+    echo "-------- $s"
+    tail -n "${TAIL:-30}" "$logs/$s.log" | cut -c 1-400
+done
+cat "$out/summary.txt"
+exit $failed
