@@ -96,6 +96,7 @@ static const variant variants[] = {
     {"32-true", "loss_f32", "auto", false, 0, 1e-5},
     {"32-true", "loss_f32", "zero2", true, 24, 1e-5},
     {"bf16-mixed", "loss_bf16", "auto", true, 24, 1e-2},
+    {"bf16-mixed", "loss_bf16", "auto", false, 0, 1e-2},
 };
 
 typedef struct run {

@@ -147,6 +147,46 @@ START_TEST(bad_indices_are_named)
 }
 END_TEST
 
+START_TEST(rmsnorms_have_pytorchs_parameters)
+{
+    const int64_t shape[2] = {2, 3};
+    weft_module *m = weft_nn_rmsnorm(f, 6);
+    double *v = values(weft_forward(m, ramp(3, 6))), square = 0;
+    for (int j = 0; j < 6; j++)
+        square += v[6 + j] * v[6 + j];
+    ck_assert_double_eq_tol(square / 6, 1, 1e-12);
+    ck_assert_double_eq(weft_item(weft_mean(weft_param(m, "weight"), 0)), 1);
+    ck_assert_int_eq(weft_param_count(m), 1);
+    free(v);
+    m = weft_nn_rmsnorm_with(f, 2, shape, WEFT_RMSNORM(.no_parameters = true, .eps = 0.25));
+    ck_assert_int_eq(weft_param_count(m), 0);
+    v = values(weft_forward(m, weft_full(f, 1, 2, shape, WEFT_F64)));
+    ck_assert_double_eq_tol(v[0], 1 / sqrt(1.25), 1e-15);
+    free(v);
+}
+END_TEST
+
+START_TEST(a_swiglu_is_its_three_layers)
+{
+    weft_module *m = weft_nn_swiglu(f, 3, 5, 2);
+    weft_tensor *x = ramp(4, 3);
+    double *got = values(weft_forward(m, x));
+    weft_tensor *gate = weft_linear(x, weft_param(m, "gate_proj.weight"), NULL);
+    weft_tensor *up = weft_linear(x, weft_param(m, "up_proj.weight"), NULL);
+    double *want =
+        values(weft_linear(weft_mul(weft_silu(gate), up), weft_param(m, "down_proj.weight"), NULL));
+    for (int i = 0; i < 8; i++)
+        if (!(fabs(got[i] - want[i]) <= 1e-15))
+            ck_abort_msg("element %d", i);
+    ck_assert_int_eq(weft_param_count(m), 3);
+    ck_assert_int_eq(weft_param_elements(m), 3 * 5 * 2 + 5 * 2);
+    ck_assert_ptr_null(weft_forward(m, NULL));
+    ck_assert_int_eq(weft_error(f), 0);
+    free(got);
+    free(want);
+}
+END_TEST
+
 START_TEST(blocks_do_what_they_say)
 {
     weft_tensor *x = weft_full(f, 2, 3, (const int64_t[]){3, 2, 4}, WEFT_F64);
@@ -798,6 +838,8 @@ int main(void)
     tcase_add_test(t, blocks_do_what_they_say);
     tcase_add_test(t, mlps_are_what_their_options_say);
     tcase_add_test(t, a_share_is_dropped_and_the_rest_scaled);
+    tcase_add_test(t, rmsnorms_have_pytorchs_parameters);
+    tcase_add_test(t, a_swiglu_is_its_three_layers);
     tcase_add_test(t, calls_steps_and_seeds_drop_others);
     tcase_add_test(t, nothing_and_all_may_be_dropped);
     tcase_add_test(t, evaluation_drops_nothing);

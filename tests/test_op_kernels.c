@@ -278,6 +278,26 @@ static weft_status products(int t, weft_dtype dt, const void *x, const void *y, 
                             0, 1, &two, 300, 90, 100, dt);
 }
 
+/* Their sums over rows, too. */
+static weft_status transformers(int t, weft_dtype dt, const void *x, const void *y, const void *z,
+                                void *out)
+{
+    char *to = out, *stats = to + 9 * BIG * 8;
+    weft_dev at[9], w = dev(y);
+    for (int i = 0; i < 9; i++)
+        at[i] = dev(to + i * BIG * 8);
+    WEFT_TRY(k(t)->rmsnorm(stream[t], at[0], dev(stats), dev(x), w, 604, ACROSS, 1e-5, dt));
+    WEFT_TRY(k(t)->rmsnorm_back(stream[t], at[1], at[2], dev(z), dev(x), dev(stats), w, 604, ACROSS,
+                                dt));
+    WEFT_TRY(k(t)->add_layernorm(stream[t], at[3], at[4], dev(stats), dev(x), dev(z), w, w, 604,
+                                 ACROSS, 1e-5, dt));
+    WEFT_TRY(k(t)->add_layernorm_back(stream[t], at[5], dev(to + 2 * BIG * 8 + 8192),
+                                      dev(to + 2 * BIG * 8 + 16384), dev(z), dev(y), at[4],
+                                      dev(stats), w, 604, ACROSS, dt));
+    WEFT_TRY(k(t)->swiglu(stream[t], at[6], dev(x), dev(y), BIG, dt));
+    return k(t)->swiglu_back(stream[t], at[7], at[8], dev(z), dev(x), dev(y), BIG, dt);
+}
+
 static const struct {
     job *run;
     int outputs;
@@ -286,7 +306,8 @@ static const struct {
             {rows, 6},
             {choices, 2},
             {gathers, 4},
-            {products, 3}};
+            {products, 3},
+            {transformers, 10}};
 
 START_TEST(threads_do_not_change_a_bit)
 {

@@ -3,6 +3,7 @@
 #include "autograd/tape.h"
 
 #include <check.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <weft.h>
@@ -335,6 +336,61 @@ START_TEST(any_result_will_do)
 }
 END_TEST
 
+/* --- what the strategy is told --- */
+
+typedef struct told {
+    char order[64][64];
+    int n;
+} told;
+
+static weft_status on_ready(void *self, weft__segment *s)
+{
+    told *t = self;
+    snprintf(t->order[t->n++], 64, "ready %s", s->name);
+    return WEFT_OK;
+}
+
+static weft_status on_module(void *self, weft_module *m, bool enter, bool backward)
+{
+    told *t = self;
+    snprintf(t->order[t->n++], 64, "%s %s%s", enter ? "enter" : "leave", weft_module_name(m),
+             backward ? " back" : "");
+    return WEFT_OK;
+}
+
+START_TEST(gradients_are_ready_once_and_forward_is_marked_again)
+{
+    static const char *const want[] = {"enter ",       "enter 0",
+                                       "leave 0",      "enter 1",
+                                       "enter 0",      "leave 0",
+                                       "leave 1",      "leave ",
+                                       "leave  back",  /* the root is to be differentiated, */
+                                       "leave 1 back", /* and its child, which runs again */
+                                       "enter 0",      "leave 0",
+                                       "leave 0 back", "ready 1.0.bias",
+                                       "enter 0 back", "enter 1 back",
+                                       "leave 0 back", "ready 0.weight",
+                                       "ready 0.bias", "enter 0 back",
+                                       "enter  back"};
+    told t = {.n = 0};
+    weft_module *part = weft_nn_sequential(f, weft_nn_linear(f, 3, 3));
+    weft_module *m = weft_nn_sequential(f, weft_nn_linear(f, 3, 3), part);
+    weft_tie(m, "1.0.weight", "0.weight");
+    weft_recompute(part, true);
+    ck_assert_int_eq(weft_setup(f, m, weft_sgd(m, NULL)), 0);
+    const weft__hooks kept = f->tape->hooks;
+    f->tape->hooks = (weft__hooks){.self = &t, .grad_ready = on_ready, .module = on_module};
+    weft_tensor *x = weft_full(f, 0.5, 2, (const int64_t[]){2, 3}, WEFT_F32);
+    weft_tensor *loss = weft_sum(weft_forward(m, x), WEFT_ALL);
+    ck_assert_int_eq(weft_backward(f, loss), 0);
+    f->tape->hooks = kept;
+    for (int i = 0; i < (int)(sizeof want / sizeof want[0]) || i < t.n; i++)
+        ck_assert_msg(i < t.n && i < (int)(sizeof want / sizeof want[0]) &&
+                          strcmp(t.order[i], want[i]) == 0,
+                      "%d: %s", i, i < t.n ? t.order[i] : "nothing");
+}
+END_TEST
+
 int main(void)
 {
     Suite *s = suite_create("recompute");
@@ -352,6 +408,7 @@ int main(void)
     tcase_add_test(u, the_input_may_be_released);
     tcase_add_test(u, a_forward_that_changes_is_refused);
     tcase_add_loop_test(u, any_result_will_do, 0, 4);
+    tcase_add_test(u, gradients_are_ready_once_and_forward_is_marked_again);
     SRunner *r = srunner_create(s);
     srunner_run_all(r, CK_NORMAL);
     int failed = srunner_ntests_failed(r);

@@ -215,6 +215,48 @@ START_TEST(what_is_wrong_is_named)
 }
 END_TEST
 
+/* --- the residual sum and its normalisation --- */
+
+static weft_tensor *line(int64_t rows, int64_t n, int seed)
+{
+    double v[200];
+    for (int64_t i = 0; i < rows * n; i++)
+        v[i] = sin((double)(i * i + 7 * seed + 1)) * 2;
+    weft_tensor *x =
+        weft_tensor_of(f, v, rows > 1 ? 2 : 1, rows > 1 ? (int64_t[]){rows, n} : &n, WEFT_F64);
+    weft_require_grad(x);
+    return x;
+}
+
+static void keep_or_compare(weft_tensor *t, double *kept, bool compare)
+{
+    double now[200];
+    const size_t bytes = (size_t)weft_numel(t) * sizeof *now;
+    ck_assert_uint_le(bytes, sizeof now);
+    ck_assert_int_eq(weft_copy_out(t, compare ? now : kept, bytes), 0);
+    ck_assert(!compare || memcmp(now, kept, bytes) == 0);
+}
+
+START_TEST(a_fused_sum_is_the_sum)
+{
+    static double kept[6][200];
+    for (int fused = 0; fused < 2; fused++) {
+        weft_tensor *in[] = {line(7, 19, 1), line(7, 19, 2), line(1, 19, 3), line(1, 19, 4)};
+        weft_tensor *sum, *y;
+        if (fused)
+            y = weft_add_layernorm(in[0], in[1], 1, in[2], in[3], 1e-3, &sum);
+        else
+            y = weft_layernorm(sum = weft_add(in[0], in[1]), 1, in[2], in[3], 1e-3);
+        keep_or_compare(y, kept[0], fused);
+        keep_or_compare(sum, kept[1], fused);
+        weft_tensor *loss = weft_sum(weft_mul(y, _i ? weft_sin(sum) : y), WEFT_ALL);
+        ck_assert_int_eq(weft_backward(f, loss), 0);
+        for (int i = 0; i < 4; i++)
+            keep_or_compare(weft_gradient(in[i]), kept[2 + i], fused);
+    }
+}
+END_TEST
+
 int main(void)
 {
     Suite *s = suite_create("results");
@@ -227,6 +269,7 @@ int main(void)
     tcase_add_test(t, gradients_by_a_second_result);
     tcase_add_test(t, integers_want_no_gradient);
     tcase_add_test(t, what_is_wrong_is_named);
+    tcase_add_loop_test(t, a_fused_sum_is_the_sum, 0, 2);
     SRunner *r = srunner_create(s);
     srunner_run_all(r, CK_NORMAL);
     int failed = srunner_ntests_failed(r);

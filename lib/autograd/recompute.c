@@ -235,7 +235,7 @@ static weft_status go_through(weft__walk *w, weft_tensor *y, const weft__node *o
             t->use[i].segment->uses--; /* it is counted by its uses here now */
     weft__walk_reach(w, made->node, first);
     t->node[made->node].grad[w->kind][made->result].data = weft__grad_of(outer, w->kind, 0);
-    return weft__walk_nodes(w, made->node, first);
+    return weft__walk_nodes(w, (int64_t)t->nodes - 1, first); /* from the last mark on */
 }
 
 weft_status weft__replay(weft__walk *w, int64_t at)
