@@ -39,7 +39,7 @@ typedef struct run {
 
 static run begin(const char *strategy, bool recompute, int64_t accumulate)
 {
-    run r = {NULL};
+    run r = {.f = NULL};
     weft_open(&r.f, NULL, NULL,
               WEFT_OPEN(.strategy = strategy, .precision = "64-true", .seed = 3, .timeout = 20));
     weft_module *parts[] = {weft_nn_linear(r.f, FEATURES, WIDE), part(r.f, recompute),
