@@ -18,13 +18,22 @@ export TMPDIR
 trap 'rm -rf "$TMPDIR"' EXIT
 limit="timeout -k 5 ${WEFT_TEST_TIMEOUT:-120}"
 
-# mock/PROG is PROG, or PROG.sh, once more, on the device mock.
+# mock/PROG is PROG, or PROG.sh, once more, on the device mock; cuda/PROG on a GPU, which ranks share. All others run
+# on the cpu, where there is a GPU, too.
+gpus=$(ls /dev/nvidia[0-9]* /dev/dxg 2>/dev/null)
 case $1 in
-*mock/*)
-    export WEFT_ACCELERATOR=mock NPS="${MOCK_NPS:-2}"
+*mock/* | *cuda/*)
+    WEFT_ACCELERATOR=$(basename "$(dirname "$1")")
     program=$(basename "$1")
     shift
-    if [ -x "./$program" ]; then set -- "./$program" "$@"; else set -- sh "$here/$program.sh" "$@"; fi ;;
+    if [ -x "./$program" ]; then set -- "./$program" "$@"; else set -- sh "$here/$program.sh" "$@"; fi
+    if [ "$WEFT_ACCELERATOR" = cuda ]; then
+        [ -n "$gpus" ] || { echo "no GPU here"; exit 77; }
+        export WEFT_SHARE_DEVICES=true
+    fi
+    export WEFT_ACCELERATOR NPS="${MOCK_NPS:-2}" ;;
+*)
+    [ -z "$gpus" ] || export CUDA_VISIBLE_DEVICES= ;;
 esac
 
 case $(basename "$1") in
