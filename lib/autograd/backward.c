@@ -202,7 +202,7 @@ static weft_status differentiate(weft__walk *w, weft__node *n)
     f->device->who = n->op->name;
     WEFT_TRY(of_results(w, n, &c));
     WEFT_TRY(prepare(w, n, &c, to));
-    WEFT_TRY(n->op->backward(&c));
+    WEFT_TRY(weft__op_run(&c, n->op->backward));
     for (int j = 0; j < n->nin; j++) {
         weft__segment *s = n->in[j].from.segment;
         if (c.want[j])

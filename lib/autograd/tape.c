@@ -18,6 +18,7 @@ void weft__tape_close(weft_fabric *f)
         return;
     weft__free(f->tape->node);
     weft__free(f->tape->use);
+    weft__free(f->tape->lent);
     weft__free(f->tape);
     f->tape = NULL;
 }
@@ -125,7 +126,7 @@ static weft_status compute(weft_fabric *f, const weft_op *op, weft_op_call *c)
     for (int i = 0; i < WEFT_OP_SAVED; i++)
         if (c->saved[i].dtype != WEFT_DEFAULT)
             WEFT_TRY(weft__scratch_view(f, &c->saved[i]));
-    return op->forward(c);
+    return weft__op_run(c, op->forward);
 }
 
 static weft_status record(weft_fabric *f, const weft_op_call *c, const weft__input *in,

@@ -58,6 +58,14 @@ typedef struct weft__hooks {
     void (*between)(void *self); /* two ops of the pass: for what goes on beside it */
 } weft__hooks;
 
+/* A copy in the host's memory of what an op's code computes with there. */
+typedef struct weft__lent {
+    weft_dev data;
+    void *host;
+    size_t bytes;
+    bool changes; /* it is no input */
+} weft__lent;
+
 typedef struct weft__tape {
     weft__node *node;
     size_t nodes, room;
@@ -72,12 +80,16 @@ typedef struct weft__tape {
     int forwards;         /* depth of weft_forward, */
     int autocast;         /* and of autocast scopes: in one of them low is what counts */
     weft__hooks hooks;
+    weft__lent *lent; /* to the op that runs */
+    size_t lents, lent_room;
 } weft__tape;
 
 extern const weft_op weft__op_cast, weft__op_recompute;
 
 /* A new node, uninitialised. */
 weft_status weft__tape_append(weft__tape *t, weft__node **out);
+/* Runs an op's forward or backward, and brings back what it computed in copies on the host. */
+weft_status weft__op_run(weft_op_call *c, weft_status (*run)(weft_op_call *c));
 /* Drops the nodes from number `nodes` on. */
 void weft__tape_cut(weft__tape *t, size_t nodes);
 /* forward(m, x), of which only x and the result are kept: backward runs it again. */

@@ -5,6 +5,7 @@
 
 #include "comm/heartbeat.h"
 #include "comm/request.h"
+#include "comm/stage.h"
 #include "core/alloc.h"
 #include "core/error.h"
 #include "core/process.h"
@@ -82,8 +83,17 @@ static weft_status bad_rank(const weft_comm *c, int rank)
 
 weft_status weft__comm_broadcast(weft_comm *c, const char *name, void *buf, int64_t bytes, int root)
 {
+    weft_request r = weft__request_all_reduce(buf, bytes, WEFT_U8, WEFT_REDUCE_MAX);
     weft_status bad = bad_rank(c, root);
-    CALL(broadcast, name, bad ? bad : bad_count(bytes), buf, bytes, root);
+    WEFT_TRY(weft__comm_begin(c, name));
+    weft__heartbeat_enter(c);
+    bad = bad ? bad : bad_count(bytes);
+    if (!bad) {
+        bad = weft__stage_in(c, &r);
+        bad = bad ? bad : c->ops->broadcast(c, r.out, bytes, root);
+        bad = weft__stage_out(c, &r, bad);
+    }
+    return weft__comm_end(c, "broadcast", name, c->sequence, bad);
 }
 
 weft_status weft__barrier(weft_comm *c, const char *name)
@@ -197,6 +207,8 @@ void weft__comm_release(weft_comm *c, weft_device *d, weft_dev p, size_t bytes,
 void *weft__comm_reach(weft_comm *c, weft_device *d, weft_dev p)
 {
     void *at = HAS(c->ops, reach) ? c->ops->reach(c, d, p) : weft__device_host(d, p);
+    if (!at && p.addr && !weft__stage_open(c, d))
+        return (void *)p.addr; /* NOLINT: which stage_in knows */
     if (!at && p.addr)
         weft__fail(WEFT_ENOTSUP, "communicator %s does not reach the memory of device %s",
                    c->ops->name, d->ops->name);
@@ -209,6 +221,7 @@ void weft__comm_free(weft_comm *c)
         return;
     weft__settle(c);
     weft__heartbeat_free(c);
+    weft__stage_close(c);
     if (c->lost) /* a late peer's part may still arrive there */
         weft__process_abandon(c->room);
     else

@@ -3,6 +3,7 @@
 
 #include "comm/comm.h"
 #include "comm/heartbeat.h"
+#include "comm/stage.h"
 #include "core/error.h"
 
 static const char *const call_name[] = {[WEFT_CALL_ALL_REDUCE] = "all_reduce",
@@ -46,12 +47,16 @@ weft_status weft__request_run(weft_comm *c, const weft_request *r)
     }
 }
 
-static weft_status run(weft_comm *c, const char *name, const weft_request *r)
+static weft_status run(weft_comm *c, const char *name, weft_request *r)
 {
     WEFT_TRY(weft__comm_begin(c, name));
     weft__heartbeat_enter(c);
     weft_status rc = bad(c, r);
-    rc = rc ? rc : weft__request_run(c, r);
+    if (!rc) {
+        rc = weft__stage_in(c, r);
+        rc = rc ? rc : weft__request_run(c, r);
+        rc = weft__stage_out(c, r, rc);
+    }
     return weft__comm_end(c, call_name[r->call], name, c->sequence, rc);
 }
 
@@ -64,7 +69,11 @@ static weft_status start(weft_comm *c, const char *name, weft_request *r)
     r->name = name;
     r->number = c->sequence;
     weft_status rc = bad(c, r);
-    rc = rc ? rc : c->ops->start(c, r);
+    if (!rc) {
+        rc = weft__stage_in(c, r);
+        rc = rc ? rc : c->ops->start(c, r);
+        rc = rc ? weft__stage_out(c, r, rc) : WEFT_OK;
+    }
     if (rc)
         return weft__comm_end(c, call_name[r->call], name, r->number, rc);
     while (*last)
@@ -144,6 +153,7 @@ weft_status weft__await(weft_comm *c, weft_request *r)
         return WEFT_OK;
     weft__heartbeat_enter(c);
     weft_status rc = c->ops->wait(c, r);
+    rc = weft__stage_out(c, r, rc);
     rc = weft__comm_end(c, call_name[r->call], r->name, r->number, rc);
     while (*at != r)
         at = &(*at)->next;

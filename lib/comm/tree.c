@@ -5,6 +5,8 @@
 #include "comm/comm.h"
 
 #include "comm/heartbeat.h"
+#include "comm/request.h"
+#include "comm/stage.h"
 #include "core/alloc.h"
 #include "core/error.h"
 
@@ -109,11 +111,16 @@ static weft_status can(const weft_comm *c, int64_t n, weft_dtype t)
 weft_status weft__all_reduce_tree(weft_comm *c, const char *name, void *buf, int64_t n,
                                   weft_dtype t)
 {
-    const tree x = {.c = c, .buf = buf, .t = t};
+    weft_request r = weft__request_all_reduce(buf, n, t, WEFT_REDUCE_SUM);
     WEFT_TRY(weft__comm_begin(c, name));
     weft__heartbeat_enter(c);
     weft_status s = can(c, n, t);
     s = s ? s : weft__tree_reserve(c, n);
-    s = s ? s : reduce(&x, n, c->room);
+    if (!s) {
+        s = weft__stage_in(c, &r);
+        const tree x = {.c = c, .buf = r.out, .t = t};
+        s = s ? s : reduce(&x, n, c->room);
+        s = weft__stage_out(c, &r, s);
+    }
     return weft__comm_end(c, "all_reduce_tree", name, c->sequence, s);
 }

@@ -332,8 +332,8 @@ static void take_down(weft_fabric *f)
     weft__engine_close(f);
     if (f->stream)
         f->device->ops->stream_free(f->stream);
-    weft__device_close(f->device);
     weft__comm_free(f->comm);
+    weft__device_close(f->device);
     if (p->mpi)
         weft__mpi_leave(false);
     weft__tracked_free(f);

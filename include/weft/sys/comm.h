@@ -36,6 +36,9 @@ struct weft_request {
     int state;
     weft_status status;
     weft_request *link;
+    /* Ours: what out and in were, where they are copies of what a device has. */
+    void *real_out;
+    const void *real_in;
 };
 
 /* REQUIRED unless marked. Counts are in elements. Types: f32, f64, i32, i64, u8. */
@@ -64,7 +67,8 @@ typedef struct weft_comm_ops {
     weft_status (*alloc)(weft_comm *c, weft_device *d, size_t bytes, weft_dev *out);
     void (*release)(weft_comm *c, weft_device *d, weft_dev p, size_t bytes);
     /* OPTIONAL: the address at which the communicator finds memory of device d; NULL if it cannot.
-     * Default: the device's `host`. */
+     * Default: the device's `host`. What it does not find is copied to the host before a call and
+     * back behind it. */
     void *(*reach)(weft_comm *c, weft_device *d, weft_dev p);
     /* OPTIONAL, all or none: r begins, goes on beside what the caller does and beside other calls,
      * and has ended, with its status. Requests go in the order in which they were started, alike on
@@ -88,6 +92,7 @@ struct weft_comm {
     weft_request *flying;              /* the oldest that was not waited for */
     void *room;                        /* ours, for sums by a tree */
     size_t room_bytes;
+    struct weft__stage *stage; /* ours, for memory that it does not reach; NULL: there is none */
 };
 
 WEFT_END

@@ -40,14 +40,17 @@ typedef struct weft_device_ops {
     weft_status (*event_record)(weft_event *e, weft_stream *s);
     weft_status (*event_wait)(weft_stream *s, weft_event *e);
     weft_status (*event_sync)(weft_event *e);
-    /* OPTIONAL. The host address of device memory, for devices that compute in host memory; NULL
-     * if there is none. What was enqueued has written there only once it is waited for. */
+    /* OPTIONAL. The host address of device memory, of all on devices that compute in host memory, of
+     * what was imported on others; NULL if there is none. What was enqueued has written there only once it is waited for. */
     void *(*host)(weft_device *d, weft_dev p);
     /* OPTIONAL, both or none. Makes `bytes` of host memory that is somebody else's, the program's or
      * one that processes share, reachable by kernels at *out, until unimport gets what import gave.
      * The same memory may be imported several times over. */
     weft_status (*import)(weft_device *d, void *host, size_t bytes, weft_dev *out);
     void (*unimport)(weft_device *d, weft_dev p, size_t bytes);
+    /* OPTIONAL. Whether an address is of memory that alloc gave and the host does not reach. Without
+     * it, `host` finds all. */
+    bool (*holds)(weft_device *d, const void *p);
     /* OPTIONAL. Describes the GEMM kernels, "BLIS 0.9.0 skx". */
     const char *(*kernel_set)(weft_device *d);
     /* OPTIONAL. Gets ready to multiply matrices of type t. @return why that is slower than this device

@@ -111,7 +111,9 @@ WEFT_API weft_tensor *weft_apply_results(weft_fabric *f, const weft_op *op, int 
 WEFT_API weft_status weft_op_fail(const weft_op_call *c, weft_status code, const char *format, ...)
     WEFT_PRINTF(3, 4);
 /* The address of a view's first element for user code that computes on the host: waits for the
- * stream. NULL on devices whose memory the host cannot touch. */
+ * stream. Where the host does not reach the device's memory it is that of a copy, in which results are
+ * brought to the device when the op's forward or backward returns. NULL after a failure, which
+ * weft_message tells. */
 WEFT_API void *weft_op_host(const weft_op_call *c, const weft_view *v);
 
 WEFT_END

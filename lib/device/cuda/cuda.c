@@ -135,6 +135,14 @@ static weft_status open_cuda(weft_device *d, int index, int threads)
     return s;
 }
 
+static bool holds(weft_device *d, const void *p)
+{
+    struct cudaPointerAttributes a = {.type = cudaMemoryTypeUnregistered};
+    if (cudaPointerGetAttributes(&a, p) != cudaSuccess)
+        cudaGetLastError();
+    return a.type == cudaMemoryTypeDevice && a.device == d->index;
+}
+
 static const char *kernel_set(weft_device *d)
 {
     return cuda_of(d)->text;
@@ -163,6 +171,7 @@ const weft_device_ops weft__cuda_device = {
     .host = weft__cuda_host,
     .import = weft__cuda_import,
     .unimport = weft__cuda_unimport,
+    .holds = holds,
     .kernel_set = kernel_set,
     .kernels = &weft__cuda_kernels,
 };

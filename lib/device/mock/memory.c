@@ -248,10 +248,17 @@ void weft__mock_unimport(weft_device *d, weft_dev p, size_t bytes)
 void *weft__mock_host(weft_device *d, weft_dev p)
 {
     weft__mock_lock(d->self);
-    const weft__mock_block *b = find_any(d->self, p.addr);
+    const weft__mock *m = d->self;
+    const weft__mock_block *b = m->far ? find(&m->imported, p.addr) : find_any(m, p.addr);
     void *host = b ? b->memory + (p.addr - b->at) : NULL;
     weft__mock_unlock(d->self);
     return host;
+}
+
+bool weft__mock_holds(weft_device *d, const void *p)
+{
+    const weft__mock *m = d->self;
+    return m->far && (uintptr_t)p - m->base < m->size;
 }
 
 void weft__mock_reach(weft__mock *m, const char *kernel, const char *argument, weft_dev p,

@@ -53,6 +53,7 @@ static weft_status count(int *n)
 
 static weft_status read_settings(weft__mock *m)
 {
+    const char *far = weft__env_text("WEFT_MOCK_FAR");
     int64_t bytes, seed = 0;
     int devices;
     WEFT_TRY(read_memory(&bytes));
@@ -64,6 +65,8 @@ static weft_status read_settings(weft__mock *m)
                           "there is no device mock %d: there are %d (WEFT_MOCK_DEVICES), numbered "
                           "from 0",
                           m->index, devices);
+    if (far)
+        WEFT_TRY(weft__parse_bool("WEFT_MOCK_FAR", far, &m->far));
     m->size = (size_t)bytes / 4096 * 4096;
     m->random = (uint64_t)seed * 2 + 1;
     return WEFT_OK;
@@ -144,6 +147,7 @@ const weft_device_ops weft__mock_device = {
     .host = weft__mock_host,
     .import = weft__mock_import,
     .unimport = weft__mock_unimport,
+    .holds = weft__mock_holds,
     .kernel_set = weft__cpu_kernel_set,
     .lacks = weft__onednn_lacks,
     .kernels = &weft__mock_kernels,

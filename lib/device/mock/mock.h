@@ -30,6 +30,7 @@ typedef struct weft__mock_stream weft__mock_stream;
 typedef struct weft__mock {
     pthread_mutex_t mutex; /* guards all of it; held by every call, and may be taken again */
     int index;             /* of the device */
+    bool far;              /* nobody gets the address where kernels work */
     size_t size;           /* of its memory */
     uintptr_t base;        /* where the host finds it, and must not look */
     char *memory;          /* where kernels do */
@@ -64,8 +65,10 @@ weft_status weft__mock_alloc(weft_device *d, size_t bytes, weft_dev *out);
 void weft__mock_free(weft_device *d, weft_dev p, size_t bytes);
 weft_status weft__mock_import(weft_device *d, void *host, size_t bytes, weft_dev *out);
 void weft__mock_unimport(weft_device *d, weft_dev p, size_t bytes);
-/* Where kernels find p. NULL if it is in no block. */
+/* Where kernels find p. NULL if it is in no block, and on a far device but for what was imported. */
 void *weft__mock_host(weft_device *d, weft_dev p);
+/* Whether it is memory of a far device. */
+bool weft__mock_holds(weft_device *d, const void *p);
 /* The same as an address for a kernel, 0 for 0. Makes *s WEFT_EHANDLE, naming the kernel and its
  * argument, for what is in no block or in a freed one. */
 void weft__mock_reach(weft__mock *m, const char *kernel, const char *argument, weft_dev p,
