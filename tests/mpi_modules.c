@@ -26,7 +26,14 @@ static int64_t share(weft_fabric *f, int64_t rows, int64_t *first)
 
 /* --- what is dropped --- */
 
-typedef enum form { ROWS_FIRST, TRANSPOSED, RESHAPED, FORMS } form;
+typedef enum form { ROWS_FIRST, TRANSPOSED, RESHAPED, ATTENDED, FORMS } form;
+
+/* Three positions that see each other alike, most of them dropped. */
+static weft_tensor *attended(weft_tensor *x)
+{
+    weft_tensor *y = weft_unsqueeze(x, 1), *zero = weft_scale(y, 0);
+    return weft_attention(zero, zero, y, WEFT_ATTENTION(.dropout = 0.8));
+}
 
 /* Ones of (rows, 3, 2) in a form, then dropout; this rank's rows go to out, 6 numbers each. */
 static int64_t dropped(MPI_Comm comm, int64_t rows, int64_t base, form how, double *out)
@@ -43,6 +50,8 @@ static int64_t dropped(MPI_Comm comm, int64_t rows, int64_t base, form how, doub
         x = weft_dropout(b.x, 0.5, true);
     else if (how == TRANSPOSED)
         x = weft_transpose(weft_dropout(weft_transpose(b.x, 0, 1), 0.5, true), 0, 1);
+    else if (how == ATTENDED)
+        x = attended(b.x);
     else
         x = weft_dropout(weft_reshape(b.x, 2, (int64_t[]){3 * mine, 2}), 0.5, true);
     int ok = weft_copy_out(x, out, (size_t)mine * 6 * sizeof(double)) == 0;

@@ -2,70 +2,90 @@
  * partitioning" (2023): with the largest score m and the sum l = sum_j exp(s_j - m) of the keys so far,
  * a further tile with a larger m' makes
  *   l = exp(m - m') l + sum_j exp(s_j - m'),  y = exp(m - m') y + sum_j exp(s_j - m') v_j
- * and at the end y = y / l, lse = m + log l. A tile of queries is a piece of work of its own. */
+ * and at the end y = y / l, lse = m + log l. A tile of queries is a piece of work of its own. Its scores
+ * are laid out by keys, so that queries lie side by side in vectors. */
 #include "device/cpu/attention.h"
 #ifdef T
 #ifndef LOW
 #include "device/cpu/math.h"
 
-/* A row of n scores becomes exp(s - m'), those from `seen` on 0; *m and *l move on.
- * @return exp(m - m'), what sums so far are to be multiplied with. */
-CPU_WIDE static double M(soften)(C *s, int64_t n, int64_t seen, C *m, double *l)
+/* Queries of a tile: their largest scores and sums so far, and how a tile of keys changes them. */
+typedef struct M(running) {
+    C m[TILE], before[TILE], sum[TILE];
+    double l[TILE];
+} M(running);
+
+/* The largest scores, those of n keys included. */
+CPU_WIDE static void M(rise)(M(running) * run, C *s, int64_t n, int64_t w, C scale)
 {
-    C top = *m;
-    double sum = 0, lane[CPU_LANES] = {0};
-    for (int64_t j = 0; j < seen; j++)
-        top = s[j] > top ? s[j] : top;
-    const double before = *l > 0 ? exp((double)(*m - top)) : 0;
+    C top[TILE];
+    for (int64_t i = 0; i < w; i++)
+        top[i] = run->m[i];
+    for (int64_t j = 0; j < n; j++)
 #pragma omp simd
-    for (int64_t j = 0; j < seen; j++)
-        s[j] = M(cpu_exp)(s[j] - top);
-    int64_t j = 0;
-    for (; j + CPU_LANES <= seen; j += CPU_LANES)
-        for (int e = 0; e < CPU_LANES; e++)
-            lane[e] += (double)s[j + e];
-    for (; j < seen; j++)
-        sum += (double)s[j];
-    for (; j < n; j++)
-        s[j] = 0;
-    *l = *l * before + (cpu_fold(lane) + sum);
-    *m = top;
-    return before;
+        for (int64_t i = 0; i < w; i++) {
+            const C x = s[j * TILE + i] * scale;
+            s[j * TILE + i] = x;
+            top[i] = x > top[i] ? x : top[i];
+        }
+#pragma omp simd
+    for (int64_t i = 0; i < w; i++) {
+        const C level = top[i] == -(C)INFINITY ? 0 : top[i]; /* nothing was seen */
+        run->before[i] = M(cpu_exp)(run->m[i] - level);
+        run->m[i] = top[i];
+        run->sum[i] = 0;
+    }
+}
+
+/* Scores become exp(s - m); sums move on. */
+CPU_WIDE static void M(soften)(M(running) * run, C *s, int64_t n, int64_t w)
+{
+    C level[TILE];
+    for (int64_t i = 0; i < w; i++)
+        level[i] = run->m[i] == -(C)INFINITY ? 0 : run->m[i];
+    for (int64_t j = 0; j < n; j++)
+#pragma omp simd
+        for (int64_t i = 0; i < w; i++) {
+            s[j * TILE + i] = M(cpu_exp)(s[j * TILE + i] - level[i]);
+            run->sum[i] += s[j * TILE + i];
+        }
+    for (int64_t i = 0; i < w; i++)
+        run->l[i] = run->l[i] * (double)run->before[i] + (double)run->sum[i];
+}
+
+CPU_WIDE static void M(rescale)(C *y, const C *factor, int64_t rows, int64_t columns)
+{
+    for (int64_t r = 0; r < rows; r++)
+        for (int64_t j = 0; j < columns; j++)
+            y[r * WIDTH + j] *= factor[r];
+}
+
+/* Drops weights of a tile, n keys and so many queries. */
+static void M(drop)(const weft_attention_terms *o, const head *at, C *s, int64_t i0, int64_t rows,
+                    int64_t j0, int64_t n)
+{
+    const C factor = (C)keep_of(o);
+    float keep[TILE * TILE];
+    kept(o, at, i0, rows, j0, n, keep, 1, TILE);
+    for (int64_t j = 0; j < n; j++)
+        for (int64_t i = 0; i < rows; i++)
+            s[j * TILE + i] *= (C)keep[j * TILE + i] * factor;
+}
+
+/* Scores of n keys from j0 on become weights; those that a query does not see are 0. */
+static void M(weights)(const weft_attention_terms *o, const head *at, C *s, int64_t i0,
+                       int64_t rows, int64_t j0, int64_t n, M(running) * run)
+{
+    const int64_t w = M(lines)(rows);
+    for (int64_t j = 0; j < n && o->causal; j++) /* key j is seen from query j - offset on */
+        for (int64_t i = 0; i < least(rows, j0 + j - o->offset - i0); i++)
+            s[j * TILE + i] = -(C)INFINITY;
+    M(rise)(run, s, n, w, (C)o->scale);
+    M(soften)(run, s, n, w);
+    if (o->p > 0)
+        M(drop)(o, at, s, i0, rows, j0, n);
 }
 #endif
-
-/* Rows of a tile: their maxima and sums so far, and how the tile changes them. */
-typedef struct N(running) {
-    C m[TILE];
-    double l[TILE], before[TILE];
-} N(running);
-
-static void N(soften_tile)(const struct attend *t, const head *at, C *s, int64_t i0, int64_t rows,
-                           int64_t j0, int64_t n, N(running) * run)
-{
-    const weft_attention_terms *o = t->o;
-    const C factor = (C)keep_of(o);
-    float keep[TILE];
-    for (int64_t r = 0; r < rows; r++) {
-        const int64_t end = seen_below(o, i0 + r + 1) - j0, seen = end < 0 ? 0 : least(n, end);
-        run->before[r] = M(soften)(s + r * TILE, n, seen, &run->m[r], &run->l[r]);
-        if (o->p > 0) {
-            kept(o, at, i0 + r, j0, seen, keep);
-            for (int64_t j = 0; j < seen; j++)
-                s[r * TILE + j] *= (C)keep[j] * factor;
-        }
-    }
-}
-
-CPU_WIDE static void N(rescale)(C *y, int64_t ld, const double *factor, int64_t rows,
-                                int64_t columns)
-{
-    for (int64_t r = 0; r < rows; r++) {
-        const C f = (C)factor[r];
-        for (int64_t j = 0; j < columns; j++)
-            y[r * ld + j] *= f;
-    }
-}
 
 /* Columns d..d+c-1 of the result for `rows` queries from i0 on. */
 static void N(attend_to)(const struct attend *t, const head *at, int64_t i0, int64_t rows,
@@ -75,34 +95,30 @@ static void N(attend_to)(const struct attend *t, const head *at, int64_t i0, int
     const T *q = (const T *)t->q + place_of(o->q, at->b, at->h, i0);
     const T *k = (const T *)t->k + place_of(o->k, at->b, at->group, 0);
     const T *v = (const T *)t->v + place_of(o->v, at->b, at->group, 0) + d;
-    T *y = (T *)t->y + place_of(o->y, at->b, at->h, i0) + d;
-    C *lse = (C *)t->lse + (at->b * o->heads + at->h) * o->queries + i0, s[TILE * TILE];
-    N(casts) room;
-    N(sums) sums;
-    N(running) run;
-    int64_t ld = o->y[2];
-    C *sum = N(sum_in)(&sums, y, &ld, c);
+    C *lse = (C *)t->lse + (at->b * o->heads + at->h) * o->queries + i0;
+    C s[TILE * TILE], qt[WIDTH * TILE], sum[TILE * WIDTH], factor[TILE];
+    N(room) room;
+    M(running) run;
     const int64_t end = seen_below(o, i0 + rows);
-    for (int64_t r = 0; r < rows; r++) {
+    for (int64_t r = 0; r < TILE; r++) {
         run.m[r] = -(C)INFINITY;
         run.l[r] = 0;
     }
+    N(turned)(qt, q, o->q[2], rows, part(o->size));
     for (int64_t j = 0, n; j < end; j += n) {
         n = least(TILE, end - j);
-        N(scores)(t, &room, s, o->scale, q, o->q[2], rows, k + j * o->k[2], o->k[2], n, o->size);
-        N(soften_tile)(t, at, s, i0, rows, j, n, &run);
+        N(scores)(&room, s, k + j * o->k[2], o->k[2], n, qt, q, o->q[2], rows, o->size);
+        M(weights)(o, at, s, i0, rows, j, n, &run);
         if (j)
-            N(rescale)(sum, ld, run.before, rows, c);
-        N(weigh)(t, &room, sum, ld, j ? 1 : 0, s, 0, v + j * o->v[2], o->v[2], rows, c, n);
+            M(rescale)(sum, run.before, rows, c);
+        N(weigh)(&room, sum, s, v + j * o->v[2], o->v[2], rows, c, n, j > 0);
     }
     for (int64_t r = 0; r < rows; r++) {
         lse[r] = run.l[r] == 0 ? -(C)INFINITY : (C)((double)run.m[r] + log(run.l[r]));
-        run.l[r] = run.l[r] == 0 ? 0 : 1 / run.l[r];
+        factor[r] = run.l[r] == 0 ? 0 : (C)(1 / run.l[r]);
     }
-    if (end)
-        N(write)(y, o->y[2], sum, ld, run.l, rows, c);
-    else
-        N(blank)(y, o->y[2], rows, c);
+    N(write)
+    ((T *)t->y + place_of(o->y, at->b, at->h, i0) + d, o->y[2], end ? sum : NULL, factor, rows, c);
 }
 
 /* Tiles of queries, those of a head one after the other. */
@@ -116,7 +132,7 @@ static void N(attention)(const void *args, int64_t lo, int64_t hi)
         const head at = {.b = e / tiles / o->heads, .h = h, .group = h / (o->heads / o->kv_heads)};
         int64_t d = 0;
         do {
-            const int64_t c = N(part)(o->vsize - d);
+            const int64_t c = part(o->vsize - d);
             N(attend_to)(t, &at, i, least(TILE, o->queries - i), d, c);
             d += c;
         } while (d < o->vsize);
@@ -132,8 +148,7 @@ static void N(attention)(const void *args, int64_t lo, int64_t hi)
 weft_status weft__cpu_attention(weft_stream *s, weft_dev y, weft_dev lse, weft_dev q, weft_dev k,
                                 weft_dev v, const weft_attention_terms *o, weft_dtype dt)
 {
-    const struct attend t = {.stream = s,
-                             .o = o,
+    const struct attend t = {.o = o,
                              .y = cpu_ptr(y),
                              .lse = cpu_ptr(lse),
                              .q = cpu_ptr(q),

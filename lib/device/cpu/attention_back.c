@@ -8,51 +8,43 @@
 #ifndef LOW
 #include "device/cpu/math.h"
 
-/* Rows of s: scores become weights, dp what reaches them becomes G; s keeps P Z. */
-CPU_WIDE static void M(turn_row)(C *s, C *dp, const float *keep, C factor, int64_t n, int64_t seen,
-                                 C lse, C delta, C scale)
+CPU_INLINE void M(turn_places)(C *s, C *g, const float *keep, C factor, const C *lse,
+                               const C *delta, int step, C scale, int64_t w)
 {
 #pragma omp simd
-    for (int64_t j = 0; j < seen; j++) {
-        const C p = M(cpu_exp)(s[j] - lse), z = (C)keep[j] * factor;
+    for (int64_t j = 0; j < w; j++) {
+        const C p = M(cpu_exp)(s[j] * scale - lse[j * step]);
+        const C z = keep ? (C)keep[j] * factor : 1;
         s[j] = p * z;
-        dp[j] = p * (z * dp[j] - delta) * scale;
+        g[j] = p * (z * g[j] - delta[j * step]) * scale;
     }
-    for (int64_t j = seen; j < n; j++)
-        s[j] = dp[j] = 0;
+}
+
+/* A row of scores becomes weights, what reaches them becomes G, and s keeps P Z. lse and delta are those
+ * of the row, or, with step 1, of its places; places before `from` and from `to` on are 0. */
+CPU_WIDE static void M(turn_row)(C *s, C *g, const float *keep, C factor, const C *lse,
+                                 const C *delta, int step, C scale, int64_t from, int64_t to,
+                                 int64_t w)
+{
+    if (keep)
+        M(turn_places)(s, g, keep, factor, lse, delta, step, scale, w);
+    else if (step)
+        M(turn_places)(s, g, NULL, factor, lse, delta, 1, scale, w);
+    else
+        M(turn_places)(s, g, NULL, factor, lse, delta, 0, scale, w);
+    for (int64_t j = 0; j < least(from, w); j++)
+        s[j] = g[j] = 0;
+    for (int64_t j = to; j < w; j++)
+        s[j] = g[j] = 0;
 }
 #endif
 
-/* P Z and G of a tile: `rows` queries from i0 on, n keys from j0 on. */
+/* P Z and G of a tile, and what makes them: two inputs turned. */
 typedef struct N(tile) {
-    N(casts) room;
-    C s[TILE * TILE], g[TILE * TILE];
+    N(room) room;
+    C s[TILE * TILE], g[TILE * TILE], zt[WIDTH * TILE], yt[WIDTH * TILE];
+    float keep[TILE * TILE];
 } N(tile);
-
-static void N(turn)(const struct attend *t, const head *at, N(tile) * x, int64_t i0, int64_t rows,
-                    int64_t j0, int64_t n)
-{
-    const weft_attention_terms *o = t->o;
-    const int64_t line = (at->b * o->heads + at->h) * o->queries + i0;
-    const C *lse = (const C *)t->lse + line, *delta = (const C *)t->delta + line;
-    const C factor = (C)keep_of(o);
-    float keep[TILE];
-    N(scores)
-    (t, &x->room, x->s, o->scale, (const T *)t->q + place_of(o->q, at->b, at->h, i0), o->q[2], rows,
-     (const T *)t->k + place_of(o->k, at->b, at->group, j0), o->k[2], n, o->size);
-    N(scores)
-    (t, &x->room, x->g, 1, (const T *)t->gy + place_of(o->y, at->b, at->h, i0), o->y[2], rows,
-     (const T *)t->v + place_of(o->v, at->b, at->group, j0), o->v[2], n, o->vsize);
-    for (int64_t j = 0; j < n; j++)
-        keep[j] = 1;
-    for (int64_t r = 0; r < rows; r++) {
-        const int64_t end = seen_below(o, i0 + r + 1) - j0, seen = end < 0 ? 0 : least(n, end);
-        if (o->p > 0)
-            kept(o, at, i0 + r, j0, seen, keep);
-        M(turn_row)
-        (x->s + r * TILE, x->g + r * TILE, keep, factor, n, seen, lse[r], delta[r], (C)o->scale);
-    }
-}
 
 /* Rows of (batch, heads, queries). */
 CPU_WIDE static void N(deltas)(const void *args, int64_t lo, int64_t hi)
@@ -70,26 +62,49 @@ CPU_WIDE static void N(deltas)(const void *args, int64_t lo, int64_t hi)
     }
 }
 
+/* Tile x of n keys from j0 on, laid out by keys, for the queries of i0; their numbers are turned. */
+static void N(by_keys)(const struct attend *t, const head *at, N(tile) * x, const C *lse,
+                       const C *delta, int64_t i0, int64_t rows, int64_t j0, int64_t n)
+{
+    const weft_attention_terms *o = t->o;
+    N(scores)
+    (&x->room, x->s, (const T *)t->k + place_of(o->k, at->b, at->group, j0), o->k[2], n, x->zt,
+     (const T *)t->q + place_of(o->q, at->b, at->h, i0), o->q[2], rows, o->size);
+    N(scores)
+    (&x->room, x->g, (const T *)t->v + place_of(o->v, at->b, at->group, j0), o->v[2], n, x->yt,
+     (const T *)t->gy + place_of(o->y, at->b, at->h, i0), o->y[2], rows, o->vsize);
+    if (o->p > 0)
+        kept(o, at, i0, rows, j0, n, x->keep, 1, TILE);
+    for (int64_t j = 0; j < n; j++)
+        M(turn_row)
+    (x->s + j * TILE, x->g + j * TILE, o->p > 0 ? x->keep + j * TILE : NULL, (C)keep_of(o), lse,
+     delta, 1, (C)o->scale, o->causal ? j0 + j - o->offset - i0 : 0, rows, M(lines)(rows));
+}
+
 /* Columns d..d+c-1 of gq for a tile of queries. */
 static void N(to_queries)(const struct attend *t, const head *at, int64_t i0, int64_t d, int64_t c)
 {
     const weft_attention_terms *o = t->o;
     const int64_t rows = least(TILE, o->queries - i0), end = seen_below(o, i0 + rows);
+    const int64_t line = (at->b * o->heads + at->h) * o->queries + i0;
     const T *k = (const T *)t->k + place_of(o->k, at->b, at->group, 0) + d;
-    T *gq = (T *)t->gq + place_of(o->gq, at->b, at->h, i0) + d;
-    N(sums) sums;
+    C sum[TILE * WIDTH], lse[TILE] = {0}, delta[TILE] = {0};
     N(tile) x;
-    int64_t ld = o->gq[2];
-    C *sum = N(sum_in)(&sums, gq, &ld, c);
+    for (int64_t r = 0; r < rows; r++) {
+        lse[r] = ((const C *)t->lse)[line + r];
+        delta[r] = ((const C *)t->delta)[line + r];
+    }
+    N(turned)
+    (x.zt, (const T *)t->q + place_of(o->q, at->b, at->h, i0), o->q[2], rows, part(o->size));
+    N(turned)
+    (x.yt, (const T *)t->gy + place_of(o->y, at->b, at->h, i0), o->y[2], rows, part(o->vsize));
     for (int64_t j = 0, n; j < end; j += n) {
         n = least(TILE, end - j);
-        N(turn)(t, at, &x, i0, rows, j, n);
-        N(weigh)(t, &x.room, sum, ld, j ? 1 : 0, x.g, 0, k + j * o->k[2], o->k[2], rows, c, n);
+        N(by_keys)(t, at, &x, lse, delta, i0, rows, j, n);
+        N(weigh)(&x.room, sum, x.g, k + j * o->k[2], o->k[2], rows, c, n, j > 0);
     }
-    if (end)
-        N(write)(gq, o->gq[2], sum, ld, NULL, rows, c);
-    else
-        N(blank)(gq, o->gq[2], rows, c);
+    N(write)
+    ((T *)t->gq + place_of(o->gq, at->b, at->h, i0) + d, o->gq[2], end ? sum : NULL, NULL, rows, c);
 }
 
 static void N(queries_back)(const void *args, int64_t lo, int64_t hi)
@@ -101,7 +116,7 @@ static void N(queries_back)(const void *args, int64_t lo, int64_t hi)
         const int64_t h = e / tiles % o->heads;
         const head at = {.b = e / tiles / o->heads, .h = h, .group = h / (o->heads / o->kv_heads)};
         for (int64_t d = 0, c; d < o->size; d += c) {
-            c = N(part)(o->size - d);
+            c = part(o->size - d);
             N(to_queries)(t, &at, e % tiles * TILE, d, c);
         }
     }
@@ -114,35 +129,58 @@ CPU_INLINE int64_t N(first_to_see)(const weft_attention_terms *o, int64_t j)
     return i / TILE * TILE;
 }
 
+/* The tile of `rows` queries from i0 on, laid out by queries, for the keys of j0; their numbers are turned. */
+static void N(by_queries)(const struct attend *t, const head *at, N(tile) * x, int64_t i0,
+                          int64_t rows, int64_t j0, int64_t n)
+{
+    const weft_attention_terms *o = t->o;
+    const int64_t line = (at->b * o->heads + at->h) * o->queries + i0;
+    const C *lse = (const C *)t->lse + line, *delta = (const C *)t->delta + line;
+    N(scores)
+    (&x->room, x->s, (const T *)t->q + place_of(o->q, at->b, at->h, i0), o->q[2], rows, x->zt,
+     (const T *)t->k + place_of(o->k, at->b, at->group, j0), o->k[2], n, o->size);
+    N(scores)
+    (&x->room, x->g, (const T *)t->gy + place_of(o->y, at->b, at->h, i0), o->y[2], rows, x->yt,
+     (const T *)t->v + place_of(o->v, at->b, at->group, j0), o->v[2], n, o->vsize);
+    if (o->p > 0)
+        kept(o, at, i0, rows, j0, n, x->keep, TILE, 1);
+    for (int64_t r = 0; r < rows; r++) {
+        const int64_t end = seen_below(o, i0 + r + 1) - j0;
+        M(turn_row)
+        (x->s + r * TILE, x->g + r * TILE, o->p > 0 ? x->keep + r * TILE : NULL, (C)keep_of(o),
+         lse + r, delta + r, 0, (C)o->scale, 0, end < 0 ? 0 : least(n, end), M(lines)(n));
+    }
+}
+
 /* A tile of keys: columns from d on, as many as are left and go at a time, of gk and gv. */
 static void N(to_keys)(const struct attend *t, head at, int64_t j0, int64_t d)
 {
     const weft_attention_terms *o = t->o;
     const int64_t n = least(TILE, o->keys - j0), many = o->heads / o->kv_heads;
-    const int64_t ck = d < o->size ? N(part)(o->size - d) : 0;
-    const int64_t cv = d < o->vsize ? N(part)(o->vsize - d) : 0;
-    T *gk = (T *)t->gk + place_of(o->gk, at.b, at.group, j0) + d;
-    T *gv = (T *)t->gv + place_of(o->gv, at.b, at.group, j0) + d;
-    N(sums) ksums, vsums;
+    const int64_t ck = d < o->size ? part(o->size - d) : 0;
+    const int64_t cv = d < o->vsize ? part(o->vsize - d) : 0;
+    C ksum[TILE * WIDTH], vsum[TILE * WIDTH];
     N(tile) x;
-    int64_t ldk = o->gk[2], ldv = o->gv[2];
-    C *ksum = N(sum_in)(&ksums, gk, &ldk, ck), *vsum = N(sum_in)(&vsums, gv, &ldv, cv);
     bool any = false;
+    N(turned)
+    (x.zt, (const T *)t->k + place_of(o->k, at.b, at.group, j0), o->k[2], n, part(o->size));
+    N(turned)
+    (x.yt, (const T *)t->v + place_of(o->v, at.b, at.group, j0), o->v[2], n, part(o->vsize));
     for (at.h = at.group * many; at.h < (at.group + 1) * many; at.h++)
         for (int64_t i = N(first_to_see)(o, j0); i < o->queries; i += TILE, any = true) {
             const int64_t rows = least(TILE, o->queries - i);
             const T *q = (const T *)t->q + place_of(o->q, at.b, at.h, i) + d;
             const T *gy = (const T *)t->gy + place_of(o->y, at.b, at.h, i) + d;
-            N(turn)(t, &at, &x, i, rows, j0, n);
-            if (cv)
-                N(weigh)(t, &x.room, vsum, ldv, any, x.s, 1, gy, o->y[2], n, cv, rows);
-            if (ck)
-                N(weigh)(t, &x.room, ksum, ldk, any, x.g, 1, q, o->q[2], n, ck, rows);
+            N(by_queries)(t, &at, &x, i, rows, j0, n);
+            N(weigh)(&x.room, vsum, x.s, gy, o->y[2], n, cv, rows, any);
+            N(weigh)(&x.room, ksum, x.g, q, o->q[2], n, ck, rows, any);
         }
-    N(blank)(gk, o->gk[2], any ? 0 : n, ck);
-    N(blank)(gv, o->gv[2], any ? 0 : n, cv);
-    N(write)(gk, o->gk[2], ksum, ldk, NULL, any ? n : 0, ck);
-    N(write)(gv, o->gv[2], vsum, ldv, NULL, any ? n : 0, cv);
+    N(write)
+    ((T *)t->gk + place_of(o->gk, at.b, at.group, j0) + d, o->gk[2], any ? ksum : NULL, NULL, n,
+     ck);
+    N(write)
+    ((T *)t->gv + place_of(o->gv, at.b, at.group, j0) + d, o->gv[2], any ? vsum : NULL, NULL, n,
+     cv);
 }
 
 static void N(keys_back)(const void *args, int64_t lo, int64_t hi)
@@ -152,7 +190,7 @@ static void N(keys_back)(const void *args, int64_t lo, int64_t hi)
     const int64_t tiles = tiles_of(o->keys), most = o->size > o->vsize ? o->size : o->vsize;
     for (int64_t e = lo; e < hi; e++) {
         const head at = {.b = e / tiles / o->kv_heads, .group = e / tiles % o->kv_heads};
-        for (int64_t d = 0; d < most; d += N(part)(most - d))
+        for (int64_t d = 0; d < most; d += part(most - d))
             N(to_keys)(t, at, e % tiles * TILE, d);
     }
 }
@@ -168,8 +206,7 @@ weft_status weft__cpu_attention_back(weft_stream *s, weft_dev gq, weft_dev gk, w
                                      weft_dev v, weft_dev y, weft_dev lse,
                                      const weft_attention_terms *o, weft_dtype dt)
 {
-    const struct attend t = {.stream = s,
-                             .o = o,
+    const struct attend t = {.o = o,
                              .y = cpu_ptr(y),
                              .lse = cpu_ptr(lse),
                              .gq = cpu_ptr(gq),
