@@ -96,6 +96,24 @@ START_TEST(packed_heads_give_what_separate_ones_give)
 }
 END_TEST
 
+START_TEST(each_input_may_want_its_gradient_alone)
+{
+    const int64_t shape[] = {1, 2, 5, 3};
+    weft_tensor *all[3], *y;
+    for (int i = 0; i < 3; i++)
+        all[i] = draw(f, (uint64_t)i, 4, shape, WEFT_F64);
+    y = weft_attention(all[0], all[1], all[2], NULL);
+    ck_assert_int_eq(weft_backward(f, weft_sum(weft_mul(y, y), WEFT_ALL)), 0);
+    for (int i = 0; i < 3; i++) {
+        weft_tensor *in[] = {weft_detach(all[0]), weft_detach(all[1]), weft_detach(all[2])};
+        ck_assert_int_eq(weft_require_grad(in[i]), 0);
+        y = weft_attention(in[0], in[1], in[2], NULL);
+        ck_assert_int_eq(weft_backward(f, weft_sum(weft_mul(y, y), WEFT_ALL)), 0);
+        near("gradient", weft_gradient(in[i]), weft_gradient(all[i]), 0);
+    }
+}
+END_TEST
+
 /* More columns than are cast at a time, and more rows than a tile has. */
 START_TEST(wide_heads_of_16_bits_are_near_those_of_f64)
 {
@@ -290,6 +308,29 @@ START_TEST(a_bad_label_of_a_later_chunk_is_named)
 }
 END_TEST
 
+START_TEST(labels_have_any_type)
+{
+    const weft_dtype type[] = {WEFT_U8, WEFT_I32, WEFT_I64};
+    const uint8_t u[] = {2, 0, 1};
+    const int32_t i[] = {2, 0, 1};
+    const int64_t l[] = {2, 0, 1}, three[] = {3};
+    const void *data[] = {u, i, l};
+    for (int64_t ignored = 0; ignored < 2; ignored++)
+        for (int k = 0; k < 3; k++) {
+            weft_tensor *x = draw(f, 1, 2, (int64_t[]){3, 2}, WEFT_F64);
+            weft_tensor *w = draw(f, 2, 2, (int64_t[]){3, 2}, WEFT_F64);
+            weft_tensor *y = weft_tensor_of(f, data[k], 1, three, type[k]);
+            near("loss",
+                 weft_linear_cross_entropy(x, w, NULL, y,
+                                           WEFT_LINEAR_CROSS_ENTROPY(.ignore_index = ignored)),
+                 weft_cross_entropy_with(weft_linear(x, w, NULL),
+                                         weft_tensor_of(f, l, 1, three, WEFT_I64),
+                                         WEFT_CROSS_ENTROPY(.ignore_index = ignored)),
+                 1e-14);
+        }
+}
+END_TEST
+
 /* In bf16 the gradient of a weight that serves twice is f32, and the sum of its uses. */
 START_TEST(an_embedding_may_be_the_classifier)
 {
@@ -382,6 +423,7 @@ int main(void)
     tcase_add_checked_fixture(t, start, stop);
     suite_add_tcase(s, t);
     tcase_add_test(t, packed_heads_give_what_separate_ones_give);
+    tcase_add_test(t, each_input_may_want_its_gradient_alone);
     tcase_add_test(t, wide_heads_of_16_bits_are_near_those_of_f64);
     tcase_add_test(t, memory_does_not_grow_with_queries_times_keys);
     tcase_add_test(t, threads_change_no_bit);
@@ -390,6 +432,7 @@ int main(void)
     tcase_add_test(t, chunks_give_what_linear_and_cross_entropy_give);
     tcase_add_test(t, logits_are_never_stored_whole);
     tcase_add_test(t, a_bad_label_of_a_later_chunk_is_named);
+    tcase_add_test(t, labels_have_any_type);
     tcase_add_test(t, an_embedding_may_be_the_classifier);
     tcase_add_test(t, the_module_is_what_it_is_made_of);
     tcase_add_test(t, positions_are_added);

@@ -121,14 +121,14 @@ static void N(attend_to)(const struct attend *t, const head *at, int64_t i0, int
     ((T *)t->y + place_of(o->y, at->b, at->h, i0) + d, o->y[2], end ? sum : NULL, factor, rows, c);
 }
 
-/* Tiles of queries, those of a head one after the other. */
+/* Tiles of queries, head by head. */
 static void N(attention)(const void *args, int64_t lo, int64_t hi)
 {
     const struct attend *t = args;
     const weft_attention_terms *o = t->o;
     const int64_t tiles = tiles_of(o->queries);
     for (int64_t e = lo; e < hi; e++) {
-        const int64_t h = e / tiles % o->heads, i = e % tiles * TILE;
+        const int64_t h = e / tiles % o->heads, i = begin_of(e, tiles);
         const head at = {.b = e / tiles / o->heads, .h = h, .group = h / (o->heads / o->kv_heads)};
         int64_t d = 0;
         do {

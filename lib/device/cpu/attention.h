@@ -39,6 +39,14 @@ CPU_INLINE int64_t tiles_of(int64_t n)
     return (n + TILE - 1) / TILE;
 }
 
+/* The first place of piece number e of so many: tiles from both ends in turn, so that neighbours have the
+ * same work together where later queries see more. */
+CPU_INLINE int64_t begin_of(int64_t e, int64_t tiles)
+{
+    const int64_t x = e % tiles;
+    return (x % 2 ? tiles - 1 - x / 2 : x / 2) * TILE;
+}
+
 /* How many of n columns are taken at a time. */
 CPU_INLINE int64_t part(int64_t n)
 {

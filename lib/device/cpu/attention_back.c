@@ -117,7 +117,7 @@ static void N(queries_back)(const void *args, int64_t lo, int64_t hi)
         const head at = {.b = e / tiles / o->heads, .h = h, .group = h / (o->heads / o->kv_heads)};
         for (int64_t d = 0, c; d < o->size; d += c) {
             c = part(o->size - d);
-            N(to_queries)(t, &at, e % tiles * TILE, d, c);
+            N(to_queries)(t, &at, begin_of(e, tiles), d, c);
         }
     }
 }
@@ -191,7 +191,7 @@ static void N(keys_back)(const void *args, int64_t lo, int64_t hi)
     for (int64_t e = lo; e < hi; e++) {
         const head at = {.b = e / tiles / o->kv_heads, .group = e / tiles % o->kv_heads};
         for (int64_t d = 0; d < most; d += part(most - d))
-            N(to_keys)(t, at, e % tiles * TILE, d);
+            N(to_keys)(t, at, begin_of(e, tiles), d);
     }
 }
 
