@@ -142,6 +142,10 @@ weft_status weft__cuda_attention(weft_stream *s, weft_dev y, weft_dev lse, weft_
     a.q = cuda_ptr(q);
     a.k = cuda_ptr(k);
     a.v = cuda_ptr(v);
+    if (weft__cuda_attention_fits(&a, dt)) {
+        weft__cuda_attention_mma(s, &a, dt);
+        return weft__cuda_launched(s, "attention");
+    }
     CUDA_FLOATS(dt, "attention",
                 CUDA_RUN(attention<T>, attend_blocks<T>(o->batch * o->heads, o->queries), a))
     return weft__cuda_launched(s, "attention");

@@ -15,11 +15,19 @@ template <class C> constexpr int ROWS = QUERIES<C> / SIDE;
 #define COLUMNS (KEYS / SIDE)
 #define SPREAD (WIDTH / SIDE)
 
-struct attend {
+typedef struct attend {
     weft_attention_terms o;
     void *y, *lse, *gq, *gk, *gv, *delta;
     const void *q, *k, *v, *gy;
-};
+} attend;
+
+extern "C" {
+/* Whether tensor cores can do it: attention_mma.cu says for what. */
+bool weft__cuda_attention_fits(const attend *a, weft_dtype dt);
+void weft__cuda_attention_mma(weft_stream *s, const attend *a, weft_dtype dt);
+/* delta is there. */
+void weft__cuda_attention_mma_back(weft_stream *s, const attend *a, weft_dtype dt);
+}
 
 /* Which head of which row of the batch; group: the head of k and v. */
 struct head {

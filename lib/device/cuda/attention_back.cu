@@ -160,11 +160,15 @@ template <class T> __global__ __launch_bounds__(CUDA_THREADS, 2) static void key
     }
 }
 
-template <class T> static void run(weft_stream *s, const attend &a)
+template <class T> static void run(weft_stream *s, const attend &a, weft_dtype dt)
 {
     const weft_attention_terms &o = a.o;
     const int64_t heads = o.batch * o.heads, queries = o.queries;
     CUDA_RUN(deltas<T>, cuda_row_blocks(heads * queries, CUDA_WARP), a);
+    if (weft__cuda_attention_fits(&a, dt)) {
+        weft__cuda_attention_mma_back(s, &a, dt);
+        return;
+    }
     if (a.gq)
         CUDA_RUN(queries_back<T>, attend_blocks<T>(heads, queries), a);
     if (a.gk)
@@ -188,6 +192,6 @@ weft_status weft__cuda_attention_back(weft_stream *s, weft_dev gq, weft_dev gk, 
     a.v = cuda_ptr(v);
     a.y = cuda_ptr(y);
     a.lse = cuda_ptr(lse);
-    CUDA_FLOATS(dt, "attention_back", run<T>(s, a))
+    CUDA_FLOATS(dt, "attention_back", run<T>(s, a, dt))
     return weft__cuda_launched(s, "attention_back");
 }
