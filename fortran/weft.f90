@@ -25,14 +25,14 @@ module weft
             WEFT_VERSION_PATCH, WEFT_DEFAULT, WEFT_F32, WEFT_F64, WEFT_F16, WEFT_BF16, WEFT_I32, WEFT_I64, WEFT_U8, &
             WEFT_LOG_SILENT, WEFT_LOG_ERROR, WEFT_LOG_WARNING, WEFT_LOG_INFO, WEFT_LOG_DEBUG, WEFT_MEMORY_PARAMS, &
             WEFT_MEMORY_GRADS, WEFT_MEMORY_MOMENTS, WEFT_MEMORY_COMPUTE, WEFT_MEMORY_ARENA, WEFT_MEMORY_DATA, &
-            WEFT_MEMORY_OTHER, WEFT_CONFIG_PRINTED, WEFT_POSTPONED, WEFT_SKIPPED, WEFT_SYNCHRONOUS, WEFT_RELAUNCHED, &
-            WEFT_OK, WEFT_EARG, WEFT_ESHAPE, WEFT_EDTYPE, WEFT_EHANDLE, WEFT_ESTATE, WEFT_ENOMEM, WEFT_ENOTSUP, WEFT_ENOENT, &
-            WEFT_EIO, WEFT_EFORMAT, WEFT_EDATA, WEFT_ENONFINITE, WEFT_ECONFIG, WEFT_EPEER, WEFT_ETIMEOUT, WEFT_EMPI, &
-            WEFT_ECHILD, WEFT_EUSER, WEFT_EDEVICE
+            WEFT_MEMORY_OTHER, WEFT_MEMORY_BUFFERS, WEFT_CONFIG_PRINTED, WEFT_POSTPONED, WEFT_SKIPPED, WEFT_SYNCHRONOUS, &
+            WEFT_RELAUNCHED, WEFT_OK, WEFT_EARG, WEFT_ESHAPE, WEFT_EDTYPE, WEFT_EHANDLE, WEFT_ESTATE, WEFT_ENOMEM, &
+            WEFT_ENOTSUP, WEFT_ENOENT, WEFT_EIO, WEFT_EFORMAT, WEFT_EDATA, WEFT_ENONFINITE, WEFT_ECONFIG, WEFT_EPEER, &
+            WEFT_ETIMEOUT, WEFT_EMPI, WEFT_ECHILD, WEFT_EUSER, WEFT_EDEVICE
     integer(c_int), parameter :: WEFT_OFF = -1
     integer(c_int), parameter :: WEFT_MAX_RANK = 8
     integer(c_int), parameter :: WEFT_FIELDS = 8
-    integer(c_int), parameter :: WEFT_MEMORY_KINDS = 7
+    integer(c_int), parameter :: WEFT_MEMORY_KINDS = 8
     integer(c_int), parameter :: WEFT_ALL = huge(0_c_int32_t)
     integer(c_int), parameter :: WEFT_VERSION_MAJOR = 0
     integer(c_int), parameter :: WEFT_VERSION_MINOR = 1
@@ -57,6 +57,7 @@ module weft
     integer(c_int), parameter :: WEFT_MEMORY_ARENA = 4
     integer(c_int), parameter :: WEFT_MEMORY_DATA = 5
     integer(c_int), parameter :: WEFT_MEMORY_OTHER = 6
+    integer(c_int), parameter :: WEFT_MEMORY_BUFFERS = 7
     integer(c_int), parameter :: WEFT_CONFIG_PRINTED = 5
     integer(c_int), parameter :: WEFT_POSTPONED = 4
     integer(c_int), parameter :: WEFT_SKIPPED = 3
@@ -87,10 +88,10 @@ module weft
             weft_clip_options, weft_load_raw_options, weft_conv_options, weft_pool_options, weft_batch, weft_rows, &
             weft_loader_options, weft_array, weft_token_options, weft_open_options, weft_timing, weft_traffic, weft_named, &
             weft_cross_entropy_options, weft_linear_cross_entropy_options, weft_loss_options, weft_memory_use, &
-            weft_memory_report, weft_accuracy_options, weft_layernorm_options, weft_rmsnorm_options, &
-            weft_nn_attention_options, weft_mlp_options, weft_initializer_options, weft_attention_options, &
-            weft_rotary_options, weft_sgd_options, weft_adam_options, weft_rmsprop_options, weft_adagrad_options, &
-            weft_muon_options, weft_lbfgs_options, weft_group_options, weft_schedule_options
+            weft_memory_report, weft_accuracy_options, weft_layernorm_options, weft_rmsnorm_options, weft_batchnorm_options, &
+            weft_groupnorm_options, weft_nn_attention_options, weft_mlp_options, weft_initializer_options, weft_running, &
+            weft_attention_options, weft_rotary_options, weft_sgd_options, weft_adam_options, weft_rmsprop_options, &
+            weft_adagrad_options, weft_muon_options, weft_lbfgs_options, weft_group_options, weft_schedule_options
 
     type, bind(C) :: weft_fabric
         private
@@ -312,7 +313,7 @@ module weft
     end type
 
     type, bind(C) :: weft_memory_report
-        type(weft_memory_use) :: kind(0:6)
+        type(weft_memory_use) :: kind(0:7)
         type(weft_memory_use) :: device
         integer(c_int64_t) :: loaders = 0
         integer(c_int64_t) :: checkpoints = 0
@@ -329,6 +330,19 @@ module weft
     end type
 
     type, bind(C) :: weft_rmsnorm_options
+        real(c_double) :: eps = 0
+        logical(c_bool) :: no_parameters = .false.
+    end type
+
+    type, bind(C) :: weft_batchnorm_options
+        real(c_double) :: eps = 0
+        real(c_double) :: momentum = 0
+        logical(c_bool) :: no_parameters = .false.
+        logical(c_bool) :: no_statistics = .false.
+        logical(c_bool) :: sync = .false.
+    end type
+
+    type, bind(C) :: weft_groupnorm_options
         real(c_double) :: eps = 0
         logical(c_bool) :: no_parameters = .false.
     end type
@@ -361,6 +375,14 @@ module weft
         type(c_ptr) :: mode = c_null_ptr
         type(c_ptr) :: nonlinearity = c_null_ptr
         real(c_double) :: a = 0
+    end type
+
+    type, bind(C) :: weft_running
+        type(weft_tensor) :: mean
+        type(weft_tensor) :: var
+        type(weft_tensor) :: batches
+        real(c_double) :: momentum = 0
+        logical(c_bool) :: evaluate = .false.
     end type
 
     type, bind(C) :: weft_attention_options
@@ -532,18 +554,20 @@ module weft
             weft_metric_confusion, weft_metric_mean, weft_metric_sum, weft_metric_min, weft_metric_max, weft_metric_update, &
             weft_metric_value, weft_metric_counts, weft_metric_reset, weft_nn_linear, weft_nn_linear_nobias, &
             weft_nn_layernorm, weft_nn_layernorm_with, weft_nn_rmsnorm, weft_nn_rmsnorm_with, weft_nn_swiglu, &
-            weft_nn_embedding, weft_nn_embedding_padded, weft_nn_positions, weft_nn_attention, weft_nn_dropout, &
-            weft_nn_identity, weft_nn_flatten, weft_nn_residual, weft_nn_activation, weft_nn_mlp, weft_nn_relu, &
-            weft_nn_softmax, weft_nn_log_softmax, weft_nn_gelu, weft_nn_gelu_tanh, weft_nn_silu, weft_nn_sigmoid, &
-            weft_nn_tanh, weft_nn_sequential_n, weft_forward, weft_infer, weft_train, weft_is_training, weft_recompute, &
-            weft_is_recomputing, weft_param_count, weft_param_elements, weft_param_name, weft_param, weft_freeze, weft_tie, &
-            weft_init_param, weft_module_at, weft_children, weft_child, weft_module_name, weft_module_kind, weft_add, &
-            weft_sub, weft_mul, weft_div, weft_pow, weft_maximum, weft_minimum, weft_eq, weft_ne, weft_lt, weft_le, weft_gt, &
-            weft_ge, weft_where, weft_scale, weft_matmul, weft_linear, weft_linear_relu, weft_relu, weft_neg, weft_abs, &
-            weft_exp, weft_ln, weft_sqrt, weft_sin, weft_cos, weft_pow_scalar, weft_clamp, weft_sigmoid, weft_tanh, &
-            weft_silu, weft_gelu, weft_gelu_tanh, weft_reshape, weft_transpose, weft_permute, weft_squeeze, weft_unsqueeze, &
-            weft_slice, weft_concat_n, weft_gather, weft_sum, weft_mean, weft_max, weft_min, weft_argmax, weft_argmin, &
-            weft_softmax, weft_log_softmax, weft_layernorm, weft_add_layernorm, weft_rmsnorm, weft_swiglu, weft_embedding, &
+            weft_nn_batchnorm, weft_nn_batchnorm_with, weft_nn_sync_batchnorm, weft_nn_groupnorm, weft_nn_groupnorm_with, &
+            weft_nn_instancenorm, weft_nn_embedding, weft_nn_embedding_padded, weft_nn_positions, weft_nn_attention, &
+            weft_nn_dropout, weft_nn_identity, weft_nn_flatten, weft_nn_residual, weft_nn_activation, weft_nn_mlp, &
+            weft_nn_relu, weft_nn_softmax, weft_nn_log_softmax, weft_nn_gelu, weft_nn_gelu_tanh, weft_nn_silu, &
+            weft_nn_sigmoid, weft_nn_tanh, weft_nn_sequential_n, weft_forward, weft_infer, weft_train, weft_is_training, &
+            weft_recompute, weft_is_recomputing, weft_param_count, weft_param_elements, weft_param_name, weft_param, &
+            weft_buffer_count, weft_buffer_name, weft_buffer, weft_freeze, weft_tie, weft_init_param, weft_module_at, &
+            weft_children, weft_child, weft_module_name, weft_module_kind, weft_add, weft_sub, weft_mul, weft_div, weft_pow, &
+            weft_maximum, weft_minimum, weft_eq, weft_ne, weft_lt, weft_le, weft_gt, weft_ge, weft_where, weft_scale, &
+            weft_matmul, weft_linear, weft_linear_relu, weft_relu, weft_neg, weft_abs, weft_exp, weft_ln, weft_sqrt, &
+            weft_sin, weft_cos, weft_pow_scalar, weft_clamp, weft_sigmoid, weft_tanh, weft_silu, weft_gelu, weft_gelu_tanh, &
+            weft_reshape, weft_transpose, weft_permute, weft_squeeze, weft_unsqueeze, weft_slice, weft_concat_n, &
+            weft_gather, weft_sum, weft_mean, weft_max, weft_min, weft_argmax, weft_argmin, weft_softmax, weft_log_softmax, &
+            weft_layernorm, weft_add_layernorm, weft_rmsnorm, weft_swiglu, weft_batchnorm, weft_groupnorm, weft_embedding, &
             weft_dropout, weft_attention, weft_attention_packed, weft_rotary, weft_cast, weft_count_correct, weft_sgd, &
             weft_adam, weft_adamw, weft_rmsprop, weft_adagrad, weft_muon, weft_lbfgs, weft_group, weft_group_module, &
             weft_group_count, weft_zero_grad, weft_step, weft_step_closure, weft_lr, weft_group_lr, weft_set_lr, &
@@ -611,6 +635,21 @@ module weft
     interface weft_nn_swiglu
         procedure weft_nn_swiglu_i64, weft_nn_swiglu_i32
     end interface
+    interface weft_nn_batchnorm
+        procedure weft_nn_batchnorm_i64, weft_nn_batchnorm_i32
+    end interface
+    interface weft_nn_batchnorm_with
+        procedure weft_nn_batchnorm_with_i64, weft_nn_batchnorm_with_i32
+    end interface
+    interface weft_nn_groupnorm
+        procedure weft_nn_groupnorm_i64, weft_nn_groupnorm_i32
+    end interface
+    interface weft_nn_groupnorm_with
+        procedure weft_nn_groupnorm_with_i64, weft_nn_groupnorm_with_i32
+    end interface
+    interface weft_nn_instancenorm
+        procedure weft_nn_instancenorm_i64, weft_nn_instancenorm_i32
+    end interface
     interface weft_nn_embedding
         procedure weft_nn_embedding_i64, weft_nn_embedding_i32
     end interface
@@ -632,6 +671,9 @@ module weft
     interface weft_param_name
         procedure weft_param_name_i64, weft_param_name_i32
     end interface
+    interface weft_buffer_name
+        procedure weft_buffer_name_i64, weft_buffer_name_i32
+    end interface
     interface weft_child
         procedure weft_child_i64, weft_child_i32
     end interface
@@ -640,6 +682,9 @@ module weft
     end interface
     interface weft_slice
         procedure weft_slice_i64, weft_slice_i32
+    end interface
+    interface weft_groupnorm
+        procedure weft_groupnorm_i64, weft_groupnorm_i32
     end interface
     interface weft_embedding
         procedure weft_embedding_i64, weft_embedding_i32
@@ -1505,6 +1550,45 @@ module weft
             integer(c_int64_t), value :: out
             type(weft_module) :: returned
         end function
+        function c_weft_nn_batchnorm(f, n) bind(C, name="weft_nn_batchnorm") result(returned)
+            import
+            type(weft_fabric), value :: f
+            integer(c_int64_t), value :: n
+            type(weft_module) :: returned
+        end function
+        function c_weft_nn_batchnorm_with(f, n, o) bind(C, name="weft_nn_batchnorm_with") result(returned)
+            import
+            type(weft_fabric), value :: f
+            integer(c_int64_t), value :: n
+            type(weft_batchnorm_options), intent(in), optional :: o
+            type(weft_module) :: returned
+        end function
+        function c_weft_nn_sync_batchnorm(m) bind(C, name="weft_nn_sync_batchnorm") result(returned)
+            import
+            type(weft_module), value :: m
+            integer(c_int) :: returned
+        end function
+        function c_weft_nn_groupnorm(f, groups, n) bind(C, name="weft_nn_groupnorm") result(returned)
+            import
+            type(weft_fabric), value :: f
+            integer(c_int64_t), value :: groups
+            integer(c_int64_t), value :: n
+            type(weft_module) :: returned
+        end function
+        function c_weft_nn_groupnorm_with(f, groups, n, o) bind(C, name="weft_nn_groupnorm_with") result(returned)
+            import
+            type(weft_fabric), value :: f
+            integer(c_int64_t), value :: groups
+            integer(c_int64_t), value :: n
+            type(weft_groupnorm_options), intent(in), optional :: o
+            type(weft_module) :: returned
+        end function
+        function c_weft_nn_instancenorm(f, n) bind(C, name="weft_nn_instancenorm") result(returned)
+            import
+            type(weft_fabric), value :: f
+            integer(c_int64_t), value :: n
+            type(weft_module) :: returned
+        end function
         function c_weft_nn_embedding(f, n, dim) bind(C, name="weft_nn_embedding") result(returned)
             import
             type(weft_fabric), value :: f
@@ -1674,6 +1758,23 @@ module weft
             type(c_ptr) :: returned
         end function
         function c_weft_param(m, name) bind(C, name="weft_param") result(returned)
+            import
+            type(weft_module), value :: m
+            character(kind=c_char), intent(in) :: name(*)
+            type(weft_tensor) :: returned
+        end function
+        function weft_buffer_count(m) bind(C, name="weft_buffer_count") result(returned)
+            import
+            type(weft_module), value :: m
+            integer(c_int64_t) :: returned
+        end function
+        function c_weft_buffer_name(m, i) bind(C, name="weft_buffer_name") result(returned)
+            import
+            type(weft_module), value :: m
+            integer(c_int64_t), value :: i
+            type(c_ptr) :: returned
+        end function
+        function c_weft_buffer(m, name) bind(C, name="weft_buffer") result(returned)
             import
             type(weft_module), value :: m
             character(kind=c_char), intent(in) :: name(*)
@@ -2049,6 +2150,24 @@ module weft
             import
             type(weft_tensor), value :: a
             type(weft_tensor), value :: b
+            type(weft_tensor) :: returned
+        end function
+        function weft_batchnorm(x, weight, bias, eps, running) bind(C, name="weft_batchnorm") result(returned)
+            import
+            type(weft_tensor), value :: x
+            type(weft_tensor), value :: weight
+            type(weft_tensor), value :: bias
+            real(c_double), value :: eps
+            type(weft_running), intent(in), optional :: running
+            type(weft_tensor) :: returned
+        end function
+        function c_weft_groupnorm(x, groups, weight, bias, eps) bind(C, name="weft_groupnorm") result(returned)
+            import
+            type(weft_tensor), value :: x
+            integer(c_int64_t), value :: groups
+            type(weft_tensor), value :: weight
+            type(weft_tensor), value :: bias
+            real(c_double), value :: eps
             type(weft_tensor) :: returned
         end function
         function c_weft_embedding(indices, weight, padding_idx) bind(C, name="weft_embedding") result(returned)
@@ -3465,6 +3584,90 @@ contains
         returned = c_weft_nn_swiglu(f, int(in, c_int64_t), int(hidden, c_int64_t), int(out, c_int64_t))
     end function
 
+    function weft_nn_batchnorm_i64(f, n) result(returned)
+        type(weft_fabric), intent(in) :: f
+        integer(c_int64_t), intent(in) :: n
+        type(weft_module) :: returned
+        returned = c_weft_nn_batchnorm(f, n)
+    end function
+
+    function weft_nn_batchnorm_i32(f, n) result(returned)
+        type(weft_fabric), intent(in) :: f
+        integer(c_int32_t), intent(in) :: n
+        type(weft_module) :: returned
+        returned = c_weft_nn_batchnorm(f, int(n, c_int64_t))
+    end function
+
+    function weft_nn_batchnorm_with_i64(f, n, o) result(returned)
+        type(weft_fabric), intent(in) :: f
+        integer(c_int64_t), intent(in) :: n
+        type(weft_batchnorm_options), intent(in), optional :: o
+        type(weft_module) :: returned
+        returned = c_weft_nn_batchnorm_with(f, n, o)
+    end function
+
+    function weft_nn_batchnorm_with_i32(f, n, o) result(returned)
+        type(weft_fabric), intent(in) :: f
+        integer(c_int32_t), intent(in) :: n
+        type(weft_batchnorm_options), intent(in), optional :: o
+        type(weft_module) :: returned
+        returned = c_weft_nn_batchnorm_with(f, int(n, c_int64_t), o)
+    end function
+
+    subroutine weft_nn_sync_batchnorm(m, status)
+        type(weft_module), intent(in) :: m
+        integer, intent(out), optional :: status
+        call give(status, c_weft_nn_sync_batchnorm(m))
+    end subroutine
+
+    function weft_nn_groupnorm_i64(f, groups, n) result(returned)
+        type(weft_fabric), intent(in) :: f
+        integer(c_int64_t), intent(in) :: groups
+        integer(c_int64_t), intent(in) :: n
+        type(weft_module) :: returned
+        returned = c_weft_nn_groupnorm(f, groups, n)
+    end function
+
+    function weft_nn_groupnorm_i32(f, groups, n) result(returned)
+        type(weft_fabric), intent(in) :: f
+        integer(c_int32_t), intent(in) :: groups
+        integer(c_int32_t), intent(in) :: n
+        type(weft_module) :: returned
+        returned = c_weft_nn_groupnorm(f, int(groups, c_int64_t), int(n, c_int64_t))
+    end function
+
+    function weft_nn_groupnorm_with_i64(f, groups, n, o) result(returned)
+        type(weft_fabric), intent(in) :: f
+        integer(c_int64_t), intent(in) :: groups
+        integer(c_int64_t), intent(in) :: n
+        type(weft_groupnorm_options), intent(in), optional :: o
+        type(weft_module) :: returned
+        returned = c_weft_nn_groupnorm_with(f, groups, n, o)
+    end function
+
+    function weft_nn_groupnorm_with_i32(f, groups, n, o) result(returned)
+        type(weft_fabric), intent(in) :: f
+        integer(c_int32_t), intent(in) :: groups
+        integer(c_int32_t), intent(in) :: n
+        type(weft_groupnorm_options), intent(in), optional :: o
+        type(weft_module) :: returned
+        returned = c_weft_nn_groupnorm_with(f, int(groups, c_int64_t), int(n, c_int64_t), o)
+    end function
+
+    function weft_nn_instancenorm_i64(f, n) result(returned)
+        type(weft_fabric), intent(in) :: f
+        integer(c_int64_t), intent(in) :: n
+        type(weft_module) :: returned
+        returned = c_weft_nn_instancenorm(f, n)
+    end function
+
+    function weft_nn_instancenorm_i32(f, n) result(returned)
+        type(weft_fabric), intent(in) :: f
+        integer(c_int32_t), intent(in) :: n
+        type(weft_module) :: returned
+        returned = c_weft_nn_instancenorm(f, int(n, c_int64_t))
+    end function
+
     function weft_nn_embedding_i64(f, n, dim) result(returned)
         type(weft_fabric), intent(in) :: f
         integer(c_int64_t), intent(in) :: n
@@ -3633,6 +3836,27 @@ contains
         returned = c_weft_param(m, name//c_null_char)
     end function
 
+    function weft_buffer_name_i64(m, i) result(returned)
+        type(weft_module), intent(in) :: m
+        integer(c_int64_t), intent(in) :: i
+        character(:), allocatable :: returned
+        returned = text_of(c_weft_buffer_name(m, i))
+    end function
+
+    function weft_buffer_name_i32(m, i) result(returned)
+        type(weft_module), intent(in) :: m
+        integer(c_int32_t), intent(in) :: i
+        character(:), allocatable :: returned
+        returned = text_of(c_weft_buffer_name(m, int(i, c_int64_t)))
+    end function
+
+    function weft_buffer(m, name) result(returned)
+        type(weft_module), intent(in) :: m
+        character(*), intent(in) :: name
+        type(weft_tensor) :: returned
+        returned = c_weft_buffer(m, name//c_null_char)
+    end function
+
     subroutine weft_freeze(m, frozen, status)
         type(weft_module), intent(in) :: m
         logical, intent(in) :: frozen
@@ -3735,6 +3959,26 @@ contains
         integer(c_int), intent(in) :: dim
         type(weft_tensor) :: returned
         returned = c_weft_concat_n(size(x, kind=c_size_t), x, dim)
+    end function
+
+    function weft_groupnorm_i64(x, groups, weight, bias, eps) result(returned)
+        type(weft_tensor), intent(in) :: x
+        integer(c_int64_t), intent(in) :: groups
+        type(weft_tensor), intent(in) :: weight
+        type(weft_tensor), intent(in) :: bias
+        real(c_double), intent(in) :: eps
+        type(weft_tensor) :: returned
+        returned = c_weft_groupnorm(x, groups, weight, bias, eps)
+    end function
+
+    function weft_groupnorm_i32(x, groups, weight, bias, eps) result(returned)
+        type(weft_tensor), intent(in) :: x
+        integer(c_int32_t), intent(in) :: groups
+        type(weft_tensor), intent(in) :: weight
+        type(weft_tensor), intent(in) :: bias
+        real(c_double), intent(in) :: eps
+        type(weft_tensor) :: returned
+        returned = c_weft_groupnorm(x, int(groups, c_int64_t), weight, bias, eps)
     end function
 
     function weft_embedding_i64(indices, weight, padding_idx) result(returned)

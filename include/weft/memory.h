@@ -12,11 +12,12 @@ typedef enum weft_memory_kind {
     WEFT_MEMORY_COMPUTE, /* the weights once more, in the type that ops compute in */
     WEFT_MEMORY_ARENA,   /* of the step: activations, their gradients, batches, scratch */
     WEFT_MEMORY_DATA,    /* tensors that outlive the step: weft_retain */
-    WEFT_MEMORY_OTHER    /* metrics, logged values, an optimizer's own */
+    WEFT_MEMORY_OTHER,   /* metrics, logged values, an optimizer's own */
+    WEFT_MEMORY_BUFFERS  /* of modules: running statistics */
 } weft_memory_kind;
-#define WEFT_MEMORY_KINDS 7
+#define WEFT_MEMORY_KINDS 8
 
-/* "params", "grads", "moments", "compute", "arena", "data", "other"; "?" for any other number. */
+/* "params", "grads", "moments", "compute", "arena", "data", "other", "buffers"; "?" for any other number. */
 WEFT_API const char *weft_memory_name(weft_memory_kind kind);
 
 /* Bytes. */

@@ -41,6 +41,43 @@ WEFT_API weft_module *weft_nn_rmsnorm_with(weft_fabric *f, int rank, const int64
 /* The gated perceptron of transformers (Shazeer 2020): (...,in) -> (...,out), down_proj(weft_swiglu(
  * gate_proj(x), up_proj(x))), three linear layers without bias, hidden wide between them. */
 WEFT_API weft_module *weft_nn_swiglu(weft_fabric *f, int64_t in, int64_t hidden, int64_t out);
+/* weft_batchnorm of n channels: (N,n) or (N,n,...). Parameters weight (n) of ones and bias (n) of zeros;
+ * buffers running_mean (n) of zeros, running_var (n) of ones and num_batches_tracked () of 0, which
+ * training forwards update and evaluation uses. On several ranks each normalises by its own rows, and
+ * rank 0's running statistics are all ranks'. */
+WEFT_API weft_module *weft_nn_batchnorm(weft_fabric *f, int64_t n);
+typedef struct weft_batchnorm_options {
+    double eps WEFT_INIT;         /* default 1e-5; WEFT_OFF is 0 */
+    double momentum WEFT_INIT;    /* default 0.1; WEFT_OFF: the mean over all batches */
+    bool no_parameters WEFT_INIT; /* neither weight nor bias: PyTorch's affine false */
+    bool no_statistics WEFT_INIT; /* nothing is tracked, and evaluation takes the batch's */
+    bool sync WEFT_INIT;          /* statistics of all ranks' rows */
+    WEFT_PTR(weft_batchnorm_options)
+} weft_batchnorm_options;
+#define WEFT_BATCHNORM(...) WEFT__ARGS(weft_batchnorm_options, __VA_ARGS__)
+/* With .sync, after weft_setup under a strategy that sums gradients over ranks, weft_forward in training and
+ * weft_backward are collective: N ranks give what one rank gives with all their rows, gradients
+ * included. Ranks may have different numbers of rows, or none. Such a model calls weft_forward equally
+ * often on all ranks, also on one that has failed (with NULL); weft_grad through it is WEFT_ENOTSUP, and
+ * so is option reproducible. As PyTorch's SyncBatchNorm. */
+WEFT_API weft_module *weft_nn_batchnorm_with(weft_fabric *f, int64_t n,
+                                             const weft_batchnorm_options *o);
+/* Every batchnorm of m and below it becomes a synchronised one. Before m gets its memory, on all ranks
+ * alike. WEFT_ESTATE. */
+WEFT_API weft_status weft_nn_sync_batchnorm(weft_module *m);
+/* weft_groupnorm of n channels in that many groups: (N,n,...). Parameters weight (n) of ones and bias (n) of
+ * zeros. */
+WEFT_API weft_module *weft_nn_groupnorm(weft_fabric *f, int64_t groups, int64_t n);
+typedef struct weft_groupnorm_options {
+    double eps WEFT_INIT; /* default 1e-5; WEFT_OFF is 0 */
+    bool no_parameters WEFT_INIT;
+    WEFT_PTR(weft_groupnorm_options)
+} weft_groupnorm_options;
+#define WEFT_GROUPNORM(...) WEFT__ARGS(weft_groupnorm_options, __VA_ARGS__)
+WEFT_API weft_module *weft_nn_groupnorm_with(weft_fabric *f, int64_t groups, int64_t n,
+                                             const weft_groupnorm_options *o);
+/* Each channel of each row for itself: n groups, no parameters, PyTorch's InstanceNorm. */
+WEFT_API weft_module *weft_nn_instancenorm(weft_fabric *f, int64_t n);
 /* Rows of a table of n by index (...) -> (...,dim): weft_embedding. Parameter weight (n,dim), normal
  * with deviation 1. */
 WEFT_API weft_module *weft_nn_embedding(weft_fabric *f, int64_t n, int64_t dim);
@@ -157,6 +194,11 @@ WEFT_API int64_t weft_param_count(weft_module *m);    /* how many parameters */
 WEFT_API int64_t weft_param_elements(weft_module *m); /* how many numbers in all of them */
 WEFT_API const char *weft_param_name(weft_module *m, int64_t i); /* borrowed from m */
 WEFT_API weft_tensor *weft_param(weft_module *m, const char *name);
+/* Buffers by name, as "1.running_mean": what modules keep that is no parameter. As for parameters, but that
+ * values are rank 0's after each weft_backward. */
+WEFT_API int64_t weft_buffer_count(weft_module *m);
+WEFT_API const char *weft_buffer_name(weft_module *m, int64_t i); /* borrowed from m */
+WEFT_API weft_tensor *weft_buffer(weft_module *m, const char *name);
 /* A frozen parameter gets no gradient and no update, nor weight decay; true means all below m. At any
  * time, on all ranks alike: after weft_setup the next weft_backward is WEFT_ECONFIG on all ranks if
  * one of them froze others, and weft_clear freezes what rank 0 has frozen. What is frozen when the

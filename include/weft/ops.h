@@ -136,6 +136,32 @@ WEFT_API weft_tensor *weft_add_layernorm(weft_tensor *x, weft_tensor *r, int dim
 WEFT_API weft_tensor *weft_rmsnorm(weft_tensor *x, int dims, weft_tensor *weight, double eps);
 /* a sigmoid(a) b, elementwise, of the same shape: Shazeer, "GLU variants improve transformer" (2020). */
 WEFT_API weft_tensor *weft_swiglu(weft_tensor *a, weft_tensor *b);
+/* Statistics that outlive a batch, of C channels. */
+typedef struct weft_running {
+    weft_tensor *mean
+        WEFT_INIT; /* (C) each, contiguous, f32 or f64: what weft_module_buffer gives */
+    weft_tensor *var WEFT_INIT;
+    weft_tensor *batches
+        WEFT_INIT;             /* (), of the same type: how many batches they are of; or NULL */
+    double momentum WEFT_INIT; /* of the newest batch; default 0.1; WEFT_OFF: each counts alike */
+    bool evaluate WEFT_INIT;   /* x is normalised by them, and they stay as they are */
+    WEFT_PTR(weft_running)
+} weft_running;
+#define WEFT_RUNNING(...) WEFT__ARGS(weft_running, __VA_ARGS__)
+/* (x - mean) / sqrt(var + eps) * weight + bias by channel: x is (N,C) or (N,C,...), weight and bias (C) or
+ * NULL, each NULL for itself, and stay in f32 beside an x of 16 bits. eps as of layernorm. mean and variance
+ * (over n, not n - 1) are those of this rank's batch, by which running's become
+ *   mean = (1 - momentum) mean + momentum batch's, and var likewise, over n - 1;
+ * or running's with .evaluate. running may be NULL. Of one value a channel there is no variance:
+ * WEFT_ESHAPE; an empty batch changes nothing. Ioffe and Szegedy, "Batch normalization", 2015; as
+ * F.batch_norm of PyTorch. */
+WEFT_API weft_tensor *weft_batchnorm(weft_tensor *x, weft_tensor *weight, weft_tensor *bias,
+                                     double eps, const weft_running *running);
+/* The same within each row: mean and variance of its channels in `groups` groups of C/groups, of x
+ * (N,C,...). With C groups it is instance normalisation, with one layer normalisation but for weight and
+ * bias (C). Wu and He, "Group normalization", 2018. */
+WEFT_API weft_tensor *weft_groupnorm(weft_tensor *x, int64_t groups, weft_tensor *weight,
+                                     weft_tensor *bias, double eps);
 /* The rows of weight (N,C) that indices (...) of type u8, i32 or i64 name -> (...,C). The row
  * padding_idx gets no gradient; WEFT_OFF: all do. An index outside 0..N-1 is WEFT_EDATA and names
  * rank and sample. The gradient is a sum in the order of the indices. */

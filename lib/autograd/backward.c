@@ -61,13 +61,19 @@ void weft__walk_reach(const weft__walk *w, int64_t from, int64_t first)
     }
     if (from >= first)
         t->node[from].reached = true;
-    for (int64_t i = from; i >= first; i--)
+    if (first == 0) {
+        t->meets = 0;
+        t->unmet = from;
+    }
+    for (int64_t i = from; i >= first; i--) {
+        t->meets += t->node[i].reached && t->node[i].op && t->node[i].op->drain;
         for (int64_t at = 0; t->node[i].reached && weft__next_origin(t, &t->node[i], &at, &s);) {
             if (s.node >= 0)
                 t->node[s.node].reached = true;
             if (s.segment)
                 s.segment->uses++;
         }
+    }
 }
 
 /* Where the gradient of an input is collected. */
@@ -202,7 +208,10 @@ static weft_status differentiate(weft__walk *w, weft__node *n)
     f->device->who = n->op->name;
     WEFT_TRY(of_results(w, n, &c));
     WEFT_TRY(prepare(w, n, &c, to));
-    WEFT_TRY(weft__op_run(&c, n->op->backward));
+    const weft_status done = weft__op_run(&c, n->op->backward);
+    if (n->op->drain)
+        weft__tape_past(f->tape, n);
+    WEFT_TRY(done);
     for (int j = 0; j < n->nin; j++) {
         weft__segment *s = n->in[j].from.segment;
         if (c.want[j])
@@ -213,10 +222,10 @@ static weft_status differentiate(weft__walk *w, weft__node *n)
     return WEFT_OK;
 }
 
-/* Whether something was made from a node that the walk has come through. */
+/* Whether something was made from a node that the walk has come through, or all ranks meet there. */
 static bool has_gradient(const weft__walk *w, const weft__node *n)
 {
-    bool any = false;
+    bool any = n->op && n->reached && n->op->drain;
     for (int r = 0; n->op && n->reached && r <= n->op->results; r++)
         any |= weft__grad_of(n, w->kind, r).addr != 0;
     return any;
@@ -242,8 +251,10 @@ weft_status weft__walk_from(weft__walk *w, int64_t from, int r, double seed)
     weft__node *n = &w->f->tape->node[from];
     weft_dev *grad = &n->grad[w->kind][r].data;
     const weft_dtype t = weft__node_result(n, r)->dtype;
-    WEFT_TRY(weft__scratch(w->f, weft_dtype_size(t), grad));
-    WEFT_TRY(w->f->device->ops->kernels->fill(w->f->stream, *grad, 1, seed, t));
+    if (seed != 0) {
+        WEFT_TRY(weft__scratch(w->f, weft_dtype_size(t), grad));
+        WEFT_TRY(w->f->device->ops->kernels->fill(w->f->stream, *grad, 1, seed, t));
+    }
     weft_status s = weft__walk_nodes(w, from, 0);
     w->f->device->who = NULL;
     return s;
@@ -265,11 +276,10 @@ weft_status weft__walk_begins(const char *who, const char *what, const weft__ten
     return WEFT_OK;
 }
 
-weft_status weft__tape_backward(weft_fabric *f, weft_tensor *loss, double seed)
+static weft_status can(const weft_fabric *f, weft_tensor *loss, weft__tensor **out)
 {
     weft_fabric *home = NULL;
-    weft__tensor *x = weft__tensor_for("weft_backward", loss, &home);
-    weft__walk w = {.f = f, .kind = WEFT__OF_BACKWARD};
+    weft__tensor *x = *out = weft__tensor_for("weft_backward", loss, &home);
     if (!x)
         return loss ? WEFT_EHANDLE : weft__fail(WEFT_EARG, "weft_backward: the loss is NULL");
     if (home != f)
@@ -278,9 +288,31 @@ weft_status weft__tape_backward(weft_fabric *f, weft_tensor *loss, double seed)
     if (x->node < 0)
         return weft__fail(WEFT_ESTATE, "weft_backward: the loss does not depend on any trainable "
                                        "parameter, or was made inside weft_eval_begin/end");
+    return WEFT_OK;
+}
+
+weft_status weft__tape_can(weft_fabric *f, weft_tensor *loss)
+{
+    weft__tensor *x;
+    return can(f, loss, &x);
+}
+
+void weft__tape_plan(weft_fabric *f, weft_tensor *loss)
+{
+    weft_fabric *home = NULL;
+    const weft__tensor *x = loss ? weft__tensor_at(loss, &home) : NULL;
+    weft__walk_reach(&(weft__walk){.f = f, .kind = WEFT__OF_BACKWARD},
+                     x && home == f ? x->node : -1, 0);
+}
+
+weft_status weft__tape_backward(weft_fabric *f, weft_tensor *loss, double seed)
+{
+    weft__walk w = {.f = f, .kind = WEFT__OF_BACKWARD};
+    weft__tensor *x;
+    WEFT_TRY(can(f, loss, &x));
     const int64_t from = x->node;
     weft__walk_reach(&w, from, 0);
-    if (seed == 0)
+    if (seed == 0 && !f->tape->meets)
         return WEFT_OK;
     return weft__walk_from(&w, from, x->result, seed);
 }

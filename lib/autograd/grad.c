@@ -16,6 +16,13 @@ static weft_status look(weft__walk *w, const weft__tensor *y, const weft__tensor
                           "weft_grad: y does not depend on x. Is x a trainable parameter, or was "
                           "weft_require_grad called before x was used? Was y made inside "
                           "weft_eval_begin/end?");
+    for (int64_t i = 0; i <= y->node; i++)
+        if (w->f->tape->node[i].reached && w->f->tape->node[i].op->drain)
+            return weft__fail(
+                WEFT_ENOTSUP,
+                "weft_grad: between y and x is %s over all ranks' rows, whose gradient "
+                "comes from all ranks; take weft_backward",
+                w->f->tape->node[i].op->name);
     weft__mark mark = weft__engine_mark(w->f);
     weft_status s = weft__walk_from(w, y->node, y->result, 1);
     weft__engine_rewind(w->f, mark); /* the result was made before */

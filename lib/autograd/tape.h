@@ -56,6 +56,12 @@ typedef struct weft__hooks {
     /* In forward, and in a backward pass, which leaves first what was entered last. */
     weft_status (*module)(void *self, weft_module *m, bool enter, bool backward);
     void (*between)(void *self); /* two ops of the pass: for what goes on beside it */
+    /* What ops of all ranks exchange in the middle of a step; NULL where each computes for itself. room has
+     * space for world x n f64, n the most that a module exchanges. gather: rank r has put its n numbers at
+     * r n, and gets those of all; sum: the first n become the sum over ranks. Collective. */
+    weft_dev (*room)(void *self);
+    weft_status (*gather)(void *self, int64_t n);
+    weft_status (*sum)(void *self, int64_t n);
 } weft__hooks;
 
 /* A copy in the host's memory of what an op's code computes with there. */
@@ -75,10 +81,13 @@ typedef struct weft__tape {
     int replays;          /* and when they run again */
     int eval;             /* depth of weft_eval_begin */
     weft__mark eval_mark; /* where the outermost scope began */
-    uint64_t draws;       /* calls in this step that drew random numbers */
-    weft_dtype low;       /* what WEFT_CAST_LOW ops compute in; WEFT_DEFAULT: no such type */
-    int forwards;         /* depth of weft_forward, */
-    int autocast;         /* and of autocast scopes: in one of them low is what counts */
+    int64_t meets,
+        unmet;    /* ops with `drain` that a pass has still to go through, none above node unmet */
+    uint64_t met; /* how often hooks gathered or summed */
+    uint64_t draws; /* calls in this step that drew random numbers */
+    weft_dtype low; /* what WEFT_CAST_LOW ops compute in; WEFT_DEFAULT: no such type */
+    int forwards;   /* depth of weft_forward, */
+    int autocast;   /* and of autocast scopes: in one of them low is what counts */
     weft__hooks hooks;
     weft__lent *lent; /* to the op that runs */
     size_t lents, lent_room;
@@ -110,4 +119,15 @@ weft_status weft__tape_mark(weft_fabric *f, weft_module *m, bool enter);
 /* Differentiates loss, seeded with `seed`. With seed 0 contributes zeros. No communication but what
  * the hooks do. */
 weft_status weft__tape_backward(weft_fabric *f, weft_tensor *loss, double seed);
+/* What weft__tape_backward would refuse. */
+weft_status weft__tape_can(weft_fabric *f, weft_tensor *loss);
+/* Marks what a loss depends on, and counts in `meets` what a pass over it communicates. */
+void weft__tape_plan(weft_fabric *f, weft_tensor *loss);
+/* Takes part with zeros in what is left of that. Collective if anything is. */
+void weft__tape_drain(weft_fabric *f);
+/* That pass is through with a node that communicates. */
+void weft__tape_past(weft__tape *t, const weft__node *n);
+/* The hooks' collectives, counted. */
+weft_status weft__tape_gather(weft_fabric *f, int64_t n);
+weft_status weft__tape_sum(weft_fabric *f, int64_t n);
 #endif

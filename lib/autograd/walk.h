@@ -20,7 +20,8 @@ bool weft__walk_seeks(const weft__walk *w, const weft__origin *from);
 void weft__walk_reach(const weft__walk *w, int64_t from, int64_t first);
 /* Walks from a node down to `first`. */
 weft_status weft__walk_nodes(weft__walk *w, int64_t from, int64_t first);
-/* The same from result r of a node, one number, whose gradient is seed. */
+/* The same from result r of a node, one number, whose gradient is seed; if that is 0 there is none but
+ * what ops get from other ranks. */
 weft_status weft__walk_from(weft__walk *w, int64_t from, int r, double seed);
 /* What every walk asks of the tensor that it begins at. */
 weft_status weft__walk_begins(const char *who, const char *what, const weft__tensor *x);

@@ -5,7 +5,7 @@
 #include <stdio.h>
 
 static const char *const name[] = {"params", "grads", "moments", "compute",
-                                   "arena",  "data",  "other"};
+                                   "arena",  "data",  "other",   "buffers"};
 _Static_assert(sizeof name / sizeof name[0] == WEFT_MEMORY_KINDS, "a name for each kind");
 
 const char *weft_memory_name(weft_memory_kind kind)

@@ -188,6 +188,9 @@ void weft__metrics_finish(weft_fabric *f);
 /* Says what this rank's memory was at most, to those who debug. */
 void weft__memory_say(const weft_fabric *f);
 
+/* Brings rank 0's buffers of a module, or of all that were set up (NULL), to the others. Collective. */
+weft_status weft__buffers_spread(weft_fabric *f, const weft_module *m);
+
 /* Everything that has state, by name. */
 weft_status weft__fabric_state(void *fabric, weft_visitor *v);
 /* The save that waited for the end of the accumulation window, if any. Collective. */

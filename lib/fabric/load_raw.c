@@ -18,6 +18,7 @@ static weft_status state(void *self, weft_visitor *v)
     raw *r = self;
     WEFT_TRY(weft_state_enter(v, r->scope));
     WEFT_TRY(weft__module_plane_state(r->module, WEFT__PARAM, v));
+    WEFT_TRY(weft__buffers_state(r->module, v));
     weft_state_leave(v);
     return WEFT_OK;
 }

@@ -95,6 +95,7 @@ static weft_status save(weft_fabric *f, const char *dir)
     s = dir ? WEFT_OK : weft__fail(WEFT_EARG, "weft_save: the directory is NULL or too long");
     WEFT_TRY(weft__agree(f->comm, "save", s, ""));
     weft__metrics_flush(f, true);
+    WEFT_TRY(weft__buffers_spread(f, NULL));
     WEFT_TRY(weft__checkpoint_save(&p->checkpoint, dir, f->step));
     if (p->run && strcmp(dir, p->run) == 0)
         p->saved_step = f->step;

@@ -27,6 +27,13 @@ static weft_status prepare(weft_fabric *f, weft_module *m)
         return weft__fail(WEFT_EARG, "weft_setup: the module is part of another; set up the whole");
     if (m->setup)
         return weft__fail(WEFT_ESTATE, "weft_setup: the module was set up before; once is enough");
+    if (f->leaves && weft__module_meets(m))
+        return weft__fail(
+            WEFT_ENOTSUP,
+            "weft_setup: reproducible=%d computes a step's micro-batches one by one, and "
+            "synchronised batchnorm takes all ranks' together; use batchnorm without "
+            ".sync, or groupnorm",
+            f->leaves);
     return weft__module_materialise(m);
 }
 
@@ -38,7 +45,11 @@ static weft_status spread(weft_fabric *f, weft_module *m)
         m->flat[i]->changed = 0; /* rank 0's parameters are everyone's now */
         WEFT_TRY(weft__agree(f->comm, "memory of the tree", weft__leaves_setup(f, m->flat[i]), ""));
     }
+    if (m->space)
+        weft__flat_written(m->space);
+    WEFT_TRY(weft__strategy_meet(f->facade->strategy, weft__module_meets(m)));
     m->setup = true;
+    WEFT_TRY(weft__buffers_spread(f, m));
     m->number = f->facade->modules++;
     return WEFT_OK;
 }

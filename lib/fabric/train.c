@@ -160,6 +160,24 @@ static weft_status judge_values(weft_fabric *f, weft_tensor *loss)
                       (long long)f->step);
 }
 
+/* Ops of all ranks meet in this pass: all go through it, or none does. */
+static weft_status all_can(weft_fabric *f, weft_tensor *loss)
+{
+    const weft__tensor *t;
+    weft_status s = weft__stuck(f);
+    if (!s) {
+        s = check(f, loss, &t);
+        s = s < 0 ? s : weft__tape_can(f, loss);
+    }
+    if (s < 0 && !weft__stuck(f))
+        weft__stick(f, s);
+    double failed = s < 0;
+    s = weft__all_reduce(f->comm, "backward", &failed, 1, WEFT_F64, WEFT_REDUCE_SUM);
+    if (s < 0)
+        return weft__stick(f, s);
+    return failed > 0 ? weft__agree_on_errors(f) : WEFT_OK;
+}
+
 /* Once through the schedule of the step's collectives. */
 static void pass(weft_fabric *f, weft_tensor *loss, bool *due, bool *failed)
 {
@@ -167,9 +185,12 @@ static void pass(weft_fabric *f, weft_tensor *loss, bool *due, bool *failed)
     strategy->weigh = false;
     strategy->token = weft__alike_token(f, loss);
     weft_status s = weft__leaves_begin(f);
+    if (strategy->shared.addr)
+        weft__tape_plan(f, loss);
     s = s < 0 ? s : differentiate(f, loss, due);
     if (s < 0 && !weft__stuck(f))
         weft__stick(f, s);
+    weft__tape_drain(f);
     s = weft__leaves_end(f);
     if (s < 0 && !weft__stuck(f))
         weft__stick(f, s);
@@ -185,6 +206,12 @@ static weft_status backward(weft_fabric *f, weft_tensor *loss)
     weft_status s = weft__scale_again(f);
     if (s < 0)
         weft__stick(f, s);
+    if (p->strategy->shared.addr && (s = all_can(f, loss)) < 0) {
+        p->differentiated = p->window = true;
+        if (f->comm->lost)
+            p->agreed = s;
+        return s;
+    }
     pass(f, loss, &due, &failed);
     if (sums && p->strategy->weigh && !f->comm->lost) { /* for the first time: now all know */
         f->weigh = true;
@@ -202,7 +229,8 @@ static weft_status backward(weft_fabric *f, weft_tensor *loss)
         return weft__alike_differ(f, loss);
     if (!sums)
         return WEFT_OK;
-    s = weft__window_close(f);
+    s = weft__buffers_spread(f, NULL);
+    s = s < 0 ? s : weft__window_close(f);
     s = s < 0 ? s : judge_values(f, loss);
     if (s < 0)
         weft__sticky_set(&f->error, s, weft__why());

@@ -138,9 +138,9 @@ static weft_status fill(weft__flat *flat)
     return WEFT_OK;
 }
 
-static weft_memory_kind kind_of(weft__plane plane)
+static weft_memory_kind kind_of(const weft__flat *flat, weft__plane plane)
 {
-    return plane == WEFT__PARAM     ? WEFT_MEMORY_PARAMS
+    return plane == WEFT__PARAM     ? (flat->state ? WEFT_MEMORY_BUFFERS : WEFT_MEMORY_PARAMS)
            : plane == WEFT__GRAD    ? WEFT_MEMORY_GRADS
            : plane == WEFT__COMPUTE ? WEFT_MEMORY_COMPUTE
                                     : WEFT_MEMORY_MOMENTS;
@@ -150,7 +150,7 @@ weft_status weft__flat_plane(weft__flat *flat, weft__plane plane)
 {
     weft_device *d = flat->fabric->device;
     size_t bytes = weft__flat_bytes(flat, plane);
-    WEFT_TRY(weft_device_alloc(d, bytes, kind_of(plane), &flat->plane[plane]));
+    WEFT_TRY(weft_device_alloc(d, bytes, kind_of(flat, plane), &flat->plane[plane]));
     return d->ops->zero(flat->fabric->stream, flat->plane[plane], bytes);
 }
 
@@ -172,13 +172,14 @@ static void types(weft__flat *flat, weft_dtype dtype)
         flat->type[p] = p == WEFT__PARAM || weft_dtype_size(dtype) > 2 ? dtype : WEFT_F32;
 }
 
-weft_status weft__flat_new(weft_fabric *f, weft__segment *const *segment, int n, weft_dtype dtype,
-                           bool trainable, int64_t bucket_bytes, weft__flat **out)
+static weft_status make(weft_fabric *f, weft__segment *const *segment, int n, weft_dtype dtype,
+                        bool trainable, bool state, int64_t bucket_bytes, weft__flat **out)
 {
     weft__flat *flat = weft__new(1, sizeof *flat);
     weft_status s = flat ? WEFT_OK : WEFT_ENOMEM;
     if (!s) {
-        *flat = (weft__flat){.fabric = f, .trainable = trainable, .nsegments = n, .npieces = 1};
+        *flat = (weft__flat){
+            .fabric = f, .trainable = trainable, .state = state, .nsegments = n, .npieces = 1};
         flat->segment = weft__new((size_t)n, sizeof *flat->segment);
         flat->bucket = weft__new((size_t)n + 1, sizeof *flat->bucket);
         flat->piece = weft__new(1, sizeof *flat->piece);
@@ -201,6 +202,18 @@ weft_status weft__flat_new(weft_fabric *f, weft__segment *const *segment, int n,
     return WEFT_OK;
 }
 
+weft_status weft__flat_new(weft_fabric *f, weft__segment *const *segment, int n, weft_dtype dtype,
+                           bool trainable, int64_t bucket_bytes, weft__flat **out)
+{
+    return make(f, segment, n, dtype, trainable, false, bucket_bytes, out);
+}
+
+weft_status weft__flat_state(weft_fabric *f, weft__segment *const *segment, int n, weft_dtype dtype,
+                             weft__flat **out)
+{
+    return make(f, segment, n, dtype, false, true, f->bucket_bytes, out);
+}
+
 void weft__flat_drop(weft__flat *flat, weft__plane plane)
 {
     if (!flat->plane[plane].addr)
@@ -209,7 +222,7 @@ void weft__flat_drop(weft__flat *flat, weft__plane plane)
         flat->grad_free(flat);
     else
         weft_device_free(flat->fabric->device, flat->plane[plane], weft__flat_bytes(flat, plane),
-                         kind_of(plane));
+                         kind_of(flat, plane));
     flat->plane[plane].addr = 0;
 }
 

@@ -87,6 +87,7 @@ typedef struct weft__pool {
 struct weft_space {
     weft_fabric *fabric;
     bool trainable;
+    bool state;       /* of buffers: it has parameters alone, and they are none */
     int64_t elements; /* of the space, padding included */
     int nsegments;
     weft__segment **segment; /* ascending first */
@@ -115,6 +116,9 @@ struct weft_space {
  * plane. Takes over nothing: segments are the caller's. */
 weft_status weft__flat_new(weft_fabric *f, weft__segment *const *segment, int n, weft_dtype dtype,
                            bool trainable, int64_t bucket_bytes, weft__flat **out);
+/* The same for buffers, which are neither trained nor counted as parameters. */
+weft_status weft__flat_state(weft_fabric *f, weft__segment *const *segment, int n, weft_dtype dtype,
+                             weft__flat **out);
 void weft__flat_free(weft__flat *flat);
 /* A zeroed plane, in memory of the device, and its end. */
 weft_status weft__flat_plane(weft__flat *flat, weft__plane plane);

@@ -13,12 +13,14 @@ static void destroy(weft__object *o)
         m->ops->destroy(m->self);
     for (int i = 0; i < m->flats; i++)
         weft__flat_free(m->flat[i]);
-    for (size_t i = 0; i < m->params; i++) {
-        weft__free(m->param[i]->name);
-        weft__free(m->param[i]->path);
-        weft__free(m->param[i]);
-    }
+    weft__flat_free(m->space);
+    for (size_t i = 0; i < m->params; i++)
+        weft__param_free(m->param[i]);
+    for (size_t i = 0; i < m->buffers; i++)
+        weft__param_free(m->buffer[i]);
     weft__free(m->param);
+    weft__free(m->buffer);
+    weft__free(m->held);
     weft__free(m->child);
     weft__free(m->all);
     weft__free(m->name);
@@ -87,24 +89,41 @@ static weft_status fit_start(const char *name, const weft_init *i)
                       name, i->lo, i->hi, i->mean, i->std);
 }
 
-static weft_status add_param(weft_module *m, const char *name, int rank, const int64_t *shape,
-                             weft_init init, weft_tensor **out)
+void weft__param_free(weft__param *p)
 {
-    weft_view v = {.dtype = m->object.fabric->dtype, .rank = rank};
+    weft__free(p->name);
+    weft__free(p->path);
+    weft__free(p);
+}
+
+static weft_status is_new(const weft_module *m, const char *name)
+{
+    for (size_t i = 0; i < m->params + m->buffers; i++) {
+        const bool param = i < m->params;
+        if (strcmp((param ? m->param[i] : m->buffer[i - m->params])->name, name) == 0)
+            return weft__fail(WEFT_EARG, "module %s has a %s %s already", m->ops->name,
+                              param ? "parameter" : "buffer", name);
+    }
+    return WEFT_OK;
+}
+
+weft_status weft__param_make(const char *who, weft_module *m, const char *name, int rank,
+                             const int64_t *shape, weft_init init, weft_dtype dtype,
+                             weft__param **out)
+{
+    weft_view v = {.dtype = dtype, .rank = rank};
     weft__param *p;
     weft__tensor *t;
-    WEFT_TRY(fit_name("weft_module_param", name));
+    WEFT_TRY(fit_name(who, name));
     WEFT_TRY(fit_start(name, &init));
     if (rank > 0 && !shape)
         return weft__fail(WEFT_EARG, "parameter %s: its shape is NULL", name);
     if (weft__module_root(m)->all)
         return weft__fail(WEFT_ESTATE, "parameter %s comes after the module got its memory", name);
-    if (weft_module_own(m, name))
-        return weft__fail(WEFT_EARG, "module %s has a parameter %s already", m->ops->name, name);
+    WEFT_TRY(is_new(m, name));
     if (rank > 0 && rank <= WEFT_MAX_RANK) /* of another, weft__view_pack tells */
         memcpy(v.shape, shape, (size_t)rank * sizeof *shape);
     WEFT_TRY(weft__view_pack(&v));
-    WEFT_TRY(weft__grow(&m->param, &m->param_room, m->params + 1, sizeof *m->param));
     if (!(p = weft__new(1, sizeof *p)))
         return WEFT_ENOMEM;
     p->owner = m;
@@ -112,13 +131,23 @@ static weft_status add_param(weft_module *m, const char *name, int rank, const i
     p->segment = (weft__segment){.name = p->name, .init = init, .count = v.numel, .rank = rank};
     memcpy(p->segment.shape, v.shape, sizeof v.shape);
     if (!p->name || !(p->segment.tensor = weft__tensor_new(m->object.fabric, &v, false, &t))) {
-        weft__free(p->name);
-        weft__free(p);
+        weft__param_free(p);
         return WEFT_ENOMEM;
     }
-    m->param[m->params++] = p;
     t->segment = &p->segment;
-    t->wants_grad = true;
+    *out = p;
+    return WEFT_OK;
+}
+
+static weft_status add_param(weft_module *m, const char *name, int rank, const int64_t *shape,
+                             weft_init init, weft_tensor **out)
+{
+    weft__param *p;
+    WEFT_TRY(weft__grow(&m->param, &m->param_room, m->params + 1, sizeof *m->param));
+    WEFT_TRY(weft__param_make("weft_module_param", m, name, rank, shape, init,
+                              m->object.fabric->dtype, &p));
+    m->param[m->params++] = p;
+    weft__tensor_at(p->segment.tensor, NULL)->wants_grad = true;
     *out = p->segment.tensor;
     return WEFT_OK;
 }
@@ -198,9 +227,13 @@ static weft_tensor *run(weft_module *m, weft_tensor *x)
     weft__tape *tape = f->tape;
     const bool mixed = tape->low != WEFT_DEFAULT && tape->low != f->dtype;
     weft_status s = enter(m);
+    if (s && !weft__stuck(f))
+        weft__stick(f, s);
     weft_tensor *y = s ? NULL : at_door(f, x, mixed ? WEFT_DEFAULT : f->dtype);
     tape->forwards++;
-    if (!s)
+    if (s)
+        y = call(m, NULL); /* what is below may meet other ranks */
+    else
         y = m->recompute ? weft__tape_recompute(f, m, y, call) : call(m, y);
     tape->forwards--;
     if (!s)

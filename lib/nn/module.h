@@ -25,6 +25,10 @@ struct weft_module {
     size_t children, child_room;
     weft__param **param;
     size_t params, param_room;
+    weft__param **buffer; /* state that is no parameter */
+    size_t buffers, buffer_room;
+    int64_t
+        meets; /* f64 numbers that its forward in training exchanges with other ranks; 0: none */
     bool training;
     bool recompute; /* backward runs its forward again */
     /* Of a root: */
@@ -34,8 +38,11 @@ struct weft_module {
     size_t nall;
     weft__flat *flat[WEFT__FLATS];
     int flats;
-    uint64_t scopes; /* of weft_no_backward_sync, innermost lowest: 1 if enabled */
-    int depth;       /* how many are open */
+    weft__param **held; /* every buffer below, in order of registration */
+    size_t nheld;
+    weft__flat *space; /* theirs; NULL: there are none */
+    uint64_t scopes;   /* of weft_no_backward_sync, innermost lowest: 1 if enabled */
+    int depth;         /* how many are open */
 };
 
 extern const weft_module_ops weft__relu_module;
@@ -44,6 +51,21 @@ extern const weft_module_ops weft__relu_module;
 weft_status weft__activation_known(const char *name);
 
 weft_module *weft__module_root(weft_module *m);
+/* A parameter or buffer of m that has neither memory nor a place among the others yet. */
+weft_status weft__param_make(const char *who, weft_module *m, const char *name, int rank,
+                             const int64_t *shape, weft_init init, weft_dtype dtype,
+                             weft__param **out);
+void weft__param_free(weft__param *p);
+#define WEFT__PATH 256 /* bytes of a full name */
+/* prefix and name in one. */
+weft_status weft__module_path(char path[WEFT__PATH], const char *prefix, const char *name,
+                              const char *behind);
+/* Gives the buffers below a root their memory, and takes it away. */
+weft_status weft__buffers_materialise(weft_module *root);
+void weft__buffers_undo(weft_module *root);
+weft_status weft__buffers_state(const weft_module *root, weft_visitor *v);
+/* The most that a module of the tree exchanges. */
+int64_t weft__module_meets(const weft_module *m);
 /* The parameter of that full name below root, NULL if there is none. It need not have memory. */
 weft__param *weft__param_at(weft_module *root, const char *path);
 /* What p is another name of, or p. */
@@ -56,7 +78,7 @@ bool weft__module_below(const weft_module *m, const weft_module *top);
 weft_status weft__module_materialise(weft_module *root);
 /* One line that is alike on all ranks only if names, shapes and types are. */
 weft_status weft__module_digest(weft_module *root, char *text, size_t size);
-/* Parameters as tensors, and what the modules themselves have. */
+/* Parameters and buffers as tensors, and what the modules themselves have. */
 weft_status weft__module_state(void *root, weft_visitor *v);
 /* Names and tensors of one plane of the parameters below m: how moments are saved too. */
 weft_status weft__module_plane_state(weft_module *m, weft__plane plane, weft_visitor *v);

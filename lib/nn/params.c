@@ -7,8 +7,6 @@
 #include <stdio.h>
 #include <string.h>
 
-#define PATH 256
-
 /* How many parameters, each once or under each of its names. */
 static size_t count(const weft_module *m, bool names)
 {
@@ -20,27 +18,28 @@ static size_t count(const weft_module *m, bool names)
     return n;
 }
 
-static weft_status too_long(const char *path)
+weft_status weft__module_path(char path[WEFT__PATH], const char *prefix, const char *name,
+                              const char *behind)
 {
-    return weft__fail(WEFT_EARG, "the name %s... has %d bytes or more", path, PATH);
+    if (snprintf(path, WEFT__PATH, "%s%s%s", prefix, name, behind) < WEFT__PATH)
+        return WEFT_OK;
+    return weft__fail(WEFT_EARG, "the name %s... has %d bytes or more", path, WEFT__PATH);
 }
 
 /* Own parameters first, then the children's, depth first: the order of registration. */
 static weft_status collect(weft_module *root, weft_module *m, const char *prefix)
 {
-    char path[PATH];
+    char path[WEFT__PATH];
     for (size_t i = 0; i < m->params; i++) {
         weft__param *p = m->param[i];
-        if (snprintf(path, sizeof path, "%s%s", prefix, p->name) >= PATH)
-            return too_long(path);
+        WEFT_TRY(weft__module_path(path, prefix, p->name, ""));
         if (!(p->path = weft__strdup(path)))
             return WEFT_ENOMEM;
         p->segment.name = p->path;
         root->all[root->nall++] = p;
     }
     for (size_t i = 0; i < m->children; i++) {
-        if (snprintf(path, sizeof path, "%s%s.", prefix, m->child[i]->name) >= PATH)
-            return too_long(path);
+        WEFT_TRY(weft__module_path(path, prefix, m->child[i]->name, "."));
         WEFT_TRY(collect(root, m->child[i], path));
     }
     return WEFT_OK;
@@ -69,6 +68,7 @@ static weft_status lay_out(weft_module *root, bool frozen)
 /* As before: a later try starts afresh. */
 static void undo(weft_module *root)
 {
+    weft__buffers_undo(root);
     for (size_t i = 0; i < root->nall; i++) {
         weft__param *p = root->all[i];
         weft__tensor *t = weft__tensor_at(p->segment.tensor, NULL);
@@ -110,6 +110,8 @@ weft_status weft__module_materialise(weft_module *root)
         s = lay_out(root, false);
     if (!s)
         s = lay_out(root, true);
+    if (!s)
+        s = weft__buffers_materialise(root);
     if (s)
         undo(root);
     else
@@ -120,17 +122,23 @@ weft_status weft__module_materialise(weft_module *root)
 weft_status weft__module_digest(weft_module *root, char *text, size_t size)
 {
     uint64_t h = WEFT__HASH;
-    char line[2 * PATH + 128];
+    char line[2 * WEFT__PATH + 128];
     WEFT_TRY(weft__module_materialise(root));
-    for (size_t i = 0; i < root->nall; i++) {
-        const weft__segment *s = &weft__param_itself(root->all[i])->segment;
-        int n = snprintf(line, sizeof line, "%s %s %d %lld %d;", root->all[i]->path, s->name,
-                         (int)s->flat->type[WEFT__PARAM], (long long)s->count, s->frozen);
+    for (size_t i = 0; i < root->nall + root->nheld; i++) {
+        weft__param *p = i < root->nall ? root->all[i] : root->held[i - root->nall];
+        const weft__segment *s = &weft__param_itself(p)->segment;
+        int n = snprintf(line, sizeof line, "%s %s %d %lld %d %lld;", p->path, s->name,
+                         (int)s->flat->type[WEFT__PARAM], (long long)s->count, s->frozen,
+                         (long long)(i < root->nall ? 0 : p->owner->meets));
         for (int d = 0; d < s->rank && n < (int)sizeof line; d++)
             n += snprintf(line + n, sizeof line - (size_t)n, "%lld,", (long long)s->shape[d]);
         h = weft__hash_text(h, line);
     }
-    snprintf(text, size, "%zu parameters, digest %016llx", root->nall, (unsigned long long)h);
+    int n = snprintf(text, size, "%zu parameters, ", root->nall);
+    if (root->nheld && n < (int)size)
+        n += snprintf(text + n, size - (size_t)n, "%zu buffers, ", root->nheld);
+    if (n < (int)size)
+        snprintf(text + n, size - (size_t)n, "digest %016llx", (unsigned long long)h);
     return WEFT_OK;
 }
 
@@ -181,6 +189,7 @@ static weft_status own_state(weft_module *m, weft_visitor *v)
 weft_status weft__module_state(void *root, weft_visitor *v)
 {
     WEFT_TRY(weft__module_plane_state(root, WEFT__PARAM, v));
+    WEFT_TRY(weft__buffers_state(root, v));
     return own_state(root, v);
 }
 

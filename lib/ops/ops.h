@@ -43,6 +43,12 @@ weft_status weft__op_verdict(const weft_op_call *c, weft_dev flag, const char *w
  * waited for. */
 weft_status weft__op_judge(const weft_op_call *c, weft_dev flag, const char *what,
                            const weft_view *numbers, int64_t limit);
+/* weft_batchnorm; together: statistics of all ranks' rows, where the tape's hooks gather. Collective then, and
+ * so is its backward. */
+weft_tensor *weft__batchnorm(weft_tensor *x, weft_tensor *weight, weft_tensor *bias, double eps,
+                             const weft_running *r, bool together);
+/* Takes part in that with no rows. */
+weft_status weft__batchnorm_absent(weft_fabric *f, int64_t channels);
 /* What a loss does with its elements. */
 typedef enum weft__reduce {
     WEFT__MEAN_OF,

@@ -132,11 +132,14 @@ static weft_status reduce(weft__strategy *s, weft__flat *flat, weft__bucket *b)
     return s->ops->wait ? WEFT_OK : settle(s, flat, b);
 }
 
-/* Reduces in order all that are complete. */
+/* Reduces in order all that are complete, when no op of the pass meets other ranks any more: a rank without
+ * rows completes none before its end. */
 static weft_status grad_ready(void *self, weft__segment *segment)
 {
     weft__strategy *s = self;
     segment->flat->bucket[segment->bucket].ready++;
+    if (s->fabric->tape->meets > 0)
+        return WEFT_OK;
     for (size_t i = 0; i < s->flats && !weft__is_held(segment->flat); i++)
         for (int k = 0; k < s->flat[i]->nbuckets && !weft__is_held(s->flat[i]); k++) {
             weft__bucket *b = &s->flat[i]->bucket[k];

@@ -114,6 +114,7 @@ void weft__strategy_close(weft__strategy *s)
     if (s->ops->close)
         s->ops->close(s, s->self);
     weft__pool_close(&s->pool);
+    weft__strategy_part(s);
     weft__free(s->flat);
     weft__free(s);
 }

@@ -19,7 +19,10 @@ struct weft_strategy {
     weft__flat **flat; /* trainable spaces that were set up, in order */
     size_t flats, room;
     weft__pool pool;
-    bool weigh; /* this rank's loss needs a sum over ranks; after end: some rank's does */
+    weft_dev shared; /* for what ops exchange in a step: meets f64 of each rank; 0: nothing */
+    int64_t meets;
+    int64_t *counts; /* of a gather there */
+    bool weigh;      /* this rank's loss needs a sum over ranks; after end: some rank's does */
     weft_traffic traffic;
     uint32_t token; /* of what this rank has done, */
     bool differ;    /* and whether the last pass found another one on some rank */
@@ -45,6 +48,11 @@ weft__hooks weft__strategy_hooks(weft__strategy *s);
 /* Sets up a space, and remembers it if it is trainable. Collective. */
 weft_status weft__strategy_setup(weft__strategy *s, weft__flat *flat);
 
+/* Makes room for n f64 of each rank, that ops exchange in a step, where gradients are summed over ranks.
+ * Collective. */
+weft_status weft__strategy_meet(weft__strategy *s, int64_t n);
+/* Frees it. */
+void weft__strategy_part(weft__strategy *s);
 /* How many ranks' gradients are added up: all, or 1, where the strategy leaves them to each rank. */
 int weft__strategy_summed(const weft__strategy *s);
 /* Whether what one rank finds in its part of the gradients is what all find. */

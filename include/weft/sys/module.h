@@ -14,7 +14,8 @@ typedef struct weft_module_ops {
     size_t size; /* sizeof(weft_module_ops) */
     const char *name;
     /* REQUIRED. Builds the result from x and the module's parameters with ops and with
-     * weft_forward of its children. */
+     * weft_forward of its children. x is NULL on a rank that has failed, and the children are called
+     * with NULL then: what is below may wait for all ranks. */
     weft_tensor *(*forward)(weft_module *m, void *self, weft_tensor *x);
     /* OPTIONAL. forward of m followed by next, if m can do both at once, else NULL. */
     weft_tensor *(*fused)(weft_module *m, void *self, weft_tensor *x, weft_module *next);
@@ -48,6 +49,12 @@ WEFT_API weft_module *weft_module_new(weft_fabric *f, const weft_module_ops *ops
 /* The parameter's tensor; its memory comes at setup. Names have no dot and no slash. */
 WEFT_API weft_tensor *weft_module_param(weft_module *m, const char *name, int rank,
                                         const int64_t *shape, weft_init init);
+/* State of m that is no parameter, as running statistics: it is not trained, frozen, counted, decayed or
+ * reduced. Of f32, or f64 where parameters are; its memory comes with theirs, and it starts so. m's
+ * forward may read and write it. All ranks have rank 0's after weft_setup, weft_backward and weft_save,
+ * and it is part of every checkpoint. Its name is none of m's parameters'. @return NULL after an error. */
+WEFT_API weft_tensor *weft_module_buffer(weft_module *m, const char *name, int rank,
+                                         const int64_t *shape, weft_init init);
 /* Makes child part of m, under name. A module has one parent. @return child. */
 WEFT_API weft_module *weft_module_child(weft_module *m, const char *name, weft_module *child);
 /* A parameter of m itself (not of its children) by name; NULL if there is none. */

@@ -60,6 +60,10 @@ typedef struct weft_op {
     /* The first so many of c->saved are results too, which weft_apply_results gives, of floating point
      * or integers. They stand to the batch's rows as c->out does. */
     int results;
+    /* OPTIONAL. backward communicates: it is called on every rank whose loss depends on the result, in the
+     * same order, also where no gradient comes (c->gout is zeros then), and takes part also where it
+     * fails. This takes part in its place, with zeros, on a rank that cannot call it. */
+    weft_status (*drain)(weft_op_call *c);
 } weft_op;
 
 struct weft_op_call {
