@@ -47,6 +47,7 @@ typedef struct conform_row {
     bool any_dtype;        /* u8 is as good as f64 */
     bool gradient;         /* it has one */
     bool f32_result;       /* at least, whatever it computes in */
+    bool follows;          /* the result has the first input's type whatever the others' */
     weft_cast_policy cast; /* NONE: it keeps 16 bits, with other types the wider */
     double tol[2];         /* f32, f64: of the largest magnitude in the reference */
     conform_case good[6];  /* tried with random values, until one without inputs */

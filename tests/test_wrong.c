@@ -101,6 +101,9 @@ static void from_nothing(weft_fabric *f)
     IS(!weft_nn_layernorm(f, 1) && !weft_nn_layernorm_with(f, 2, two, NULL));
     IS(!weft_nn_rmsnorm(f, 1) && !weft_nn_rmsnorm_with(f, 2, two, NULL));
     IS(!weft_nn_swiglu(f, 1, 1, 1) && !weft_apply_results(f, NULL, 0, NULL, NULL, NULL));
+    IS(!weft_nn_batchnorm(f, 1) && !weft_nn_batchnorm_with(f, 1, NULL));
+    IS(!weft_nn_groupnorm(f, 1, 1) && !weft_nn_groupnorm_with(f, 1, 1, NULL));
+    IS(!weft_nn_instancenorm(f, 1));
     IS(!weft_nn_embedding(f, 2, 2) && !weft_nn_embedding_padded(f, 2, 2, 0));
     IS(!weft_nn_attention(f, 2, 1, NULL) && !weft_nn_positions(f, 2, 2));
     IS(!weft_nn_dropout(f, 0.5) && !weft_nn_identity(f) && !weft_nn_flatten(f));
@@ -134,6 +137,8 @@ START_TEST(no_module)
     IS((weft_recompute(m, true), true) && !weft_is_recomputing(m));
     IS(weft_param_count(m) == 0 && weft_param_elements(m) == 0 && !weft_param_name(m, 0));
     IS(!weft_param(m, "x"));
+    IS(weft_buffer_count(m) == 0 && !weft_buffer_name(m, 0) && !weft_buffer(m, "x"));
+    IS(weft_nn_sync_batchnorm(m) == WEFT_EARG);
     IS(weft_freeze(m, true) == WEFT_EARG && weft_tie(m, "x", "y") == WEFT_EARG);
     IS(weft_init_param(m, "x", WEFT_INITIALIZER(.kind = "ones")) == WEFT_EARG);
     IS(!weft_module_at(m, "x") && weft_children(m) == 0 && !weft_child(m, 0));
@@ -141,6 +146,7 @@ START_TEST(no_module)
     IS(weft_no_backward_sync_begin(m, true) == WEFT_EARG);
     IS(weft_no_backward_sync_end(m) == WEFT_EARG);
     IS(!weft_module_param(m, "x", 0, NULL, WEFT_CONSTANT(0)));
+    IS(!weft_module_buffer(m, "x", 0, NULL, WEFT_CONSTANT(0)));
     IS(!weft_module_child(m, "x", NULL) && !weft_module_own(m, "x"));
     IS(!weft_module_table(m));
     IS(!weft_module_self(m));
@@ -209,6 +215,8 @@ START_TEST(no_tensor)
     IS(!weft_log_softmax(t) && !weft_layernorm(t, 1, t, t, 0) && !weft_embedding(t, t, 0));
     IS(!weft_add_layernorm(t, t, 1, t, t, 0, NULL) && !weft_rmsnorm(t, 1, t, 0) &&
        !weft_swiglu(t, t));
+    IS(!weft_log_softmax(t) && !weft_layernorm(t, 1, t, t, 0) &&
+       !weft_batchnorm(t, t, t, 0, NULL) && !weft_groupnorm(t, 1, t, t, 0) && !weft_embedding(t, t, 0));
     IS(!weft_attention(t, t, t, NULL) && !weft_attention_packed(t, 1, 1, NULL));
     IS(!weft_rotary(t, NULL) && !weft_linear_cross_entropy(t, t, t, t, NULL));
     IS(!weft_dropout(t, 0.5, true) && !weft_cast(t, WEFT_F32) && !weft_count_correct(t, t));
@@ -335,6 +343,12 @@ START_TEST(wrong_ops)
     NONE(WEFT_ESHAPE, "argmin", weft_argmin(x, -3));
     NONE(WEFT_ESHAPE, "softmax", weft_softmax(weft_full(f, 1, 0, NULL, 0)));
     NONE(WEFT_ESHAPE, "softmax", weft_log_softmax(weft_full(f, 1, 0, NULL, 0)));
+    NONE(WEFT_EARG, "eps", weft_batchnorm(x, NULL, NULL, -2, NULL));
+    NONE(WEFT_EARG, "momentum", weft_batchnorm(x, NULL, NULL, 0, WEFT_RUNNING(.momentum = 2)));
+    NONE(WEFT_EARG, "momentum", weft_batchnorm(x, NULL, NULL, 0, WEFT_RUNNING(.momentum = NAN)));
+    NONE(WEFT_EARG, "mean", weft_batchnorm(x, NULL, NULL, 0, WEFT_RUNNING(.evaluate = true)));
+    NONE(WEFT_EARG, "groups", weft_groupnorm(x, 0, NULL, NULL, 0));
+    NONE(WEFT_EARG, "eps", weft_groupnorm(x, 1, NULL, NULL, NAN));
     NONE(WEFT_EARG, "eps", weft_layernorm(x, 1, NULL, NULL, -2));
     NONE(WEFT_EARG, "eps", weft_layernorm(x, 1, NULL, NULL, NAN));
     NONE(WEFT_ESHAPE, "layernorm", weft_layernorm(x, 0, NULL, NULL, 0));
@@ -478,6 +492,12 @@ START_TEST(wrong_modules)
     NONE(WEFT_EARG, "rmsnorm", weft_nn_rmsnorm_with(f, 2, none, NULL));
     NONE(WEFT_EARG, "eps", weft_nn_rmsnorm_with(f, 2, two, WEFT_RMSNORM(.eps = -2)));
     NONE(WEFT_EARG, "linear", weft_nn_swiglu(f, 2, 0, 2));
+    NONE(WEFT_EARG, "batchnorm", weft_nn_batchnorm(f, 0));
+    NONE(WEFT_EARG, "eps", weft_nn_batchnorm_with(f, 2, WEFT_BATCHNORM(.eps = NAN)));
+    NONE(WEFT_EARG, "momentum", weft_nn_batchnorm_with(f, 2, WEFT_BATCHNORM(.momentum = -3)));
+    NONE(WEFT_EARG, "groups", weft_nn_groupnorm(f, 0, 2));
+    NONE(WEFT_EARG, "groups", weft_nn_instancenorm(f, 0));
+    NONE(WEFT_EARG, "eps", weft_nn_groupnorm_with(f, 1, 2, WEFT_GROUPNORM(.eps = -2)));
     NONE(WEFT_EARG, "layernorm", weft_nn_layernorm(f, 0));
     NONE(WEFT_EARG, "layernorm", weft_nn_layernorm_with(f, 0, NULL, NULL));
     NONE(WEFT_EARG, "layernorm", weft_nn_layernorm_with(f, 2, NULL, NULL));
@@ -510,6 +530,10 @@ START_TEST(wrong_modules)
     NONE(WEFT_EARG, "", weft_module_param(own, "w", 1, two, WEFT_UNIFORM(1, NAN)));
     NONE(WEFT_EARG, "", weft_module_param(own, "a/b", 1, two, WEFT_CONSTANT(0)));
     NONE(WEFT_EARG, "", weft_module_param(own, "", 1, two, WEFT_CONSTANT(0)));
+    NONE(WEFT_EARG, "NULL", weft_module_buffer(own, NULL, 1, two, WEFT_CONSTANT(0)));
+    NONE(WEFT_EARG, "NULL", weft_module_buffer(own, "v", 1, NULL, WEFT_CONSTANT(0)));
+    NONE(WEFT_ESHAPE, "", weft_module_buffer(own, "v", 9, two, WEFT_CONSTANT(0)));
+    NONE(WEFT_EARG, "weft_module_buffer", weft_module_buffer(own, "a.b", 1, two, WEFT_CONSTANT(0)));
     NONE(WEFT_EARG, "NULL", weft_module_child(own, NULL, weft_nn_relu(f)));
     NONE(WEFT_EARG, "", weft_module_child(own, "", weft_nn_relu(f)));
     IS(!weft_module_child(own, "x", NULL));
@@ -525,6 +549,7 @@ START_TEST(wrong_modules)
     IS(!weft_module_at(m, NULL) && noted(WEFT_EARG, "NULL", WEFT_EARG));
     IS(!weft_module_at(m, "9") && noted(WEFT_ENOENT, "9", WEFT_ENOENT));
     IS(!weft_child(m, 2) && !weft_child(m, -1) && !weft_error(f));
+    IS(!weft_buffer(m, NULL) && noted(WEFT_EARG, "NULL", WEFT_EARG));
     IS(!weft_param(m, NULL) && noted(WEFT_EARG, "NULL", WEFT_EARG));
     IS(!weft_param(m, "0.bais") && noted(WEFT_ENOENT, "0.bias", WEFT_ENOENT));
     IS(!weft_param_name(m, 2) && !weft_param_name(m, -1) && !weft_error(f));
