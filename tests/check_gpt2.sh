@@ -51,6 +51,9 @@ numbers whole >whole.rows && numbers parts >parts.rows && cmp whole.rows parts.r
 # Recomputed activations, and all logits at once.
 run 1 recompute $short --sample 0 --recompute --chunk 0
 near recompute whole 1e-5
+# The weights alone, of another run's checkpoint.
+run 1 from $short --sample 0 --from whole/latest --stop 1 --lr 1e-12
+near from whole 1e-5
 run 1 low $short --sample 0 --precision bf16-mixed
 near low whole 0.02
 if [ -n "$MPIRUN" ]; then

@@ -188,9 +188,10 @@ int main(int argc, char **argv)
     }
     open_text(&p);
     build(&p);
-    weft_print(p.f, "%lld parameters, %lld tokens a step, %.3g Gflop/s to reach",
-               (long long)weft_param_elements(p.model),
-               (long long)(p.o.batch * p.o.accumulate * p.o.length), p.peak / 1e9);
+    if (!weft_error(p.f))
+        weft_print(p.f, "%lld parameters, %lld tokens a step, %.3g Gflop/s to reach",
+                   (long long)weft_param_elements(p.model),
+                   (long long)(p.o.batch * p.o.accumulate * p.o.length), p.peak / 1e9);
     train(&p);
     loss = evaluate(&p);
     snprintf(path, sizeof path, "%s/val.bin", p.o.data);

@@ -17,7 +17,7 @@ static weft_status take_in(weft_fabric *f, const void *x, weft_view *v, size_t *
     const size_t bytes = weft__view_bytes(v);
     if (!x && bytes)
         return weft__fail(WEFT_EARG, "weft_infer: x is NULL");
-    if (bytes && f->device->ops->import) {
+    if (bytes && f->device->ops->import && f->device->ops->host) {
         WEFT_TRY(weft__device_import(f->device, (void *)(uintptr_t)x, bytes, &v->data));
         *imported = bytes;
         return WEFT_OK;
