@@ -90,6 +90,24 @@ static weft_status add_chunk(weft_fabric *f, size_t bytes)
     return WEFT_OK;
 }
 
+/* The arena doubles; but once it has had the size of a step, what is missing first is little. */
+static weft_status extend(weft_fabric *f, size_t need)
+{
+    const weft__engine *e = f->engine;
+    const size_t last = e->chunks ? e->chunk[e->chunks - 1].bytes : FIRST_CHUNK / 2;
+    const size_t usual = e->settled && e->chunks == 1 ? last / 4 / ALIGN * ALIGN : 2 * last;
+    return add_chunk(f, need > usual ? need : usual);
+}
+
+/* Where there is one chunk, its size tells. */
+static void note_use(weft__engine *e)
+{
+    size_t use = 0;
+    for (size_t i = 0; i < e->chunks && e->chunks > 1; i++)
+        use += e->chunk[i].used;
+    e->most = use > e->most ? use : e->most;
+}
+
 weft_status weft__scratch(weft_fabric *f, size_t bytes, weft_dev *out)
 {
     weft__engine *e = f->engine;
@@ -98,27 +116,25 @@ weft_status weft__scratch(weft_fabric *f, size_t bytes, weft_dev *out)
         return weft__fail(WEFT_ENOMEM, "a tensor of %zu bytes is too large", bytes);
     while (e->current < e->chunks && e->chunk[e->current].bytes - e->chunk[e->current].used < need)
         e->current++;
-    if (e->current == e->chunks) {
-        size_t last = e->chunks ? e->chunk[e->chunks - 1].bytes : FIRST_CHUNK / 2;
-        WEFT_TRY(add_chunk(f, need > 2 * last ? need : 2 * last));
-    }
+    if (e->current == e->chunks)
+        WEFT_TRY(extend(f, need));
     weft__chunk *c = &e->chunk[e->current];
     *out = weft__at(c->data, (int64_t)c->used);
     c->used += need;
+    note_use(e);
     return WEFT_OK;
 }
 
-/* Several chunks mean that this step outgrew the arena: make one that holds it all. */
+/* Several chunks mean that this step outgrew the arena: make one that holds what was in use at once. */
 static weft_status merge(weft_fabric *f)
 {
     weft__engine *e = f->engine;
-    size_t total = 0;
+    const size_t first = e->chunk[0].bytes, total = e->most > first ? e->most : first;
     WEFT_TRY(f->device->ops->sync(f->stream));
-    for (size_t i = 0; i < e->chunks; i++) {
-        total += e->chunk[i].bytes;
+    for (size_t i = 0; i < e->chunks; i++)
         weft_device_free(f->device, e->chunk[i].data, e->chunk[i].bytes, WEFT_MEMORY_ARENA);
-    }
-    e->chunks = 0;
+    e->chunks = e->most = 0;
+    e->settled = true;
     return add_chunk(f, total);
 }
 

@@ -69,6 +69,8 @@ typedef struct weft__engine {
     size_t nmade, made_room;
     weft__chunk *chunk; /* the step's arena on the device */
     size_t chunks, chunk_room, current;
+    size_t most;      /* bytes in use at once since there are several chunks */
+    bool settled;     /* the arena has had the size of a step */
     weft__late *late; /* that were not read yet, and their flags */
     size_t lates, late_room;
     weft_dev flags;
