@@ -82,16 +82,15 @@ static void kept(const weft_attention_terms *o, const head *at, int64_t i0, int6
                  int64_t j0, int64_t n, float *keep, int64_t si, int64_t sj)
 {
     const uint64_t below = (uint64_t)(o->p * 0x1p32 + 0.5);
-    uint32_t w[4];
+    const int64_t line = ((o->base + at->b) * o->heads + at->h) * o->queries + i0;
+    uint32_t w[TILE + 8]; /* four to a block, and blocks begin anywhere in a row */
     for (int64_t i = 0; i < rows; i++) {
-        const uint64_t row =
-            (uint64_t)(((o->base + at->b) * o->heads + at->h) * o->queries + i0 + i);
-        for (int64_t j = 0; j < n; j++) {
-            const uint64_t number = row * (uint64_t)o->keys + (uint64_t)(j0 + j);
-            if (j == 0 || number % 4 == 0)
-                weft__draw(o->seed, o->stream, o->step, number / 4, w);
-            keep[i * si + j * sj] = w[number % 4] < below ? 0 : 1;
-        }
+        const uint64_t first = (uint64_t)(line + i) * (uint64_t)o->keys + (uint64_t)j0;
+        const int64_t lead = (int64_t)(first % 4);
+        for (int64_t e = 0; e < lead + n; e += 4)
+            weft__draw(o->seed, o->stream, o->step, (first + (uint64_t)e) / 4, w + e);
+        for (int64_t j = 0; j < n; j++)
+            keep[i * si + j * sj] = w[lead + j] < below ? 0 : 1;
     }
 }
 #endif
