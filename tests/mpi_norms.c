@@ -20,6 +20,16 @@ static weft_tensor *pass(weft_module *m, void *self, weft_tensor *x)
     return fails == *(where *)self ? NULL : x;
 }
 
+/* It does not go on with NULL: the others wait in its batchnorm. */
+static weft_tensor *impatient(weft_module *m, void *self, weft_tensor *x)
+{
+    (void)self;
+    for (int64_t i = 0; i < weft_children(m); i++)
+        if (!(x = weft_forward(weft_child(m, i), x)))
+            return NULL;
+    return x;
+}
+
 static weft_module *hurdle(weft_fabric *f, where w)
 {
     static const weft_module_ops ops = {.size = sizeof ops, .name = "hurdle", .forward = pass};
@@ -181,6 +191,33 @@ START_TEST(a_rank_that_fails_keeps_nobody)
 }
 END_TEST
 
+START_TEST(a_forward_that_ends_early)
+{
+    static const weft_module_ops ops = {
+        .size = sizeof ops, .name = "impatient", .forward = impatient};
+    const weft_batchnorm_options sync = {.sync = true};
+    job j = {.step = 0};
+    weft_open_mpi(&j.f, MPI_COMM_WORLD, WEFT_OPEN(.strategy = "ddp", .precision = "64-true"));
+    j.net = weft_module_new(j.f, &ops, NULL, 0);
+    weft_module_child(j.net, "a", weft_nn_linear(j.f, FEATURES, 4));
+    weft_module_child(j.net, "b", weft_nn_batchnorm_with(j.f, 4, &sync));
+    weft_module_child(j.net, "c", hurdle(j.f, BETWEEN));
+    weft_module_child(j.net, "d", weft_nn_linear(j.f, 4, CLASSES));
+    weft_module_child(j.net, "e", weft_nn_batchnorm_with(j.f, CLASSES, &sync));
+    j.o = weft_sgd(j.net, NULL);
+    weft_setup(j.f, j.net, j.o);
+    for (int bad = 0; bad < all_world(); bad++) {
+        ck_all(train(&j, EVEN, false) == 0);
+        fails = all_rank() == bad ? BETWEEN : NOWHERE;
+        ck_all(train(&j, EVEN, false) == WEFT_EDATA);
+        fails = NOWHERE;
+        ck_all(weft_clear(j.f) == 0);
+        j.step = 0;
+    }
+    ck_all(train(&j, NONE, false) == 0 && !weft_close(&j.f));
+}
+END_TEST
+
 START_TEST(a_rank_without_a_loss)
 {
     job j = opened(MPI_COMM_WORLD, "ddp", true);
@@ -289,6 +326,7 @@ static Suite *suite(void)
     tcase_add_test(t, rows_that_do_not_count);
     tcase_add_test(t, windows_and_held_sums);
     tcase_add_loop_test(t, a_rank_that_fails_keeps_nobody, 0, 6);
+    tcase_add_test(t, a_forward_that_ends_early);
     tcase_add_test(t, a_rank_without_a_loss);
     tcase_add_test(t, what_cannot_be_together);
     tcase_add_test(t, statistics_are_those_of_rank_0);

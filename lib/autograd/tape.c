@@ -17,6 +17,8 @@ void weft__tape_close(weft_fabric *f)
     if (!f->tape)
         return;
     weft__free(f->tape->node);
+    weft__free(f->tape->now.n);
+    weft__free(f->tape->before.n);
     weft__free(f->tape->use);
     weft__free(f->tape->lent);
     weft__free(f->tape);
@@ -27,6 +29,7 @@ void weft__tape_edge(weft_fabric *f)
 {
     weft__tape_cut(f->tape, 0);
     f->tape->draws = 0;
+    weft__tape_schedule_edge(f->tape, !weft__stuck(f));
 }
 
 void weft_eval_begin(weft_fabric *f)

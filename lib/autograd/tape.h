@@ -72,6 +72,12 @@ typedef struct weft__lent {
     bool changes; /* it is no input */
 } weft__lent;
 
+/* What a step has gathered: how many numbers each time, and 0 where a backward pass began. */
+typedef struct weft__gathers {
+    int64_t *n;
+    size_t count, room;
+} weft__gathers;
+
 typedef struct weft__tape {
     weft__node *node;
     size_t nodes, room;
@@ -82,12 +88,13 @@ typedef struct weft__tape {
     int eval;             /* depth of weft_eval_begin */
     weft__mark eval_mark; /* where the outermost scope began */
     int64_t meets,
-        unmet;    /* ops with `drain` that a pass has still to go through, none above node unmet */
-    uint64_t met; /* how often hooks gathered or summed */
-    uint64_t draws; /* calls in this step that drew random numbers */
-    weft_dtype low; /* what WEFT_CAST_LOW ops compute in; WEFT_DEFAULT: no such type */
-    int forwards;   /* depth of weft_forward, */
-    int autocast;   /* and of autocast scopes: in one of them low is what counts */
+        unmet; /* ops with `drain` that a pass has still to go through, none above node unmet */
+    weft__gathers now, before; /* of this step, and of the last one that went well */
+    uint64_t met;              /* how often hooks gathered or summed */
+    uint64_t draws;            /* calls in this step that drew random numbers */
+    weft_dtype low;            /* what WEFT_CAST_LOW ops compute in; WEFT_DEFAULT: no such type */
+    int forwards;              /* depth of weft_forward, */
+    int autocast;              /* and of autocast scopes: in one of them low is what counts */
     weft__hooks hooks;
     weft__lent *lent; /* to the op that runs */
     size_t lents, lent_room;
@@ -127,7 +134,14 @@ void weft__tape_plan(weft_fabric *f, weft_tensor *loss);
 void weft__tape_drain(weft_fabric *f);
 /* That pass is through with a node that communicates. */
 void weft__tape_past(weft__tape *t, const weft__node *n);
+/* A backward pass begins: a rank that failed gathers, with zeros, what the last step did up to this pass and
+ * it has not. Collective where it is behind. */
+void weft__tape_catch_up(weft_fabric *f);
+/* The step is over; good: its schedule is what the next one should be. */
+void weft__tape_schedule_edge(weft__tape *t, bool good);
 /* The hooks' collectives, counted. */
 weft_status weft__tape_gather(weft_fabric *f, int64_t n);
+weft_status weft__tape_gather_nothing(weft_fabric *f,
+                                      int64_t n); /* this rank puts zeros in place */
 weft_status weft__tape_sum(weft_fabric *f, int64_t n);
 #endif

@@ -171,6 +171,7 @@ static weft_status all_can(weft_fabric *f, weft_tensor *loss)
     }
     if (s < 0 && !weft__stuck(f))
         weft__stick(f, s);
+    weft__tape_catch_up(f);
     double failed = s < 0;
     s = weft__all_reduce(f->comm, "backward", &failed, 1, WEFT_F64, WEFT_REDUCE_SUM);
     if (s < 0)
