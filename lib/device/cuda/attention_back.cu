@@ -23,7 +23,8 @@ template <class T> __global__ static void deltas(attend a)
         ((cuda_c<T> *)a.delta)[r] = (cuda_c<T>)sum;
 }
 
-/* p = P Z and g = G of the tile of queries i0.. (m) and keys j0.. (n). All threads. */
+/* p = P Z (0: it is not wanted) and g = G of the tile of queries i0.. (m) and keys j0.. (n). All
+ * threads. */
 template <class T>
 __device__ static inline void turn(const attend &a, const head &at, attend_room<cuda_c<T>> &room,
                                    cuda_c<T> (*p)[KEYS + 1], cuda_c<T> (*g)[KEYS + 1], int64_t i0,
@@ -50,7 +51,8 @@ __device__ static inline void turn(const attend &a, const head &at, attend_room<
             const bool seen = inside && j < end && j < j0 + n;
             const C w = seen ? cuda_exp(s[r][c] * (C)o.scale - lse) : 0;
             const C z = !seen || o.p == 0 ? 1 : kept(o, at, i, j) ? (C)keep_of(o) : 0;
-            p[ty + SIDE * r][tx + SIDE * c] = w * z;
+            if (p)
+                p[ty + SIDE * r][tx + SIDE * c] = w * z;
             g[ty + SIDE * r][tx + SIDE * c] = seen ? w * (z * dp[r][c] - delta) * (C)o.scale : (C)0;
         }
     }
@@ -60,7 +62,7 @@ template <class T> __global__ __launch_bounds__(CUDA_THREADS, 2) static void que
 {
     typedef cuda_c<T> C;
     __shared__ attend_room<C> room;
-    __shared__ C p[QUERIES<C>][KEYS + 1], g[QUERIES<C>][KEYS + 1];
+    __shared__ C g[QUERIES<C>][KEYS + 1];
     const weft_attention_terms &o = a.o;
     const int tx = threadIdx.x % SIDE, ty = threadIdx.x / SIDE;
     const int64_t tiles = tiles_of(o.queries, QUERIES<C>), i0 = blockIdx.x % tiles * QUERIES<C>;
@@ -73,7 +75,7 @@ template <class T> __global__ __launch_bounds__(CUDA_THREADS, 2) static void que
         C sum[ROWS<C>][SPREAD] = {};
         for (int64_t j = 0; j < end; j += KEYS) {
             const int64_t n = end - j < KEYS ? end - j : KEYS;
-            turn<T>(a, at, room, p, g, i0, rows, j, n);
+            turn<T>(a, at, room, NULL, g, i0, rows, j, n);
             __syncthreads();
             fetch(room, k + j * o.k[2], o.k[2], n, KEYS, d, o.size);
             __syncthreads();

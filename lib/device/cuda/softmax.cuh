@@ -1,4 +1,5 @@
-/* The sum of exp(x - max x) over a row of c, by G threads; NaN is passed over in the maximum. */
+/* The sum of exp(x - max x) over a row of c, by G threads; NaN is passed over in the maximum. In one
+ * pass: a thread's sum is rescaled when it meets a larger element. */
 #ifndef DEVICE_CUDA_SOFTMAX_CUH
 #define DEVICE_CUDA_SOFTMAX_CUH
 #include "device/cuda/math.cuh"
@@ -11,18 +12,26 @@ struct cuda_higher {
     }
 };
 
-template <int G, class T> __device__ static inline double cuda_powers(const T *x, int64_t c, T *max)
+template <int G, class T>
+__device__ static inline double cuda_powers(const T *x, int64_t c, T *max)
 {
-    T top = -(T)INFINITY;
-#pragma unroll 4
-    for (int64_t j = cuda_lane<G>(); j < c; j += G)
-        top = x[j] > top ? x[j] : top;
-    top = cuda_join<G>(top, cuda_higher());
+    const T none = -(T)INFINITY;
+    T top = none;
     double part = 0;
 #pragma unroll 4
-    for (int64_t j = cuda_lane<G>(); j < c; j += G)
-        part += (double)cuda_exp(x[j] - top);
-    *max = top;
-    return cuda_join<G>(part, cuda_plus());
+    for (int64_t j = cuda_lane<G>(); j < c; j += G) {
+        const T v = x[j];
+        if (v > top) {
+            part *= (double)cuda_exp(top - v);
+            top = v;
+        }
+        part += v == none ? 0 : (double)cuda_exp(v - top);
+    }
+    const T most = cuda_join<G>(top, cuda_higher());
+    if (top != most)
+        part *= (double)cuda_exp(top - most);
+    *max = most;
+    part = cuda_join<G>(part, cuda_plus());
+    return most == none ? (double)NAN : part;
 }
 #endif
