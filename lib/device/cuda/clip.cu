@@ -2,9 +2,10 @@
  * a function of n alone: blocks, whose sums are joined in a second pass. */
 #include "device/cuda/rows.cuh"
 
-#define BLOCKS 1024
+#define BLOCKS 512 /* that are on a GPU at once, each with AHEAD packs a thread on their way */
+#define AHEAD 4
 
-enum kind { PRODUCT, SIZE, POWER, LARGEST, NONFINITE };
+enum kind { SQUARE, PRODUCT, NONFINITE, SIZE, POWER, LARGEST };
 
 /* NaN wins. */
 __device__ static inline double join(enum kind kind, double a, double b)
@@ -18,40 +19,59 @@ __device__ static inline double of_block(enum kind kind, double v)
                            : cuda_join<CUDA_THREADS>(v, cuda_plus());
 }
 
-/* What an element counts for. x - x is 0 for finite x, NaN for all others. */
-__device__ static inline double of_element(enum kind kind, double x, double z, double p)
+/* Adds an element. x - x is 0 for finite x, NaN for all others. */
+template <enum kind K, class C>
+__device__ static inline void add(enum kind kind, double &sum, C x, C z, double p)
 {
-    switch (kind) {
-    case PRODUCT:
-        return x * z;
-    case SIZE:
-    case LARGEST:
-        return fabs(x);
-    case POWER:
-        return pow(fabs(x), p);
-    default:
-        return x - x == 0 ? 0 : 1;
-    }
+    if (K == SQUARE)
+        sum = __fma_rn((double)x, (double)x, sum);
+    else if (K == PRODUCT)
+        sum = __fma_rn((double)x, (double)z, sum);
+    else if (K == NONFINITE)
+        sum = x - x == 0 ? sum : 1;
+    else if (kind == POWER)
+        sum += pow(fabs((double)x), p);
+    else
+        sum = join(kind, sum, fabs((double)x));
 }
 
-template <class T>
-__global__ static void blocks_of(double *part, enum kind kind, const T *x, const T *z, double p,
-                                 int64_t n, bool packs)
+/* K: the kind, or SIZE for all that are not worth a kernel of their own. Each thread has a sum for each
+ * place in its packs. */
+template <class T, enum kind K>
+__global__ __launch_bounds__(CUDA_THREADS, 4) static void blocks_of(double *part, enum kind kind,
+                                                                    const T *x, const T *z,
+                                                                    double p, int64_t n, bool packs)
 {
-    constexpr int N = cuda_pack<T>::n;
-    double sum = 0;
-    for (int64_t i = cuda_first() * N; i < n; i += cuda_step() * N) {
-        cuda_c<T> u[N], v[N];
-        cuda_read(u, x, i, n, packs);
-        if (z)
-            cuda_read(v, z, i, n, packs);
+    constexpr int N = cuda_pack<T>::n, ahead = K == SIZE ? 1 : K == PRODUCT ? AHEAD / 2 : AHEAD;
+    const int64_t step = cuda_step() * N;
+    int64_t i = cuda_first() * N;
+    double sum[N] = {0};
+    for (; packs && i + (ahead - 1) * step + N <= n; i += ahead * step) {
+        cuda_c<T> u[ahead][N], v[ahead][N];
+#pragma unroll
+        for (int a = 0; a < ahead; a++) {
+            cuda_load(u[a], x, i + a * step);
+            if (K == PRODUCT)
+                cuda_load(v[a], z, i + a * step);
+        }
+#pragma unroll
+        for (int a = 0; a < ahead; a++)
+#pragma unroll
+            for (int k = 0; k < N; k++)
+                add<K>(kind, sum[k], u[a][k], v[a][k], p);
+    }
+    for (; i < n; i += step)
+#pragma unroll
         for (int k = 0; k < N; k++)
             if (i + k < n)
-                sum = join(kind, sum, of_element(kind, u[k], z ? v[k] : u[k], p));
-    }
-    sum = of_block(kind, sum);
+                add<K>(kind, sum[k], cuda_wide(x[i + k]), cuda_wide((K == PRODUCT ? z : x)[i + k]),
+                       p);
+#pragma unroll
+    for (int k = 1; k < N; k++)
+        sum[0] = join(kind, sum[0], sum[k]);
+    sum[0] = of_block(kind, sum[0]);
     if (threadIdx.x == 0)
-        part[blockIdx.x] = sum;
+        part[blockIdx.x] = sum[0];
 }
 
 /* One block: y += the sum, or flag += 1 if there is any. */
@@ -75,17 +95,25 @@ static weft_status reduce(weft_stream *s, weft_dev y, weft_dev flag, enum kind k
                           weft_dev z, double p, int64_t n)
 {
     const int64_t packs = (n + cuda_pack<T>::n - 1) / cuda_pack<T>::n;
-    const int64_t wanted = (packs + 2 * CUDA_THREADS - 1) / (2 * CUDA_THREADS);
-    const int64_t blocks = wanted < BLOCKS ? wanted : BLOCKS;
-    void *part;
+    const int64_t wanted = (packs + CUDA_THREADS - 1) / CUDA_THREADS;
+    const unsigned blocks = (unsigned)(wanted < BLOCKS ? wanted : BLOCKS);
+    const T *u = cuda_at<T>(x), *v = cuda_at<T>(z);
+    void *scratch;
     if (n <= 0)
         return WEFT_OK;
-    WEFT_TRY(weft__cuda_scratch(s, (size_t)blocks * sizeof(double), &part));
-    CUDA_RUN(blocks_of<T>, (unsigned)blocks, (double *)part, kind, cuda_at<T>(x), cuda_at<T>(z), p,
-             n, cuda_packs(x, z));
+    WEFT_TRY(weft__cuda_scratch(s, (size_t)blocks * sizeof(double), &scratch));
+    double *part = (double *)scratch;
+    if (kind == SQUARE)
+        CUDA_RUN((blocks_of<T, SQUARE>), blocks, part, kind, u, v, p, n, cuda_packs(x));
+    else if (kind == PRODUCT)
+        CUDA_RUN((blocks_of<T, PRODUCT>), blocks, part, kind, u, v, p, n, cuda_packs(x, z));
+    else if (kind == NONFINITE)
+        CUDA_RUN((blocks_of<T, NONFINITE>), blocks, part, kind, u, v, p, n, cuda_packs(x));
+    else
+        CUDA_RUN((blocks_of<T, SIZE>), blocks, part, kind, u, v, p, n, cuda_packs(x));
     CUDA_RUN(total, 1, cuda_at<double>(y), cuda_at<int64_t>(flag), kind, (const double *)part,
-             blocks);
-    weft__cuda_unscratch(s, part);
+             (int64_t)blocks);
+    weft__cuda_unscratch(s, scratch);
     return WEFT_OK;
 }
 
@@ -107,7 +135,7 @@ weft_status weft__cuda_dot(weft_stream *s, weft_dev y, weft_dev x, weft_dev z, i
 weft_status weft__cuda_norm(weft_stream *s, weft_dev y, weft_dev x, int64_t n, double p,
                             weft_dtype dt)
 {
-    const enum kind kind = p == 2 ? PRODUCT : p == 1 ? SIZE : isinf(p) ? LARGEST : POWER;
+    const enum kind kind = p == 2 ? SQUARE : p == 1 ? SIZE : isinf(p) ? LARGEST : POWER;
     CUDA_FLOATS(dt, "norm", WEFT_TRY(reduce<T>(s, y, weft_dev{0}, kind, x, weft_dev{0}, p, n)))
     return weft__cuda_launched(s, "norm");
 }

@@ -21,20 +21,27 @@ template <class T, int N> struct cuda_chunk {
     };
 };
 
+/* v[k] = x[i + k]: all are there, at an address for packs. */
+template <class T, int N>
+__device__ static inline void cuda_load(cuda_c<T> (&v)[N], const T *x, int64_t i)
+{
+    typedef cuda_chunk<T, N> chunk;
+#pragma unroll
+    for (int k = 0; k < N; k += chunk::n) {
+        const typename chunk::type c = *(const typename chunk::type *)(x + i + k);
+#pragma unroll
+        for (int j = 0; j < chunk::n; j++)
+            v[k + j] = cuda_wide(c.x[j]);
+    }
+}
+
 /* v[k] = x[i + k], zero from n on. */
 template <class T, int N>
 __device__ static inline void cuda_read(cuda_c<T> (&v)[N], const T *x, int64_t i, int64_t n,
                                         bool packs)
 {
-    typedef cuda_chunk<T, N> chunk;
     if (packs && i + N <= n) {
-#pragma unroll
-        for (int k = 0; k < N; k += chunk::n) {
-            const typename chunk::type c = *(const typename chunk::type *)(x + i + k);
-#pragma unroll
-            for (int j = 0; j < chunk::n; j++)
-                v[k + j] = cuda_wide(c.x[j]);
-        }
+        cuda_load(v, x, i);
         return;
     }
 #pragma unroll
