@@ -1,12 +1,13 @@
 #!/bin/sh
-# The main job: Fashion-MNIST on two ranks, from the data set's own files. Called in the build directory;
-# --shuffle-labels trains on permuted labels, other words go to the program.
+# The main job: Fashion-MNIST on two ranks, from the data set's own files. Called in the build directory; --cnn takes the
+# residual network, --shuffle-labels trains on permuted labels, other words go to the program.
 set -eu
 source=${FASHION_MNIST:-/usr/share/datasets/fashion-mnist}
-out=demo shuffle=
+out=demo shuffle= program=fashion_mnist run=run metrics=metrics.csv
 for word in "$@"; do
     shift
     case $word in
+    --cnn) program=cnn run=run-cnn metrics=metrics-cnn.csv ;;
     --shuffle-labels) out=demo/shuffled shuffle=1 ;;
     *) set -- "$@" "$word" ;;
     esac
@@ -23,4 +24,4 @@ convert() { # split, file, options of the tool
 mkdir -p "$out"
 convert train train.h5 ${shuffle:+--shuffle-labels 1}
 convert t10k test.h5
-${MPIRUN:-mpirun} -n 2 examples/fashion_mnist --data "$out" --run "$out/run" --metrics "$out/metrics.csv" "$@"
+${MPIRUN:-mpirun} -n 2 "examples/$program" --data "$out" --run "$out/$run" --metrics "$out/$metrics" "$@"
