@@ -110,6 +110,29 @@ CPU_WIDE static void N(channel_norm)(const void *args, int64_t lo, int64_t hi)
     }
 }
 
+/* Channels side by side, of all rows. */
+CPU_WIDE static void N(channel_tile)(const void *args, int64_t lo, int64_t hi)
+{
+    const struct channels *a = args;
+    for (int64_t t = lo; t < hi; t++) {
+        const int64_t first = t * TILE, n = a->c - first < TILE ? a->c - first : TILE;
+        double m[TILE], r[TILE], w[TILE], b[TILE];
+        for (int64_t j = 0; j < n; j++) {
+            m[j] = a->stats[1 + 2 * (first + j)];
+            r[j] = a->stats[2 + 2 * (first + j)];
+            w[j] = a->w ? CPU_CALL(wide, a->w, a->wt, first + j) : 1;
+            b[j] = a->b ? CPU_CALL(wide, a->b, a->wt, first + j) : 0;
+        }
+        for (int64_t i = 0; i < a->n; i++) {
+            const T *x = (const T *)a->x + i * a->c + first;
+            T *y = (T *)a->y + i * a->c + first;
+#pragma omp simd
+            for (int64_t j = 0; j < n; j++)
+                y[j] = STORE((C)(((double)LOAD(x[j]) - m[j]) * r[j] * w[j] + b[j]));
+        }
+    }
+}
+
 #else
 
 #include "device/cpu/channel.h"
@@ -229,6 +252,9 @@ weft_status weft__cpu_channel_norm(weft_stream *s, weft_dev y, weft_dev x, weft_
                                .c = c,
                                .inner = inner,
                                .groups = groups};
+    if (inner == 1 && !groups)
+        return weft__cpu_each_row(s, CPU_FLOATS(channel_tile), dt, &a, channel_items(&a),
+                                  4 * n * TILE);
     return weft__cpu_each_row(s, CPU_FLOATS(channel_norm), dt, &a, inner == 1 ? n : n * c,
                               4 * (inner == 1 ? c : inner));
 }

@@ -4,7 +4,7 @@
 #define DEVICE_CPU_CHANNEL_H
 #include "device/cpu/cpu.h"
 
-#define TILE 64 /* channels at a time where they lie side by side: inner is 1 */
+#define TILE 256 /* channels at a time where they lie side by side: inner is 1 */
 
 struct channels {
     void *y;

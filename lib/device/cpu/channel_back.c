@@ -32,18 +32,22 @@ static void N(row_products)(const struct channels *a, int64_t i, int64_t j, doub
 
 static void N(tile_sums)(const struct channels *a, int64_t first)
 {
-    const int64_t m = a->c - first < TILE ? a->c - first : TILE;
-    double s[TILE] = {0}, q[TILE] = {0};
+    const int64_t n = a->c - first < TILE ? a->c - first : TILE;
+    double s[TILE] = {0}, q[TILE] = {0}, m[TILE], r[TILE];
     for (int64_t i = 0; i < a->n; i++) {
         const T *x = (const T *)a->x + i * a->c + first, *gy = (const T *)a->gy + i * a->c + first;
-        for (int64_t j = 0; j < m; j++) {
-            const int64_t at = channel_at(a, i, first + j);
+        for (int64_t j = 0; j < n && (i == 0 || a->groups); j++) {
+            m[j] = a->stats[channel_at(a, i, first + j)];
+            r[j] = a->stats[channel_at(a, i, first + j) + 1];
+        }
+#pragma omp simd
+        for (int64_t j = 0; j < n; j++) {
             const double g = (double)LOAD(gy[j]);
             s[j] += g;
-            q[j] += g * (((double)LOAD(x[j]) - a->stats[at]) * a->stats[at + 1]);
+            q[j] += g * (((double)LOAD(x[j]) - m[j]) * r[j]);
         }
     }
-    for (int64_t j = 0; j < m; j++) {
+    for (int64_t j = 0; j < n; j++) {
         a->out[2 * (first + j)] = s[j];
         a->out[2 * (first + j) + 1] = q[j];
     }
@@ -84,19 +88,43 @@ static void N(run_back)(const struct channels *a, int64_t i, int64_t j, double m
         gx[k] = STORE((C)(r * ((double)LOAD(gy[k]) * w - mh - ((double)LOAD(x[k]) - m) * r * mz)));
 }
 
-/* Rows, or channels of rows. */
+/* Channels of rows. */
 CPU_WIDE static void N(channel_back)(const void *args, int64_t lo, int64_t hi)
 {
     const struct channels *a = args;
-    const int64_t each = a->inner == 1 ? a->c : 1;
-    for (int64_t t = lo; t < hi; t++)
-        for (int64_t k = 0; k < each; k++) {
-            const int64_t i = a->inner == 1 ? t : t / a->c, j = a->inner == 1 ? k : t % a->c;
-            const double w = CPU_CALL(wide, a->w, a->wt, j);
-            const double mh = a->sums ? w * a->sums[2 * j] / a->stats[0] : 0;
-            const double mz = a->sums ? w * a->sums[2 * j + 1] / a->stats[0] : 0;
-            CPU_CALL(run_back, a, i, j, mh, mz);
+    for (int64_t t = lo; t < hi; t++) {
+        const int64_t j = t % a->c;
+        const double w = CPU_CALL(wide, a->w, a->wt, j);
+        const double mh = a->sums ? w * a->sums[2 * j] / a->stats[0] : 0;
+        const double mz = a->sums ? w * a->sums[2 * j + 1] / a->stats[0] : 0;
+        CPU_CALL(run_back, a, t / a->c, j, mh, mz);
+    }
+}
+
+/* Channels side by side, of all rows. */
+CPU_WIDE static void N(tile_back)(const void *args, int64_t lo, int64_t hi)
+{
+    const struct channels *a = args;
+    for (int64_t t = lo; t < hi; t++) {
+        const int64_t first = t * TILE, n = a->c - first < TILE ? a->c - first : TILE;
+        double m[TILE], r[TILE], w[TILE], mh[TILE], mz[TILE];
+        for (int64_t j = 0; j < n; j++) {
+            m[j] = a->stats[1 + 2 * (first + j)];
+            r[j] = a->stats[2 + 2 * (first + j)];
+            w[j] = CPU_CALL(wide, a->w, a->wt, first + j);
+            mh[j] = a->sums ? w[j] * a->sums[2 * (first + j)] / a->stats[0] : 0;
+            mz[j] = a->sums ? w[j] * a->sums[2 * (first + j) + 1] / a->stats[0] : 0;
         }
+        for (int64_t i = 0; i < a->n; i++) {
+            const int64_t at = i * a->c + first;
+            const T *x = (const T *)a->x + at, *gy = (const T *)a->gy + at;
+            T *gx = (T *)a->y + at;
+#pragma omp simd
+            for (int64_t j = 0; j < n; j++)
+                gx[j] = STORE((C)(r[j] * ((double)LOAD(gy[j]) * w[j] - mh[j] -
+                                          ((double)LOAD(x[j]) - m[j]) * r[j] * mz[j])));
+        }
+    }
 }
 
 /* Groups of rows. */
@@ -165,7 +193,9 @@ weft_status weft__cpu_channel_norm_back(weft_stream *s, weft_dev gx, weft_dev gy
     if (groups)
         return weft__cpu_each_row(s, CPU_FLOATS(group_back), dt, &a, n * groups,
                                   8 * (c / groups) * inner);
-    return weft__cpu_each_row(s, CPU_FLOATS(channel_back), dt, &a, inner == 1 ? n : n * c,
-                              6 * (inner == 1 ? c : inner));
+    if (inner == 1)
+        return weft__cpu_each_row(s, CPU_FLOATS(tile_back), dt, &a, channel_items(&a),
+                                  6 * n * TILE);
+    return weft__cpu_each_row(s, CPU_FLOATS(channel_back), dt, &a, n * c, 6 * inner);
 }
 #endif
