@@ -14,7 +14,7 @@ __global__ static void softmax(T *y, const T *x, int64_t rows, int64_t c, bool l
     const double sum = cuda_powers<G>(x, c, &m);
     const T by = (T)(logarithm ? log(sum) : sum);
     for (int64_t j = cuda_lane<G>(); j < c; j += G)
-        y[j] = logarithm ? (x[j] - m) - by : cuda_exp(x[j] - m) / by;
+        y[j] = logarithm ? (x[j] - m) - by : cuda_power(x[j] - m) / by;
 }
 
 template <class T, int G>
@@ -50,7 +50,7 @@ __global__ static void log_softmax_back(T *gx, const T *y, const T *gy, int64_t 
         part += (double)gy[j];
     const T sum = (T)cuda_join<G>(part, cuda_plus());
     for (int64_t j = cuda_lane<G>(); j < c; j += G)
-        gx[j] = gy[j] - cuda_exp(y[j]) * sum;
+        gx[j] = gy[j] - cuda_power(y[j]) * sum;
 }
 
 weft_status weft__cuda_softmax(weft_stream *s, weft_dev y, weft_dev x, int64_t rows, int64_t c,

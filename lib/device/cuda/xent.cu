@@ -60,7 +60,7 @@ template <class T, int G> __global__ static void xent(xent_of<T> a)
     if (cuda_lane<G>() == 0)
         a.loss[r] = (T)(whole / w.divisor); /* NaN where nothing counts */
     for (int64_t j = cuda_lane<G>(); j < c && !a.log_probs; j += G)
-        p[j] = cuda_exp(x[j] - m) / (T)sum;
+        p[j] = cuda_power(x[j] - m) / (T)sum;
 }
 
 /* gx = s ((u + e/c sum w) p - e/c w), and -s u more at the label. */
