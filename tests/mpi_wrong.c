@@ -74,6 +74,14 @@ static weft_status setup_other_muon(job *j, bool here)
     return weft_setup(j->f, m, weft_muon(m, WEFT_MUON(.ns_steps = here ? 3 : 5)));
 }
 
+static weft_status setup_other_batchnorm(job *j, bool here)
+{
+    weft_module *m = weft_nn_sequential(j->f, small_net(j->f), weft_nn_batchnorm(j->f, CLASSES));
+    if (here)
+        weft_nn_sync_batchnorm(m);
+    return weft_setup(j->f, m, weft_sgd(m, NULL));
+}
+
 static weft_status setup_bad_muon(job *j, bool here)
 {
     weft_module *m = small_net(j->f);
@@ -377,6 +385,7 @@ static const row table[] = {
     ROW(setup_other_order, WEFT_ESTATE, WEFT_ESTATE, false, false),
     ROW(setup_muon, WEFT_ECONFIG, WEFT_OK, false, false),
     ROW(setup_other_muon, WEFT_ECONFIG, WEFT_OK, false, false),
+    ROW(setup_other_batchnorm, WEFT_ECONFIG, WEFT_OK, false, false),
     ROW(setup_bad_muon, WEFT_EARG, WEFT_EARG, false, false),
     ROW(setup_frozen, WEFT_ECONFIG, WEFT_OK, false, false),
     ROW(setup_no_loader, WEFT_EARG, WEFT_EARG, false, false),
