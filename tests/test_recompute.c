@@ -145,6 +145,43 @@ START_TEST(the_same_bits)
 }
 END_TEST
 
+/* Batchnorm uses the batch's statistics both times, and takes them into its running ones once. */
+START_TEST(running_statistics_move_once)
+{
+    outcome *o[2];
+    for (int again = 0; again < 2; again++) {
+        float data[BATCH * WIDTH];
+        for (int i = 0; i < BATCH * WIDTH; i++)
+            data[i] = (float)((i * 29 % 37) - 15) / 8;
+        start();
+        weft_module *m = weft_nn_sequential(f, weft_nn_linear(f, WIDTH, WIDTH),
+                                            weft_nn_batchnorm(f, WIDTH), weft_nn_relu(f));
+        weft_optimizer *sgd = weft_sgd(m, WEFT_SGD(.lr = 0.1));
+        weft_recompute(m, again);
+        ck_assert_int_eq(weft_setup(f, m, sgd), 0);
+        o[again] = calloc(1, sizeof *o[again]);
+        for (int step = 0; step < 3; step++) {
+            weft_tensor *x = weft_tensor_of(f, data, 2, (const int64_t[]){BATCH, WIDTH}, WEFT_F32);
+            weft_tensor *y = weft_forward(m, x);
+            weft_zero_grad(sgd);
+            ck_assert_int_eq(weft_backward(f, weft_mean(weft_mul(y, y), WEFT_ALL)), 0);
+            for (int64_t i = 0; i < weft_buffer_count(m); i++)
+                take(o[again], weft_buffer(m, weft_buffer_name(m, i)));
+            for (int64_t i = 0; i < weft_param_count(m); i++)
+                take(o[again], weft_gradient(weft_param(m, weft_param_name(m, i))));
+            weft_step(sgd);
+            weft_step_end(f);
+        }
+        ck_assert_int_ge(weft_buffer_count(m), 2);
+        stop();
+    }
+    ck_assert_uint_eq(o[0]->n, o[1]->n);
+    ck_assert_int_eq(memcmp(o[0]->bytes, o[1]->bytes, o[0]->n), 0);
+    free(o[0]);
+    free(o[1]);
+}
+END_TEST
+
 /* --- memory --- */
 
 static int64_t arena_of_a_deep_net(bool recompute)
@@ -399,6 +436,7 @@ int main(void)
     suite_add_tcase(s, t);
     suite_add_tcase(s, u);
     tcase_add_loop_test(t, the_same_bits, 0, 32);
+    tcase_add_test(t, running_statistics_move_once);
     tcase_add_test(t, activations_are_not_kept);
     tcase_add_checked_fixture(u, start, stop);
     tcase_add_test(u, forward_runs_once_more_and_knows);

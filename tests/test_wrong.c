@@ -216,7 +216,8 @@ START_TEST(no_tensor)
     IS(!weft_add_layernorm(t, t, 1, t, t, 0, NULL) && !weft_rmsnorm(t, 1, t, 0) &&
        !weft_swiglu(t, t));
     IS(!weft_log_softmax(t) && !weft_layernorm(t, 1, t, t, 0) &&
-       !weft_batchnorm(t, t, t, 0, NULL) && !weft_groupnorm(t, 1, t, t, 0) && !weft_embedding(t, t, 0));
+       !weft_batchnorm(t, t, t, 0, NULL) && !weft_groupnorm(t, 1, t, t, 0) &&
+       !weft_embedding(t, t, 0));
     IS(!weft_attention(t, t, t, NULL) && !weft_attention_packed(t, 1, 1, NULL));
     IS(!weft_rotary(t, NULL) && !weft_linear_cross_entropy(t, t, t, t, NULL));
     IS(!weft_dropout(t, 0.5, true) && !weft_cast(t, WEFT_F32) && !weft_count_correct(t, t));

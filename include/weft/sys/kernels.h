@@ -246,8 +246,9 @@ typedef struct weft_attention_terms {
     double scale;
     int causal; /* query i sees the keys 0..i + offset, else all */
     int64_t offset;
-    double p; /* a P[i][j] becomes 0, the others are divided by 1 - p: as of dropout, with the number
-                 (((base + b) heads + h) queries + i) keys + j */
+    /* A P[i][j] becomes 0 with probability p, the others are divided by 1 - p: as of dropout, with the
+     * number (((base + b) heads + h) queries + i) keys + j. */
+    double p;
     uint64_t seed, stream, step;
     int64_t base;
 } weft_attention_terms;

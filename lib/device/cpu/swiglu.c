@@ -68,11 +68,8 @@ weft_status weft__cpu_swiglu(weft_stream *s, weft_dev y, weft_dev a, weft_dev b,
 weft_status weft__cpu_swiglu_back(weft_stream *s, weft_dev ga, weft_dev gb, weft_dev gy, weft_dev a,
                                   weft_dev b, int64_t n, weft_dtype dt)
 {
-    const struct swiglu t = {.y = cpu_ptr(ga),
-                             .gb = cpu_ptr(gb),
-                             .gy = cpu_ptr(gy),
-                             .a = cpu_ptr(a),
-                             .b = cpu_ptr(b)};
+    const struct swiglu t = {
+        .y = cpu_ptr(ga), .gb = cpu_ptr(gb), .gy = cpu_ptr(gy), .a = cpu_ptr(a), .b = cpu_ptr(b)};
     return weft__cpu_each(s, CPU_FLOATS(swiglu_back), dt, &t, n, 2 * COST);
 }
 #endif
