@@ -201,7 +201,7 @@ gives 10 inspect run; warns "step-000048/MANIFEST"
 
 # Doctor: good as it is, then with a fault at a time
 gives 0 doctor
-for what in cores threads kernels mpi mpirun hdf5 variables 'file system' 'shared memory' slurm ranks 'rank 1' 'one file system'; do
+for what in cores threads kernels devices mpi mpirun hdf5 variables 'file system' 'shared memory' slurm ranks 'rank 1' 'one file system'; do
     says "^[okwarn]* *$what: "
 done
 gives 0 doctor --json run

@@ -45,7 +45,7 @@ static const struct {
     {"devices=0", WEFT_EARG, WEFT_EARG, "whole number"},
     {"devices=99", WEFT_ECONFIG, WEFT_ECONFIG, "devices=99 was asked for"},
     {"num_nodes=2", WEFT_ECONFIG, WEFT_ECONFIG, "num_nodes=2 was asked for"},
-    {"accelerator=cuda", WEFT_ENOTSUP, WEFT_ENOTSUP, "cuda"},
+    {"accelerator=tpu", WEFT_ENOTSUP, WEFT_ENOTSUP, "tpu"},
     {"precision=16", WEFT_OK, WEFT_ECONFIG, "differ"},
     {"precision=64", WEFT_OK, WEFT_ECONFIG, "differ"},
     {"seed=1", WEFT_OK, WEFT_ECONFIG, "differ"},
@@ -206,6 +206,35 @@ START_TEST(lightning)
 }
 END_TEST
 
+static void see(int devices, int first)
+{
+    char text[16];
+    snprintf(text, sizeof text, "%d", devices);
+    setenv("WEFT_MOCK_DEVICES", text, 1);
+    snprintf(text, sizeof text, "%d", first);
+    setenv("WEFT_MOCK_FIRST", text, 1);
+}
+
+/* Each rank sees a device of its own, all see the same one, and some see one that others see, too. */
+START_TEST(visible_devices)
+{
+    const char *mock = "accelerator=mock";
+    const bool many = all_world() > 1;
+    char message[600];
+    see(1, all_rank());
+    ck_all(open_as(-1, mock, "", message) == WEFT_OK);
+    see(1, 0);
+    ck_all(open_as(-1, mock, "", message) == (many ? WEFT_ECONFIG : WEFT_OK));
+    ck_all(!many || strstr(message, "share_devices=true"));
+    see(all_rank() + 1, 0);
+    ck_all(open_as(-1, mock, "", message) == (many ? WEFT_ECONFIG : WEFT_OK));
+    ck_all(!many || strstr(message, "have the same mock device"));
+    ck_all(open_as(-1, "accelerator=mock share_devices=true", "", message) == WEFT_OK);
+    unsetenv("WEFT_MOCK_DEVICES");
+    unsetenv("WEFT_MOCK_FIRST");
+}
+END_TEST
+
 static Suite *suite(void)
 {
     Suite *s = suite_create("options");
@@ -216,6 +245,7 @@ static Suite *suite(void)
     tcase_add_test(t, rank_0_speaks);
     tcase_add_test(t, backends);
     tcase_add_test(t, lightning);
+    tcase_add_test(t, visible_devices);
     tcase_set_timeout(t, 100);
     suite_add_tcase(s, t);
     return s;

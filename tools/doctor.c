@@ -130,6 +130,7 @@ static void start_ranks(doctor *d)
 static void look_around(doctor *d)
 {
     doctor_machine(d);
+    doctor_devices(d);
     doctor_libraries(d);
     doctor_variables(d);
     doctor_files(d);

@@ -27,6 +27,7 @@ void doctor_mask(const unsigned char mask[WEFT__MASK], char *out, size_t size);
 double doctor_rate(const char **set);
 
 void doctor_machine(doctor *d);   /* cores, threads, kernels and their share of the peak */
+void doctor_devices(doctor *d);   /* the accelerators that have numbers */
 void doctor_libraries(doctor *d); /* MPI, HDF5, and variables that change them */
 void doctor_variables(doctor *d);
 void doctor_files(doctor *d); /* the directory, /dev/shm */

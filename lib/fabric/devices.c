@@ -1,6 +1,10 @@
 /* The devices that a program asks for, and the one that this rank takes. */
+#include "core/alloc.h"
+#include "core/hash.h"
 #include "device/device.h"
 #include "fabric/facade.h"
+
+#include <string.h>
 
 weft_status weft__devices_wanted(weft_fabric *f, int *devices)
 {
@@ -13,20 +17,101 @@ weft_status weft__devices_wanted(weft_fabric *f, int *devices)
     if (!device->count)
         return o->devices ? weft__devices_of_host(device->name, o->devices, devices) : WEFT_OK;
     WEFT_TRY(device->count(&n));
+    n = n < WEFT__DEVICE_IDS ? n : WEFT__DEVICE_IDS;
     WEFT_TRY(weft__devices_of_node(device->name, o->devices, n, d));
     *devices = d->kind == WEFT__DEVICES_AUTO ? 0 : d->n;
     return WEFT_OK;
 }
 
+/* What a rank says to the others: its node, and which devices it sees, or which one it takes. */
+enum { NODE, WHICH, WORDS };
+
+static uint64_t identity(const weft_device_ops *ops, int index)
+{
+    weft_device_facts facts = {.identity = 0};
+    if (ops->facts && ops->facts(index, &facts))
+        facts.identity = 0;
+    return facts.identity;
+}
+
+static weft_status tell(weft_fabric *f, uint64_t which, int64_t *all)
+{
+    const int64_t mine[WORDS] = {f->node_rank, (int64_t)which};
+    int64_t *each = all + WORDS * f->world;
+    for (int r = 0; r < f->world; r++)
+        each[r] = WORDS;
+    return weft__all_gather(f->comm, "devices", all, each, mine, WEFT_I64);
+}
+
+/* This rank's number among those of its node that see what it sees, and how many these are: a launcher
+ * may have given each rank a device of its own, which is number 0 to all of them. */
+static weft_status peers(weft_fabric *f, const weft_device_ops *ops, int64_t *all, int *place,
+                         int *n)
+{
+    const weft__devices *d = &f->facade->devices;
+    uint64_t seen = WEFT__HASH;
+    for (int i = 0; i < d->n; i++) {
+        const uint64_t one = identity(ops, d->id[i]);
+        seen = weft__hash(seen, &one, sizeof one);
+    }
+    WEFT_TRY(tell(f, seen, all));
+    *place = *n = 0;
+    for (int r = 0; r < f->world; r++) {
+        const int64_t *it = all + WORDS * r;
+        const bool peer = it[NODE] == f->node_rank && it[WHICH] == (int64_t)seen;
+        *place += peer && r < f->rank;
+        *n += peer;
+    }
+    return WEFT_OK;
+}
+
+/* Lists that differ may have a device in common. */
+static weft_status alone_on(weft_fabric *f, const weft_device_ops *ops, int64_t *all, int index)
+{
+    const weft_open_options *o = &f->facade->settings.o;
+    const int64_t mine = (int64_t)identity(ops, index);
+    WEFT_TRY(tell(f, (uint64_t)mine, all));
+    for (int r = 0; r < f->rank && mine && !o->share_devices && f->facade->devices.n; r++) {
+        const int64_t *it = all + WORDS * r;
+        if (it[NODE] == f->node_rank && it[WHICH] == mine)
+            return weft__fail(WEFT_ECONFIG,
+                              "ranks %d and %d of this node have the same %s device: let them see "
+                              "different ones, all of them see all, or share with "
+                              "share_devices=true",
+                              r, f->rank, ops->name);
+    }
+    return WEFT_OK;
+}
+
 /* Where devices have no numbers, all ranks compute on the same one. */
-weft_status weft__devices_open(weft_fabric *f)
+static weft_status choose(weft_fabric *f, const weft_device_ops *ops, int64_t *all, int *index)
 {
     const weft_open_options *o = &f->facade->settings.o;
     const weft__devices *d = &f->facade->devices;
-    int index = f->local_rank;
+    int place = f->local_rank, n = f->local_size;
+    if (f->world > 1)
+        WEFT_TRY(peers(f, ops, all, &place, &n));
+    weft_status s = WEFT_OK;
     if (d->n)
-        WEFT_TRY(weft__devices_index(o->accelerator, d, f->local_rank, f->local_size,
-                                     o->share_devices, &index));
+        s = weft__devices_index(o->accelerator, d, place, n, o->share_devices, index);
+    if (f->world == 1)
+        return s;
+    WEFT_TRY(weft__agree(f->comm, "devices", s, ""));
+    return alone_on(f, ops, all, *index);
+}
+
+weft_status weft__devices_open(weft_fabric *f)
+{
+    const weft_open_options *o = &f->facade->settings.o;
+    const weft_device_ops *ops;
+    int index = f->local_rank;
+    WEFT_TRY(weft__device_find(o->accelerator, &ops));
+    int64_t *all = weft__new((size_t)f->world * (WORDS + 1), sizeof *all);
+    weft_status s = weft__agree(f->comm, "devices", all ? WEFT_OK : WEFT_ENOMEM, "");
+    if (!s)
+        s = choose(f, ops, all, &index);
+    weft__free(all);
+    WEFT_TRY(s);
     WEFT_TRY(weft__device_open(&f->device, o->accelerator, index, f->threads));
     return f->device->ops->stream_new(f->device, &f->stream);
 }

@@ -8,6 +8,14 @@ WEFT_BEGIN
 typedef struct weft_device weft_device;
 typedef struct weft_event weft_event;
 
+/* What a device is. */
+typedef struct weft_device_facts {
+    char name[96];     /* "NVIDIA H100 80GB HBM3" */
+    int64_t bytes;     /* of its memory; 0: unknown */
+    uint64_t identity; /* the same for all processes of a node that see it, whatever its number; 0:
+                          unknown */
+} weft_device_facts;
+
 /* Memory and streams. `self` is the device's own. REQUIRED unless marked OPTIONAL. */
 typedef struct weft_device_ops {
     size_t size;      /* sizeof(weft_device_ops) */
@@ -16,6 +24,8 @@ typedef struct weft_device_ops {
     bool immediate;
     /* OPTIONAL, for devices that have numbers: how many this node has. */
     weft_status (*count)(int *n);
+    /* OPTIONAL, with count: what number `index` is, without opening it. */
+    weft_status (*facts)(int index, weft_device_facts *out);
     weft_status (*open)(weft_device *d, int index, int threads);
     void (*close)(weft_device *d);
     /* 64-byte aligned; bytes may be 0, addresses are distinct. Callers take weft_device_alloc. */

@@ -5,6 +5,7 @@
 #include "core/alloc.h"
 #include "core/env.h"
 #include "core/error.h"
+#include "core/hash.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -46,6 +47,21 @@ static weft_status count(int *n)
         return weft__fail(WEFT_EDEVICE, "accelerator cuda: %s (%s)", cudaGetErrorString(e),
                           cudaGetErrorName(e));
     *n = there;
+    return WEFT_OK;
+}
+
+static weft_status facts(int index, weft_device_facts *out)
+{
+    struct cudaDeviceProp p;
+    const cudaError_t e = cudaGetDeviceProperties(&p, index);
+    if (e != cudaSuccess) {
+        cudaGetLastError();
+        return weft__fail(WEFT_EDEVICE, "device cuda %d: %s (%s)", index, cudaGetErrorString(e),
+                          cudaGetErrorName(e));
+    }
+    *out = (weft_device_facts){.bytes = (int64_t)p.totalGlobalMem};
+    snprintf(out->name, sizeof out->name, "%.95s", p.name);
+    out->identity = weft__hash(WEFT__HASH, p.uuid.bytes, sizeof p.uuid.bytes) | 1;
     return WEFT_OK;
 }
 
@@ -152,6 +168,7 @@ const weft_device_ops weft__cuda_device = {
     .size = sizeof(weft_device_ops),
     .name = "cuda",
     .count = count,
+    .facts = facts,
     .open = open_cuda,
     .close = close_cuda,
     .alloc = weft__cuda_alloc,

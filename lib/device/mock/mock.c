@@ -51,6 +51,17 @@ static weft_status count(int *n)
     return WEFT_OK;
 }
 
+/* The process sees those from number WEFT_MOCK_FIRST of the node on. */
+static weft_status facts(int index, weft_device_facts *out)
+{
+    int64_t first = 0;
+    *out = (weft_device_facts){.name = "a cpu that poses as a GPU"};
+    if (weft__env_int("WEFT_MOCK_FIRST", 0, MOST, &first) < 0)
+        return WEFT_EARG;
+    out->identity = (uint64_t)(first + index + 1);
+    return read_memory(&out->bytes);
+}
+
 static weft_status read_settings(weft__mock *m)
 {
     const char *far = weft__env_text("WEFT_MOCK_FAR");
@@ -127,6 +138,7 @@ const weft_device_ops weft__mock_device = {
     .size = sizeof(weft_device_ops),
     .name = "mock",
     .count = count,
+    .facts = facts,
     .open = open_mock,
     .close = close_mock,
     .alloc = weft__mock_alloc,
