@@ -141,7 +141,7 @@ int main(int argc, char **argv)
     arguments a = {.data = ".",
                    .run = "run",
                    .metrics = "metrics.csv",
-                   .epochs = 5,
+                   .epochs = 10,
                    .width = 32,
                    .batch = 128,
                    .lr = 4e-3};
