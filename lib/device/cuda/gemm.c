@@ -259,10 +259,18 @@ static weft_status only_scale(weft_stream *s, const weft__product *q, weft_dev c
     return WEFT_OK;
 }
 
+static bool is_float(weft_dtype t)
+{
+    return t == WEFT_F32 || t == WEFT_F64 || t == WEFT_BF16 || t == WEFT_F16;
+}
+
 static weft_status multiply(weft_stream *s, weft__product *q, weft_dev c, double alpha, weft_dev a,
                             weft_dev b, double beta)
 {
     struct weft__cuda_gemm *g = cuda_of(s->device)->gemm;
+    const weft_dtype dt = (weft_dtype)q->dt, ct = (weft_dtype)q->ct;
+    if (!is_float(dt) || (ct != dt && (ct != WEFT_F32 || weft_dtype_size(dt) != 2)))
+        return weft__no_kernel(s->device, "gemm", is_float(dt) ? ct : dt);
     if (q->m == 0 || q->n == 0 || q->count == 0)
         return WEFT_OK;
     if (q->k == 0)
