@@ -9,6 +9,7 @@
 #   gemm         bench/gemm beside torch.matmul
 #   optim        the optimizer's pass and the norm beside a copy
 #   compare      bench/compare: training steps beside PyTorch's on the card
+#   gpt2         GPT-2 124M on bytes in bf16-mixed, tokens a second, beside PyTorch
 #   cpu          bench/compare on this machine's CPU
 # $OUT (bench/results without it) gets summary.txt and results.tar.gz: <device>/<step>.jsonl and the logs.
 # WEFT_ACCELERATOR=cpu or mock tries the script where there is no GPU. ROWS="test_ops mpi_calls" limits conformance.
@@ -89,7 +90,7 @@ row() {
         echo "no time was left" >"$log"
         rc=skipped
     else
-        WEFT_TEST_TIMEOUT=$((left < 45 ? left : 45)) LD_LIBRARY_PATH="$paths" sh "$top/tests/run.sh" "$name" >"$log" 2>&1
+        WEFT_TEST_TIMEOUT=$((left < 100 ? left : 100)) LD_LIBRARY_PATH="$paths" sh "$top/tests/run.sh" "$name" >"$log" 2>&1
         rc=$?
     fi
     printf '{"bench":"conformance","row":"%s/%s","rc":"%s","seconds":%s}\n' "$on" "$1" "$rc" \
@@ -97,11 +98,11 @@ row() {
 }
 
 conformance() {
-    first="test_op_kernels test_ops test_device test_tensor test_autograd test_low_kernels test_losses test_nn test_modules
+    first="test_op_kernels test_ops test_device test_resume mpi_cnn mpi_norms mpi_gpt2 test_tensor test_autograd test_low_kernels test_losses test_nn test_modules
         test_optim mpi_fabric mpi_strategy mpi_zero test_precision mpi_ops mpi_calls test_memory"
     rows="$first $(cat "$root/rows")"
     [ -z "${ROWS:-}" ] || rows=$ROWS
-    deadline=$(($(now) + ${CONFORMANCE_SECONDS:-120}))
+    deadline=$(($(now) + ${CONFORMANCE_SECONDS:-150}))
     rm -f "$logs"/row-*
     cd "$root/tests" || return 1
     list=
@@ -161,7 +162,7 @@ mnist() {
     limited 45 env LD_LIBRARY_PATH="$paths" "$root/examples/fashion_mnist" --data "$root/data" --run "$root/run" \
         --metrics "$root/metrics.csv" --epochs "${EPOCHS:-5}" 2>&1
     rc=$?
-    limited 30 env LD_LIBRARY_PATH="$paths" "$MPIRUN" -n 2 "$root/examples/fashion_mnist" --data "$root/data" \
+    limited 30 env LD_LIBRARY_PATH="$paths" WEFT_SHARE_DEVICES=1 "$MPIRUN" -n 2 "$root/examples/fashion_mnist" --data "$root/data" \
         --run "$root/run2" --metrics "$root/metrics2.csv" --epochs 1 2>&1 | tail -n 5
     return $rc
 }
@@ -201,6 +202,18 @@ compare() {
         --rounds 5 --variants eager,eager-fused,graph --batches 64,1024 --results "$result"
 }
 
+gpt2() {
+    mkdir -p "$root/text" || return 1
+    [ -s "$root/text/all.txt" ] || cat "$top"/lib/*/*.c "$top"/tests/*.c "$top"/doc/*.md >"$root/text/all.txt"
+    rm -rf "$root/text/run"
+    limited 60 env LD_LIBRARY_PATH="$paths" WEFT_PRECISION=bf16-mixed "$root/examples/gpt2/gpt2" --size 124M --batch 8 \
+        --text "$root/text/all.txt" --data "$root/text" --run "$root/text/run" --metrics "$root/text/metrics.csv" \
+        --steps "${GPT2_STEPS:-120}" --print 20 --evaluate 1000 --save 0 --sample 0 2>&1
+    rc=$?
+    limited 90 "$python" "$here/peer.py" gpt2 "$on" "$root/text/all.txt" 2>&1
+    return $rc
+}
+
 cpu() {
     limited 80 "$python" "$top/bench/compare/compare.py" "$root" --libraries "$paths" --threads 1,8 --rounds 5 \
         --variants eager,eager-fused --batches 1,64,1024 --results "$result/cpu"
@@ -210,7 +223,7 @@ if [ "${1:-}" = --row ]; then
     row "$2"
     exit 0
 fi
-[ $# -gt 0 ] || set -- versions conformance sanitizer mnist step gemm optim compare cpu
+[ $# -gt 0 ] || set -- versions conformance sanitizer mnist gpt2 step optim compare gemm cpu
 : >"$out/summary.txt"
 failed=0
 for s in "$@"; do

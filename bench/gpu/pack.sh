@@ -43,6 +43,8 @@ take "$tree/bench" bench/*
 take "$tree/bench/compare" bench/compare/*
 take "$tree/tools" tools/*
 take "$tree/examples" examples/*
+mkdir -p "$tree/examples/gpt2"
+take "$tree/examples/gpt2" examples/gpt2/gpt2
 cp -L "$build"/lib/.libs/libweft.so.? "$tree/lib/"
 
 # Open MPI's launcher and plugins; of those, the ones that need nothing but what the rest needs.
@@ -56,12 +58,12 @@ needs() { # the libraries that files load, but the C library's, CUDA's and ours
 }
 known() { sed 's,.*/,,' | sort -u; }
 set -- "$lib"/libmca_common_ompio.so.?? "$lib"/libmca_common_sm.so.?? "$lib"/libpmix.so.?
-{ needs "$tree"/*/* "$tree"/bench/compare/* /usr/bin/orterun "$lib"/libmpi.so.40 "$@"; printf '%s\n' "$@"; } | known >needed
+{ needs "$tree"/*/* "$tree"/*/*/* /usr/bin/orterun "$lib"/libmpi.so.40 "$@"; printf '%s\n' "$@"; } | known >needed
 for p in "$lib"/openmpi/lib/openmpi3/*.so; do
     needs "$p" | known | grep -q -v -x -F -f needed || cp "$p" "$tree/mpi/plugins/"
 done
 cp "$lib"/pmix2/lib/pmix/*.so "$tree/mpi/pmix/" 2>/dev/null || :
-needs "$tree"/*/* "$tree"/bench/compare/* "$tree"/mpi/*/* >needed
+needs "$tree"/*/* "$tree"/*/*/* "$tree"/mpi/*/* >needed
 while read -r f; do cp -L "$f" "$tree/deps/"; done <needed
 find "$tree" -type f \( -name '*.so*' -o -path '*/tests/*' -o -path '*/bench/*' \) -exec strip --strip-unneeded {} + 2>/dev/null || :
 
