@@ -95,8 +95,9 @@ START_TEST(part_of_the_job)
     ck_all(s == (single ? WEFT_ECONFIG : WEFT_OK));
     ck_all(weft_close(&f) == (single ? -WEFT_ECONFIG : 0));
     s = weft_open_mpi(&f, MPI_COMM_WORLD, WEFT_OPEN(.devices = "7"));
-    ck_all(s == WEFT_ECONFIG && strstr(weft_message(f), "devices=7"));
-    ck_all(weft_close(&f) == -WEFT_ECONFIG);
+    ck_all((s == WEFT_ECONFIG && strstr(weft_message(f), "devices=7")) ||
+           (s == WEFT_EARG && strstr(weft_message(f), "devices is \"7\""))); /* there are fewer */
+    ck_all(weft_close(&f) == -s);
     s = weft_open_mpi(&f, MPI_COMM_WORLD, WEFT_OPEN(.strategy = "single"));
     ck_all(s == (single ? WEFT_OK : WEFT_ECONFIG));
     ck_all(weft_close(&f) == (single ? 0 : -WEFT_ECONFIG));

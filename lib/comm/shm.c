@@ -5,6 +5,7 @@
 #include "comm/shm_self.h"
 #include "core/alloc.h"
 #include "core/error.h"
+#include "device/device.h"
 
 #define SPINS 2000 /* about 100 us */
 
@@ -41,12 +42,17 @@ static weft_status split(weft_comm *c, int color, int key, weft_comm **out)
     return m->ops->split(m, color, key, out);
 }
 
-/* The memory of a lost one may be unmapped: nobody writes to it for this rank. */
+/* The memory of a lost one may be unmapped: nobody writes to it for this rank. Its device, which stays
+ * open, must not take what comes to lie there for it. */
 static void destroy(weft_comm *c)
 {
     weft__shm *s = c->self;
-    for (size_t i = 0; i < s->windows; i++)
-        weft__shared_free(&s->window[i].memory);
+    for (size_t i = 0; i < s->windows; i++) {
+        weft__window *w = &s->window[i];
+        if (c->lost)
+            weft__device_unimport(w->device, w->dev, w->memory.each);
+        weft__shared_free(&w->memory);
+    }
     weft__shared_free(&s->desks);
     s->mpi->heartbeat = NULL;
     s->mpi->lost |= c->lost;

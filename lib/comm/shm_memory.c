@@ -47,7 +47,7 @@ static weft__window *find(const weft__shm *s, weft_dev p)
 weft_status weft__shm_alloc(weft_comm *c, weft_device *d, size_t bytes, weft_dev *out)
 {
     weft__shm *s = c->self;
-    weft__window w = {.id = s->made + 1};
+    weft__window w = {.id = s->made + 1, .device = d};
     if (!d->ops->import)
         return d->ops->alloc(d, bytes, out);
     weft_status rc = weft__grow(&s->window, &s->room, s->windows + 1, sizeof *s->window);

@@ -59,6 +59,7 @@ typedef struct weft__window {
     uint64_t id; /* from 1, the same on all ranks */
     weft__shared memory;
     weft_dev dev; /* this rank's part on the device */
+    weft_device *device;
 } weft__window;
 
 typedef struct weft__shm {

@@ -34,6 +34,8 @@ typedef struct weft__process_facts {
     struct sigaction before_traps;
     int kernels_chosen;                  /* 1: BLIS_ARCH_TYPE has been looked at */
     struct weft__onednn *_Atomic onednn; /* once it was asked for */
+    struct weft__cuda_imports *imports;  /* host memory that GPUs reach, while one is open; */
+    int importers;                       /* how many are */
 } weft__process_facts;
 
 extern weft__process_facts weft__process;

@@ -48,24 +48,13 @@ static cudaError_t pin(struct weft__cuda_staging *g)
     return e;
 }
 
-/* The ring of a stream that has copied before, or a new one; locked. */
-static weft_status begin(weft__cuda_stream *s)
+/* With the stream, so that no copy fails for want of memory on one rank alone. */
+weft_status weft__cuda_staging_open(weft__cuda_stream *s)
 {
-    weft_device *d = s->stream.device;
-    weft_status code = WEFT_OK;
-    pthread_mutex_lock(&cuda_of(d)->lock);
-    if (!s->staging && !(s->staging = weft__new(1, sizeof *s->staging)))
-        code = WEFT_ENOMEM;
-    else if (!s->staging->slot[SLOTS - 1].done) {
-        pthread_mutex_init(&s->staging->lock, NULL);
-        code = weft__cuda_status(d, "pinned memory", pin(s->staging));
-        if (code)
-            weft__cuda_staging_close(s);
-    }
-    pthread_mutex_unlock(&cuda_of(d)->lock);
-    if (!code)
-        pthread_mutex_lock(&s->staging->lock);
-    return code;
+    if (!(s->staging = weft__new(1, sizeof *s->staging)))
+        return WEFT_ENOMEM;
+    pthread_mutex_init(&s->staging->lock, NULL);
+    return weft__cuda_status(s->stream.device, "pinned memory", pin(s->staging));
 }
 
 static weft_status end(weft__cuda_stream *s, const char *what, cudaError_t e)
@@ -99,7 +88,7 @@ weft_status weft__cuda_upload(weft_stream *stream, weft_dev dst, const void *src
     cuda_on(stream);
     if (!bytes)
         return WEFT_OK;
-    WEFT_TRY(begin(s));
+    pthread_mutex_lock(&s->staging->lock);
     for (size_t at = 0, n; at < bytes && !e; at += n) {
         if ((e = find_room(s, &k)))
             break;
@@ -141,7 +130,7 @@ weft_status weft__cuda_download(weft_stream *stream, void *dst, weft_dev src, si
     cuda_on(stream);
     if (!bytes)
         return weft__cuda_sync(stream);
-    WEFT_TRY(begin(s));
+    pthread_mutex_lock(&s->staging->lock);
     for (size_t i = 0; i < pieces + SLOTS - 1 && !e; i++) {
         if (i < pieces)
             e = fetch(s, i, src, bytes);

@@ -113,6 +113,7 @@ weft_status weft__cuda_upload(weft_stream *s, weft_dev dst, const void *src, siz
 weft_status weft__cuda_download(weft_stream *s, void *dst, weft_dev src, size_t bytes);
 weft_status weft__cuda_move(weft_stream *s, weft_dev dst, weft_dev src, size_t bytes);
 weft_status weft__cuda_zero(weft_stream *s, weft_dev dst, size_t bytes);
+weft_status weft__cuda_staging_open(weft__cuda_stream *s);
 void weft__cuda_staging_close(weft__cuda_stream *s);
 
 #define CUDA_PROTOTYPE(name) weft_status weft__cuda_##name(WEFT_KERNEL_ARGS(name));

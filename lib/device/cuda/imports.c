@@ -1,8 +1,10 @@
 /* Host memory of others that kernels reach, at the host's own addresses. It is registered by pages, in
  * pieces that do not overlap: what an import finds registered it counts once more, what lies between
- * becomes pieces of its own. While an import lives, all pieces within it do. */
+ * becomes pieces of its own. While an import lives, all pieces within it do. CUDA registers for the whole
+ * process, so that all devices have one list. */
 #include "core/alloc.h"
 #include "core/error.h"
+#include "core/process.h"
 #include "device/cuda/cuda.h"
 
 #include <string.h>
@@ -20,14 +22,26 @@ struct weft__cuda_imports {
     uintptr_t page;
 };
 
+static struct weft__cuda_imports *make(void)
+{
+    struct weft__cuda_imports *m = weft__new(1, sizeof *m);
+    if (m) {
+        m->page = (uintptr_t)sysconf(_SC_PAGESIZE);
+        pthread_mutex_init(&m->lock, NULL);
+    }
+    return m;
+}
+
 weft_status weft__cuda_imports_open(weft__cuda *c)
 {
-    c->imports = weft__new(1, sizeof *c->imports);
-    if (!c->imports)
-        return WEFT_ENOMEM;
-    c->imports->page = (uintptr_t)sysconf(_SC_PAGESIZE);
-    pthread_mutex_init(&c->imports->lock, NULL);
-    return WEFT_OK;
+    weft__process_facts *p = &weft__process;
+    weft__process_lock();
+    if (!p->imports)
+        p->imports = make();
+    c->imports = p->imports;
+    p->importers += c->imports != NULL;
+    weft__process_unlock();
+    return c->imports ? WEFT_OK : WEFT_ENOMEM;
 }
 
 static void unregister(const piece *p)
@@ -36,15 +50,26 @@ static void unregister(const piece *p)
     cudaGetLastError();
 }
 
+static void destroy(struct weft__cuda_imports *m)
+{
+    for (size_t i = 0; i < m->n; i++)
+        unregister(&m->piece[i]);
+    pthread_mutex_destroy(&m->lock);
+    weft__free(m->piece);
+    weft__free(m);
+}
+
 void weft__cuda_imports_close(weft__cuda *c)
 {
+    weft__process_facts *p = &weft__process;
     if (!c->imports)
         return;
-    for (size_t i = 0; i < c->imports->n; i++)
-        unregister(&c->imports->piece[i]);
-    pthread_mutex_destroy(&c->imports->lock);
-    weft__free(c->imports->piece);
-    weft__free(c->imports);
+    weft__process_lock();
+    if (--p->importers == 0) {
+        destroy(p->imports);
+        p->imports = NULL;
+    }
+    weft__process_unlock();
 }
 
 /* Pages that may only be read are registered so. */

@@ -11,6 +11,7 @@ static weft_status make(weft_device *d, weft__cuda_stream *s)
     WEFT_TRY(weft__cuda_status(d, "cudaStreamCreate", e));
     s->stream = (weft_stream){.device = d, .self = s->cuda};
     WEFT_TRY(weft__cuda_scratch_open(s));
+    WEFT_TRY(weft__cuda_staging_open(s));
     pthread_mutex_lock(&c->lock);
     const weft_status code = weft__cuda_order_after_memory(d, s->cuda);
     if (!code) {
