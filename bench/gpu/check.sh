@@ -9,7 +9,7 @@
 #   gemm         bench/gemm beside torch.matmul
 #   optim        the optimizer's pass and the norm beside a copy
 #   compare      bench/compare: training steps beside PyTorch's on the card
-#   gpt2         GPT-2 124M on bytes in bf16-mixed, tokens a second, beside PyTorch
+#   gpt2         bench/gpt2, GPT-2 124M, beside PyTorch, eager and compiled
 #   cpu          bench/compare on this machine's CPU
 # $OUT (bench/results without it) gets summary.txt and results.tar.gz: <device>/<step>.jsonl and the logs.
 # WEFT_ACCELERATOR=cpu or mock tries the script where there is no GPU. ROWS="test_ops mpi_calls" limits conformance.
@@ -90,7 +90,7 @@ row() {
         echo "no time was left" >"$log"
         rc=skipped
     else
-        WEFT_TEST_TIMEOUT=$((left < 100 ? left : 100)) LD_LIBRARY_PATH="$paths" sh "$top/tests/run.sh" "$name" >"$log" 2>&1
+        WEFT_TEST_TIMEOUT=$((left < 120 ? left : 120)) LD_LIBRARY_PATH="$paths" sh "$top/tests/run.sh" "$name" >"$log" 2>&1
         rc=$?
     fi
     printf '{"bench":"conformance","row":"%s/%s","rc":"%s","seconds":%s}\n' "$on" "$1" "$rc" \
@@ -102,7 +102,7 @@ conformance() {
         test_optim mpi_fabric mpi_strategy mpi_zero test_precision mpi_ops mpi_calls test_memory"
     rows="$first $(cat "$root/rows")"
     [ -z "${ROWS:-}" ] || rows=$ROWS
-    deadline=$(($(now) + ${CONFORMANCE_SECONDS:-150}))
+    deadline=$(($(now) + ${CONFORMANCE_SECONDS:-200}))
     rm -f "$logs"/row-*
     cd "$root/tests" || return 1
     list=
@@ -203,15 +203,15 @@ compare() {
 }
 
 gpt2() {
-    mkdir -p "$root/text" || return 1
-    [ -s "$root/text/all.txt" ] || cat "$top"/lib/*/*.c "$top"/tests/*.c "$top"/doc/*.md >"$root/text/all.txt"
-    rm -rf "$root/text/run"
-    limited 60 env LD_LIBRARY_PATH="$paths" WEFT_PRECISION=bf16-mixed "$root/examples/gpt2/gpt2" --size 124M --batch 8 \
-        --text "$root/text/all.txt" --data "$root/text" --run "$root/text/run" --metrics "$root/text/metrics.csv" \
-        --steps "${GPT2_STEPS:-120}" --print 20 --evaluate 1000 --save 0 --sample 0 2>&1
-    rc=$?
-    limited 90 "$python" "$here/peer.py" gpt2 "$on" "$root/text/all.txt" 2>&1
-    return $rc
+    bad=0
+    for run in "bf16-mixed bf16 16" "32-true f32 8"; do
+        set -- $run
+        limited 40 env LD_LIBRARY_PATH="$paths" WEFT_PRECISION=$1 "$root/bench/gpt2" --batch $3 --steps 20 || bad=1
+        limited 100 "$python" "$here/gpt2.py" "$on" $2 $3 1024 20 || bad=1
+    done >"$result/gpt2.jsonl" 2>"$logs/gpt2.err"
+    cut -c 1-420 "$result/gpt2.jsonl"
+    tail -n 5 "$logs/gpt2.err"
+    return $bad
 }
 
 cpu() {
