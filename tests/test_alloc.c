@@ -29,9 +29,9 @@ static atomic_long counted, teams; /* allocations; those of others */
 /* Where the code of others lies that asks for memory in a step, counted apart and bounded. The OpenMP
  * runtime, if BLIS was built with it: BLIS then opens a region of one thread for every product, for
  * which the runtime allocates a team and frees it (a larger team it keeps). oneDNN, which lists the
- * arguments of each product anew, with C++'s operator new. With a serial BLIS, and in f32, every
- * allocation counts. */
-static const char *const other[] = {"libgomp", "libdnnl", "libstdc++"};
+ * arguments of each product anew, with C++'s operator new. On a GPU, cuBLASLt and the driver. With a serial
+ * BLIS, and in f32, every allocation on the cpu counts. */
+static const char *const other[] = {"libgomp", "libdnnl", "libstdc++", "libcublasLt", "libcuda.so"};
 #define OTHERS ((int)(sizeof other / sizeof *other))
 static uintptr_t from[OTHERS], to[OTHERS];
 
