@@ -55,7 +55,7 @@ gives 2 run --grace soon true; warns "grace"
 gives 2 run --launcher rsh true; warns "auto, mpirun, srun"
 SLURM_JOB_ID=7 gives 2 run --launcher mpirun --devices 65535 --num-nodes 65535 true; warns "too many"
 gives 2 run --hosts ,a true; warns "empty name"
-gives 7 run --accelerator cuda true; warns cuda
+gives 7 run --accelerator tpu true; warns tpu
 gives 7 run --strategy fsdp true; warns fsdp
 gives 13 run --strategy single --devices 2 true; warns "single with 2 ranks"
 gives 13 run --num-nodes 2 true; warns "hosts"
