@@ -83,7 +83,7 @@ static void run_case(const char *group, weft_dtype t, double tol)
         f, weft_dim(x, 1),
         WEFT_BATCHNORM(.momentum = momentum, .eps = golden_attribute(file, group, "eps")));
     for (int i = 0; i < 3; i++) {
-        char in[8], out[8];
+        char in[16], out[16];
         snprintf(in, sizeof in, "in%d", i);
         snprintf(out, sizeof out, "out%d", i);
         compare(file, group, out, weft_forward(m, read_as(file, group, in, t)), tol);
