@@ -98,9 +98,7 @@ static const weft_op op = {.size = sizeof op,
 weft_tensor *weft_add_layernorm(weft_tensor *x, weft_tensor *r, int dims, weft_tensor *weight,
                                 weft_tensor *bias, double eps, weft_tensor **sum)
 {
-    const attributes a = {.eps = eps == 0          ? 1e-5
-                                 : eps == WEFT_OFF ? 0
-                                                   : eps,
+    const attributes a = {.eps = weft__op_eps(eps),
                           .dims = dims,
                           .has_weight = weight != NULL,
                           .has_bias = bias != NULL};

@@ -16,19 +16,6 @@ typedef struct attributes {
     weft_tensor *mean, *var, *batches;
 } attributes;
 
-/* x as (n, channels, inner). */
-typedef struct extents {
-    int64_t n, c, inner;
-} extents;
-
-static extents sizes(const weft_view *x)
-{
-    extents e = {.n = x->shape[0], .c = x->shape[1], .inner = 1};
-    for (int d = 2; d < x->rank; d++)
-        e.inner *= x->shape[d];
-    return e;
-}
-
 static weft_status fits_running(const weft_op_call *c, weft_tensor *t, int64_t n, const char *what,
                                 weft_dtype *type)
 {
@@ -79,7 +66,7 @@ static weft_status shape(weft_op_call *c)
     if (x->rank < 2)
         return weft_op_fail(c, WEFT_ESHAPE, "%s has no channels; it takes (N,C) or (N,C,...)",
                             weft__shape_text(x->rank, x->shape, text));
-    const extents e = sizes(x);
+    const weft__channels e = weft__op_channels(x);
     for (int i = 1; i < c->nin; i++) {
         WEFT_TRY(weft__op_float(c, i));
         if (c->in[i].rank != 1 || c->in[i].shape[0] != e.c)
@@ -105,7 +92,7 @@ static weft_dev at(weft_tensor *t)
 }
 
 /* This rank's part goes to its place among all ranks'. */
-static weft_status parts(weft_op_call *c, const extents *e, weft_dev *first, int64_t *ranks)
+static weft_status parts(weft_op_call *c, const weft__channels *e, weft_dev *first, int64_t *ranks)
 {
     const attributes *a = c->attr;
     const int64_t n = 1 + 2 * e->c, size = n * (int64_t)sizeof(double);
@@ -122,7 +109,7 @@ static weft_status parts(weft_op_call *c, const extents *e, weft_dev *first, int
     return a->together ? weft__tape_gather(c->fabric, n) : WEFT_OK;
 }
 
-static weft_status statistics(weft_op_call *c, const extents *e)
+static weft_status statistics(weft_op_call *c, const weft__channels *e)
 {
     const attributes *a = c->attr;
     weft_dev all = {0};
@@ -161,7 +148,7 @@ static weft_status affine(weft_op_call *c, weft_dev *w, weft_dev *b, weft_dtype 
 
 static weft_status forward(weft_op_call *c)
 {
-    const extents e = sizes(&c->in[0]);
+    const weft__channels e = weft__op_channels(&c->in[0]);
     weft_dev w, b;
     weft_dtype type;
     WEFT_TRY(statistics(c, &e));
@@ -170,27 +157,15 @@ static weft_status forward(weft_op_call *c)
                               type, e.n, e.c, e.inner, 0, c->in[0].dtype);
 }
 
-/* Every second of the sums is a gradient: of b, or of w. */
-static weft_status give(const weft_op_call *c, int i, weft_dev sums, int second)
-{
-    const int64_t two = 2;
-    const weft_view *g = &c->gin[i];
-    if (!c->want[i])
-        return WEFT_OK;
-    return c->k->copy(c->stream, g->data, g->dtype, g->stride,
-                      weft__at(sums, second * (int64_t)sizeof(double)), WEFT_F64, &two, 1,
-                      g->shape);
-}
-
 /* This rank's sums, and its gradients of weight and bias. */
-static weft_status own_sums(weft_op_call *c, const extents *e, weft_dev sums)
+static weft_status own_sums(weft_op_call *c, const weft__channels *e, weft_dev sums)
 {
     const attributes *a = c->attr;
     WEFT_TRY(c->k->channel_sums(c->stream, sums, c->gout.data, c->in[0].data, c->saved[STATS].data,
                                 e->n, e->c, e->inner, 0, c->in[0].dtype));
     if (a->has_weight)
-        WEFT_TRY(give(c, 1, sums, 1));
-    return a->has_bias ? give(c, 1 + a->has_weight, sums, 0) : WEFT_OK;
+        WEFT_TRY(weft__op_channel_grad(c, 1, sums, 1));
+    return a->has_bias ? weft__op_channel_grad(c, 1 + a->has_weight, sums, 0) : WEFT_OK;
 }
 
 static weft_status drain(weft_op_call *c)
@@ -203,7 +178,7 @@ static weft_status drain(weft_op_call *c)
     return s < 0 ? s : together;
 }
 
-static weft_status summed(weft_op_call *c, const extents *e, weft_dev *sums)
+static weft_status summed(weft_op_call *c, const weft__channels *e, weft_dev *sums)
 {
     const attributes *a = c->attr;
     const weft__hooks *h = &c->fabric->tape->hooks;
@@ -220,7 +195,7 @@ static weft_status summed(weft_op_call *c, const extents *e, weft_dev *sums)
 static weft_status backward(weft_op_call *c)
 {
     const attributes *a = c->attr;
-    const extents e = sizes(&c->in[0]);
+    const weft__channels e = weft__op_channels(&c->in[0]);
     weft_view g = c->gin[0];
     weft_dev sums, w, b;
     weft_dtype type;
@@ -262,9 +237,7 @@ weft_tensor *weft__batchnorm(weft_tensor *x, weft_tensor *weight, weft_tensor *b
 {
     const weft_running none = {0};
     r = r ? r : &none;
-    const attributes a = {.eps = eps == 0          ? 1e-5
-                                 : eps == WEFT_OFF ? 0
-                                                   : eps,
+    const attributes a = {.eps = weft__op_eps(eps),
                           .momentum = r->momentum == 0 ? 0.1 : r->momentum,
                           .has_weight = weight != NULL,
                           .has_bias = bias != NULL,

@@ -148,6 +148,30 @@ weft_status weft__op_pass(weft_op_call *c)
                       c->gout.dtype, c->gin[0].stride, c->gin[0].rank, c->gin[0].shape);
 }
 
+double weft__op_eps(double eps)
+{
+    return eps == 0 ? 1e-5 : eps == WEFT_OFF ? 0 : eps;
+}
+
+weft__channels weft__op_channels(const weft_view *x)
+{
+    weft__channels e = {.n = x->shape[0], .c = x->shape[1], .inner = 1};
+    for (int d = 2; d < x->rank; d++)
+        e.inner *= x->shape[d];
+    return e;
+}
+
+weft_status weft__op_channel_grad(const weft_op_call *c, int i, weft_dev sums, int second)
+{
+    const int64_t two = 2;
+    const weft_view *g = &c->gin[i];
+    if (!c->want[i])
+        return WEFT_OK;
+    return c->k->copy(c->stream, g->data, g->dtype, g->stride,
+                      weft__at(sums, second * (int64_t)sizeof(double)), WEFT_F64, &two, 1,
+                      g->shape);
+}
+
 static weft__late late(const weft_op_call *c, const char *what, const weft_view *numbers,
                        int64_t limit)
 {

@@ -12,18 +12,6 @@ typedef struct attributes {
     bool has_weight, has_bias;
 } attributes;
 
-typedef struct extents {
-    int64_t n, c, inner;
-} extents;
-
-static extents sizes(const weft_view *x)
-{
-    extents e = {.n = x->shape[0], .c = x->shape[1], .inner = 1};
-    for (int d = 2; d < x->rank; d++)
-        e.inner *= x->shape[d];
-    return e;
-}
-
 static weft_status shape(weft_op_call *c)
 {
     char text[WEFT__SHAPE_TEXT];
@@ -53,7 +41,7 @@ static weft_dev input(const weft_op_call *c, bool has, int i)
 static weft_status forward(weft_op_call *c)
 {
     const attributes *a = c->attr;
-    const extents e = sizes(&c->in[0]);
+    const weft__channels e = weft__op_channels(&c->in[0]);
     const int64_t all = e.n * a->groups, size = e.c / a->groups * e.inner;
     const weft_dtype t = c->in[0].dtype;
     const weft__mark mark = weft__engine_mark(c->fabric);
@@ -72,20 +60,10 @@ static weft_status forward(weft_op_call *c)
     return s;
 }
 
-/* Every second of the sums is a gradient: of b, or of w. */
-static weft_status give(const weft_op_call *c, int i, weft_dev sums, int second)
-{
-    const int64_t two = 2;
-    const weft_view *g = &c->gin[i];
-    return c->k->copy(c->stream, g->data, g->dtype, g->stride,
-                      weft__at(sums, second * (int64_t)sizeof(double)), WEFT_F64, &two, 1,
-                      g->shape);
-}
-
 static weft_status backward(weft_op_call *c)
 {
     const attributes *a = c->attr;
-    const extents e = sizes(&c->in[0]);
+    const weft__channels e = weft__op_channels(&c->in[0]);
     const weft_dtype t = c->in[0].dtype;
     const int bias = 1 + a->has_weight;
     const weft_dev none = {0};
@@ -94,10 +72,10 @@ static weft_status backward(weft_op_call *c)
         WEFT_TRY(weft__scratch(c->fabric, (size_t)(2 * e.c) * sizeof(double), &sums));
         WEFT_TRY(c->k->channel_sums(c->stream, sums, c->gout.data, c->in[0].data,
                                     c->saved[STATS].data, e.n, e.c, e.inner, a->groups, t));
-        if (a->has_weight && c->want[1])
-            WEFT_TRY(give(c, 1, sums, 1));
-        if (a->has_bias && c->want[bias])
-            WEFT_TRY(give(c, bias, sums, 0));
+        if (a->has_weight)
+            WEFT_TRY(weft__op_channel_grad(c, 1, sums, 1));
+        if (a->has_bias)
+            WEFT_TRY(weft__op_channel_grad(c, bias, sums, 0));
     }
     if (!c->want[0])
         return WEFT_OK;
@@ -118,9 +96,7 @@ static const weft_op op = {.size = sizeof op,
 weft_tensor *weft_groupnorm(weft_tensor *x, int64_t groups, weft_tensor *weight, weft_tensor *bias,
                             double eps)
 {
-    const attributes a = {.eps = eps == 0          ? 1e-5
-                                 : eps == WEFT_OFF ? 0
-                                                   : eps,
+    const attributes a = {.eps = weft__op_eps(eps),
                           .groups = groups,
                           .has_weight = weight != NULL,
                           .has_bias = bias != NULL};

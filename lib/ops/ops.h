@@ -73,4 +73,15 @@ weft_tensor *weft__rotary_packed(weft_tensor *x, int64_t heads, int64_t until,
                                  const weft_rotary_options *o);
 /* gin = the elements of c->gout, in gin's shape. */
 weft_status weft__op_pass(weft_op_call *c);
+/* The eps of a normalisation: 0 is the default, WEFT_OFF none. */
+double weft__op_eps(double eps);
+/* x (N,C,...) as (n, channels, inner). */
+typedef struct weft__channels {
+    int64_t n, c, inner;
+} weft__channels;
+weft__channels weft__op_channels(const weft_view *x);
+/* c->gin[i], if it is wanted, of what channel_sums gave: every second number is a gradient, of the bias
+ * or (second: 1) of the weight. */
+weft_status weft__op_channel_grad(const weft_op_call *c, int i, weft_dev sums, int second);
+
 #endif
