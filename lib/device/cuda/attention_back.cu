@@ -40,20 +40,20 @@ __device__ static inline void turn(const attend &a, const head &at, attend_room<
            (const T *)a.v + place_of(o.v, at.b, at.group, j0), o.v[2], n, o.vsize);
 #pragma unroll
     for (int r = 0; r < ROWS<C>; r++) {
-        const int64_t i = i0 + ty + SIDE * r, end = seen_below(o, i + 1);
-        const int64_t line = (at.b * o.heads + at.h) * o.queries + i;
+        const int64_t i = i0 + ty + SIDE * r, line = (at.b * o.heads + at.h) * o.queries + i;
         const bool inside = i < i0 + m;
+        const int64_t end = seen_below(o, i + 1) - j0;
+        const int seen = inside ? (int)(end < n ? end : n) : 0; /* of the tile's keys */
         const C lse = inside ? ((const C *)a.lse)[line] : 0;
         const C delta = inside ? ((const C *)a.delta)[line] : 0;
 #pragma unroll
         for (int c = 0; c < COLUMNS; c++) {
-            const int64_t j = j0 + tx + SIDE * c;
-            const bool seen = inside && j < end && j < j0 + n;
-            const C w = seen ? cuda_exp(s[r][c] * (C)o.scale - lse) : 0;
-            const C z = !seen || o.p == 0 ? 1 : kept(o, at, i, j) ? (C)keep_of(o) : 0;
+            const int j = tx + SIDE * c;
+            const C w = j < seen ? cuda_exp(s[r][c] * (C)o.scale - lse) : 0;
+            const C z = j >= seen || o.p == 0 ? 1 : kept(o, at, i, j0 + j) ? (C)keep_of(o) : 0;
             if (p)
-                p[ty + SIDE * r][tx + SIDE * c] = w * z;
-            g[ty + SIDE * r][tx + SIDE * c] = seen ? w * (z * dp[r][c] - delta) * (C)o.scale : (C)0;
+                p[ty + SIDE * r][j] = w * z;
+            g[ty + SIDE * r][j] = j < seen ? w * (z * dp[r][c] - delta) * (C)o.scale : (C)0;
         }
     }
 }
@@ -103,7 +103,7 @@ __device__ static inline void gather(C (&sum)[COLUMNS][SPREAD], C (*w)[KEYS + 1]
                                      const attend_room<C> &room)
 {
     const int tx = threadIdx.x % SIDE, ty = threadIdx.x / SIDE;
-#pragma unroll 4
+#pragma unroll 2
     for (int i = 0; i < QUERIES<C>; i++)
 #pragma unroll
         for (int r = 0; r < COLUMNS; r++)

@@ -38,9 +38,8 @@ __device__ static inline void add(enum kind kind, double &sum, C x, C z, double 
 /* K: the kind, or SIZE for all that are not worth a kernel of their own. Each thread has a sum for each
  * place in its packs. */
 template <class T, enum kind K>
-__global__ __launch_bounds__(CUDA_THREADS, 4) static void blocks_of(double *part, enum kind kind,
-                                                                    const T *x, const T *z,
-                                                                    double p, int64_t n, bool packs)
+__global__ __launch_bounds__(CUDA_THREADS, K == SIZE ? 2 : 4) static void
+blocks_of(double *part, enum kind kind, const T *x, const T *z, double p, int64_t n, bool packs)
 {
     constexpr int N = cuda_pack<T>::n, ahead = K == SIZE ? 1 : K == PRODUCT ? AHEAD / 2 : AHEAD;
     const int64_t step = cuda_step() * N;
