@@ -258,6 +258,7 @@ module weft
         type(c_ptr) :: strategy_self = c_null_ptr
         type(c_ptr) :: overlap_comm = c_null_ptr
         logical(c_bool) :: share_devices = .false.
+        type(c_ptr) :: matmul_precision = c_null_ptr
     end type
 
     type, bind(C) :: weft_timing

@@ -60,6 +60,7 @@ static const struct {
     {"heartbeat=7", WEFT_OK, WEFT_ECONFIG, "differ"},
     {"heartbeat=0.5", WEFT_EARG, WEFT_EARG, "heartbeat"},
     {"share_devices=true", WEFT_OK, WEFT_ECONFIG, "differ"},
+    {"matmul_precision=high", WEFT_OK, WEFT_ECONFIG, "differ"},
     {"share_devices=maybe", WEFT_EARG, WEFT_EARG, "share_devices"},
     {"timeout=60", WEFT_OK, WEFT_OK, ""}, /* each rank's own */
     {"timeout=-1", WEFT_EARG, WEFT_EARG, "timeout"},

@@ -140,6 +140,9 @@ static const struct {
     {"overlap-comm=off", WEFT_OK, ""},
     {"overlap_comm=of", WEFT_EARG, "did you mean"},
     {"share_devices=true", WEFT_OK, ""},
+    {"matmul_precision=highest", WEFT_OK, ""},
+    {"matmul-precision=medium", WEFT_OK, ""}, /* the cpu computes in f32 all the same */
+    {"matmul_precision=hihg", WEFT_EARG, "did you mean \"high\""},
     {"share-devices=maybe", WEFT_EARG, "share"},
     {"accelerator=mock devices=1, share_devices=1", WEFT_OK, ""},
     {"accelerator=mock devices=9", WEFT_EARG, "this node has 8 mock devices"},
@@ -521,7 +524,8 @@ START_TEST(print_config)
                                       "print_config=true (command line)",
                                       "heartbeat=10 (default)",
                                       "process_group_backend=auto (default)",
-                                      "share_devices=false (default)"};
+                                      "share_devices=false (default)",
+                                      "matmul_precision=highest (default)"};
     for (size_t i = 0; i < sizeof row / sizeof *row; i++)
         ck_assert_msg(strstr(said, row[i]), "%s is not in:\n%s", row[i], said);
     int lines = 0, options = 0;

@@ -127,6 +127,33 @@ START_TEST(batches_are_folded)
 }
 END_TEST
 
+START_TEST(another_way_has_to_be_clearly_faster)
+{
+    static const struct {
+        float time[4];
+        int n, best;
+    } row[] = {{{5}, 1, 0},           {{5, 4.9f}, 2, 0},  {{5, 4, 3, 3.5f}, 4, 2},
+               {{-1, 4, 3.9f}, 3, 1}, {{-1, 4, 2}, 3, 2}, {{4, -1, -1, 3}, 4, 3},
+               {{-1, -1}, 2, -1},     {{0}, 0, -1}};
+    for (size_t i = 0; i < sizeof row / sizeof *row; i++)
+        ck_assert_int_eq(weft__plan_fastest(row[i].time, row[i].n), row[i].best);
+}
+END_TEST
+
+/* Small ones cost what it costs to start them, and one that adds cannot be tried. */
+START_TEST(what_is_worth_timing)
+{
+    weft__product p = {.m = 1024, .n = 1024, .k = 1024, .count = 1};
+    ck_assert(weft__plan_is_timed(&p));
+    p.adds = 1;
+    ck_assert(!weft__plan_is_timed(&p));
+    p = (weft__product){.m = 64, .n = 256, .k = 784, .count = 1};
+    ck_assert(!weft__plan_is_timed(&p));
+    p.count = 64;
+    ck_assert(weft__plan_is_timed(&p));
+}
+END_TEST
+
 int main(void)
 {
     Suite *s = suite_create("plans");
@@ -135,6 +162,8 @@ int main(void)
     tcase_add_test(t, the_one_not_used_for_longest_goes);
     tcase_add_test(t, alignment_is_that_of_the_lowest_bit);
     tcase_add_test(t, batches_are_folded);
+    tcase_add_test(t, another_way_has_to_be_clearly_faster);
+    tcase_add_test(t, what_is_worth_timing);
     suite_add_tcase(s, t);
     SRunner *r = srunner_create(s);
     srunner_run_all(r, CK_ENV);

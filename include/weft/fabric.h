@@ -66,6 +66,10 @@ typedef struct weft_open_options {
     /* More ranks of a node than it has devices take them in turn; else that is refused. Of accelerators
      * whose devices have numbers. */
     bool share_devices WEFT_INIT;
+    /* torch.set_float32_matmul_precision: products of f32 matrices are "highest" (default), of numbers as
+     * they are, or may, "high" or "medium", be of numbers rounded to TF32, 10 bits of fraction, on
+     * GPUs that have it. They allow it, and change nothing elsewhere. */
+    const char *matmul_precision WEFT_INIT;
     WEFT_PTR(weft_open_options)
 } weft_open_options;
 #define WEFT_OPEN(...) WEFT__ARGS(weft_open_options, __VA_ARGS__)

@@ -113,5 +113,7 @@ weft_status weft__devices_open(weft_fabric *f)
     weft__free(all);
     WEFT_TRY(s);
     WEFT_TRY(weft__device_open(&f->device, o->accelerator, index, f->threads));
+    f->device->tf32 = strcmp(o->matmul_precision, "highest") != 0;
+    f->device->steady = o->reproducible > 0;
     return f->device->ops->stream_new(f->device, &f->stream);
 }

@@ -54,6 +54,7 @@ static weft_status read_settings(weft_fabric *f, const weft_open_options *code, 
                                  int *argc, char ***argv)
 {
     static const char *const policy[] = {"error", "skip", "ignore"};
+    static const char *const products[] = {"highest", "high", "medium"};
     weft__facade *p = f->facade;
     weft_open_options *o = &p->settings.o;
     p->settings.quiet = p->environ.rank > 0;
@@ -64,11 +65,15 @@ static weft_status read_settings(weft_fabric *f, const weft_open_options *code, 
     WEFT_TRY(weft__overlap_find(o->overlap_comm, &o->overlap_comm));
     WEFT_TRY(weft__settings_check(&p->settings));
     int i = o->nonfinite ? weft__parse_choice("nonfinite", o->nonfinite, policy, 3) : 0;
-    if (i < 0)
+    int k = o->matmul_precision
+                ? weft__parse_choice("matmul_precision", o->matmul_precision, products, 3)
+                : 0;
+    if (i < 0 || k < 0)
         return WEFT_EARG;
     WEFT_TRY(weft__backend_find(o->process_group_backend, &o->process_group_backend));
     p->nonfinite = (weft__nonfinite)i;
     o->nonfinite = policy[i];
+    o->matmul_precision = products[k];
     f->seed = o->seed;
     o->bucket_mb = o->bucket_mb ? o->bucket_mb : 25;
     f->bucket_bytes = (int64_t)o->bucket_mb * (1 << 20);
@@ -143,18 +148,18 @@ static weft_status same_settings(weft_fabric *f)
 {
     const weft__facade *p = f->facade;
     const weft_open_options *o = &p->settings.o;
-    char text[512];
+    char text[640];
     snprintf(text, sizeof text,
              "version %s accelerator %s strategy %.64s%s precision %s seed %llu nonfinite %d "
              "log_every %d bucket %lld "
              "keep %d print_config %d heartbeat %g scale %.17g %.17g %d %.17g %.17g reproducible "
-             "%d share %d",
+             "%d share %d products %s",
              weft_version(), f->device->ops->name, p->strategy->ops->name,
              o->strategy_ops ? " (own)" : "", p->precision, (unsigned long long)f->seed,
              (int)p->nonfinite, p->settings.o.log_every, (long long)f->bucket_bytes,
              p->settings.o.keep, p->settings.o.print_config, p->settings.o.heartbeat, o->init_scale,
              o->growth_factor, o->growth_interval, o->backoff_factor, o->min_scale, o->reproducible,
-             o->share_devices);
+             o->share_devices, o->matmul_precision);
     return weft__agree_text(f->comm, "settings", "the settings of weft_open", text);
 }
 

@@ -43,6 +43,7 @@ static const struct {
     {AT(process_group_backend), TEXT, 0, 0, false},
     {AT(overlap_comm), TEXT, 0, 0, false},
     {AT(share_devices), FLAG, 0, 0, false},
+    {AT(matmul_precision), TEXT, 0, 0, false},
 #undef AT
 };
 

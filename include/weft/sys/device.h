@@ -76,6 +76,8 @@ struct weft_device {
     int threads;
     struct weft__ledger *ledger; /* of its memory */
     const char *who; /* asks for memory, in messages: an op, an optimizer; NULL: unknown */
+    bool tf32;       /* products of f32 may round what they multiply to TF32, where it has that */
+    bool steady;     /* algorithms may not be chosen by time: results are a function of shapes */
 };
 
 struct weft_stream {

@@ -113,7 +113,6 @@ static weft_status start(weft_device *d, weft__cuda *c)
     WEFT_TRY(weft__cuda_status(d, "its memory pool", open_pool(c)));
     WEFT_TRY(weft__cuda_imports_open(c));
     WEFT_TRY(weft__cuda_gemm_open(d));
-    snprintf(c->text, sizeof c->text, "%s, %s", c->name, c->kernel_set);
     return WEFT_OK;
 }
 
@@ -161,7 +160,11 @@ static bool holds(weft_device *d, const void *p)
 
 static const char *kernel_set(weft_device *d)
 {
-    return cuda_of(d)->text;
+    weft__cuda *c = cuda_of(d);
+    pthread_mutex_lock(&c->lock);
+    snprintf(c->text, sizeof c->text, "%s, %s%s", c->name, c->kernel_set, d->tf32 ? ", TF32" : "");
+    pthread_mutex_unlock(&c->lock);
+    return c->text;
 }
 
 const weft_device_ops weft__cuda_device = {

@@ -1,35 +1,15 @@
-/* Matrix products by cuBLASLt, C = alpha op(A) op(B) + beta C. It stores by columns, where our rows are
- * its columns: it computes C^T = op(B)^T op(A)^T, so B comes first and nothing is transposed in memory.
- *
- * A product has a plan, what cuBLASLt's heuristics think best for its shape and the alignment of its
- * addresses, which is kept: the same shape is computed in the same way, with the same bits. bf16
- * and f16 are summed in f32. f32 is computed in f32, in TF32 only where WEFT_TF32 is yes. */
+/* Matrix products by cuBLASLt, C = alpha op(A) op(B) + beta C. A product has a plan, what is best for its
+ * shape and the alignment of its addresses, which is kept as long as the device is open: the same
+ * shape is computed in the same way, with the same bits. bf16 and f16 are summed in f32. f32 is
+ * computed in f32, or in TF32 where the device may. */
 #include "core/alloc.h"
-#include "core/env.h"
 #include "core/error.h"
-#include "device/cuda/cublaslt.h"
-#include "device/cuda/plans.h"
+#include "device/cuda/gemm.h"
 
 #include <pthread.h>
 #include <stdio.h>
 
-#define WORKSPACE ((size_t)32 << 20) /* at most; what Hopper's kernels like to have */
-#define MOST_AT_ONCE 65535           /* matrices of one call */
-
-typedef struct plan {
-    cublasLtMatmulDesc_t what;
-    cublasLtMatrixLayout_t a, b, c; /* as cuBLASLt sees them: a is our B */
-    cublasLtMatmulAlgo_t how;
-    size_t workspace;
-} plan;
-
-struct weft__cuda_gemm {
-    weft__cublaslt lt;
-    pthread_mutex_t lock; /* of all below */
-    cublasLtHandle_t handle;
-    bool fast;
-    weft__plans plans;
-};
+#define MOST_AT_ONCE 65535 /* matrices of one call */
 
 static weft_status failed(const weft_device *d, const char *call, cublasStatus_t code)
 {
@@ -44,31 +24,13 @@ static weft_status failed(const weft_device *d, const char *call, cublasStatus_t
 weft_status weft__cuda_gemm_open(weft_device *d)
 {
     weft__cuda *c = cuda_of(d);
-    const char *text = weft__env_text("WEFT_TF32");
     struct weft__cuda_gemm *g = c->gemm = weft__new(1, sizeof *g);
     if (!g)
         return WEFT_ENOMEM;
     pthread_mutex_init(&g->lock, NULL);
-    if (text)
-        WEFT_TRY(weft__parse_bool("WEFT_TF32", text, &g->fast));
     weft__cublaslt_load(&g->lt);
-    snprintf(c->kernel_set, sizeof c->kernel_set, "%.60s%s", g->lt.text, g->fast ? ", TF32" : "");
+    snprintf(c->kernel_set, sizeof c->kernel_set, "%.90s", g->lt.text);
     return g->lt.there ? failed(d, "cublasLtCreate", g->lt.cublasLtCreate(&g->handle)) : WEFT_OK;
-}
-
-static void free_plan(const weft__cublaslt *lt, plan *p)
-{
-    if (!p)
-        return;
-    if (p->what)
-        lt->cublasLtMatmulDescDestroy(p->what);
-    if (p->a)
-        lt->cublasLtMatrixLayoutDestroy(p->a);
-    if (p->b)
-        lt->cublasLtMatrixLayoutDestroy(p->b);
-    if (p->c)
-        lt->cublasLtMatrixLayoutDestroy(p->c);
-    weft__free(p);
 }
 
 void weft__cuda_gemm_close(weft_device *d)
@@ -78,7 +40,7 @@ void weft__cuda_gemm_close(weft_device *d)
         return;
     for (int i = 0; i < WEFT__PLAN_SETS; i++)
         for (int w = 0; w < WEFT__PLAN_WAYS; w++)
-            free_plan(&g->lt, g->plans.place[i][w].plan);
+            weft__gemm_forget(&g->lt, g->plans.place[i][w].plan);
     if (g->handle)
         g->lt.cublasLtDestroy(g->handle);
     pthread_mutex_destroy(&g->lock);
@@ -86,163 +48,71 @@ void weft__cuda_gemm_close(weft_device *d)
     cuda_of(d)->gemm = NULL;
 }
 
-static cudaDataType_t type_of(weft_dtype t)
+static weft_status no_way(weft_device *d, const weft__product *q, cublasStatus_t s)
 {
-    return t == WEFT_F64    ? CUDA_R_64F
-           : t == WEFT_BF16 ? CUDA_R_16BF
-           : t == WEFT_F16  ? CUDA_R_16F
-                            : CUDA_R_32F;
-}
-
-/* rows and columns are cuBLASLt's, ld our row length. */
-static cublasStatus_t layout(const weft__cublaslt *lt, cublasLtMatrixLayout_t *out, weft_dtype t,
-                             int64_t rows, int64_t columns, int64_t ld, int64_t count,
-                             int64_t stride)
-{
-    const int32_t n = (int32_t)count;
-    cublasStatus_t s =
-        lt->cublasLtMatrixLayoutCreate(out, type_of(t), (uint64_t)rows, (uint64_t)columns, ld);
-    if (s || count == 1)
-        return s;
-    s = lt->cublasLtMatrixLayoutSetAttribute(*out, CUBLASLT_MATRIX_LAYOUT_BATCH_COUNT, &n,
-                                             sizeof n);
-    return s ? s
-             : lt->cublasLtMatrixLayoutSetAttribute(
-                   *out, CUBLASLT_MATRIX_LAYOUT_STRIDED_BATCH_OFFSET, &stride, sizeof stride);
-}
-
-static cublasStatus_t layouts(const weft__cublaslt *lt, plan *p, const weft__product *q)
-{
-    const weft_dtype dt = (weft_dtype)q->dt;
-    cublasStatus_t s = layout(lt, &p->a, dt, q->tb ? q->k : q->n, q->tb ? q->n : q->k, q->ldb,
-                              q->count, q->bstride);
-    if (!s)
-        s = layout(lt, &p->b, dt, q->ta ? q->m : q->k, q->ta ? q->k : q->m, q->lda, q->count,
-                   q->astride);
-    return s ? s : layout(lt, &p->c, (weft_dtype)q->ct, q->n, q->m, q->ldc, q->count, q->cstride);
-}
-
-static cublasStatus_t describe(const weft__cublaslt *lt, plan *p, const weft__product *q)
-{
-    const bool wide = q->dt == WEFT_F64;
-    const cublasOperation_t first = q->tb ? CUBLAS_OP_T : CUBLAS_OP_N,
-                            second = q->ta ? CUBLAS_OP_T : CUBLAS_OP_N;
-    cublasStatus_t s = lt->cublasLtMatmulDescCreate(&p->what,
-                                                    wide      ? CUBLAS_COMPUTE_64F
-                                                    : q->fast ? CUBLAS_COMPUTE_32F_FAST_TF32
-                                                              : CUBLAS_COMPUTE_32F,
-                                                    wide ? CUDA_R_64F : CUDA_R_32F);
-    if (!s)
-        s = lt->cublasLtMatmulDescSetAttribute(p->what, CUBLASLT_MATMUL_DESC_TRANSA, &first,
-                                               sizeof first);
-    if (!s)
-        s = lt->cublasLtMatmulDescSetAttribute(p->what, CUBLASLT_MATMUL_DESC_TRANSB, &second,
-                                               sizeof second);
-    return s ? s : layouts(lt, p, q);
-}
-
-/* What the search for an algorithm keeps to. Parts of a long sum over k are added up in the type that
- * it is computed in. */
-static cublasStatus_t prefer(const weft__cublaslt *lt, cublasLtMatmulPreference_t want,
-                             const weft__product *q)
-{
-    const size_t most = WORKSPACE;
-    const uint32_t reduction = CUBLASLT_REDUCTION_SCHEME_COMPUTE_TYPE;
-    const struct {
-        cublasLtMatmulPreferenceAttributes_t which;
-        uint32_t bytes;
-    } align[] = {{CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_A_BYTES, (uint32_t)q->balign},
-                 {CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_B_BYTES, (uint32_t)q->aalign},
-                 {CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_C_BYTES, (uint32_t)q->calign},
-                 {CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_D_BYTES, (uint32_t)q->calign}};
-    cublasStatus_t s = lt->cublasLtMatmulPreferenceSetAttribute(
-        want, CUBLASLT_MATMUL_PREF_MAX_WORKSPACE_BYTES, &most, sizeof most);
-    if (!s)
-        s = lt->cublasLtMatmulPreferenceSetAttribute(
-            want, CUBLASLT_MATMUL_PREF_REDUCTION_SCHEME_MASK, &reduction, sizeof reduction);
-    for (size_t i = 0; i < sizeof align / sizeof *align && !s; i++)
-        s = lt->cublasLtMatmulPreferenceSetAttribute(want, align[i].which, &align[i].bytes,
-                                                     sizeof align[i].bytes);
-    return s;
-}
-
-static cublasStatus_t choose(struct weft__cuda_gemm *g, plan *p, const weft__product *q)
-{
-    const weft__cublaslt *lt = &g->lt;
-    cublasLtMatmulPreference_t want = NULL;
-    cublasLtMatmulHeuristicResult_t best = {.state = CUBLAS_STATUS_NOT_SUPPORTED};
-    int found = 0;
-    cublasStatus_t s = lt->cublasLtMatmulPreferenceCreate(&want);
-    if (!s)
-        s = prefer(lt, want, q);
-    if (!s)
-        s = lt->cublasLtMatmulAlgoGetHeuristic(g->handle, p->what, p->a, p->b, p->c, p->c, want, 1,
-                                               &best, &found);
-    if (want)
-        lt->cublasLtMatmulPreferenceDestroy(want);
-    if (s || !found)
-        return s ? s : CUBLAS_STATUS_NOT_SUPPORTED;
-    p->how = best.algo;
-    p->workspace = best.workspaceSize;
-    return best.state;
-}
-
-static weft_status new_plan(weft_device *d, plan **out, const weft__product *q)
-{
-    struct weft__cuda_gemm *g = cuda_of(d)->gemm;
-    plan *p = weft__new(1, sizeof *p);
-    if (!p)
-        return WEFT_ENOMEM;
-    cublasStatus_t s = describe(&g->lt, p, q);
-    s = s ? s : choose(g, p, q);
-    if (!s) {
-        *out = p;
-        return WEFT_OK;
-    }
-    free_plan(&g->lt, p);
+    const weft__cublaslt *lt = &cuda_of(d)->gemm->lt;
     return weft__fail(WEFT_EDEVICE,
                       "device cuda %d: %s has no way to compute (%lld,%lld) by (%lld,%lld) of %s, "
                       "rows of %lld, %lld and %lld, %lld at once: %s",
-                      d->index, g->lt.text, (long long)q->m, (long long)q->k, (long long)q->k,
+                      d->index, lt->text, (long long)q->m, (long long)q->k, (long long)q->k,
                       (long long)q->n, weft_dtype_name((weft_dtype)q->dt), (long long)q->lda,
                       (long long)q->ldb, (long long)q->ldc, (long long)q->count,
-                      g->lt.cublasLtGetStatusName(s));
+                      lt->cublasLtGetStatusName(s));
 }
 
-static weft_status find_plan(weft_device *d, plan **out, const weft__product *q)
+/* That there is none, too, is kept of a product with an epilogue, which can be computed otherwise. */
+static weft_status new_plan(weft_stream *s, weft__gemm_plan *p, const weft__product *q,
+                            const weft__operands *o)
 {
-    struct weft__cuda_gemm *g = cuda_of(d)->gemm;
+    struct weft__cuda_gemm *g = cuda_of(s->device)->gemm;
+    cublasStatus_t code = weft__gemm_describe(&g->lt, p, q);
+    code = code ? code : weft__gemm_point(&g->lt, p, q, o);
+    if (!code)
+        WEFT_TRY(weft__gemm_choose(s, p, q, o, &code));
+    p->none = code != CUBLAS_STATUS_SUCCESS;
+    return code && !q->epilogue ? no_way(s->device, q, code) : WEFT_OK;
+}
+
+static weft_status find_plan(weft_stream *s, weft__gemm_plan **out, const weft__product *q,
+                             const weft__operands *o)
+{
+    struct weft__cuda_gemm *g = cuda_of(s->device)->gemm;
     weft__plan_place *at = weft__plan_find(&g->plans, q);
     if (!weft__plan_is(at, q)) {
-        plan *fresh = NULL;
-        WEFT_TRY(new_plan(d, &fresh, q));
-        free_plan(&g->lt, at->plan);
-        weft__plan_put(&g->plans, at, q, fresh);
+        weft__gemm_plan *p = weft__new(1, sizeof *p);
+        const weft_status code = p ? new_plan(s, p, q, o) : WEFT_ENOMEM;
+        if (code) {
+            weft__gemm_forget(&g->lt, p);
+            return code;
+        }
+        weft__gemm_forget(&g->lt, at->plan);
+        weft__plan_put(&g->plans, at, q, p);
     }
     *out = at->plan;
     return WEFT_OK;
 }
 
-/* An enqueued call needs its plan no more, so the lock is held for the asking alone. */
-static weft_status enqueue(weft_stream *s, const weft__product *q, weft_dev c, double alpha,
-                           weft_dev a, weft_dev b, double beta)
+/* An enqueued call needs its plan no more, so the lock is held for the asking alone. What cannot be done
+ * with an epilogue shows at the latest here. */
+static weft_status enqueue(weft_stream *s, const weft__product *q, const weft__operands *o,
+                           bool *none)
 {
-    weft_device *d = s->device;
-    struct weft__cuda_gemm *g = cuda_of(d)->gemm;
-    const float alpha32 = (float)alpha, beta32 = (float)beta;
-    const bool wide = q->dt == WEFT_F64;
+    struct weft__cuda_gemm *g = cuda_of(s->device)->gemm;
     void *room = NULL;
-    plan *p;
-    WEFT_TRY(find_plan(d, &p, q));
-    if (p->workspace)
+    weft__gemm_plan *p = NULL;
+    WEFT_TRY(find_plan(s, &p, q, o));
+    if (!p->none && p->workspace)
         WEFT_TRY(weft__cuda_scratch(s, p->workspace, &room));
-    const cublasStatus_t code = g->lt.cublasLtMatmul(
-        g->handle, p->what, wide ? (const void *)&alpha : &alpha32, cuda_ptr(b), p->a, cuda_ptr(a),
-        p->b, wide ? (const void *)&beta : &beta32, cuda_ptr(c), p->c, cuda_ptr(c), p->c, &p->how,
-        room, p->workspace, cuda_on(s));
+    cublasStatus_t code = p->none ? CUBLAS_STATUS_SUCCESS : weft__gemm_point(&g->lt, p, q, o);
+    if (!p->none && !code)
+        code = weft__gemm_run(g, p, &p->how, q, o, room, p->workspace, (cudaStream_t)s->self);
     if (room)
         weft__cuda_unscratch(s, room);
-    return failed(d, "cublasLtMatmul", code);
+    if (q->epilogue && (code == CUBLAS_STATUS_NOT_SUPPORTED || code == CUBLAS_STATUS_INVALID_VALUE))
+        p->none = true;
+    if (none)
+        *none = p->none;
+    return p->none ? WEFT_OK : failed(s->device, "cublasLtMatmul", code);
 }
 
 /* C = beta C. */
@@ -264,34 +134,43 @@ static bool is_float(weft_dtype t)
     return t == WEFT_F32 || t == WEFT_F64 || t == WEFT_BF16 || t == WEFT_F16;
 }
 
-static weft_status multiply(weft_stream *s, weft__product *q, weft_dev c, double alpha, weft_dev a,
-                            weft_dev b, double beta)
+static int32_t align_of(weft_dev p, int64_t stride, int32_t t)
+{
+    return weft__plan_align(p.addr | (uintptr_t)stride * weft_dtype_size((weft_dtype)t));
+}
+
+weft_status weft__gemm_product(weft_stream *s, weft__product *q, const weft__operands *o,
+                               bool *none)
 {
     struct weft__cuda_gemm *g = cuda_of(s->device)->gemm;
-    const weft_dtype dt = (weft_dtype)q->dt, ct = (weft_dtype)q->ct;
-    if (!is_float(dt) || (ct != dt && (ct != WEFT_F32 || weft_dtype_size(dt) != 2)))
-        return weft__no_kernel(s->device, "gemm", is_float(dt) ? ct : dt);
-    if (q->m == 0 || q->n == 0 || q->count == 0)
-        return WEFT_OK;
-    if (q->k == 0)
-        return only_scale(s, q, c, beta);
     if (!g->lt.there)
         return weft__fail(WEFT_ENOTSUP,
                           "device cuda multiplies matrices by cuBLASLt: %s; put its folder into "
                           "LD_LIBRARY_PATH",
                           g->lt.text);
-    q->fast = g->fast && q->dt == WEFT_F32;
-    q->aalign =
-        weft__plan_align(a.addr | (uintptr_t)q->astride * weft_dtype_size((weft_dtype)q->dt));
-    q->balign =
-        weft__plan_align(b.addr | (uintptr_t)q->bstride * weft_dtype_size((weft_dtype)q->dt));
-    q->calign =
-        weft__plan_align(c.addr | (uintptr_t)q->cstride * weft_dtype_size((weft_dtype)q->ct));
+    q->fast = s->device->tf32 && q->dt == WEFT_F32;
+    q->adds = o->beta != 0;
+    q->aalign = align_of(o->a, q->astride, q->dt);
+    q->balign = align_of(o->b, q->bstride, q->dt);
+    q->calign = align_of(o->c, q->cstride, q->ct);
+    q->ealign = q->epilogue ? weft__plan_align(o->bias.addr | o->aux.addr) : 0;
     cuda_on(s);
     pthread_mutex_lock(&g->lock);
-    const weft_status code = enqueue(s, q, c, alpha, a, b, beta);
+    const weft_status code = enqueue(s, q, o, none);
     pthread_mutex_unlock(&g->lock);
     return code;
+}
+
+static weft_status multiply(weft_stream *s, weft__product *q, weft_dev c, double alpha, weft_dev a,
+                            weft_dev b, double beta)
+{
+    const weft_dtype dt = (weft_dtype)q->dt, ct = (weft_dtype)q->ct;
+    const weft__operands o = {.c = c, .a = a, .b = b, .alpha = alpha, .beta = beta};
+    if (!is_float(dt) || (ct != dt && (ct != WEFT_F32 || weft_dtype_size(dt) != 2)))
+        return weft__no_kernel(s->device, "gemm", is_float(dt) ? ct : dt);
+    if (q->m == 0 || q->n == 0 || q->count == 0)
+        return WEFT_OK;
+    return q->k == 0 ? only_scale(s, q, c, beta) : weft__gemm_product(s, q, &o, NULL);
 }
 
 weft_status weft__cuda_gemm(weft_stream *s, weft_dev c, weft_dtype ct, int64_t ldc, double alpha,

@@ -17,9 +17,12 @@ typedef struct weft__product {
     int32_t ta, tb, dt, ct;
     int32_t aalign, balign, calign; /* bytes that the addresses are multiples of, at most 16 */
     int32_t fast;                   /* TF32 is allowed */
+    int32_t adds;                   /* beta is not 0 */
+    int32_t epilogue, ealign;       /* what is done to C at once, and with addresses how aligned */
+    int32_t unused;
 } weft__product;
 
-_Static_assert(sizeof(weft__product) == 10 * sizeof(int64_t) + 8 * sizeof(int32_t), "no padding");
+_Static_assert(sizeof(weft__product) == 10 * sizeof(int64_t) + 12 * sizeof(int32_t), "no padding");
 
 typedef struct weft__plan_place {
     weft__product key;
@@ -31,6 +34,31 @@ typedef struct weft__plans {
     uint64_t clock, made; /* made: plans so far */
     weft__plan_place place[WEFT__PLAN_SETS][WEFT__PLAN_WAYS];
 } weft__plans;
+
+#define WEFT__PLAN_TRIES 8 /* ways to compute a product that are timed */
+
+/* Whether ways to compute it differ by more than what it costs to start one and what times vary by: from
+ * 2^29 multiply-adds, some 10 us on the fastest GPUs. A C that is added to would change with each try. */
+static inline int weft__plan_is_timed(const weft__product *p)
+{
+    return !p->adds && (double)p->m * (double)p->n * (double)p->k * (double)p->count >= 536870912.0;
+}
+
+/* Which of n ways to take by their times: the first, which the heuristics think best, unless another
+ * is faster by a twentieth. A time below 0: that one failed. -1: all did. */
+static inline int weft__plan_fastest(const float *time, int n)
+{
+    int first = 0, best;
+    while (first < n && time[first] < 0)
+        first++;
+    if (first == n)
+        return -1;
+    best = first;
+    for (int i = first + 1; i < n; i++)
+        if (time[i] >= 0 && time[i] < time[best])
+            best = i;
+    return time[best] < time[first] * 0.95f ? best : first;
+}
 
 static inline int32_t weft__plan_align(uintptr_t address)
 {
