@@ -484,7 +484,7 @@ START_TEST(resumed)
         ck_all(steps == (stop == 7 || stop == 8 ? 3 : 2));
         train_in(dir, 100, parts, &k, &steps);
         ck_all(steps == 6 && k == n && !memcmp(whole, parts, n * sizeof *whole));
-        MPI_Barrier(MPI_COMM_WORLD);
+        all_barrier();
         if (all_rank() == 0)
             nftw(dir, remove_one, 8, FTW_DEPTH | FTW_PHYS);
     }

@@ -6,15 +6,36 @@
 #include <mpi.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <time.h>
+
+/* Waits without a core of its own: peers that are at work, or write to a disk, need it. */
+static inline void all_wait(MPI_Request *r)
+{
+    int done = 0;
+    for (int i = 0; !done; i++) {
+        if (i > 20)
+            nanosleep(&(struct timespec){0, i < 200 ? 20000 : 200000}, NULL);
+        MPI_Test(r, &done, MPI_STATUS_IGNORE);
+    }
+}
+
+static inline void all_barrier(void)
+{
+    MPI_Request r;
+    MPI_Ibarrier(MPI_COMM_WORLD, &r);
+    all_wait(&r);
+}
 
 /* ok on all ranks of MPI_COMM_WORLD; the ranks where it is not say so. Collective. */
 static inline int all_ok(int ok, const char *what, const char *file, int line)
 {
     int all = ok != 0, rank;
+    MPI_Request r;
     MPI_Comm_rank(MPI_COMM_WORLD, &rank);
     if (!ok)
         fprintf(stderr, "%s:%d: rank %d: not true: %s\n", file, line, rank, what);
-    MPI_Allreduce(MPI_IN_PLACE, &all, 1, MPI_INT, MPI_MIN, MPI_COMM_WORLD);
+    MPI_Iallreduce(MPI_IN_PLACE, &all, 1, MPI_INT, MPI_MIN, MPI_COMM_WORLD, &r);
+    all_wait(&r);
     return all;
 }
 

@@ -182,7 +182,7 @@ static void setup(void)
 static void teardown(void)
 {
     char command[100];
-    MPI_Barrier(MPI_COMM_WORLD);
+    all_barrier();
     snprintf(command, sizeof command, "rm -r '%s'", dir);
     bool gone = world->rank || system(command) == 0;
     ck_all(gone);
@@ -420,7 +420,7 @@ START_TEST(every_failing_call_of_a_rank)
             }
             saved++;
             ck_all(s == WEFT_OK || s == WEFT_EIO);
-            MPI_Barrier(MPI_COMM_WORLD);
+            all_barrier();
             char command[100];
             snprintf(command, sizeof command, "rm -r %s/step-000002", dir);
             bool gone = world->rank || system(command) == 0;

@@ -251,7 +251,7 @@ START_TEST(barrier)
 {
     weft_comm *c = communicator(_i);
     double left, last, t = 0;
-    MPI_Barrier(MPI_COMM_WORLD);
+    all_barrier();
     usleep(20000u * (unsigned)c->rank);
     last = t = weft__now(); /* one clock: the ranks are on one machine */
     ck_all(!weft__barrier(c, "here"));
@@ -572,7 +572,7 @@ START_TEST(late_request)
     weft_request r[3];
     int late = mpi->rank == mpi->world - 1 && mpi->world > 1;
     char expected[100];
-    MPI_Barrier(MPI_COMM_WORLD);
+    all_barrier();
     for (int v = RINGS + 1; v < VARIANTS; v++) {
         weft_comm *c = variant(v);
         c->timeout = late || c->world == 1 ? 20 : 0.5;
@@ -596,7 +596,7 @@ START_TEST(late_request)
         }
         c->lost = c->world > 1;
         weft__comm_free(c);
-        MPI_Barrier(MPI_COMM_WORLD);
+        all_barrier();
     }
     weft__comm_free(rings[0]);
     weft__process.mpi_ours = 1;
@@ -962,7 +962,7 @@ START_TEST(late_peer)
     c->timeout = 0.5;
     snprintf(expected, sizeof expected, "all_reduce \"gradients bucket 3\" (collective %d)",
              (int)c->sequence + 1);
-    MPI_Barrier(MPI_COMM_WORLD);
+    all_barrier();
     if (late && c->world > 1)
         usleep(3000000);
     begun = weft__now();
@@ -993,7 +993,7 @@ START_TEST(left)
     bool is_world;
     weft_comm *c;
     weft__process.mpi_ours = 1; /* the lost peer was a late one: MPI can be finalised after all */
-    MPI_Barrier(MPI_COMM_WORLD);
+    all_barrier();
     weft__mpi_leave(false);
     MPI_Finalized(&over);
     ck_assert(over && weft__process.mpi_users == 0);

@@ -718,7 +718,7 @@ static void make_directory(char dir[64])
 
 static void remove_directory(const char *dir)
 {
-    MPI_Barrier(MPI_COMM_WORLD);
+    all_barrier();
     if (all_rank() == 0)
         nftw(dir, remove_one, 8, FTW_DEPTH | FTW_PHYS);
 }

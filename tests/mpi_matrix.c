@@ -183,7 +183,7 @@ START_TEST(saved_here_loaded_there)
         weft_close(&j.f);
         MPI_Comm_free(&half);
     }
-    MPI_Barrier(MPI_COMM_WORLD);
+    all_barrier();
     snprintf(command, sizeof command, "rm -rf '%s'", dir);
     ck_assert(all_rank() || system(command) == 0);
     ck_assert_msg(all(same && ends), "%s to %s: %s", name_of(&r), name_of(&other),

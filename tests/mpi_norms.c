@@ -306,13 +306,13 @@ START_TEST(checkpoints_keep_them)
     ck_all(memcmp(alone, together, n * sizeof *alone) == 0);
     j.step = 3;
     ck_all(train(&j, LAST, false) == 0 && !weft_close(&j.f));
-    MPI_Barrier(MPI_COMM_WORLD);
+    all_barrier();
     if (all_rank() == 0) {
         char command[200];
         snprintf(command, sizeof command, "rm -rf '%s'", dir);
         ck_assert(system(command) >= 0);
     }
-    MPI_Barrier(MPI_COMM_WORLD);
+    all_barrier();
 }
 END_TEST
 

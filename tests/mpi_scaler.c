@@ -409,7 +409,7 @@ static void remove_directory(const char *dir)
 {
     char command[96];
     snprintf(command, sizeof command, "rm -rf %s", dir);
-    MPI_Barrier(MPI_COMM_WORLD);
+    all_barrier();
     ck_all(all_rank() || !system(command));
 }
 

@@ -421,7 +421,7 @@ START_TEST(resume_in_the_middle)
             ck_assert_ptr_nonnull(strstr(weft_message(k.f), "each rank's own, saved on"));
             weft_close(&k.f);
         }
-        MPI_Barrier(MPI_COMM_WORLD);
+        all_barrier();
     }
     if (all_rank() == 0)
         nftw(dir, remove_one, 8, FTW_DEPTH | FTW_PHYS);

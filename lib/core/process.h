@@ -32,6 +32,7 @@ typedef struct weft__process_facts {
     } trap[WEFT__TRAPS];
     int traps; /* in use: then SIGSEGV is caught, and handled as it was before */
     struct sigaction before_traps;
+    void *topology;                      /* hwloc's, of the machine, once it was asked for */
     int kernels_chosen;                  /* 1: BLIS_ARCH_TYPE has been looked at */
     struct weft__onednn *_Atomic onednn; /* once it was asked for */
     struct weft__cuda_imports *imports;  /* host memory that GPUs reach, while one is open; */

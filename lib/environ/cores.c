@@ -1,6 +1,8 @@
 /* Cores that this process may use: the affinity mask, with hyperthreads of one core counted once. */
 #include "environ/environ.h"
 
+#include "core/process.h"
+
 #include <hwloc.h>
 #include <hwloc/glibc-sched.h>
 #include <sched.h>
@@ -21,7 +23,7 @@ void weft__environ_mask(unsigned char mask[WEFT__MASK])
 }
 
 /* The machine's cores and hyperthreads, and nothing else of it. */
-static hwloc_topology_t topology(void)
+static hwloc_topology_t loaded(void)
 {
     hwloc_topology_t t;
     if (hwloc_topology_init(&t))
@@ -32,6 +34,16 @@ static hwloc_topology_t topology(void)
         return t;
     hwloc_topology_destroy(t);
     return NULL;
+}
+
+/* Looked at once: hwloc opens hundreds of files and visits each CPU. NULL: it could not. */
+static hwloc_topology_t topology(void)
+{
+    weft__process_lock();
+    if (!weft__process.topology)
+        weft__process.topology = loaded();
+    weft__process_unlock();
+    return weft__process.topology;
 }
 
 int weft__environ_cores(const unsigned char mask[WEFT__MASK])
@@ -45,8 +57,6 @@ int weft__environ_cores(const unsigned char mask[WEFT__MASK])
         for (hwloc_obj_t o = NULL; (o = hwloc_get_next_obj_by_type(t, HWLOC_OBJ_CORE, o));)
             cores += hwloc_bitmap_intersects(o->cpuset, cpus) != 0;
     hwloc_bitmap_free(cpus);
-    if (t)
-        hwloc_topology_destroy(t);
     n = cores > 0 ? cores : n; /* some virtual machines do not say what a core is */
     return n > 0 ? n : 1;
 }
