@@ -3,6 +3,8 @@
 # A row of a device, mock/test_x, is test_x there. No forks (a child could not use its parent's MPI), so a hang is ended from here. 77 is "skipped".
 here=$(dirname "$0")
 export CK_FORK=no OMP_NUM_THREADS=1
+# Tests of several threads share the cores with other tests.
+export OMP_WAIT_POLICY="${OMP_WAIT_POLICY:-passive}"
 # As root, on fewer cores than ranks, unbound (two jobs at once would share core 0), and only what one machine needs.
 export OMPI_ALLOW_RUN_AS_ROOT=1 OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1 OMPI_MCA_rmaps_base_oversubscribe=1
 export OMPI_MCA_hwloc_base_binding_policy=none
