@@ -585,9 +585,10 @@ START_TEST(argmax_is_the_first)
 }
 END_TEST
 
-static const int64_t gemm_shape[][3] = {{0, 3, 2},     {3, 0, 2},       {4, 5, 0},     {1, 1, 1},
-                                        {2, 3, 5},     {1, 259, 130},   {129, 1, 301}, {65, 33, 17},
-                                        {64, 10, 784}, {130, 257, 600}, {513, 71, 97}};
+static const int64_t gemm_shape[][3] = {
+    {0, 3, 2},     {3, 0, 2},     {4, 5, 0},    {1, 1, 1},     {2, 3, 5},
+    {1, 259, 130}, {129, 1, 301}, {65, 33, 17}, {64, 10, 784}, {130, 257, 600},
+    {513, 71, 97}, {29, 65, 400}, {2, 140, 17}, {21, 33, 803}};
 #define GEMMS ((int)(sizeof gemm_shape / sizeof gemm_shape[0]))
 
 /* BLIS's threads wait for each other without giving up their cores: a team larger than the machine
@@ -1051,7 +1052,7 @@ START_TEST(kernel_set_of_the_user_is_kept)
 {
     char text[200];
     ck_assert_int_eq(child("BLIS_ARCH_TYPE=generic", text, sizeof text), 0);
-    ck_assert_msg(strstr(text, " generic (generic)") != NULL, "%s", text);
+    ck_assert_msg(strstr(text, " generic") && strstr(text, "(generic)"), "%s", text);
     ck_assert_int_eq(child("BLIS_ARCH_TYPE=none-such", text, sizeof text) >> 8, 2);
     ck_assert_ptr_nonnull(strstr(text, "BLIS_ARCH_TYPE is \"none-such\""));
     ck_assert_int_eq(child("BLIS_ARCH_TYPE=1000", text, sizeof text) >> 8, 2);

@@ -9,6 +9,7 @@
 
 #define WEFT__TRAP_TEXT 200
 #define WEFT__TRAPS 16    /* the most ranges of addresses that the host may not touch */
+#define WEFT__LANES 256   /* calls at one time that have room of their own */
 #define WEFT__FABRICS 128 /* the most fabrics open at once in a process */
 
 typedef struct weft__process_facts {
@@ -35,8 +36,12 @@ typedef struct weft__process_facts {
     void *topology;                      /* hwloc's, of the machine, once it was asked for */
     int kernels_chosen;                  /* 1: BLIS_ARCH_TYPE has been looked at */
     struct weft__onednn *_Atomic onednn; /* once it was asked for */
-    struct weft__cuda_imports *imports;  /* host memory that GPUs reach, while one is open; */
-    int importers;                       /* how many are */
+    struct {
+        atomic_int busy; /* 1: a call has it */
+        void *room;      /* where products of matrices pack; kept */
+    } lane[WEFT__LANES];
+    struct weft__cuda_imports *imports; /* host memory that GPUs reach, while one is open; */
+    int importers;                      /* how many are */
 } weft__process_facts;
 
 extern weft__process_facts weft__process;

@@ -8,6 +8,7 @@
 #include "core/process.h"
 #include "device/cpu/cpu.h"
 #include "device/cpu/onednn.h"
+#include "device/cpu/wide.h"
 
 #include <blis.h>
 #include <stdio.h>
@@ -113,9 +114,10 @@ weft_status weft__cpu_choose_kernels(void)
 const char *weft__cpu_kernel_set(weft_device *d)
 {
     static _Thread_local char text[128];
-    const char *low = weft__onednn_name();
+    const char *low = weft__onednn_name(), *own = weft__cpu_wide_name();
     (void)d;
-    snprintf(text, sizeof text, "BLIS %s %s%s%.60s", bli_info_get_version_str(),
-             bli_arch_string(bli_arch_query_id()), low ? ", " : "", low ? low : "");
+    snprintf(text, sizeof text, "BLIS %s %s%s%s%s%.60s", bli_info_get_version_str(),
+             bli_arch_string(bli_arch_query_id()), own ? ", own f32 " : "", own ? own : "",
+             low ? ", " : "", low ? low : "");
     return text;
 }

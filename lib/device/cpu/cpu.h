@@ -71,7 +71,7 @@ weft_status weft__cpu_gemm_low(weft_stream *s, weft_dev c, weft_dtype ct, int64_
 
 /* Chooses BLIS's kernels before its first call; once a process. */
 weft_status weft__cpu_choose_kernels(void);
-/* "BLIS 0.9.0 skx" */
+/* "BLIS 0.9.0 skx, own f32 avx512" */
 const char *weft__cpu_kernel_set(weft_device *d);
 
 #define CPU_PROTOTYPE(name) weft_status weft__cpu_##name(WEFT_KERNEL_ARGS(name));

@@ -1,0 +1,55 @@
+/* Products of matrices in f32 by own kernels, for processors with AVX-512.
+ *
+ * Each number of C is a chain of multiply-adds along k, cut where k alone says (or, for few rows, such
+ * chains in sixteen lanes that are then added in pairs). It depends neither on where the number lies in a
+ * tile nor on which thread computes the tile. */
+#ifndef DEVICE_CPU_WIDE_H
+#define DEVICE_CPU_WIDE_H
+#include "device/cpu/cpu.h"
+
+#if defined(__x86_64__) && defined(__GNUC__)
+#define CPU_HAS_WIDE 1
+#define WIDE_TARGET __attribute__((target("avx512f,avx512dq,avx512bw,avx512vl,fma")))
+
+#define WIDE_LANES 16
+#define WIDE_ROWS 14    /* of a tile, at most: 28 sums in registers */
+#define WIDE_COLUMNS 32 /* of a tile with so many rows, and of a panel of packed B */
+#define WIDE_DEPTH 400  /* of a block of k, at most */
+#define WIDE_STEP 416   /* from row to row of packed A: no two rows in the same set of the cache */
+
+/* C = alpha A B + beta C; strides in elements, of rows and columns. C's columns are adjacent. */
+typedef struct weft__wide {
+    int64_t m, n, k;
+    const float *a, *b;
+    float *c;
+    int64_t ra, ca, rb, cb, rc;
+    float alpha, beta;
+} weft__wide;
+
+/* A tile of C: at most 14 x 32, 6 x 64 or 2 x 128, from packed A and packed or plain B. */
+typedef struct weft__wide_tile {
+    const float *a, *b;
+    float *c;
+    int64_t rb, rc, k;
+    int64_t n; /* columns */
+    float alpha, beta;
+} weft__wide_tile;
+
+/* `rows` rows of A from k0 on, as they lie (by_depth: false) or sixteen numbers of a column side by side. */
+void weft__wide_pack_a(float *to, const weft__wide *p, int64_t i, int64_t rows, int64_t k0,
+                       int64_t depth, bool by_depth);
+/* Columns j.. of B from k0 on in panels of 32, which are `depth` rows long; filled up with zeros. */
+void weft__wide_pack_b(float *to, const weft__wide *p, int64_t j, int64_t columns, int64_t k0,
+                       int64_t depth);
+void weft__wide_multiply(const weft__wide_tile *t, int64_t rows, bool by_depth);
+/* Rows i0..i1-1 and columns j0..j1-1 of C where rows of A and columns of B lie along k. */
+void weft__wide_dots(const weft__wide *p, int64_t i0, int64_t i1, int64_t j0, int64_t j1);
+#endif
+
+/* False: nothing is done, as this processor has no AVX-512. */
+bool weft__cpu_wide(weft_stream *s, weft_dev c, int64_t ldc, double alpha, weft_dev a, int64_t lda,
+                    int ta, weft_dev b, int64_t ldb, int tb, double beta, int64_t m, int64_t n,
+                    int64_t k);
+/* "avx512" or NULL. */
+const char *weft__cpu_wide_name(void);
+#endif

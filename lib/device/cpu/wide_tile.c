@@ -1,0 +1,85 @@
+/* The tile: sums of rows x 16 vectors stay in registers while k goes by, a vector of B times one number of
+ * A each. Compiled for every number of rows, so that the loops over sums are straight code. */
+#include "device/cpu/wide.h"
+
+#if CPU_HAS_WIDE
+#include <immintrin.h>
+
+#define MOST_VECTORS 8
+
+WIDE_TARGET CPU_INLINE void finish(const weft__wide_tile *t, const int rows, const int vectors,
+                                   __m512 s[][MOST_VECTORS], __mmask16 last)
+{
+    const __m512 alpha = _mm512_set1_ps(t->alpha), beta = _mm512_set1_ps(t->beta);
+#pragma GCC unroll 14
+    for (int i = 0; i < rows; i++)
+#pragma GCC unroll 8
+        for (int j = 0; j < vectors; j++) {
+            float *c = t->c + i * t->rc + j * WIDE_LANES;
+            const __mmask16 some = j + 1 < vectors ? (__mmask16)-1 : last;
+            __m512 v = t->alpha == 1 ? s[i][j] : _mm512_mul_ps(alpha, s[i][j]);
+            if (t->beta != 0)
+                v = _mm512_fmadd_ps(beta, _mm512_maskz_loadu_ps(some, c), v);
+            _mm512_mask_storeu_ps(c, some, v);
+        }
+}
+
+WIDE_TARGET CPU_INLINE void sums(const weft__wide_tile *t, const int rows, const int vectors,
+                                 const int64_t ra, const int64_t ca)
+{
+    const float *a = t->a, *b = t->b;
+    const __mmask16 last = (__mmask16)((1u << (t->n - (vectors - 1) * WIDE_LANES)) - 1);
+    __m512 s[WIDE_ROWS][MOST_VECTORS];
+#pragma GCC unroll 14
+    for (int i = 0; i < rows; i++)
+#pragma GCC unroll 8
+        for (int j = 0; j < vectors; j++)
+            s[i][j] = _mm512_setzero_ps();
+    for (int64_t k = t->k; k > 0; k--, a += ca, b += t->rb) {
+        __m512 w[MOST_VECTORS];
+#pragma GCC unroll 8
+        for (int j = 0; j < vectors; j++)
+            w[j] = j + 1 < vectors ? _mm512_loadu_ps(b + j * WIDE_LANES)
+                                   : _mm512_maskz_loadu_ps(last, b + j * WIDE_LANES);
+#pragma GCC unroll 14
+        for (int i = 0; i < rows; i++) {
+            const __m512 x = _mm512_set1_ps(a[i * ra]);
+#pragma GCC unroll 8
+            for (int j = 0; j < vectors; j++)
+                s[i][j] = _mm512_fmadd_ps(x, w[j], s[i][j]);
+        }
+    }
+    finish(t, rows, vectors, s, last);
+}
+
+#define TILE(rows, vectors)                                                                        \
+    WIDE_TARGET static void rows_##rows##_##vectors(const weft__wide_tile *t)                      \
+    {                                                                                              \
+        sums(t, rows, vectors, WIDE_STEP, 1);                                                      \
+    }                                                                                              \
+    WIDE_TARGET static void depth_##rows##_##vectors(const weft__wide_tile *t)                     \
+    {                                                                                              \
+        sums(t, rows, vectors, 1, WIDE_LANES);                                                     \
+    }
+#define UP_TO_2(F, v) F(1, v) F(2, v)
+#define UP_TO_6(F, v) UP_TO_2(F, v) F(3, v) F(4, v) F(5, v) F(6, v)
+#define UP_TO_14(F, v)                                                                             \
+    UP_TO_6(F, v) F(7, v) F(8, v) F(9, v) F(10, v) F(11, v) F(12, v) F(13, v) F(14, v)
+#define ALL(F)                                                                                     \
+    UP_TO_14(F, 1)                                                                                 \
+    UP_TO_14(F, 2) UP_TO_6(F, 3) UP_TO_6(F, 4) UP_TO_2(F, 5) UP_TO_2(F, 6) UP_TO_2(F, 7)           \
+        UP_TO_2(F, 8)
+ALL(TILE)
+
+typedef void tile(const weft__wide_tile *t);
+#define ROW(rows, vectors) [vectors][rows] = rows_##rows##_##vectors,
+#define DEEP(rows, vectors) [vectors][rows] = depth_##rows##_##vectors,
+static tile *const by_rows[MOST_VECTORS + 1][WIDE_ROWS + 1] = {ALL(ROW)};
+static tile *const by_columns[MOST_VECTORS + 1][WIDE_ROWS + 1] = {ALL(DEEP)};
+
+void weft__wide_multiply(const weft__wide_tile *t, int64_t rows, bool by_depth)
+{
+    const int64_t vectors = (t->n + WIDE_LANES - 1) / WIDE_LANES;
+    (by_depth ? by_columns : by_rows)[vectors][rows](t);
+}
+#endif
