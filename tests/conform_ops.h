@@ -143,6 +143,11 @@ static weft_tensor *conform_linear_relu(weft_tensor *const *in, const conform_at
     (void)a;
     return weft_linear_relu(in[0], in[1], in[2]);
 }
+static weft_tensor *conform_linear_gelu_tanh(weft_tensor *const *in, const conform_attributes *a)
+{
+    (void)a;
+    return weft_linear_gelu_tanh(in[0], in[1], in[2]);
+}
 static weft_tensor *conform_relu_op(weft_tensor *const *in, const conform_attributes *a)
 {
     (void)a;
@@ -374,6 +379,22 @@ static const conform_row conform_ops[] = {
               {{S3(2, 3, 4), S2(2, 4), S1(2)}, {0}},
               {{S2(1, 1), S2(1, 1), S1(1)}, {0}},
               {{S2(0, 3), S2(5, 3), S1(5)}, {0}}},
+     .bad = {{S2(4, 3), S2(5, 3), S1(4)}, {0}}},
+    {.name = "linear_gelu_tanh",
+     .cast = WEFT_CAST_LOW,
+     .says = "linear",
+     .golden = "linear_gelu_tanh",
+     .file = "linear.h5",
+     .apply = conform_linear_gelu_tanh,
+     .inputs = 3,
+     .least = 2,
+     .gradient = true,
+     .tol = CONFORM_TOL,
+     .good = {{{S2(4, 3), S2(5, 3), S1(5)}, {0}},
+              {{S3(2, 3, 4), S2(2, 4), S1(2)}, {0}},
+              {{S2(1, 1), S2(1, 1), S1(1)}, {0}},
+              {{S2(0, 3), S2(5, 3), S1(5)}, {0}},
+              {{S2(4, 0), S2(5, 0), S1(5)}, {0}}},
      .bad = {{S2(4, 3), S2(5, 3), S1(4)}, {0}}},
     {.name = "relu",
      .says = "relu",

@@ -42,7 +42,9 @@ static weft_tensor *mlp_forward(weft_module *m, void *self, weft_tensor *x)
 {
     const part *p = self;
     (void)m;
-    return weft_forward(p->child[C_PROJ], weft_gelu_tanh(weft_forward(p->child[C_FC], x)));
+    x = weft_linear_gelu_tanh(x, weft_module_own(p->child[C_FC], "weight"),
+                              weft_module_own(p->child[C_FC], "bias"));
+    return weft_forward(p->child[C_PROJ], x);
 }
 
 enum { LN_1, ATTN, LN_2, MLP };

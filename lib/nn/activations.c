@@ -23,18 +23,21 @@
         return weft_module_new(f, &op##_module, NULL, 0);                                          \
     }
 
-FORWARD(relu)
-const weft_module_ops weft__relu_module = TABLE(relu);
+/* With a table that others see. */
+#define FUSED(op)                                                                                  \
+    FORWARD(op)                                                                                    \
+    const weft_module_ops weft__##op##_module = TABLE(op);                                         \
+    weft_module *weft_nn_##op(weft_fabric *f)                                                      \
+    {                                                                                              \
+        return weft_module_new(f, &weft__##op##_module, NULL, 0);                                  \
+    }
 
-weft_module *weft_nn_relu(weft_fabric *f)
-{
-    return weft_module_new(f, &weft__relu_module, NULL, 0);
-}
+FUSED(relu)
+FUSED(gelu_tanh)
 
 ACTIVATION(softmax)
 ACTIVATION(log_softmax)
 ACTIVATION(gelu)
-ACTIVATION(gelu_tanh)
 ACTIVATION(silu)
 ACTIVATION(sigmoid)
 ACTIVATION(tanh)

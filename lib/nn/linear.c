@@ -17,12 +17,14 @@ static weft_tensor *forward(weft_module *m, void *self, weft_tensor *x)
     return weft_linear(x, l->weight, l->bias);
 }
 
-/* With a relu behind it, both in one pass over the result. */
+/* With an activation behind it, both at once. */
 static weft_tensor *fused(weft_module *m, void *self, weft_tensor *x, weft_module *next)
 {
     const linear *l = self;
     (void)m;
-    return next->ops == &weft__relu_module ? weft_linear_relu(x, l->weight, l->bias) : NULL;
+    return next->ops == &weft__relu_module        ? weft_linear_relu(x, l->weight, l->bias)
+           : next->ops == &weft__gelu_tanh_module ? weft_linear_gelu_tanh(x, l->weight, l->bias)
+                                                  : NULL;
 }
 
 static const weft_module_ops ops = {

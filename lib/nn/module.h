@@ -45,7 +45,8 @@ struct weft_module {
     int depth;         /* how many are open */
 };
 
-extern const weft_module_ops weft__relu_module;
+/* What a linear layer before them does, too. */
+extern const weft_module_ops weft__relu_module, weft__gelu_tanh_module;
 
 /* 0, or WEFT_EARG with the names that there are. */
 weft_status weft__activation_known(const char *name);

@@ -1,5 +1,7 @@
-/* y = act(x W^T + b), x (...,I) seen as (R,I), W (O,I), b (O), act the identity or relu.
- * With z = dy, or dy where y > 0 under relu: dx = z W, dW = z^T x, db = sum of z's rows. */
+/* y = act(p), p = x W^T + b, x (...,I) seen as (R,I), W (O,I), b (O), act the identity, relu, or GELU by tanh.
+ * With z = dy act'(p): dx = z W, dW = z^T x, db = sum of z's rows. Relu's act' is known from y; GELU
+ * keeps p. */
+#include "device/linear.h"
 #include "ops/ops.h"
 
 static weft_status shape(weft_op_call *c)
@@ -18,6 +20,8 @@ static weft_status shape(weft_op_call *c)
                             weft__shape_text(w->rank, w->shape, b));
     c->out = *x;
     c->out.shape[x->rank - 1] = w->shape[0];
+    if (*(int *)c->attr == WEFT_ACT_GELU_TANH)
+        c->saved[0] = c->out;
     if (c->lead == 0 && c->batch == x->rank - 1) /* the dimension that is summed over */
         c->rows = WEFT_ROWS_SUM;
     return WEFT_OK;
@@ -33,47 +37,57 @@ static void sizes(const weft_op_call *c, int64_t *r, int64_t *o, int64_t *i)
     *i = c->in[1].shape[1];
 }
 
-/* In 16 bits the product is added to the bias in f32, so that the sum is rounded once. */
-static weft_status bias_first(const weft_op_call *c, int64_t r, int64_t o)
-{
-    const int64_t ystride[2] = {o, 1}, stride[2] = {0, 1}, rows[2] = {r, o};
-    return c->k->copy(c->stream, c->out.data, c->out.dtype, ystride, c->in[2].data, c->in[2].dtype,
-                      stride, 2, rows);
-}
-
 static weft_status forward(weft_op_call *c)
 {
     int64_t r, o, i;
-    int act = *(int *)c->attr;
-    weft_dev bias = {c->nin == 3 ? c->in[2].data.addr : 0};
-    const bool first = bias.addr && weft_dtype_size(c->out.dtype) == 2;
+    const weft_dev bias = {c->nin == 3 ? c->in[2].data.addr : 0};
+    const weft_dev x = c->in[0].data, w = c->in[1].data, pre = c->saved[0].data;
+    const int act = *(int *)c->attr;
     sizes(c, &r, &o, &i);
-    if (first)
-        WEFT_TRY(bias_first(c, r, o));
-    WEFT_TRY(c->k->gemm(c->stream, c->out.data, c->out.dtype, o, 1.0, c->in[0].data, i, 0,
-                        c->in[1].data, i, 1, first ? 1.0 : 0.0, r, o, i, c->out.dtype));
-    bias.addr = first ? 0 : bias.addr;
-    return bias.addr || act ? c->k->bias(c->stream, c->out.data, bias, act, r, o, c->out.dtype)
-                            : WEFT_OK;
+    return c->k->linear
+               ? c->k->linear(c->stream, c->out.data, pre, x, w, bias, act, r, i, o, c->out.dtype)
+               : weft__linear(c->k, c->stream, c->out.data, pre, x, w, bias, act, r, i, o,
+                              c->out.dtype);
+}
+
+/* dy act'(p), in scratch where that is not dy. */
+static weft_status before_act(weft_op_call *c, weft_view *z)
+{
+    static const double none[2];
+    const int act = *(int *)c->attr;
+    *z = c->gout;
+    if (act == WEFT_ACT_NONE)
+        return WEFT_OK;
+    WEFT_TRY(weft__scratch_view(c->fabric, z));
+    return act == WEFT_ACT_RELU
+               ? c->k->relu_back(c->stream, z->data, c->out.data, c->gout.data, z->numel, z->dtype)
+               : c->k->unary_back(c->stream, WEFT_GELU_TANH, z->data, c->gout.data,
+                                  c->saved[0].data, c->out.data, none, z->numel, z->dtype);
+}
+
+/* Those of weight and bias, at once if they have one type. */
+static weft_status weights(weft_op_call *c, const weft_view *z, int64_t r, int64_t o, int64_t i)
+{
+    const weft_dev none = {0}, x = c->in[0].data, gw = c->want[1] ? c->gin[1].data : none,
+                   gb = c->nin == 3 && c->want[2] ? c->gin[2].data : none;
+    weft_status (*const both)(WEFT_KERNEL_ARGS(linear_back)) = c->k->linear_back;
+    if (both && gw.addr && gb.addr && c->gin[1].dtype == c->gin[2].dtype)
+        return both(c->stream, gw, gb, c->gin[1].dtype, z->data, x, r, i, o, z->dtype);
+    if (gb.addr)
+        WEFT_TRY(weft__linear_back(c->k, c->stream, none, gb, c->gin[2].dtype, z->data, x, r, i, o,
+                                   z->dtype));
+    return gw.addr ? weft__linear_back(c->k, c->stream, gw, none, c->gin[1].dtype, z->data, x, r, i,
+                                       o, z->dtype)
+                   : WEFT_OK;
 }
 
 static weft_status backward(weft_op_call *c)
 {
     int64_t r, o, i;
-    weft_view z = c->gout;
+    weft_view z;
     sizes(c, &r, &o, &i);
-    if (*(int *)c->attr) {
-        WEFT_TRY(weft__scratch_view(c->fabric, &z));
-        WEFT_TRY(c->k->relu_back(c->stream, z.data, c->out.data, c->gout.data, z.numel, z.dtype));
-    }
-    if (c->nin == 3 && c->want[2]) {
-        const int64_t ystride[2] = {0, 1}, zstride[2] = {o, 1}, rows[2] = {r, o};
-        WEFT_TRY(c->k->sum(c->stream, c->gin[2].data, c->gin[2].dtype, ystride, 1.0, z.data,
-                           zstride, 2, rows, z.dtype));
-    }
-    if (c->want[1])
-        WEFT_TRY(c->k->gemm(c->stream, c->gin[1].data, c->gin[1].dtype, i, 1.0, z.data, o, 1,
-                            c->in[0].data, i, 0, 0.0, o, i, r, z.dtype));
+    WEFT_TRY(before_act(c, &z));
+    WEFT_TRY(weights(c, &z, r, o, i));
     if (c->want[0])
         WEFT_TRY(c->k->gemm(c->stream, c->gin[0].data, c->gin[0].dtype, i, 1.0, z.data, o, 0,
                             c->in[1].data, i, 0, 0.0, r, i, o, z.dtype));
@@ -101,10 +115,15 @@ static weft_tensor *linear(weft_tensor *x, weft_tensor *w, weft_tensor *b, int a
 
 weft_tensor *weft_linear(weft_tensor *x, weft_tensor *w, weft_tensor *b)
 {
-    return linear(x, w, b, 0);
+    return linear(x, w, b, WEFT_ACT_NONE);
 }
 
 weft_tensor *weft_linear_relu(weft_tensor *x, weft_tensor *w, weft_tensor *b)
 {
-    return linear(x, w, b, 1);
+    return linear(x, w, b, WEFT_ACT_RELU);
+}
+
+weft_tensor *weft_linear_gelu_tanh(weft_tensor *x, weft_tensor *w, weft_tensor *b)
+{
+    return linear(x, w, b, WEFT_ACT_GELU_TANH);
 }

@@ -107,6 +107,10 @@
  *   channel_sums  sums[2 j] = sum gy, sums[2 j + 1] = sum gy (x - m) r of channel j (f64)
  *   channel_norm_back  h = gy w[j], z = (x - m) r: gx = r (h - mean(h) - z mean(h z)); without groups the means
  *            are w[j] sums / stats[0], or 0 where sums is 0; with groups they are taken over each group
+ *   linear   y = act(x w^T + b) of x (rows,c) and w (o,c), at once where the device can; pre = x w^T + b where act
+ *            is WEFT_ACT_GELU_TANH; b and pre may be 0. dt may be of 16 bits
+ *   linear_back  gw (o,c) = gy^T x, gb (o) = the sum of gy's rows, both of type gt, which is dt, or f32 where dt
+ *            has 16 bits; either may be 0
  */
 #ifndef WEFT_SYS_KERNELS_H
 #define WEFT_SYS_KERNELS_H
@@ -144,6 +148,9 @@ typedef enum weft_unary {
     WEFT_GELU_TANH, /* its approximation */
     WEFT_UNARIES
 } weft_unary;
+
+/* What a linear layer does to its sums. */
+typedef enum weft_activation { WEFT_ACT_NONE, WEFT_ACT_RELU, WEFT_ACT_GELU_TANH } weft_activation;
 
 typedef enum weft_compare {
     WEFT_EQ,
@@ -406,6 +413,11 @@ typedef struct weft_rotary_terms {
     D(gq) D(gk) D(gv) D(delta) D(gy) D(q) D(k) D(v) D(y) D(lse) A(weft_attention_terms, o, 1) \
     V(weft_dtype, dt)
 #define WEFT_ARGS_rotary(D, V, A) D(y) D(x) A(weft_rotary_terms, o, 1) V(weft_dtype, dt)
+#define WEFT_ARGS_linear(D, V, A) \
+    D(y) D(pre) D(x) D(w) D(b) V(int, act) V(int64_t, rows) V(int64_t, c) V(int64_t, o) V(weft_dtype, dt)
+#define WEFT_ARGS_linear_back(D, V, A) \
+    D(gw) D(gb) V(weft_dtype, gt) D(gy) D(x) V(int64_t, rows) V(int64_t, c) V(int64_t, o) \
+    V(weft_dtype, dt)
 
 #define WEFT_KERNEL_LIST(K) \
     K(fill) K(copy) K(binary) K(axpy) K(scale) K(relu) K(relu_back) K(unary) K(unary_back) \
@@ -417,7 +429,8 @@ typedef struct weft_rotary_terms {
     K(maxpool_back) K(avgpool) K(avgpool_back) \
     K(rmsnorm) K(rmsnorm_back) K(swiglu) K(swiglu_back) K(add_layernorm) K(add_layernorm_back) \
     K(channel_moments) K(channel_stats) K(channel_norm) K(channel_sums) K(channel_norm_back) \
-    K(attention) K(attention_back) K(rotary)
+    K(attention) K(attention_back) K(rotary) \
+    K(linear) K(linear_back)
 /* clang-format on */
 
 /* "weft_stream *s, weft_dev y, ..." */

@@ -1,0 +1,16 @@
+/* Linear layers: a product and a pass over its result. */
+#include "device/cpu/cpu.h"
+#include "device/linear.h"
+
+weft_status weft__cpu_linear(weft_stream *s, weft_dev y, weft_dev pre, weft_dev x, weft_dev w,
+                             weft_dev b, int act, int64_t rows, int64_t c, int64_t o, weft_dtype dt)
+{
+    return weft__linear(weft__cpu.kernels, s, y, pre, x, w, b, act, rows, c, o, dt);
+}
+
+weft_status weft__cpu_linear_back(weft_stream *s, weft_dev gw, weft_dev gb, weft_dtype gt,
+                                  weft_dev gy, weft_dev x, int64_t rows, int64_t c, int64_t o,
+                                  weft_dtype dt)
+{
+    return weft__linear_back(weft__cpu.kernels, s, gw, gb, gt, gy, x, rows, c, o, dt);
+}
