@@ -5,6 +5,7 @@
 #   conformance  the rows of the conformance tables on the card, on 2 ranks where they are of MPI
 #   sanitizer    compute-sanitizer over kernels, ops and an optimizer
 #   mnist        the Fashion-MNIST example
+#   attention    attention's tests, and GPT-2's step, with cuDNN and without
 #   step         bench/step
 #   gemm         bench/gemm beside torch.matmul
 #   optim        the optimizer's pass and the norm beside a copy
@@ -98,7 +99,7 @@ row() {
 }
 
 conformance() {
-    first="test_op_kernels test_ops test_device test_resume mpi_cnn mpi_norms mpi_gpt2 test_tensor test_autograd test_low_kernels test_losses test_nn test_modules
+    first="test_op_kernels test_ops test_fused test_device test_resume mpi_cnn mpi_norms mpi_gpt2 test_tensor test_autograd test_low_kernels test_losses test_nn test_modules
         test_optim mpi_fabric mpi_strategy mpi_zero test_precision mpi_ops mpi_calls test_memory"
     rows="$first $(cat "$root/rows")"
     [ -z "${ROWS:-}" ] || rows=$ROWS
@@ -167,6 +168,24 @@ mnist() {
     return $rc
 }
 
+# Which of the two ways a shape took is said at the level debug.
+attention() {
+    bad=0
+    for with in yes no; do
+        for t in test_attention test_fused; do
+            limited 40 env LD_LIBRARY_PATH="$paths" WEFT_CUDNN=$with WEFT_LOG_LEVEL=debug CK_FORK=no "$root/tests/$t" \
+                >"$logs/$t-cudnn-$with.log" 2>&1 || bad=1
+            grep -a -E 'attention.* by |^[0-9]+%|:[FE]:' "$logs/$t-cudnn-$with.log" | sort -u | head -n 12
+        done
+        limited 40 env LD_LIBRARY_PATH="$paths" WEFT_CUDNN=$with WEFT_PRECISION=bf16-mixed "$root/bench/gpt2" --batch 16 --steps 20 \
+            >"$logs/gpt2-cudnn-$with.json" || bad=1
+        sed "s/^{/{\"cudnn\": \"$with\", /" "$logs/gpt2-cudnn-$with.json"
+    done >"$logs/attention.txt"
+    grep '^{' "$logs/attention.txt" >"$result/attention.jsonl"
+    cut -c 1-420 "$logs/attention.txt"
+    return $bad
+}
+
 step() {
     bad=0
     for batch in 64 1024; do
@@ -223,7 +242,7 @@ if [ "${1:-}" = --row ]; then
     row "$2"
     exit 0
 fi
-[ $# -gt 0 ] || set -- versions conformance sanitizer mnist gpt2 step optim compare gemm cpu
+[ $# -gt 0 ] || set -- versions conformance sanitizer mnist gpt2 attention step optim compare gemm cpu
 : >"$out/summary.txt"
 failed=0
 for s in "$@"; do

@@ -135,6 +135,8 @@ template <class T> __global__ __launch_bounds__(CUDA_THREADS, 2) static void att
 weft_status weft__cuda_attention(weft_stream *s, weft_dev y, weft_dev lse, weft_dev q, weft_dev k,
                                  weft_dev v, const weft_attention_terms *o, weft_dtype dt)
 {
+    if (weft__cuda_fused(s, o, dt, y, lse, q, k, v))
+        return WEFT_OK;
     attend a = {};
     a.o = *o;
     a.y = cuda_ptr(y);

@@ -182,6 +182,8 @@ weft_status weft__cuda_attention_back(weft_stream *s, weft_dev gq, weft_dev gk, 
                                       weft_dev v, weft_dev y, weft_dev lse,
                                       const weft_attention_terms *o, weft_dtype dt)
 {
+    if (weft__cuda_fused_back(s, o, dt, gq, gk, gv, delta, gy, q, k, v, y, lse))
+        return WEFT_OK;
     attend a = {};
     a.o = *o;
     a.gq = cuda_ptr(gq);

@@ -113,6 +113,7 @@ static weft_status start(weft_device *d, weft__cuda *c)
     WEFT_TRY(weft__cuda_status(d, "its memory pool", open_pool(c)));
     WEFT_TRY(weft__cuda_imports_open(c));
     WEFT_TRY(weft__cuda_gemm_open(d));
+    WEFT_TRY(weft__cuda_dnn_open(d));
     return WEFT_OK;
 }
 
@@ -120,6 +121,7 @@ static weft_status start(weft_device *d, weft__cuda *c)
 static void close_cuda(weft_device *d)
 {
     weft__cuda *c = cuda_of(d);
+    weft__cuda_dnn_close(d);
     weft__cuda_gemm_close(d);
     weft__cuda_imports_close(c);
     if (c->order)

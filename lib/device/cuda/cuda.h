@@ -31,6 +31,7 @@ typedef struct weft__cuda {
     cudaEvent_t order;   /* between that and the others */
     struct weft__cuda_imports *imports;
     struct weft__cuda_gemm *gemm; /* what gemm.c keeps; NULL: nothing yet */
+    struct weft__cuda_dnn *dnn;   /* what cudnn.c keeps; NULL: nothing yet */
 } weft__cuda;
 
 /* A stream; `stream.self` is the cudaStream_t. */
@@ -82,6 +83,16 @@ void weft__cuda_scratch_close(weft__cuda_stream *s);
  * same, and gemm says why it fails. */
 weft_status weft__cuda_gemm_open(weft_device *d);
 void weft__cuda_gemm_close(weft_device *d);
+
+/* cudnn.c: attention, and its gradient, by cuDNN. @return false: it has no way, nothing was enqueued that
+ * counts. */
+weft_status weft__cuda_dnn_open(weft_device *d);
+void weft__cuda_dnn_close(weft_device *d);
+bool weft__cuda_fused(weft_stream *s, const weft_attention_terms *o, weft_dtype dt, weft_dev y,
+                      weft_dev lse, weft_dev q, weft_dev k, weft_dev v);
+bool weft__cuda_fused_back(weft_stream *s, const weft_attention_terms *o, weft_dtype dt,
+                           weft_dev gq, weft_dev gk, weft_dev gv, weft_dev delta, weft_dev gy,
+                           weft_dev q, weft_dev k, weft_dev v, weft_dev y, weft_dev lse);
 
 /* memory.c */
 weft_status weft__cuda_alloc(weft_device *d, size_t bytes, weft_dev *out);
