@@ -58,7 +58,7 @@ static void set(void *p, weft_dtype t, int64_t i, double v)
 
 static void *some(weft_dtype t, int64_t n, double lo, double hi, uint64_t seed)
 {
-    void *p = calloc((size_t)n + 1, 8);
+    void *p = device_calloc((size_t)n + 1, 8);
     for (int64_t i = 0; i < n; i++)
         set(p, t, i, lo + (hi - lo) * (double)weft__uniform_f32(seed, 0, 0, (uint64_t)i));
     return p;
@@ -111,7 +111,7 @@ START_TEST(functions_are_near_the_exact_ones)
     for (int s = 0; s < 2; s++) {
         const weft_dtype t = s ? WEFT_F64 : WEFT_F32;
         const double eps = s ? DBL_EPSILON : (double)FLT_EPSILON;
-        void *x = some(t, N, row[_i].lo, row[_i].hi, 5), *y = calloc(N, 8);
+        void *x = some(t, N, row[_i].lo, row[_i].hi, 5), *y = device_calloc(N, 8);
         double worst = 0, at = 0;
         ck_assert_int_eq(k(0)->unary(stream[0], row[_i].f, dev(y), dev(x), none, N, t), 0);
         for (int64_t i = 0; i < N; i++) {
@@ -165,7 +165,7 @@ START_TEST(a_result_may_lie_on_its_argument)
     enum { N = 200003 };
     const double bound[] = {-0.5, 0.25};
     for (weft_dtype t = WEFT_F32; t <= WEFT_F64; t++) {
-        void *x = some(t, N, -2, 2, 9), *y = calloc(N, 8);
+        void *x = some(t, N, -2, 2, 9), *y = device_calloc(N, 8);
         set(x, t, 5, NAN), set(x, t, 6, INFINITY), set(x, t, 7, -INFINITY);
         ck_assert_int_eq(k(0)->unary(stream[0], WEFT_CLAMP, dev(y), dev(x), bound, N, t), 0);
         ck_assert_int_eq(k(2)->unary(stream[2], WEFT_CLAMP, dev(x), dev(x), bound, N, t), 0);
@@ -246,7 +246,7 @@ static weft_status gathers(int t, weft_dtype dt, const void *x, const void *y, c
 {
     const int64_t shape[2] = {604, ACROSS}, full[2] = {ACROSS, 1};
     char *to = out;
-    int64_t *index = calloc(BIG, 8), flag[2] = {0};
+    int64_t *index = device_calloc(BIG, 8), flag[2] = {0};
     weft_status s = WEFT_OK;
     (void)y;
     for (int dim = 0; dim < 2 && !s; dim++) {
@@ -317,7 +317,7 @@ START_TEST(threads_do_not_change_a_bit)
         size_t bytes = (size_t)jobs[_i].outputs * BIG * 8;
         void *out[THREADS];
         for (int t = 0; t < THREADS; t++) {
-            out[t] = calloc(bytes, 1);
+            out[t] = device_calloc(bytes, 1);
             ck_assert_int_eq(jobs[_i].run(t, dt, x, y, z, out[t]), 0);
             ck_assert_msg(memcmp(out[t], out[0], bytes) == 0, "job %d: %d threads", _i, t + 1);
         }
@@ -349,7 +349,7 @@ START_TEST(batches_are_their_products)
     for (int form = 0; form < 8; form++) {
         const weft_dtype dt = form & 1 ? WEFT_F64 : WEFT_F32;
         const int ta = form >> 1 & 1, tb = form >> 2 & 1;
-        void *x = some(dt, 100, -1, 1, 1), *y = some(dt, 100, -1, 1, 2), *c = calloc(6 * 30, 8);
+        void *x = some(dt, 100, -1, 1, 1), *y = some(dt, 100, -1, 1, 2), *c = device_calloc(6 * 30, 8);
         ck_assert_int_eq(k(0)->gemm_batch(stream[0], dev(c), dt, dev(x), a, ta, dev(y), b, tb, 2,
                                           shape, m, n, inner, dt),
                          0);
@@ -387,8 +387,8 @@ END_TEST
 START_TEST(the_first_bad_index_is_reported)
 {
     const int64_t shape[2] = {604, ACROSS}, full[2] = {ACROSS, 1};
-    int32_t *index = calloc(BIG, sizeof *index);
-    double *x = some(WEFT_F64, BIG, 0, 1, 1), *y = calloc(BIG, 8);
+    int32_t *index = device_calloc(BIG, sizeof *index);
+    double *x = some(WEFT_F64, BIG, 0, 1, 1), *y = device_calloc(BIG, 8);
     index[150000] = 604;
     index[77000] = -3;
     for (int t = 0; t < THREADS; t++) {
