@@ -1,5 +1,8 @@
-/* Staging. Copies lie in buffers that are kept for the next call, since requests that go on side by side
- * each have theirs. */
+/* Staging. A call has a pair of buffers: for what all ranks have as much of, and for one rank's part of it.
+ * Pairs are kept for the next call; requests that go on side by side each have theirs.
+ *
+ * Ranks make the same calls in the same order, and a pair is as large as the call's largest part: so all
+ * of them need memory at the same call, and agree there that all got it. Elsewhere nothing is asked for. */
 #include "comm/stage.h"
 
 #include "core/alloc.h"
@@ -10,13 +13,17 @@
 typedef struct buffer {
     char *at;
     size_t bytes;
-    bool taken;
 } buffer;
+
+typedef struct pair {
+    buffer whole, part;
+    bool taken;
+} pair;
 
 struct weft__stage {
     weft_device *device;
     weft_stream *stream;
-    buffer *buffer;
+    pair *pair;
     size_t n, room;
 };
 
@@ -40,54 +47,28 @@ weft_status weft__stage_open(weft_comm *c, weft_device *d)
 }
 
 /* A late peer's part may still arrive in what a lost communicator has. */
+static void close_buffer(const weft_comm *c, const buffer *b)
+{
+    if (c->lost)
+        weft__process_abandon(b->at);
+    else
+        weft__free(b->at);
+}
+
 void weft__stage_close(weft_comm *c)
 {
     struct weft__stage *g = c->stage;
     if (!g)
         return;
     c->stage = NULL;
-    for (size_t i = 0; i < g->n; i++)
-        if (c->lost)
-            weft__process_abandon(g->buffer[i].at);
-        else
-            weft__free(g->buffer[i].at);
+    for (size_t i = 0; i < g->n; i++) {
+        close_buffer(c, &g->pair[i].whole);
+        close_buffer(c, &g->pair[i].part);
+    }
     if (!c->lost)
         g->device->ops->stream_free(g->stream);
-    weft__free(g->buffer);
+    weft__free(g->pair);
     weft__free(g);
-}
-
-static weft_status take(struct weft__stage *g, size_t bytes, char **out)
-{
-    buffer *b = NULL;
-    for (size_t i = 0; i < g->n; i++) {
-        buffer *k = &g->buffer[i];
-        if (!k->taken && (!b || (k->bytes >= bytes ? b->bytes < bytes || k->bytes < b->bytes
-                                                   : b->bytes < k->bytes)))
-            b = k;
-    }
-    if (!b) {
-        WEFT_TRY(weft__grow(&g->buffer, &g->room, g->n + 1, sizeof *g->buffer));
-        b = &g->buffer[g->n++];
-        *b = (buffer){.bytes = 0};
-    }
-    if (b->bytes < bytes || !b->at) {
-        weft__free(b->at);
-        b->at = weft__new(bytes, 1);
-        b->bytes = b->at ? bytes : 0;
-    }
-    b->taken = b->at != NULL;
-    *out = b->at;
-    return b->at ? WEFT_OK : WEFT_ENOMEM;
-}
-
-static void give_back(struct weft__stage *g, const void *p)
-{
-    for (size_t i = 0; i < g->n; i++) {
-        buffer *b = &g->buffer[i];
-        if (b->at && (p == b->at || (uintptr_t)p - (uintptr_t)b->at < b->bytes))
-            b->taken = false;
-    }
 }
 
 static int64_t all_of(const weft_comm *c, const weft_request *r)
@@ -98,66 +79,138 @@ static int64_t all_of(const weft_comm *c, const weft_request *r)
     return n;
 }
 
-static size_t bytes_out(const weft_comm *c, const weft_request *r)
+static int64_t most_of(const weft_comm *c, const weft_request *r)
 {
-    const int64_t n = r->call == WEFT_CALL_ALL_REDUCE       ? r->n
-                      : r->call == WEFT_CALL_REDUCE_SCATTER ? r->counts[c->rank]
-                                                            : all_of(c, r);
+    int64_t n = 0;
+    for (int p = 0; p < c->world; p++)
+        n = r->counts[p] > n ? r->counts[p] : n;
+    return n;
+}
+
+static size_t bytes_of(const weft_request *r, int64_t n)
+{
     return (size_t)n * weft_dtype_size(r->dtype);
 }
 
-static size_t bytes_in(const weft_comm *c, const weft_request *r)
+static size_t bytes_of_whole(const weft_comm *c, const weft_request *r)
 {
-    const int64_t n = r->call == WEFT_CALL_ALL_REDUCE       ? r->n
-                      : r->call == WEFT_CALL_REDUCE_SCATTER ? all_of(c, r)
-                                                            : r->counts[c->rank];
-    return (size_t)n * weft_dtype_size(r->dtype);
+    return bytes_of(r, r->call == WEFT_CALL_ALL_REDUCE ? r->n : all_of(c, r));
 }
 
-/* The place of what may be part of something whose copy is at `copy`, else a buffer. */
-static weft_status place(struct weft__stage *g, const void *p, size_t bytes, const void *whole,
-                         size_t whole_bytes, char *copy, char **out)
+static size_t bytes_of_part(const weft_comm *c, const weft_request *r)
 {
-    const uintptr_t into = (uintptr_t)p - (uintptr_t)whole;
-    if (!copy || into > whole_bytes || bytes > whole_bytes - into)
-        return take(g, bytes, out);
-    *out = copy + into;
+    return bytes_of(r, r->call == WEFT_CALL_ALL_REDUCE ? r->n : r->counts[c->rank]);
+}
+
+static bool is_in(const buffer *b, const void *p)
+{
+    return b->at && (p == b->at || (uintptr_t)p - (uintptr_t)b->at < b->bytes);
+}
+
+static void give_back(struct weft__stage *g, const void *p)
+{
+    for (size_t i = 0; i < g->n; i++)
+        if (is_in(&g->pair[i].whole, p) || is_in(&g->pair[i].part, p))
+            g->pair[i].taken = false;
+}
+
+static bool suffices(const buffer *b, size_t bytes)
+{
+    return b->at && b->bytes >= bytes;
+}
+
+static weft_status enlarge(buffer *b, size_t bytes)
+{
+    if (suffices(b, bytes))
+        return WEFT_OK;
+    weft__free(b->at);
+    b->at = weft__new(bytes, 1);
+    b->bytes = b->at ? bytes : 0;
+    return b->at ? WEFT_OK : WEFT_ENOMEM;
+}
+
+static weft_status make(struct weft__stage *g, size_t i, size_t whole, size_t part)
+{
+    WEFT_TRY(weft__grow(&g->pair, &g->room, i + 1, sizeof *g->pair));
+    g->n = g->n > i ? g->n : i + 1;
+    WEFT_TRY(enlarge(&g->pair[i].whole, whole));
+    return enlarge(&g->pair[i].part, part);
+}
+
+/* Where one rank got nothing, none keeps anything: the next call asks all of them again. */
+static weft_status make_on_all(weft_comm *c, size_t i, size_t whole, size_t part)
+{
+    struct weft__stage *g = c->stage;
+    const weft_status s = make(g, i, whole, part);
+    int32_t worst = s;
+    if (c->world > 1)
+        WEFT_TRY(c->ops->all_reduce(c, &worst, 1, WEFT_I32, WEFT_REDUCE_MIN));
+    if (worst == WEFT_OK)
+        return WEFT_OK;
+    if (g->n > i) {
+        weft__free(g->pair[i].whole.at);
+        weft__free(g->pair[i].part.at);
+        g->pair[i] = (pair){.taken = false};
+    }
+    return s ? s
+             : weft__fail(WEFT_ENOMEM,
+                          "another rank has no room on its host for %zu bytes that go from or to "
+                          "its device",
+                          whole + part);
+}
+
+static weft_status take(weft_comm *c, const weft_request *r, pair **out)
+{
+    struct weft__stage *g = c->stage;
+    const size_t whole = bytes_of_whole(c, r),
+                 part = r->call == WEFT_CALL_ALL_REDUCE ? 0 : bytes_of(r, most_of(c, r));
+    size_t i = 0;
+    while (i < g->n && g->pair[i].taken)
+        i++;
+    if (i == g->n || !suffices(&g->pair[i].whole, whole) || !suffices(&g->pair[i].part, part))
+        WEFT_TRY(make_on_all(c, i, whole, part));
+    *out = &g->pair[i];
+    (*out)->taken = true;
     return WEFT_OK;
 }
 
-/* Where one of them is part of the other, the copies are so, too. */
-static weft_status both(struct weft__stage *g, weft_request *r, size_t out, size_t in)
+/* Of a part: where it lies in the whole, its copy does so, too. */
+static char *place(const pair *k, const void *part, size_t bytes, const void *whole,
+                   size_t whole_bytes)
 {
-    weft_device *d = g->device;
-    const bool out_is = d->ops->holds(d, r->out), in_is = d->ops->holds(d, r->in);
-    char *to = NULL, *from = NULL;
-    if (out_is && out >= in) {
-        WEFT_TRY(take(g, out, &to));
-        r->out = to;
-    }
-    if (in_is) {
-        WEFT_TRY(place(g, r->real_in, in, r->real_out, out, to, &from));
-        r->in = from;
-        WEFT_TRY(d->ops->download(g->stream, from, (weft_dev){(uintptr_t)r->real_in}, in));
-    }
-    if (out_is && !to) {
-        WEFT_TRY(place(g, r->real_out, out, r->real_in, in, from, &to));
-        r->out = to;
-    }
-    return WEFT_OK;
+    const uintptr_t into = (uintptr_t)part - (uintptr_t)whole;
+    return into <= whole_bytes && bytes <= whole_bytes - into ? k->whole.at + into : k->part.at;
 }
 
-/* One rank alone has what it gets already. */
-static bool stays(const weft_comm *c, const weft_request *r)
+/* What lies on the host stays where it is. */
+static weft_status both(weft_comm *c, weft_request *r, bool out_is, bool in_is)
 {
-    return !c->stage || (c->world == 1 && r->out == r->in);
+    struct weft__stage *g = c->stage;
+    const bool spread = r->call == WEFT_CALL_REDUCE_SCATTER; /* the whole is what comes in */
+    const size_t whole = bytes_of_whole(c, r), part = bytes_of_part(c, r);
+    pair *k;
+    WEFT_TRY(take(c, r, &k));
+    char *small =
+        spread ? place(k, r->out, part, r->in, whole) : place(k, r->in, part, r->out, whole);
+    char *from = spread ? k->whole.at : small;
+    if (out_is)
+        r->out = spread ? small : k->whole.at;
+    if (!in_is)
+        return WEFT_OK;
+    r->in = from;
+    return g->device->ops->download(g->stream, from, (weft_dev){(uintptr_t)r->real_in},
+                                    spread ? whole : part);
 }
 
 weft_status weft__stage_in(weft_comm *c, weft_request *r)
 {
     r->real_out = r->out;
     r->real_in = r->in;
-    return stays(c, r) ? WEFT_OK : both(c->stage, r, bytes_out(c, r), bytes_in(c, r));
+    if (!c->stage || (c->world == 1 && r->out == r->in)) /* one rank has what it gets already */
+        return WEFT_OK;
+    weft_device *d = c->stage->device;
+    const bool out_is = d->ops->holds(d, r->out), in_is = d->ops->holds(d, r->in);
+    return out_is || in_is ? both(c, r, out_is, in_is) : WEFT_OK;
 }
 
 weft_status weft__stage_out(weft_comm *c, weft_request *r, weft_status s)
@@ -165,7 +218,9 @@ weft_status weft__stage_out(weft_comm *c, weft_request *r, weft_status s)
     struct weft__stage *g = c->stage;
     if (r->out != r->real_out && s >= 0) {
         const weft_dev to = {(uintptr_t)r->real_out};
-        s = g->device->ops->upload(g->stream, to, r->out, bytes_out(c, r));
+        const size_t bytes =
+            r->call == WEFT_CALL_REDUCE_SCATTER ? bytes_of_part(c, r) : bytes_of_whole(c, r);
+        s = g->device->ops->upload(g->stream, to, r->out, bytes);
         s = s < 0 ? s : g->device->ops->sync(g->stream);
     }
     if (r->out != r->real_out)

@@ -1,4 +1,5 @@
 /* The devices that a program asks for, and the one that this rank takes. */
+#include "comm/stage.h"
 #include "core/alloc.h"
 #include "core/hash.h"
 #include "device/device.h"
@@ -115,5 +116,6 @@ weft_status weft__devices_open(weft_fabric *f)
     WEFT_TRY(weft__device_open(&f->device, o->accelerator, index, f->threads));
     f->device->tf32 = strcmp(o->matmul_precision, "highest") != 0;
     f->device->steady = o->reproducible > 0;
-    return f->device->ops->stream_new(f->device, &f->stream);
+    WEFT_TRY(f->device->ops->stream_new(f->device, &f->stream));
+    return f->world > 1 && f->device->ops->holds ? weft__stage_open(f->comm, f->device) : WEFT_OK;
 }
