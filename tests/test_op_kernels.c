@@ -349,7 +349,8 @@ START_TEST(batches_are_their_products)
     for (int form = 0; form < 8; form++) {
         const weft_dtype dt = form & 1 ? WEFT_F64 : WEFT_F32;
         const int ta = form >> 1 & 1, tb = form >> 2 & 1;
-        void *x = some(dt, 100, -1, 1, 1), *y = some(dt, 100, -1, 1, 2), *c = device_calloc(6 * 30, 8);
+        void *x = some(dt, 100, -1, 1, 1), *y = some(dt, 100, -1, 1, 2),
+             *c = device_calloc(6 * 30, 8);
         ck_assert_int_eq(k(0)->gemm_batch(stream[0], dev(c), dt, dev(x), a, ta, dev(y), b, tb, 2,
                                           shape, m, n, inner, dt),
                          0);
