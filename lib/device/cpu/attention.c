@@ -15,15 +15,21 @@ typedef struct M(running) {
     double l[TILE];
 } M(running);
 
-/* The largest scores, those of n keys included. */
-CPU_WIDE static void M(rise)(M(running) * run, C *s, int64_t n, int64_t w, C scale)
+/* The line that query number i is in. */
+CPU_INLINE int64_t M(line_of)(int64_t i)
+{
+    return i / LINE(C) * LINE(C);
+}
+
+/* The largest scores, those of n keys included: each key's from the line of the first query that sees it. */
+WIDEST static void M(rise)(M(running) * run, C *s, band seeing, int64_t n, int64_t w, C scale)
 {
     C top[TILE];
     for (int64_t i = 0; i < w; i++)
         top[i] = run->m[i];
     for (int64_t j = 0; j < n; j++)
 #pragma omp simd
-        for (int64_t i = 0; i < w; i++) {
+        for (int64_t i = M(line_of)(within(j + seeing.lower, w)); i < w; i++) {
             const C x = s[j * TILE + i] * scale;
             s[j * TILE + i] = x;
             top[i] = x > top[i] ? x : top[i];
@@ -37,27 +43,31 @@ CPU_WIDE static void M(rise)(M(running) * run, C *s, int64_t n, int64_t w, C sca
     }
 }
 
-/* Scores become exp(s - m); sums move on. */
-CPU_WIDE static void M(soften)(M(running) * run, C *s, int64_t n, int64_t w)
+/* Scores become exp(s - m), before the line 0; sums move on. */
+WIDEST static void M(soften)(M(running) * run, C *s, band seeing, int64_t n, int64_t w)
 {
     C level[TILE];
     for (int64_t i = 0; i < w; i++)
         level[i] = run->m[i] == -(C)INFINITY ? 0 : run->m[i];
-    for (int64_t j = 0; j < n; j++)
+    for (int64_t j = 0; j < n; j++) {
+        const int64_t from = M(line_of)(within(j + seeing.lower, w));
+        for (int64_t i = 0; i < from; i++)
+            s[j * TILE + i] = 0;
 #pragma omp simd
-        for (int64_t i = 0; i < w; i++) {
+        for (int64_t i = from; i < w; i++) {
             s[j * TILE + i] = M(cpu_exp)(s[j * TILE + i] - level[i]);
             run->sum[i] += s[j * TILE + i];
         }
+    }
     for (int64_t i = 0; i < w; i++)
         run->l[i] = run->l[i] * (double)run->before[i] + (double)run->sum[i];
 }
 
-CPU_WIDE static void M(rescale)(C *y, const C *factor, int64_t rows, int64_t columns)
+CPU_WIDE static void M(rescale)(C *y, const C *factor, int64_t rows, int64_t w)
 {
     for (int64_t r = 0; r < rows; r++)
-        for (int64_t j = 0; j < columns; j++)
-            y[r * WIDTH + j] *= factor[r];
+        for (int64_t j = 0; j < w; j++)
+            y[r * w + j] *= factor[r];
 }
 
 /* Drops weights of a tile, n keys and so many queries. */
@@ -77,11 +87,14 @@ static void M(weights)(const weft_attention_terms *o, const head *at, C *s, int6
                        int64_t rows, int64_t j0, int64_t n, M(running) * run)
 {
     const int64_t w = M(lines)(rows);
-    for (int64_t j = 0; j < n && o->causal; j++) /* key j is seen from query j - offset on */
-        for (int64_t i = 0; i < least(rows, j0 + j - o->offset - i0); i++)
+    const band seeing = queries_seeing(o, i0, j0, n);
+    for (int64_t j = 0; j < n; j++) {
+        const int64_t first = within(j + seeing.lower, rows);
+        for (int64_t i = M(line_of)(first); i < first; i++)
             s[j * TILE + i] = -(C)INFINITY;
-    M(rise)(run, s, n, w, (C)o->scale);
-    M(soften)(run, s, n, w);
+    }
+    M(rise)(run, s, seeing, n, w, (C)o->scale);
+    M(soften)(run, s, seeing, n, w);
     if (o->p > 0)
         M(drop)(o, at, s, i0, rows, j0, n);
 }
@@ -97,21 +110,24 @@ static void N(attend_to)(const struct attend *t, const head *at, int64_t i0, int
     const T *v = (const T *)t->v + place_of(o->v, at->b, at->group, 0) + d;
     C *lse = (C *)t->lse + (at->b * o->heads + at->h) * o->queries + i0;
     C s[TILE * TILE], qt[WIDTH * TILE], sum[TILE * WIDTH], factor[TILE];
-    N(room) room;
+    C room[TILE * WIDTH];
     M(running) run;
     const int64_t end = seen_below(o, i0 + rows);
     for (int64_t r = 0; r < TILE; r++) {
         run.m[r] = -(C)INFINITY;
         run.l[r] = 0;
     }
-    N(turned)(qt, q, o->q[2], rows, part(o->size));
+    N(turned)(room, qt, q, o->q[2], rows, part(o->size));
     for (int64_t j = 0, n; j < end; j += n) {
         n = least(TILE, end - j);
-        N(scores)(&room, s, k + j * o->k[2], o->k[2], n, qt, q, o->q[2], rows, o->size);
+        N(scores)
+        (t->set, room, queries_seeing(o, i0, j, n), s, k + j * o->k[2], o->k[2], n, qt, q, o->q[2],
+         rows, o->size);
         M(weights)(o, at, s, i0, rows, j, n, &run);
         if (j)
-            M(rescale)(sum, run.before, rows, c);
-        N(weigh)(&room, sum, s, v + j * o->v[2], o->v[2], rows, c, n, j > 0);
+            M(rescale)(sum, run.before, rows, M(lines)(c));
+        N(weigh)
+        (t->set, room, keys_seen(o, i0, j, n), sum, s, v + j * o->v[2], o->v[2], rows, c, n, j > 0);
     }
     for (int64_t r = 0; r < rows; r++) {
         lse[r] = run.l[r] == 0 ? -(C)INFINITY : (C)((double)run.m[r] + log(run.l[r]));
@@ -149,6 +165,7 @@ weft_status weft__cpu_attention(weft_stream *s, weft_dev y, weft_dev lse, weft_d
                                 weft_dev v, const weft_attention_terms *o, weft_dtype dt)
 {
     const struct attend t = {.o = o,
+                             .set = weft__tile_best(),
                              .y = cpu_ptr(y),
                              .lse = cpu_ptr(lse),
                              .q = cpu_ptr(q),

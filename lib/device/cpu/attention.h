@@ -1,18 +1,19 @@
 /* What attention and its gradient share: tiles of scores, and the products they are made of. Read in both
  * passes of a family; the first time it defines what does not depend on the type.
  *
- * Products are of a tile's size, too small for gemm: lines of 64 bytes are summed up in the order of k, so
- * that bits are the same with vectors of any length. All of a thread's room is on its stack, up to 450 KiB
- * of it. */
+ * All of a thread's room is on its stack, up to 800 KiB of it. */
 #ifndef DEVICE_CPU_ATTENTION_H
 #define DEVICE_CPU_ATTENTION_H
 #include "core/rng.h"
 #include "device/cpu/cpu.h"
+#include "device/cpu/tile.h"
 
 #include <math.h>
 
 #define TILE 64   /* queries and keys of a tile */
 #define WIDTH 128 /* columns that are summed up at a time */
+/* Rows that a tile on the diagonal is cut into, as it is half empty. */
+#define STEP 12
 /* Multiply-adds that count as one element operation. */
 #define MULTIPLY_ADDS 16
 
@@ -25,6 +26,7 @@
 
 struct attend {
     const weft_attention_terms *o;
+    const weft__tile_set *set;
     void *y, *lse, *gq, *gk, *gv, *delta;
     const void *q, *k, *v, *gy;
 };
@@ -58,6 +60,34 @@ CPU_INLINE int64_t seen_below(const weft_attention_terms *o, int64_t i)
 {
     const int64_t n = i + o->offset > 0 ? i + o->offset : 0;
     return o->causal && n < o->keys ? n : o->keys;
+}
+
+/* x, but within 0..n. */
+CPU_INLINE int64_t within(int64_t x, int64_t n)
+{
+    return x < 0 ? 0 : least(x, n);
+}
+
+/* Which columns of a tile count for its rows r..r+m-1, of which there are `step` at a time: those from
+ * r + lower on, before r + m + upper. */
+typedef struct band {
+    int64_t step, lower, upper;
+} band;
+
+/* The keys of the tile at (i0, j0), n of them, that its queries see. */
+CPU_INLINE band keys_seen(const weft_attention_terms *o, int64_t i0, int64_t j0, int64_t n)
+{
+    const int64_t ahead = i0 + o->offset - j0;
+    if (!o->causal || n <= ahead + 1)
+        return (band){TILE, -TILE, TILE};
+    return (band){STEP, -TILE, ahead};
+}
+
+/* The queries that see its keys. */
+CPU_INLINE band queries_seeing(const weft_attention_terms *o, int64_t i0, int64_t j0, int64_t n)
+{
+    const band keys = keys_seen(o, i0, j0, n);
+    return keys.step == TILE ? keys : (band){STEP, -keys.upper, TILE};
 }
 
 /* An index: which head of which row of the batch, and the head of its keys. */
@@ -106,131 +136,131 @@ CPU_INLINE int64_t M(lines)(int64_t n)
     return (n + LINE(C) - 1) / LINE(C) * LINE(C);
 }
 
-/* Four rows of a line: c[r] = (add ? c[r] : 0) + sum over x of a[r as + x ak] b[x bs]. */
-CPU_INLINE void M(four_rows)(C *c, int64_t cs, const C *a, int64_t as, int64_t ak, const C *b,
-                             int64_t bs, int64_t k, bool add)
-{
-    M(line) *const to[4] = {(M(line) *)c, (M(line) *)(c + cs), (M(line) *)(c + 2 * cs),
-                            (M(line) *)(c + 3 * cs)};
-    M(line) s0 = {0}, s1 = {0}, s2 = {0}, s3 = {0};
-    if (add) {
-        s0 = *to[0];
-        s1 = *to[1];
-        s2 = *to[2];
-        s3 = *to[3];
-    }
-    for (int64_t x = 0; x < k; x++) {
-        const M(line) v = *(const M(line) *)(b + x * bs);
-        const C *at = a + x * ak;
-        s0 += at[0] * v;
-        s1 += at[as] * v;
-        s2 += at[2 * as] * v;
-        s3 += at[3 * as] * v;
-    }
-    *to[0] = s0;
-    *to[1] = s1;
-    *to[2] = s2;
-    *to[3] = s3;
-}
+typedef C M(four) __attribute__((vector_size(4 * sizeof(C)), aligned(__alignof__(C)), may_alias));
 
-CPU_INLINE void M(one_row)(C *c, const C *a, int64_t ak, const C *b, int64_t bs, int64_t k,
-                           bool add)
+/* Four rows of four become columns. */
+CPU_INLINE void M(turn_four)(C *to, const C *x, int64_t xs)
 {
-    M(line) s = {0};
-    if (add)
-        s = *(M(line) *)c;
-    for (int64_t x = 0; x < k; x++)
-        s += a[x * ak] * *(const M(line) *)(b + x * bs);
-    *(M(line) *)c = s;
+    const M(four) a = *(const M(four) *)x, b = *(const M(four) *)(x + xs);
+    const M(four) c = *(const M(four) *)(x + 2 * xs), d = *(const M(four) *)(x + 3 * xs);
+    const M(four) p = __builtin_shufflevector(a, b, 0, 4, 1, 5);
+    const M(four) q = __builtin_shufflevector(a, b, 2, 6, 3, 7);
+    const M(four) r = __builtin_shufflevector(c, d, 0, 4, 1, 5);
+    const M(four) s = __builtin_shufflevector(c, d, 2, 6, 3, 7);
+    *(M(four) *)to = __builtin_shufflevector(p, r, 0, 1, 4, 5);
+    *(M(four) *)(to + TILE) = __builtin_shufflevector(p, r, 2, 3, 6, 7);
+    *(M(four) *)(to + 2 * TILE) = __builtin_shufflevector(q, s, 0, 1, 4, 5);
+    *(M(four) *)(to + 3 * TILE) = __builtin_shufflevector(q, s, 2, 3, 6, 7);
 }
-
-/* c (m, n) = a b, or more; n in whole lines; a's strides are as and ak. */
-WIDEST static void M(multiply)(C *c, int64_t cs, const C *a, int64_t as, int64_t ak, const C *b,
-                               int64_t bs, int64_t m, int64_t n, int64_t k, bool add)
-{
-    for (int64_t j = 0; j < n; j += LINE(C)) {
-        int64_t i = 0;
-        for (; i + 4 <= m; i += 4)
-            M(four_rows)(c + i * cs + j, cs, a + i * as, as, ak, b + j, bs, k, add);
-        for (; i < m; i++)
-            M(one_row)(c + i * cs + j, a + i * as, ak, b + j, bs, k, add);
-    }
-}
-#endif
-
-/* Room for what is read otherwise than it lies there. */
-typedef struct N(room) {
-#ifdef LOW
-    C a[TILE * WIDTH];
-#else
-    C a[1];
-#endif
-    C b[TILE * WIDTH];
-} N(room);
 
 /* to (columns, TILE) = x turned, x rows of so many columns; the last line is filled with 0. */
-CPU_WIDE static void N(turned)(C *to, const T *x, int64_t xs, int64_t rows, int64_t columns)
+CPU_WIDE static void M(turn)(C *to, const C *x, int64_t xs, int64_t rows, int64_t columns)
 {
+    const int64_t whole = columns / 4 * 4;
+    int64_t r = 0;
     for (int64_t j = 0; j < columns; j++)
-        for (int64_t r = rows; r < M(lines)(rows); r++)
-            to[j * TILE + r] = 0;
-    for (int64_t r = 0; r < rows; r++)
-        for (int64_t j = 0; j < columns; j++)
-            to[j * TILE + r] = (C)LOAD(x[r * xs + j]);
-}
-
-/* Rows of x as C: x itself or a copy, with 0 up to the end of the last line if `whole`. */
-CPU_WIDE static const C *N(read_as)(C *room, const T *x, int64_t *ld, int64_t rows, int64_t columns,
-                                    bool whole)
-{
-    if (sizeof(T) == sizeof(C) && (!whole || columns % LINE(C) == 0))
-        return (const C *)(const void *)x;
-    for (int64_t r = 0; r < rows; r++) {
-        for (int64_t j = 0; j < columns; j++)
-            room[r * WIDTH + j] = (C)LOAD(x[r * *ld + j]);
-        for (int64_t j = columns; j < M(lines)(columns) && whole; j++)
-            room[r * WIDTH + j] = 0;
+        for (int64_t e = rows; e < M(lines)(rows); e++)
+            to[j * TILE + e] = 0;
+    for (; r + 4 <= rows; r += 4) {
+        for (int64_t j = 0; j < whole; j += 4)
+            M(turn_four)(to + j * TILE + r, x + r * xs + j, xs);
+        for (int64_t j = whole; j < columns; j++)
+            for (int64_t e = r; e < r + 4; e++)
+                to[j * TILE + e] = x[e * xs + j];
     }
-    *ld = WIDTH;
-    return room;
+    for (; r < rows; r++)
+        for (int64_t j = 0; j < columns; j++)
+            to[j * TILE + r] = x[r * xs + j];
 }
 
-/* s (m, TILE) = x z^T, x m rows and z n rows of k numbers. zt is z turned, if k is within WIDTH, else room
- * for parts of that. */
-static void N(scores)(N(room) * room, C *s, const T *x, int64_t xs, int64_t m, C *zt, const T *z,
-                      int64_t zs, int64_t n, int64_t k)
+/* s (m, TILE) = a zt, or more: the scores in the band of m rows and n columns, k numbers each; the others of
+ * a line's are any. */
+static void M(scores_of)(const weft__tile_set *set, band at, C *s, const C *a, int64_t ld,
+                         const C *zt, int64_t m, int64_t n, int64_t k, bool add)
 {
-    int64_t at = 0;
+    for (int64_t r = 0, rows; r < m; r += rows) {
+        rows = least(at.step, m - r);
+        const int64_t from = within(r + at.lower, n) / LINE(C) * LINE(C);
+        const int64_t to = M(lines)(within(r + rows + at.upper, n));
+        if (from < to)
+            set->M(product)(s + r * TILE + from, TILE, a + r * ld, ld, 1, zt + from, TILE, rows,
+                            to - from, k, add);
+    }
+}
+
+/* sum (m, columns) = p x, or more: p (m, k) the weights in the band, of strides ps and pk; sum and x lie in
+ * whole lines. */
+static void M(weigh_of)(const weft__tile_set *set, band at, C *sum, const C *p, int64_t ps,
+                        int64_t pk, const C *x, int64_t m, int64_t columns, int64_t k, bool add)
+{
+    const int64_t w = M(lines)(columns);
+    for (int64_t r = 0, rows; r < m; r += rows) {
+        rows = least(at.step, m - r);
+        const int64_t from = within(r + at.lower, k), to = within(r + rows + at.upper, k);
+        set->M(product)(sum + r * w, w, p + r * ps + from * pk, ps, pk, x + from * w, w, rows, w,
+                        to > from ? to - from : 0, add);
+    }
+}
+#endif
+
+/* x, rows of so many columns, as C: copied to where they lie one behind the other, in whole lines that end
+ * with 0. Where they come from rows may lie apart by what makes a cache keep few of them. */
+CPU_WIDE static void N(read)(C *to, const T *x, int64_t xs, int64_t rows, int64_t columns)
+{
+    const int64_t w = M(lines)(columns);
+    for (int64_t r = 0; r < rows; r++) {
+#pragma omp simd
+        for (int64_t j = 0; j < columns; j++)
+            to[r * w + j] = (C)LOAD(x[r * xs + j]);
+        for (int64_t j = columns; j < w; j++)
+            to[r * w + j] = 0;
+    }
+}
+
+/* to = x turned, by way of room. */
+static void N(turned)(C *room, C *to, const T *x, int64_t xs, int64_t rows, int64_t columns)
+{
+    N(read)(room, x, xs, rows, columns);
+    M(turn)(to, room, M(lines)(columns), rows, columns);
+}
+
+/* The scores of x (m rows) and z (n rows) of k numbers in their band. zt is z turned, if k is within WIDTH,
+ * else room for parts of that. x as it was read is left in room, its last part. */
+static void N(scores)(const weft__tile_set *set, C *room, band at, C *s, const T *x, int64_t xs,
+                      int64_t m, C *zt, const T *z, int64_t zs, int64_t n, int64_t k)
+{
+    int64_t begin = 0;
     do {
-        const int64_t c = part(k - at);
-        int64_t ld = xs;
-        const C *a = N(read_as)(room->a, x + at, &ld, m, c, false);
+        const int64_t c = part(k - begin);
         if (k > WIDTH)
-            N(turned)(zt, z + at, zs, n, c);
-        M(multiply)(s, TILE, a, ld, 1, zt, TILE, m, M(lines)(n), c, at > 0);
-        at += c;
-    } while (at < k);
+            N(turned)(room, zt, z + begin, zs, n, c);
+        N(read)(room, x + begin, xs, m, c);
+        M(scores_of)(set, at, s, room, M(lines)(c), zt, m, n, c, begin > 0);
+        begin += c;
+    } while (begin < k);
 }
 
-/* sum (m, columns) = p^T x, or more, p (k, TILE) the weights, x k rows. */
-static void N(weigh)(N(room) * room, C *sum, const C *p, const T *x, int64_t xs, int64_t m,
-                     int64_t columns, int64_t k, bool add)
+/* sum (m, columns) = p^T x, or more, p (k, TILE) the weights in the band, x k rows. */
+static void N(weigh)(const weft__tile_set *set, C *room, band at, C *sum, const C *p, const T *x,
+                     int64_t xs, int64_t m, int64_t columns, int64_t k, bool add)
 {
-    int64_t ld = xs;
-    const C *b = N(read_as)(room->b, x, &ld, k, columns, true);
-    M(multiply)(sum, WIDTH, p, 1, TILE, b, ld, m, M(lines)(columns), k, add);
+    N(read)(room, x, xs, k, columns);
+    M(weigh_of)(set, at, sum, p, 1, TILE, room, m, columns, k, add);
 }
 
 /* y = sum, each row times its factor if there are any, rounded once; 0 without a sum. */
 CPU_WIDE static void N(write)(T *y, int64_t ys, const C *sum, const C *factor, int64_t rows,
                               int64_t columns)
 {
-    for (int64_t r = 0; r < rows; r++) {
+    const int64_t w = M(lines)(columns);
+    for (int64_t r = 0; r < rows && sum; r++) {
         const C f = factor ? factor[r] : 1;
-        for (int64_t j = 0; j < columns && sum; j++)
-            y[r * ys + j] = STORE(sum[r * WIDTH + j] * f);
-        for (int64_t j = 0; j < columns && !sum; j++)
-            y[r * ys + j] = 0;
+#pragma omp simd
+        for (int64_t j = 0; j < columns; j++)
+            y[r * ys + j] = STORE(sum[r * w + j] * f);
     }
+    for (int64_t r = 0; r < rows && !sum; r++)
+        for (int64_t j = 0; j < columns; j++)
+            y[r * ys + j] = 0;
 }
 #endif

@@ -9,10 +9,10 @@
 #include "device/cpu/math.h"
 
 CPU_INLINE void M(turn_places)(C *s, C *g, const float *keep, C factor, const C *lse,
-                               const C *delta, int step, C scale, int64_t w)
+                               const C *delta, int step, C scale, int64_t n)
 {
 #pragma omp simd
-    for (int64_t j = 0; j < w; j++) {
+    for (int64_t j = 0; j < n; j++) {
         const C p = M(cpu_exp)(s[j] * scale - lse[j * step]);
         const C z = keep ? (C)keep[j] * factor : 1;
         s[j] = p * z;
@@ -21,18 +21,18 @@ CPU_INLINE void M(turn_places)(C *s, C *g, const float *keep, C factor, const C 
 }
 
 /* A row of scores becomes weights, what reaches them becomes G, and s keeps P Z. lse and delta are those
- * of the row, or, with step 1, of its places; places before `from` and from `to` on are 0. */
-CPU_WIDE static void M(turn_row)(C *s, C *g, const float *keep, C factor, const C *lse,
-                                 const C *delta, int step, C scale, int64_t from, int64_t to,
-                                 int64_t w)
+ * of the row, or, with step 1, of its places; places before `from` and from `to` on are 0, w in all. */
+WIDEST static void M(turn_row)(C *s, C *g, const float *keep, C factor, const C *lse,
+                               const C *delta, int step, C scale, int64_t from, int64_t to,
+                               int64_t w)
 {
+    const int64_t x = from / LINE(C) * LINE(C), n = M(lines)(to) - x;
     if (keep)
-        M(turn_places)(s, g, keep, factor, lse, delta, step, scale, w);
-    else if (step)
-        M(turn_places)(s, g, NULL, factor, lse, delta, 1, scale, w);
-    else
-        M(turn_places)(s, g, NULL, factor, lse, delta, 0, scale, w);
-    for (int64_t j = 0; j < least(from, w); j++)
+        M(turn_places)
+    (s + x, g + x, keep + x, factor, lse + x * step, delta + x * step, step, scale, n);
+    else if (step) M(turn_places)(s + x, g + x, NULL, factor, lse + x, delta + x, 1, scale, n);
+    else M(turn_places)(s + x, g + x, NULL, factor, lse, delta, 0, scale, n);
+    for (int64_t j = 0; j < from; j++)
         s[j] = g[j] = 0;
     for (int64_t j = to; j < w; j++)
         s[j] = g[j] = 0;
@@ -41,7 +41,7 @@ CPU_WIDE static void M(turn_row)(C *s, C *g, const float *keep, C factor, const 
 
 /* P Z and G of a tile, and what makes them: two inputs turned. */
 typedef struct N(tile) {
-    N(room) room;
+    C q[TILE * WIDTH], gy[TILE * WIDTH]; /* or keys and values: rows as they were read */
     C s[TILE * TILE], g[TILE * TILE], zt[WIDTH * TILE], yt[WIDTH * TILE];
     float keep[TILE * TILE];
 } N(tile);
@@ -55,10 +55,16 @@ CPU_WIDE static void N(deltas)(const void *args, int64_t lo, int64_t hi)
         const int64_t i = r % o->queries, h = r / o->queries % o->heads;
         const int64_t at = place_of(o->y, r / o->queries / o->heads, h, i);
         const T *y = (const T *)t->y + at, *gy = (const T *)t->gy + at;
-        double sum = 0;
-        for (int64_t j = 0; j < o->vsize; j++)
-            sum += (double)LOAD(y[j]) * (double)LOAD(gy[j]);
-        ((C *)t->delta)[r] = (C)sum;
+        double lane[CPU_LANES] = {0};
+        int64_t j = 0;
+        for (; j + CPU_LANES <= o->vsize; j += CPU_LANES) {
+#pragma omp simd
+            for (int e = 0; e < CPU_LANES; e++)
+                lane[e] += (double)LOAD(y[j + e]) * (double)LOAD(gy[j + e]);
+        }
+        for (int e = 0; j < o->vsize; j++, e++)
+            lane[e] += (double)LOAD(y[j]) * (double)LOAD(gy[j]);
+        ((C *)t->delta)[r] = (C)cpu_fold(lane);
     }
 }
 
@@ -67,18 +73,19 @@ static void N(by_keys)(const struct attend *t, const head *at, N(tile) * x, cons
                        const C *delta, int64_t i0, int64_t rows, int64_t j0, int64_t n)
 {
     const weft_attention_terms *o = t->o;
+    const band seeing = queries_seeing(o, i0, j0, n);
     N(scores)
-    (&x->room, x->s, (const T *)t->k + place_of(o->k, at->b, at->group, j0), o->k[2], n, x->zt,
-     (const T *)t->q + place_of(o->q, at->b, at->h, i0), o->q[2], rows, o->size);
+    (t->set, x->q, seeing, x->s, (const T *)t->k + place_of(o->k, at->b, at->group, j0), o->k[2], n,
+     x->zt, (const T *)t->q + place_of(o->q, at->b, at->h, i0), o->q[2], rows, o->size);
     N(scores)
-    (&x->room, x->g, (const T *)t->v + place_of(o->v, at->b, at->group, j0), o->v[2], n, x->yt,
-     (const T *)t->gy + place_of(o->y, at->b, at->h, i0), o->y[2], rows, o->vsize);
+    (t->set, x->gy, seeing, x->g, (const T *)t->v + place_of(o->v, at->b, at->group, j0), o->v[2],
+     n, x->yt, (const T *)t->gy + place_of(o->y, at->b, at->h, i0), o->y[2], rows, o->vsize);
     if (o->p > 0)
         kept(o, at, i0, rows, j0, n, x->keep, 1, TILE);
     for (int64_t j = 0; j < n; j++)
         M(turn_row)
     (x->s + j * TILE, x->g + j * TILE, o->p > 0 ? x->keep + j * TILE : NULL, (C)keep_of(o), lse,
-     delta, 1, (C)o->scale, o->causal ? j0 + j - o->offset - i0 : 0, rows, M(lines)(rows));
+     delta, 1, (C)o->scale, within(j + seeing.lower, rows), rows, M(lines)(rows));
 }
 
 /* Columns d..d+c-1 of gq for a tile of queries. */
@@ -95,13 +102,15 @@ static void N(to_queries)(const struct attend *t, const head *at, int64_t i0, in
         delta[r] = ((const C *)t->delta)[line + r];
     }
     N(turned)
-    (x.zt, (const T *)t->q + place_of(o->q, at->b, at->h, i0), o->q[2], rows, part(o->size));
+    (x.q, x.zt, (const T *)t->q + place_of(o->q, at->b, at->h, i0), o->q[2], rows, part(o->size));
     N(turned)
-    (x.yt, (const T *)t->gy + place_of(o->y, at->b, at->h, i0), o->y[2], rows, part(o->vsize));
+    (x.q, x.yt, (const T *)t->gy + place_of(o->y, at->b, at->h, i0), o->y[2], rows, part(o->vsize));
     for (int64_t j = 0, n; j < end; j += n) {
         n = least(TILE, end - j);
         N(by_keys)(t, at, &x, lse, delta, i0, rows, j, n);
-        N(weigh)(&x.room, sum, x.g, k + j * o->k[2], o->k[2], rows, c, n, j > 0);
+        N(weigh)
+        (t->set, x.q, keys_seen(o, i0, j, n), sum, x.g, k + j * o->k[2], o->k[2], rows, c, n,
+         j > 0);
     }
     N(write)
     ((T *)t->gq + place_of(o->gq, at->b, at->h, i0) + d, o->gq[2], end ? sum : NULL, NULL, rows, c);
@@ -134,22 +143,21 @@ static void N(by_queries)(const struct attend *t, const head *at, N(tile) * x, i
                           int64_t rows, int64_t j0, int64_t n)
 {
     const weft_attention_terms *o = t->o;
+    const band seen = keys_seen(o, i0, j0, n);
     const int64_t line = (at->b * o->heads + at->h) * o->queries + i0;
     const C *lse = (const C *)t->lse + line, *delta = (const C *)t->delta + line;
     N(scores)
-    (&x->room, x->s, (const T *)t->q + place_of(o->q, at->b, at->h, i0), o->q[2], rows, x->zt,
-     (const T *)t->k + place_of(o->k, at->b, at->group, j0), o->k[2], n, o->size);
+    (t->set, x->q, seen, x->s, (const T *)t->q + place_of(o->q, at->b, at->h, i0), o->q[2], rows,
+     x->zt, (const T *)t->k + place_of(o->k, at->b, at->group, j0), o->k[2], n, o->size);
     N(scores)
-    (&x->room, x->g, (const T *)t->gy + place_of(o->y, at->b, at->h, i0), o->y[2], rows, x->yt,
-     (const T *)t->v + place_of(o->v, at->b, at->group, j0), o->v[2], n, o->vsize);
+    (t->set, x->gy, seen, x->g, (const T *)t->gy + place_of(o->y, at->b, at->h, i0), o->y[2], rows,
+     x->yt, (const T *)t->v + place_of(o->v, at->b, at->group, j0), o->v[2], n, o->vsize);
     if (o->p > 0)
         kept(o, at, i0, rows, j0, n, x->keep, TILE, 1);
-    for (int64_t r = 0; r < rows; r++) {
-        const int64_t end = seen_below(o, i0 + r + 1) - j0;
+    for (int64_t r = 0; r < rows; r++)
         M(turn_row)
-        (x->s + r * TILE, x->g + r * TILE, o->p > 0 ? x->keep + r * TILE : NULL, (C)keep_of(o),
-         lse + r, delta + r, 0, (C)o->scale, 0, end < 0 ? 0 : least(n, end), M(lines)(n));
-    }
+    (x->s + r * TILE, x->g + r * TILE, o->p > 0 ? x->keep + r * TILE : NULL, (C)keep_of(o), lse + r,
+     delta + r, 0, (C)o->scale, 0, within(r + 1 + seen.upper, n), M(lines)(n));
 }
 
 /* A tile of keys: columns from d on, as many as are left and go at a time, of gk and gv. */
@@ -163,17 +171,18 @@ static void N(to_keys)(const struct attend *t, head at, int64_t j0, int64_t d)
     N(tile) x;
     bool any = false;
     N(turned)
-    (x.zt, (const T *)t->k + place_of(o->k, at.b, at.group, j0), o->k[2], n, part(o->size));
+    (x.q, x.zt, (const T *)t->k + place_of(o->k, at.b, at.group, j0), o->k[2], n, part(o->size));
     N(turned)
-    (x.yt, (const T *)t->v + place_of(o->v, at.b, at.group, j0), o->v[2], n, part(o->vsize));
+    (x.q, x.yt, (const T *)t->v + place_of(o->v, at.b, at.group, j0), o->v[2], n, part(o->vsize));
     for (at.h = at.group * many; at.h < (at.group + 1) * many; at.h++)
         for (int64_t i = N(first_to_see)(o, j0); i < o->queries; i += TILE, any = true) {
             const int64_t rows = least(TILE, o->queries - i);
             const T *q = (const T *)t->q + place_of(o->q, at.b, at.h, i) + d;
             const T *gy = (const T *)t->gy + place_of(o->y, at.b, at.h, i) + d;
             N(by_queries)(t, &at, &x, i, rows, j0, n);
-            N(weigh)(&x.room, vsum, x.s, gy, o->y[2], n, cv, rows, any);
-            N(weigh)(&x.room, ksum, x.g, q, o->q[2], n, ck, rows, any);
+            const band seeing = queries_seeing(o, i, j0, n);
+            N(weigh)(t->set, x.q, seeing, vsum, x.s, gy, o->y[2], n, cv, rows, any);
+            N(weigh)(t->set, x.q, seeing, ksum, x.g, q, o->q[2], n, ck, rows, any);
         }
     N(write)
     ((T *)t->gk + place_of(o->gk, at.b, at.group, j0) + d, o->gk[2], any ? ksum : NULL, NULL, n,
@@ -195,11 +204,78 @@ static void N(keys_back)(const void *args, int64_t lo, int64_t hi)
     }
 }
 
+/* Tile j0 of n keys with all queries of its group's heads, of one part each: its gk and gv, and what it adds
+ * to gq, head after head in `sum`. */
+static void N(key_tile)(const struct attend *t, head at, int64_t j0, C *sum)
+{
+    const weft_attention_terms *o = t->o;
+    const int64_t n = least(TILE, o->keys - j0), many = o->heads / o->kv_heads;
+    const int64_t first = at.group * many, w = M(lines)(o->size);
+    C ksum[TILE * WIDTH], vsum[TILE * WIDTH], keys[TILE * WIDTH];
+    N(tile) x;
+    bool any = false;
+    N(turned)
+    (keys, x.yt, (const T *)t->v + place_of(o->v, at.b, at.group, j0), o->v[2], n, o->vsize);
+    N(turned)
+    (keys, x.zt, (const T *)t->k + place_of(o->k, at.b, at.group, j0), o->k[2], n, o->size);
+    for (at.h = first; at.h < first + many; at.h++)
+        for (int64_t i = N(first_to_see)(o, j0); i < o->queries; i += TILE, any = true) {
+            const int64_t rows = least(TILE, o->queries - i);
+            const band seeing = queries_seeing(o, i, j0, n), seen = keys_seen(o, i, j0, n);
+            N(by_queries)(t, &at, &x, i, rows, j0, n);
+            M(weigh_of)(t->set, seeing, vsum, x.s, 1, TILE, x.gy, n, o->vsize, rows, any);
+            M(weigh_of)(t->set, seeing, ksum, x.g, 1, TILE, x.q, n, o->size, rows, any);
+            M(weigh_of)
+            (t->set, seen, sum + ((at.h - first) * o->queries + i) * w, x.g, TILE, 1, keys, rows,
+             o->size, n, true);
+        }
+    N(write)
+    ((T *)t->gk + place_of(o->gk, at.b, at.group, j0), o->gk[2], any ? ksum : NULL, NULL, n,
+     o->size);
+    N(write)
+    ((T *)t->gv + place_of(o->gv, at.b, at.group, j0), o->gv[2], any ? vsum : NULL, NULL, n,
+     o->vsize);
+}
+
+/* A group of heads, all of it: each tile is formed once, in the same order as above. */
+static void N(groups_back)(const void *args, int64_t lo, int64_t hi)
+{
+    const struct attend *t = args;
+    const weft_attention_terms *o = t->o;
+    const int64_t many = o->heads / o->kv_heads, w = M(lines)(o->size);
+    C sum[TOGETHER / sizeof(C)];
+    for (int64_t e = lo; e < hi; e++) {
+        head at = {.b = e / o->kv_heads, .group = e % o->kv_heads};
+        memset(sum, 0, (size_t)(many * o->queries * w) * sizeof *sum);
+        for (int64_t j = 0; j < o->keys; j += TILE)
+            N(key_tile)(t, at, j, sum);
+        for (int64_t h = 0; h < many; h++)
+            N(write)
+        ((T *)t->gq + place_of(o->gq, at.b, at.group * many + h, 0), o->gq[2],
+         sum + h * o->queries * w, NULL, o->queries, o->size);
+    }
+}
+
 #else
 
+#include <string.h>
+
+/* Bytes of gq that are summed up beside gk and gv. */
+#define TOGETHER (1 << 18)
 #define CPU_FAMILY "device/cpu/attention_back.c"
 #define CPU_LOW
 #include "device/cpu/typed.h"
+
+/* All that is wanted at once, if gq's sums find room and there are heads enough for all threads. */
+static bool together(const struct attend *t, weft_dtype dt, int threads)
+{
+    const weft_attention_terms *o = t->o;
+    const int64_t number = dt == WEFT_F64 ? sizeof(double) : sizeof(float);
+    const int64_t line = (o->size * number + 63) / 64 * 64;
+    return t->gq && t->gk && o->size <= WIDTH && o->vsize <= WIDTH && o->queries <= TOGETHER / 64 &&
+           o->heads / o->kv_heads * o->queries * line <= TOGETHER &&
+           (threads == 1 || o->batch * o->kv_heads >= 3 * threads);
+}
 
 weft_status weft__cpu_attention_back(weft_stream *s, weft_dev gq, weft_dev gk, weft_dev gv,
                                      weft_dev delta, weft_dev gy, weft_dev q, weft_dev k,
@@ -207,6 +283,7 @@ weft_status weft__cpu_attention_back(weft_stream *s, weft_dev gq, weft_dev gk, w
                                      const weft_attention_terms *o, weft_dtype dt)
 {
     const struct attend t = {.o = o,
+                             .set = weft__tile_best(),
                              .y = cpu_ptr(y),
                              .lse = cpu_ptr(lse),
                              .gq = cpu_ptr(gq),
@@ -219,6 +296,10 @@ weft_status weft__cpu_attention_back(weft_stream *s, weft_dev gq, weft_dev gk, w
                              .gy = cpu_ptr(gy)};
     const int64_t sizes = o->size + o->vsize, rows = o->batch * o->heads * o->queries;
     WEFT_TRY(weft__cpu_each_row(s, CPU_FLOATS(deltas), dt, &t, rows, o->vsize));
+    if (rows && together(&t, dt, s->device->threads))
+        return weft__cpu_each_row(s, CPU_FLOATS(groups_back), dt, &t, o->batch * o->kv_heads,
+                                  o->heads / o->kv_heads * o->queries * o->keys * sizes /
+                                      MULTIPLY_ADDS);
     if (gq.addr)
         WEFT_TRY(weft__cpu_each_row(s, CPU_FLOATS(queries_back), dt, &t,
                                     o->batch * o->heads * tiles_of(o->queries),
