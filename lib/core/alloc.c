@@ -6,8 +6,10 @@
 
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 
 #define ALIGN 64
+#define HUGE_PAGE ((size_t)1 << 21)
 
 long weft__fail_alloc(long k)
 {
@@ -20,17 +22,32 @@ static int tortured(void)
            atomic_fetch_sub(&weft__process.fail_alloc, 1) == 1;
 }
 
+/* Where there are many pages, huge ones, asked for before any is touched: the table that finds pages has
+ * room for few. */
+void *weft__claim(size_t bytes)
+{
+    const size_t align = bytes < 2 * HUGE_PAGE ? ALIGN : HUGE_PAGE;
+    void *p = NULL;
+    if (bytes > PTRDIFF_MAX - 2 * HUGE_PAGE || tortured() || posix_memalign(&p, align, bytes + 1)) {
+        weft__fail(WEFT_ENOMEM, "no memory for %zu bytes on the host", bytes);
+        return NULL;
+    }
+#ifdef MADV_HUGEPAGE
+    if (align == HUGE_PAGE)
+        madvise(p, bytes, MADV_HUGEPAGE);
+#endif
+    return p;
+}
+
 void *weft__new(size_t n, size_t size)
 {
     size_t bytes;
-    void *p = NULL;
-    if (!__builtin_mul_overflow(n, size, &bytes) && bytes <= PTRDIFF_MAX - ALIGN && !tortured())
-        p = aligned_alloc(ALIGN, (bytes + ALIGN) / ALIGN * ALIGN);
-    if (p)
-        memset(p, 0, bytes);
-    else
+    if (__builtin_mul_overflow(n, size, &bytes)) {
         weft__fail(WEFT_ENOMEM, "no memory for %zu x %zu bytes on the host", n, size);
-    return p;
+        return NULL;
+    }
+    void *p = weft__claim(bytes);
+    return p ? memset(p, 0, bytes) : NULL;
 }
 
 weft_status weft__grow(void *p, size_t *have, size_t want, size_t size)

@@ -6,6 +6,9 @@
 /* Zeroed memory for n things of `size` bytes, aligned to 64; NULL and a message if there is none.
  * n = 0 gives a valid pointer. */
 void *weft__new(size_t n, size_t size);
+/* The same of so many bytes with any contents: whoever will compute on them shall be the first to touch
+ * them. */
+void *weft__claim(size_t bytes);
 /* Room for `want` things in *p, which has *have: grows by doubling, keeps contents, zeroes the
  * rest. */
 weft_status weft__grow(void *p, size_t *have, size_t want, size_t size);
