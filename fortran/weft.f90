@@ -259,6 +259,7 @@ module weft
         type(c_ptr) :: overlap_comm = c_null_ptr
         logical(c_bool) :: share_devices = .false.
         type(c_ptr) :: matmul_precision = c_null_ptr
+        type(c_ptr) :: graph = c_null_ptr
     end type
 
     type, bind(C) :: weft_timing
@@ -277,6 +278,8 @@ module weft
         integer(c_int64_t) :: gradient_bytes = 0
         integer(c_int64_t) :: copies = 0
         integer(c_int64_t) :: copied_bytes = 0
+        integer(c_int64_t) :: graphs = 0
+        integer(c_int64_t) :: graph_calls = 0
     end type
 
     type, bind(C) :: weft_named

@@ -63,6 +63,7 @@ static const struct {
     {"matmul_precision=high", WEFT_OK, WEFT_ECONFIG, "differ"},
     {"share_devices=maybe", WEFT_EARG, WEFT_EARG, "share_devices"},
     {"timeout=60", WEFT_OK, WEFT_OK, ""}, /* each rank's own */
+    {"graph=on", WEFT_OK, WEFT_OK, ""},
     {"timeout=-1", WEFT_EARG, WEFT_EARG, "timeout"},
     {"threads=1", WEFT_OK, WEFT_OK, ""},
     {"threads=-1", WEFT_EARG, WEFT_EARG, "threads"},

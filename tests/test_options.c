@@ -142,6 +142,8 @@ static const struct {
     {"share_devices=true", WEFT_OK, ""},
     {"matmul_precision=highest", WEFT_OK, ""},
     {"matmul-precision=medium", WEFT_OK, ""}, /* the cpu computes in f32 all the same */
+    {"graph=on", WEFT_OK, ""},                /* the cpu has none, and computes all the same */
+    {"graph=onn", WEFT_EARG, "did you mean \"on\""},
     {"matmul_precision=hihg", WEFT_EARG, "did you mean \"high\""},
     {"share-devices=maybe", WEFT_EARG, "share"},
     {"accelerator=mock devices=1, share_devices=1", WEFT_OK, ""},
@@ -525,7 +527,8 @@ START_TEST(print_config)
                                       "heartbeat=10 (default)",
                                       "process_group_backend=auto (default)",
                                       "share_devices=false (default)",
-                                      "matmul_precision=highest (default)"};
+                                      "matmul_precision=highest (default)",
+                                      "graph=auto (default)"};
     for (size_t i = 0; i < sizeof row / sizeof *row; i++)
         ck_assert_msg(strstr(said, row[i]), "%s is not in:\n%s", row[i], said);
     int lines = 0, options = 0;

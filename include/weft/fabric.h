@@ -70,6 +70,11 @@ typedef struct weft_open_options {
      * they are, or may, "high" or "medium", be of numbers rounded to TF32, 10 bits of fraction, on
      * GPUs that have it. They allow it, and change nothing elsewhere. */
     const char *matmul_precision WEFT_INIT;
+    /* Whether a step's work on a GPU is launched as CUDA graphs: "on" compares what a step asks for with
+     * the steps before, and what is equal is launched at once; what differs, say after another batch
+     * size, goes one by one. Results are the same bits. "off"; "auto" (default) is off, until it was
+     * measured. Changes nothing on devices that make no graphs. */
+    const char *graph WEFT_INIT;
     WEFT_PTR(weft_open_options)
 } weft_open_options;
 #define WEFT_OPEN(...) WEFT__ARGS(weft_open_options, __VA_ARGS__)
@@ -171,6 +176,8 @@ typedef struct weft_traffic {
      * in another type or order only. A step on wrapped data that ops take as they are has none. */
     int64_t copies;
     int64_t copied_bytes; /* of these */
+    int64_t graphs;       /* launched, with .graph, */
+    int64_t graph_calls;  /* in place of so many kernels and copies */
 } weft_traffic;
 WEFT_API weft_traffic weft_traffic_count(const weft_fabric *f);
 

@@ -50,6 +50,13 @@ static weft_status complete(const weft_device_ops *ops)
     if (!ops->import != !ops->unimport)
         return weft__fail(WEFT_EARG, "the table of device %s has only one of import and unimport",
                           ops->name);
+    const int graph =
+        !!ops->graph_begin + !!ops->graph_end + !!ops->graph_launch + !!ops->graph_free;
+    if (graph % 4)
+        return weft__fail(WEFT_EARG,
+                          "the table of device %s has %d of graph_begin, graph_end, graph_launch "
+                          "and graph_free; it takes all or none",
+                          ops->name, graph);
     return WEFT_OK;
 }
 

@@ -39,6 +39,18 @@ void weft__device_unimport(weft_device *d, weft_dev p, size_t bytes);
 /* "1.5 MiB" */
 #define WEFT__SIZE_TEXT 24
 const char *weft__size_text(double bytes, char text[WEFT__SIZE_TEXT]);
+/* graph.c. Whether the device makes graphs. */
+bool weft__graph_can(const weft_device *d);
+/* From here on the work of a step on the stream is launched as graphs, until _close, which comes before
+ * the stream goes. */
+weft_status weft__graph_open(weft_device *d, weft_stream *s);
+void weft__graph_close(weft_device *d);
+/* A step begins: what the calling thread asks for on the stream is one sequence, up to the next edge. */
+void weft__graph_step(weft_device *d);
+/* The device has all of it. @return what went wrong with that. */
+weft_status weft__graph_edge(weft_device *d);
+/* Graphs launched so far; *calls: in place of so many calls. */
+int64_t weft__graph_launches(const weft_device *d, int64_t *calls);
 /* WEFT_ENOTSUP, naming op, device and type. */
 weft_status weft__no_kernel(weft_device *d, const char *kernel, weft_dtype t);
 

@@ -2,6 +2,7 @@
 #include "comm/stage.h"
 #include "core/alloc.h"
 #include "core/hash.h"
+#include "core/log.h"
 #include "device/device.h"
 #include "fabric/facade.h"
 
@@ -117,5 +118,13 @@ weft_status weft__devices_open(weft_fabric *f)
     f->device->tf32 = strcmp(o->matmul_precision, "highest") != 0;
     f->device->steady = o->reproducible > 0;
     WEFT_TRY(f->device->ops->stream_new(f->device, &f->stream));
-    return f->world > 1 && f->device->ops->holds ? weft__stage_open(f->comm, f->device) : WEFT_OK;
+    if (f->world > 1 && f->device->ops->holds)
+        WEFT_TRY(weft__stage_open(f->comm, f->device));
+    if (strcmp(o->graph, "on") != 0)
+        return WEFT_OK;
+    if (weft__graph_can(f->device))
+        return weft__graph_open(f->device, f->stream);
+    if (f->rank == 0)
+        weft__say(WEFT_LOG_INFO, "graph=on changes nothing: device %s makes no graphs", ops->name);
+    return WEFT_OK;
 }

@@ -111,7 +111,8 @@ weft_status weft_infer(weft_module *m, const void *x, int rank, const int64_t *s
     for (int d = 0; d < rank && d < WEFT_MAX_RANK; d++)
         v.shape[d] = shape[d];
     pthread_mutex_lock(&f->facade->inferring);
-    weft_status s = infer(m, x, &v, &to);
+    weft_status s = weft__graph_edge(f->device); /* of a step of another thread's */
+    s = s < 0 ? s : infer(m, x, &v, &to);
     pthread_mutex_unlock(&f->facade->inferring);
     return s < 0 && !weft__stuck(f) ? weft__stick(f, s) : s;
 }

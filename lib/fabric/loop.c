@@ -1,6 +1,7 @@
 /* The step's edge: where ranks agree, the last step's tensors go, and the next batch comes. */
 #include "autograd/tape.h"
 #include "data/loader.h"
+#include "device/device.h"
 #include "fabric/facade.h"
 
 bool weft__opened(weft_fabric *f)
@@ -29,10 +30,13 @@ weft_status weft__agree_on_errors(weft_fabric *f)
 weft_status weft__edge(weft_fabric *f)
 {
     weft__facade *p = f->facade;
+    weft_status s = weft__graph_edge(f->device);
+    if (s < 0)
+        weft__stick(f, s);
     weft__late_read(f);
     if (!p->agreed && !p->differentiated)
         weft__agree_on_errors(f);
-    weft_status s = p->agreed ? WEFT_OK : weft__scale_edge(f);
+    s = p->agreed ? WEFT_OK : weft__scale_edge(f);
     if (s < 0)
         weft__stick(f, s);
     if (!p->agreed) {
@@ -45,6 +49,7 @@ weft_status weft__edge(weft_fabric *f)
     if (s)
         weft__stick(f, s);
     weft__window_edge(f);
+    weft__graph_step(f->device);
     p->differentiated = false;
     return p->agreed;
 }
@@ -62,6 +67,9 @@ weft_status weft_step_end(weft_fabric *f)
 /* A loader that moves no step: inside an evaluation scope, what the last batch made is freed. */
 static bool next_aside(weft_fabric *f, weft_loader *l, weft_batch *b)
 {
+    const weft_status s = weft__graph_edge(f->device); /* what is the step's ends here */
+    if (s < 0)
+        weft__stick(f, s);
     weft__late_read(f);
     if (f->tape->eval)
         weft__engine_rewind(f, f->tape->eval_mark);

@@ -55,6 +55,7 @@ static weft_status read_settings(weft_fabric *f, const weft_open_options *code, 
 {
     static const char *const policy[] = {"error", "skip", "ignore"};
     static const char *const products[] = {"highest", "high", "medium"};
+    static const char *const when[] = {"auto", "off", "on"};
     weft__facade *p = f->facade;
     weft_open_options *o = &p->settings.o;
     p->settings.quiet = p->environ.rank > 0;
@@ -68,12 +69,14 @@ static weft_status read_settings(weft_fabric *f, const weft_open_options *code, 
     int k = o->matmul_precision
                 ? weft__parse_choice("matmul_precision", o->matmul_precision, products, 3)
                 : 0;
-    if (i < 0 || k < 0)
+    int graph = o->graph ? weft__parse_choice("graph", o->graph, when, 3) : 0;
+    if (i < 0 || k < 0 || graph < 0)
         return WEFT_EARG;
     WEFT_TRY(weft__backend_find(o->process_group_backend, &o->process_group_backend));
     p->nonfinite = (weft__nonfinite)i;
     o->nonfinite = policy[i];
     o->matmul_precision = products[k];
+    o->graph = when[graph];
     f->seed = o->seed;
     o->bucket_mb = o->bucket_mb ? o->bucket_mb : 25;
     f->bucket_bytes = (int64_t)o->bucket_mb * (1 << 20);
@@ -329,6 +332,7 @@ static void take_down(weft_fabric *f)
         weft__process_abandon(f);
         return;
     }
+    weft__graph_close(f->device);
     destroy_objects(f, WEFT__METRIC, WEFT__MODULE);
     weft__checkpoint_free(&p->checkpoint);
     weft__metrics_close(f);

@@ -44,6 +44,7 @@ static const struct {
     {AT(overlap_comm), TEXT, 0, 0, false},
     {AT(share_devices), FLAG, 0, 0, false},
     {AT(matmul_precision), TEXT, 0, 0, false},
+    {AT(graph), TEXT, 0, 0, false},
 #undef AT
 };
 

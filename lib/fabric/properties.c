@@ -166,5 +166,6 @@ weft_traffic weft_traffic_count(const weft_fabric *f)
     t.collectives = (int64_t)f->comm->sequence;
     t.copies = f->engine->copies;
     t.copied_bytes = f->engine->copied_bytes;
+    t.graphs = weft__graph_launches(f->device, &t.graph_calls);
     return t;
 }

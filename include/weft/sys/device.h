@@ -7,6 +7,7 @@ WEFT_BEGIN
 
 typedef struct weft_device weft_device;
 typedef struct weft_event weft_event;
+typedef struct weft_graph weft_graph;
 
 /* What a device is. */
 typedef struct weft_device_facts {
@@ -67,6 +68,17 @@ typedef struct weft_device_ops {
      * could, or NULL. */
     const char *(*lacks)(weft_device *d, weft_dtype t);
     const weft_kernels *kernels;
+    /* OPTIONAL, all or none: work that is kept and launched as a whole. What is enqueued on a stream between
+     * begin and end, kernels, move, zero and discard, does not run: it is the graph, which end gives if
+     * all of it could be kept. Launch enqueues it, as often as it is called, on the stream it was made
+     * on. A kernel that is asked for while stream->live is set takes its weft_sgd_step, weft_adam_step,
+     * weft_rmsprop_step, weft_adagrad_step, weft_dropout_terms or weft_attention_terms from there when it
+     * runs: lr, correct1, correct2, seed, stream, step and base differ then, the rest is as given. */
+    weft_status (*graph_begin)(weft_stream *s);
+    weft_status (*graph_end)(weft_stream *s, weft_graph **out);
+    weft_status (*graph_launch)(weft_stream *s, weft_graph *g);
+    /* What was launched before still finds it. */
+    void (*graph_free)(weft_graph *g);
 } weft_device_ops;
 
 struct weft_device {
@@ -78,14 +90,21 @@ struct weft_device {
     const char *who; /* asks for memory, in messages: an op, an optimizer; NULL: unknown */
     bool tf32;       /* products of f32 may round what they multiply to TF32, where it has that */
     bool steady;     /* algorithms may not be chosen by time: results are a function of shapes */
+    struct weft__graph *graph; /* stands between ops and the device's own; NULL: nothing does */
 };
 
 struct weft_stream {
     weft_device *device;
     void *self;
+    weft_dev live; /* of a graph that is being made; none: structs are as they are given */
 };
 
 struct weft_event {
+    weft_device *device;
+    void *self;
+};
+
+struct weft_graph {
     weft_device *device;
     void *self;
 };

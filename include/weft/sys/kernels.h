@@ -167,6 +167,7 @@ typedef struct weft_sgd_step {
     int nesterov, first; /* first: the moment is set, not mixed */
     double dampening;
     int maximize; /* g is taken as -g */
+    int unused;   /* as in others below: structs have no bytes that nobody sets */
 } weft_sgd_step;
 
 typedef struct weft_adam_step {
@@ -186,6 +187,7 @@ typedef struct weft_xent_terms {
     weft_dev weight;  /* (c) of type dt; none: all 1 */
     weft_dev divisor; /* f64: the sum of u, which xent writes and xent_back reads; none: 1 */
     int each;         /* of xent_back: g has a value for each row */
+    int unused;
 } weft_xent_terms;
 
 typedef enum weft_loss_kind {
@@ -199,6 +201,7 @@ typedef enum weft_loss_kind {
 
 typedef struct weft_loss_terms {
     weft_loss_kind kind;
+    int unused;
     double parameter; /* delta, beta */
     weft_dev weight;  /* of bce: (c) of type dt, element i takes number i % c; none: 1 */
     int64_t c;
@@ -221,12 +224,12 @@ typedef struct weft_normal_terms {
 
 typedef struct weft_rmsprop_step {
     double lr, alpha, eps, weight_decay, momentum;
-    int maximize;
+    int maximize, unused;
 } weft_rmsprop_step;
 
 typedef struct weft_adagrad_step {
     double lr, eps, weight_decay; /* lr: decayed */
-    int maximize;
+    int maximize, unused;
 } weft_adagrad_step;
 
 /* Windows over planes of in[0] rows and in[1] columns, out[0] x out[1] of them, each of kernel[0] x
@@ -252,6 +255,7 @@ typedef struct weft_attention_terms {
     int64_t gq[3], gk[3], gv[3];                                /* of attention_back */
     double scale;
     int causal; /* query i sees the keys 0..i + offset, else all */
+    int unused;
     int64_t offset;
     /* A P[i][j] becomes 0 with probability p, the others are divided by 1 - p: as of dropout, with the
      * number (((base + b) heads + h) queries + i) keys + j. */

@@ -22,10 +22,11 @@ template <class C> struct running {
 
 /* Scores of a tile become weights, in p; what there was is rescaled. */
 template <class C>
-__device__ static inline void soften(const weft_attention_terms &o, const head &at, running<C> &run,
+__device__ static inline void soften(const attend &a, const head &at, running<C> &run,
                                      C (&s)[ROWS<C>][COLUMNS], C (*p)[KEYS + 1], int64_t i0,
                                      int64_t j0)
 {
+    const weft_attention_terms &o = a.o;
     const int tx = threadIdx.x % SIDE, ty = threadIdx.x / SIDE;
 #pragma unroll
     for (int r = 0; r < ROWS<C>; r++) {
@@ -44,7 +45,7 @@ __device__ static inline void soften(const weft_attention_terms &o, const head &
             C w = j < end ? cuda_exp(s[r][c] - top) : 0;
             sum += w;
             if (o.p > 0 && j < end && i < o.queries)
-                w *= kept(o, at, i, j) ? (C)keep_of(o) : 0;
+                w *= kept(a, at, i, j) ? (C)keep_of(o) : 0;
             p[ty + SIDE * r][tx + SIDE * c] = w;
         }
         run.l[r] = run.l[r] * before + across(sum, cuda_plus());
@@ -122,7 +123,7 @@ template <class T> __global__ __launch_bounds__(CUDA_THREADS, 2) static void att
             const int64_t n = end - j < KEYS ? end - j : KEYS;
             C s[ROWS<C>][COLUMNS];
             scores(room, s, q, o.q[2], rows, k + j * o.k[2], o.k[2], n, o.size);
-            soften(o, at, run, s, p, i0, j);
+            soften(a, at, run, s, p, i0, j);
             __syncthreads();
             fetch(room, v + j * o.v[2], o.v[2], n, KEYS, d, o.vsize);
             __syncthreads();
@@ -139,6 +140,7 @@ weft_status weft__cuda_attention(weft_stream *s, weft_dev y, weft_dev lse, weft_
         return WEFT_OK;
     attend a = {};
     a.o = *o;
+    a.live = (const weft_attention_terms *)cuda_ptr(s->live);
     a.y = cuda_ptr(y);
     a.lse = cuda_ptr(lse);
     a.q = cuda_ptr(q);

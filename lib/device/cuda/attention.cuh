@@ -17,6 +17,7 @@ template <class C> constexpr int ROWS = QUERIES<C> / SIDE;
 
 typedef struct attend {
     weft_attention_terms o;
+    const weft_attention_terms *live; /* what is drawn from in its place; NULL: nothing */
     void *y, *lse, *gq, *gk, *gv, *delta;
     const void *q, *k, *v, *gy;
 } attend;
@@ -85,11 +86,13 @@ __device__ __noinline__ static bool passes(uint64_t seed, uint64_t stream, uint6
 }
 
 /* Whether it keeps the weight of key j for query i, and what it multiplies that with. */
-__device__ static inline bool kept(const weft_attention_terms &o, const head &at, int64_t i,
-                                   int64_t j)
+__device__ static inline bool kept(const attend &a, const head &at, int64_t i, int64_t j)
 {
-    const uint64_t row = (uint64_t)(((o.base + at.b) * o.heads + at.h) * o.queries + i);
-    return passes(o.seed, o.stream, o.step, row * (uint64_t)o.keys + (uint64_t)j,
+    const weft_attention_terms &o = a.o;
+    const int64_t base = a.live ? a.live->base : o.base;
+    const uint64_t row = (uint64_t)(((base + at.b) * o.heads + at.h) * o.queries + i);
+    return passes(a.live ? a.live->seed : o.seed, a.live ? a.live->stream : o.stream,
+                  a.live ? a.live->step : o.step, row * (uint64_t)o.keys + (uint64_t)j,
                   (uint64_t)(o.p * 0x1p32 + 0.5));
 }
 __device__ static inline double keep_of(const weft_attention_terms &o)

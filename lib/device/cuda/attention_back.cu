@@ -50,7 +50,7 @@ __device__ static inline void turn(const attend &a, const head &at, attend_room<
         for (int c = 0; c < COLUMNS; c++) {
             const int j = tx + SIDE * c;
             const C w = j < seen ? cuda_exp(s[r][c] * (C)o.scale - lse) : 0;
-            const C z = j >= seen || o.p == 0 ? 1 : kept(o, at, i, j0 + j) ? (C)keep_of(o) : 0;
+            const C z = j >= seen || o.p == 0 ? 1 : kept(a, at, i, j0 + j) ? (C)keep_of(o) : 0;
             if (p)
                 p[ty + SIDE * r][j] = w * z;
             g[ty + SIDE * r][j] = j < seen ? w * (z * dp[r][c] - delta) * (C)o.scale : (C)0;
@@ -186,6 +186,7 @@ weft_status weft__cuda_attention_back(weft_stream *s, weft_dev gq, weft_dev gk, 
         return WEFT_OK;
     attend a = {};
     a.o = *o;
+    a.live = (const weft_attention_terms *)cuda_ptr(s->live);
     a.gq = cuda_ptr(gq);
     a.gk = cuda_ptr(gk);
     a.gv = cuda_ptr(gv);

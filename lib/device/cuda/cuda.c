@@ -194,6 +194,10 @@ const weft_device_ops weft__cuda_device = {
     .import = weft__cuda_import,
     .unimport = weft__cuda_unimport,
     .holds = holds,
+    .graph_begin = weft__cuda_graph_begin,
+    .graph_end = weft__cuda_graph_end,
+    .graph_launch = weft__cuda_graph_launch,
+    .graph_free = weft__cuda_graph_free,
     .kernel_set = kernel_set,
     .kernels = &weft__cuda_kernels,
 };

@@ -40,6 +40,7 @@ struct weft__cuda_stream {
     cudaStream_t cuda;
     struct weft__cuda_staging *staging; /* pinned memory on the way from and to the host */
     struct weft__cuda_scratches *scratches;
+    bool makes_graph;
     weft__cuda_stream *next;
 };
 
@@ -118,6 +119,12 @@ void weft__cuda_event_free(weft_event *e);
 weft_status weft__cuda_event_record(weft_event *e, weft_stream *s);
 weft_status weft__cuda_event_wait(weft_stream *s, weft_event *e);
 weft_status weft__cuda_event_sync(weft_event *e);
+
+/* graphs.c */
+weft_status weft__cuda_graph_begin(weft_stream *s);
+weft_status weft__cuda_graph_end(weft_stream *s, weft_graph **out);
+weft_status weft__cuda_graph_launch(weft_stream *s, weft_graph *g);
+void weft__cuda_graph_free(weft_graph *g);
 
 /* copies.c */
 weft_status weft__cuda_upload(weft_stream *s, weft_dev dst, const void *src, size_t bytes);

@@ -15,6 +15,16 @@ __device__ static inline double dry(double v)
     return fabs(v) < 0x1p-1022 ? 0 : v;
 }
 
+/* Which no compiler may join with a sum: the step as of the host, bit for bit. */
+__host__ __device__ static inline double product(double a, double b)
+{
+#ifdef __CUDA_ARCH__
+    return __dmul_rn(a, b);
+#else
+    return a * b;
+#endif
+}
+
 /* --- SGD --- */
 
 template <class C> struct sgd_step {
@@ -23,9 +33,26 @@ template <class C> struct sgd_step {
 };
 
 template <class T>
-__global__ static void sgd(T *p, cuda_c<T> *v, const cuda_c<T> *g, int64_t n, sgd_step<cuda_c<T>> o,
+__host__ __device__ static sgd_step<cuda_c<T>> rounded(const weft_sgd_step *o)
+{
+    typedef cuda_c<T> C;
+    const C mu = (C)o->momentum;
+    return {(C)o->lr,
+            (C)o->weight_decay,
+            mu,
+            (C)(o->maximize ? -1 : 1),
+            o->first ? (C)0 : mu,
+            o->first ? (C)1 : (C)(1 - o->dampening),
+            o->momentum != 0,
+            o->momentum != 0 && o->nesterov};
+}
+
+template <class T>
+__global__ static void sgd(T *p, cuda_c<T> *v, const cuda_c<T> *g, int64_t n, sgd_step<cuda_c<T>> o, const weft_sgd_step *live,
                            bool packs)
 {
+    if (live)
+        o = rounded<T>(live);
     typedef cuda_c<T> C;
     for (int64_t i = cuda_first() * N; i < n; i += cuda_step() * N) {
         C at[N], d[N], m[N] = {0};
@@ -44,26 +71,12 @@ __global__ static void sgd(T *p, cuda_c<T> *v, const cuda_c<T> *g, int64_t n, sg
     }
 }
 
-template <class T> static sgd_step<cuda_c<T>> rounded(const weft_sgd_step *o)
-{
-    typedef cuda_c<T> C;
-    const C mu = (C)o->momentum;
-    return {(C)o->lr,
-            (C)o->weight_decay,
-            mu,
-            (C)(o->maximize ? -1 : 1),
-            o->first ? (C)0 : mu,
-            o->first ? (C)1 : (C)(1 - o->dampening),
-            o->momentum != 0,
-            o->momentum != 0 && o->nesterov};
-}
-
 weft_status weft__cuda_sgd(weft_stream *s, weft_dev p, weft_dev v, weft_dev g, int64_t n,
                            const weft_sgd_step *o, weft_dtype dt)
 {
     CUDA_FLOATS(dt, "sgd",
                 CUDA_RUN(sgd<T>, cuda_blocks_of(s, n, N), cuda_at<T>(p), cuda_at<cuda_c<T>>(v),
-                         cuda_at<cuda_c<T>>(g), n, rounded<T>(o), cuda_packs(p, v, g)))
+                         cuda_at<cuda_c<T>>(g), n, rounded<T>(o), cuda_at<weft_sgd_step>(s->live), cuda_packs(p, v, g)))
     return weft__cuda_launched(s, "sgd");
 }
 
@@ -75,9 +88,28 @@ template <class C> struct adam_step {
 };
 
 template <class T>
-__global__ static void adam(T *p, cuda_c<T> *m, cuda_c<T> *v, cuda_c<T> *top, const cuda_c<T> *g,
-                            int64_t n, adam_step<cuda_c<T>> o, bool packs)
+__host__ __device__ static adam_step<cuda_c<T>> rounded(const weft_adam_step *o)
 {
+    typedef cuda_c<T> C;
+    const bool near = 1 - o->beta1 < 0.5;
+    return {(C)o->eps,
+            (C)(o->lr / o->correct1),
+            (C)(o->maximize ? -1 : 1),
+            o->decoupled ? (C)0 : (C)o->weight_decay,
+            o->decoupled ? (C)(1 - product(o->lr, o->weight_decay)) : (C)1,
+            (C)o->beta2,
+            (C)(1 - o->beta2),
+            (C)sqrt(o->correct2),
+            near ? (C)(1 - o->beta1) : -(C)o->beta1,
+            near};
+}
+
+template <class T>
+__global__ static void adam(T *p, cuda_c<T> *m, cuda_c<T> *v, cuda_c<T> *top, const cuda_c<T> *g,
+                            int64_t n, adam_step<cuda_c<T>> o, const weft_adam_step *live, bool packs)
+{
+    if (live)
+        o = rounded<T>(live);
     typedef cuda_c<T> C;
     for (int64_t i = cuda_first() * N; i < n; i += cuda_step() * N) {
         C at[N], d[N], mi[N], vi[N], most[N];
@@ -102,29 +134,13 @@ __global__ static void adam(T *p, cuda_c<T> *m, cuda_c<T> *v, cuda_c<T> *top, co
     }
 }
 
-template <class T> static adam_step<cuda_c<T>> rounded(const weft_adam_step *o)
-{
-    typedef cuda_c<T> C;
-    const bool near = 1 - o->beta1 < 0.5;
-    return {(C)o->eps,
-            (C)(o->lr / o->correct1),
-            (C)(o->maximize ? -1 : 1),
-            o->decoupled ? (C)0 : (C)o->weight_decay,
-            o->decoupled ? (C)(1 - o->lr * o->weight_decay) : (C)1,
-            (C)o->beta2,
-            (C)(1 - o->beta2),
-            (C)sqrt(o->correct2),
-            near ? (C)(1 - o->beta1) : -(C)o->beta1,
-            near};
-}
-
 weft_status weft__cuda_adam(weft_stream *s, weft_dev p, weft_dev m, weft_dev v, weft_dev top,
                             weft_dev g, int64_t n, const weft_adam_step *o, weft_dtype dt)
 {
     CUDA_FLOATS(dt, "adam",
                 CUDA_RUN(adam<T>, cuda_blocks_of(s, n, N), cuda_at<T>(p), cuda_at<cuda_c<T>>(m),
                          cuda_at<cuda_c<T>>(v), cuda_at<cuda_c<T>>(top), cuda_at<cuda_c<T>>(g), n,
-                         rounded<T>(o), cuda_packs(p, m, v, top, g)))
+                         rounded<T>(o), cuda_at<weft_adam_step>(s->live), cuda_packs(p, m, v, top, g)))
     return weft__cuda_launched(s, "adam");
 }
 
@@ -136,9 +152,21 @@ template <class C> struct rmsprop_step {
 };
 
 template <class T>
-__global__ static void rmsprop(T *p, cuda_c<T> *v, cuda_c<T> *b, cuda_c<T> *mean,
-                               const cuda_c<T> *g, int64_t n, rmsprop_step<cuda_c<T>> o, bool packs)
+__host__ __device__ static rmsprop_step<cuda_c<T>> rounded(const weft_rmsprop_step *o)
 {
+    typedef cuda_c<T> C;
+    const bool near = 1 - o->alpha < 0.5;
+    const C fresh = (C)(1 - o->alpha), alpha = (C)o->alpha;
+    return {(C)o->lr, (C)o->eps, (C)o->weight_decay,    (C)o->momentum, (C)(o->maximize ? -1 : 1),
+            alpha,    fresh,     near ? fresh : -alpha, near,           o->momentum > 0};
+}
+
+template <class T>
+__global__ static void rmsprop(T *p, cuda_c<T> *v, cuda_c<T> *b, cuda_c<T> *mean,
+                               const cuda_c<T> *g, int64_t n, rmsprop_step<cuda_c<T>> o, const weft_rmsprop_step *live, bool packs)
+{
+    if (live)
+        o = rounded<T>(live);
     typedef cuda_c<T> C;
     for (int64_t i = cuda_first() * N; i < n; i += cuda_step() * N) {
         C at[N], d[N], vi[N], bi[N], mi[N];
@@ -168,22 +196,13 @@ __global__ static void rmsprop(T *p, cuda_c<T> *v, cuda_c<T> *b, cuda_c<T> *mean
     }
 }
 
-template <class T> static rmsprop_step<cuda_c<T>> rounded(const weft_rmsprop_step *o)
-{
-    typedef cuda_c<T> C;
-    const bool near = 1 - o->alpha < 0.5;
-    const C fresh = (C)(1 - o->alpha), alpha = (C)o->alpha;
-    return {(C)o->lr, (C)o->eps, (C)o->weight_decay,    (C)o->momentum, (C)(o->maximize ? -1 : 1),
-            alpha,    fresh,     near ? fresh : -alpha, near,           o->momentum > 0};
-}
-
 weft_status weft__cuda_rmsprop(weft_stream *s, weft_dev p, weft_dev v, weft_dev b, weft_dev mean,
                                weft_dev g, int64_t n, const weft_rmsprop_step *o, weft_dtype dt)
 {
     CUDA_FLOATS(dt, "rmsprop",
                 CUDA_RUN(rmsprop<T>, cuda_blocks_of(s, n, N), cuda_at<T>(p), cuda_at<cuda_c<T>>(v),
                          cuda_at<cuda_c<T>>(b), cuda_at<cuda_c<T>>(mean), cuda_at<cuda_c<T>>(g), n,
-                         rounded<T>(o), cuda_packs(p, v, b, mean, g)))
+                         rounded<T>(o), cuda_at<weft_rmsprop_step>(s->live), cuda_packs(p, v, b, mean, g)))
     return weft__cuda_launched(s, "rmsprop");
 }
 
@@ -194,9 +213,18 @@ template <class C> struct adagrad_step {
 };
 
 template <class T>
-__global__ static void adagrad(T *p, cuda_c<T> *v, const cuda_c<T> *g, int64_t n,
-                               adagrad_step<cuda_c<T>> o, bool packs)
+__host__ __device__ static adagrad_step<cuda_c<T>> rounded(const weft_adagrad_step *o)
 {
+    typedef cuda_c<T> C;
+    return {(C)o->lr, (C)o->eps, (C)o->weight_decay, (C)(o->maximize ? -1 : 1)};
+}
+
+template <class T>
+__global__ static void adagrad(T *p, cuda_c<T> *v, const cuda_c<T> *g, int64_t n,
+                               adagrad_step<cuda_c<T>> o, const weft_adagrad_step *live, bool packs)
+{
+    if (live)
+        o = rounded<T>(live);
     typedef cuda_c<T> C;
     for (int64_t i = cuda_first() * N; i < n; i += cuda_step() * N) {
         C at[N], d[N], vi[N];
@@ -213,17 +241,11 @@ __global__ static void adagrad(T *p, cuda_c<T> *v, const cuda_c<T> *g, int64_t n
     }
 }
 
-template <class T> static adagrad_step<cuda_c<T>> rounded(const weft_adagrad_step *o)
-{
-    typedef cuda_c<T> C;
-    return {(C)o->lr, (C)o->eps, (C)o->weight_decay, (C)(o->maximize ? -1 : 1)};
-}
-
 weft_status weft__cuda_adagrad(weft_stream *s, weft_dev p, weft_dev v, weft_dev g, int64_t n,
                                const weft_adagrad_step *o, weft_dtype dt)
 {
     CUDA_FLOATS(dt, "adagrad",
                 CUDA_RUN(adagrad<T>, cuda_blocks_of(s, n, N), cuda_at<T>(p), cuda_at<cuda_c<T>>(v),
-                         cuda_at<cuda_c<T>>(g), n, rounded<T>(o), cuda_packs(p, v, g)))
+                         cuda_at<cuda_c<T>>(g), n, rounded<T>(o), cuda_at<weft_adagrad_step>(s->live), cuda_packs(p, v, g)))
     return weft__cuda_launched(s, "adagrad");
 }

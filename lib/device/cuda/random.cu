@@ -62,9 +62,16 @@ __device__ static inline uint64_t number_of(const weft_dropout_terms &o, int64_t
 
 /* Four elements a thread, whose numbers are mostly those of one block. */
 template <class T>
-__global__ static void dropout(T *y, const T *x, weft_dropout_terms o, uint64_t below,
-                               cuda_c<T> keep, bool packs)
+__global__ static void dropout(T *y, const T *x, weft_dropout_terms o,
+                               const weft_dropout_terms *live, uint64_t below, cuda_c<T> keep,
+                               bool packs)
 {
+    if (live) {
+        o.seed = live->seed;
+        o.stream = live->stream;
+        o.step = live->step;
+        o.base = live->base;
+    }
     const int64_t n = o.outer * o.rows * o.inner;
     for (int64_t i = cuda_first() * 4; i < n; i += cuda_step() * 4) {
         int64_t line = n <= INT32_MAX ? (uint32_t)i / (uint32_t)o.inner : i / o.inner;
@@ -96,6 +103,6 @@ weft_status weft__cuda_dropout(weft_stream *s, weft_dev y, weft_dev x, const wef
     const double keep = 1 / (1 - o->p);
     CUDA_FLOATS(dt, "dropout",
                 CUDA_RUN(dropout<T>, cuda_blocks_of(s, n, 4), cuda_at<T>(y), cuda_at<T>(x), *o,
-                         below, (cuda_c<T>)keep, cuda_packs(y, x)))
+                         cuda_at<weft_dropout_terms>(s->live), below, (cuda_c<T>)keep, cuda_packs(y, x)))
     return weft__cuda_launched(s, "dropout");
 }

@@ -1,6 +1,6 @@
 /* Scratch memory of a stream. A block goes back as soon as what uses it was enqueued: the stream's order
  * keeps its next tenant from coming too early. A few blocks are kept, so that a steady step asks for
- * none. */
+ * none. What a graph was made with stays as long as the stream. */
 #include "device/cuda/cuda.h"
 
 #include "core/alloc.h"
@@ -15,6 +15,7 @@ typedef struct block {
     void *at;
     size_t bytes;
     bool lent;
+    bool stays; /* a graph has its address */
 } block;
 
 struct weft__cuda_scratches {
@@ -47,7 +48,7 @@ static block *choose(struct weft__cuda_scratches *k, size_t bytes)
     for (int i = 0; i < KEPT; i++) {
         block *b = &k->block[i];
         const bool fits = b->bytes >= bytes, best_fits = best && best->bytes >= bytes;
-        if (b->lent || (best_fits && !fits))
+        if (b->lent || (b->stays && !fits) || (best_fits && !fits))
             continue;
         if (!best || (fits && !best_fits) || b->bytes < best->bytes)
             best = b;
@@ -59,6 +60,9 @@ static weft_status take(weft__cuda_stream *s, size_t bytes, void **out)
 {
     block *b = choose(s->scratches, bytes);
     cudaError_t e;
+    if (s->makes_graph && (!b || b->bytes < bytes))
+        return weft__fail(WEFT_EDEVICE, "no scratch memory of %zu bytes is kept for a graph",
+                          bytes);
     if (!b || b->bytes < bytes) {
         if (b && b->at)
             cudaFreeAsync(b->at, s->cuda);
@@ -71,6 +75,7 @@ static weft_status take(weft__cuda_stream *s, size_t bytes, void **out)
     }
     if (b) {
         b->lent = true;
+        b->stays |= s->makes_graph;
         *out = b->at;
     }
     return WEFT_OK;

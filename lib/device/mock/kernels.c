@@ -1,6 +1,6 @@
 /* The cpu's kernels, late. For each line of the list: the record of its arguments, what runs it on
  * the addresses where kernels work, and what puts it into the queue. Arrays of the host's are copied
- * behind the record, which knows where they lie in it. */
+ * behind the record, which knows where they lie in it; in a graph a struct may lie on the device. */
 #include "device/cpu/cpu.h"
 #include "device/mock/mock.h"
 
@@ -51,7 +51,9 @@ static void in_others(weft__mock *m, const char *kernel, void *array, weft_statu
 #define PASS_D(name) , r->name
 #define PASS_V(type, name) , r->name
 #define PASS_A(type, name, count)                                                                  \
-    , r->name ? (const type *)(const void *)((const char *)r + r->name) : NULL
+    , r->name ? (const type *)(const void *)(r->live_.addr ? (const char *)r->live_.addr           \
+                                                           : (const char *)r + r->name)            \
+              : NULL
 
 #define BYTES_A(type, name, count) +rounded((name) ? sizeof(type) * (size_t)(count) : 0)
 
@@ -69,6 +71,7 @@ static void in_others(weft__mock *m, const char *kernel, void *array, weft_statu
 
 #define QUEUED(name)                                                                               \
     typedef struct name##_record {                                                                 \
+        weft_dev live_;                                                                            \
         WEFT_ARGS_##name(MEMBER_D, MEMBER_V, MEMBER_A)                                             \
     } name##_record;                                                                               \
     static weft_status run_##name(weft_stream *s, const void *record)                              \
@@ -85,6 +88,7 @@ static void in_others(weft__mock *m, const char *kernel, void *array, weft_statu
             weft__mock_begin(s, end_ WEFT_ARGS_##name(NOTHING_D, NOTHING_V, BYTES_A));             \
         weft_status status_ = record_ ? WEFT_OK : WEFT_ENOMEM;                                     \
         if (record_) {                                                                             \
+            weft__mock_reach(mock_, kernel_, "live", s->live, &record_->live_, &status_);          \
             WEFT_ARGS_##name(KEEP_D, KEEP_V, KEEP_A)                                               \
         }                                                                                          \
         return weft__mock_put(s, status_, run_##name, end_);                                       \

@@ -26,6 +26,8 @@ typedef struct weft__mock_blocks {
 } weft__mock_blocks;
 
 typedef struct weft__mock_stream weft__mock_stream;
+typedef struct weft__mock_graph weft__mock_graph;
+typedef weft_status weft__mock_run(weft_stream *s, const void *record);
 
 typedef struct weft__mock {
     pthread_mutex_t mutex; /* guards all of it; held by every call, and may be taken again */
@@ -53,7 +55,14 @@ struct weft__mock_stream {
     uint64_t put, done;      /* records so far */
     weft_status failed;      /* of a record that ran; told to who waits next */
     char why[WEFT__TEXT];
+    weft__mock_graph *graph; /* which is being made */
 };
+
+/* What precedes the bytes that a record was asked with. */
+typedef struct weft__mock_header {
+    weft__mock_run *run;
+    size_t bytes; /* of the record, this header included */
+} weft__mock_header;
 
 void weft__mock_lock(weft__mock *m);
 void weft__mock_unlock(weft__mock *m);
@@ -77,7 +86,6 @@ void weft__mock_reach(weft__mock *m, const char *kernel, const char *argument, w
 void weft__mock_spoil(void *memory, size_t bytes);
 
 /* queue.c */
-typedef weft_status weft__mock_run(weft_stream *s, const void *record);
 weft_status weft__mock_stream_new(weft_device *d, weft_stream **out);
 void weft__mock_stream_free(weft_stream *s);
 weft_status weft__mock_sync(weft_stream *s);
@@ -94,6 +102,16 @@ weft_status weft__mock_event_wait(weft_stream *s, weft_event *e);
 weft_status weft__mock_event_sync(weft_event *e);
 /* The next number of the seed's, below n. */
 uint64_t weft__mock_random(weft__mock *m, uint64_t n);
+
+/* graphs.c: records that run again and again. */
+weft_status weft__mock_graph_begin(weft_stream *s);
+weft_status weft__mock_graph_end(weft_stream *s, weft_graph **out);
+weft_status weft__mock_graph_launch(weft_stream *s, weft_graph *g);
+void weft__mock_graph_free(weft_graph *g);
+/* In the place of the queue's, while the stream makes a graph. */
+void *weft__mock_graph_room(weft__mock_graph *g, size_t need);
+weft_status weft__mock_graph_put(weft__mock_graph *g, weft_status s, weft__mock_run *run,
+                                 size_t need);
 
 /* copies.c */
 weft_status weft__mock_upload(weft_stream *stream, weft_dev dst, const void *src, size_t bytes);

@@ -12,10 +12,7 @@
 #define NOW 8     /* one time in so many that something is put, some of it runs */
 #define MOST 1024 /* records that wait on a stream */
 
-typedef struct header {
-    weft__mock_run *run;
-    size_t bytes; /* of the record, this header included */
-} header;
+typedef weft__mock_header header;
 _Static_assert(sizeof(header) % ALIGN == 0, "records must stay aligned");
 
 typedef struct event {
@@ -159,6 +156,8 @@ void *weft__mock_begin(weft_stream *stream, size_t bytes)
     weft__mock_stream *s = stream->self;
     const size_t need = size_of(bytes);
     weft__mock_lock(s->mock);
+    if (s->graph)
+        return weft__mock_graph_room(s->graph, need);
     if (need > s->room - s->tail || s->put - s->done >= MOST)
         while (s->head < s->tail && run_any(s->mock))
             continue;
@@ -170,7 +169,9 @@ weft_status weft__mock_put(weft_stream *stream, weft_status code, weft__mock_run
 {
     weft__mock_stream *s = stream->self;
     weft__mock *m = s->mock;
-    if (code >= 0) {
+    if (s->graph) {
+        code = weft__mock_graph_put(s->graph, code, run_it, size_of(bytes));
+    } else if (code >= 0) {
         *(header *)(s->queue + s->tail) = (header){.run = run_it, .bytes = size_of(bytes)};
         s->tail += size_of(bytes);
         s->put++;
