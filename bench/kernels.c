@@ -212,6 +212,8 @@ static bool chosen(const row *r, int shape, weft_dtype dt, const choice *o)
 {
     if ((o->only && !named(r, o->only)) || (o->dtype && strcmp(weft_dtype_name(dt), o->dtype) != 0))
         return false;
+    if ((r->call == softmax || r->call == softmax_back) && dt != WEFT_F32)
+        return false; /* there is none */
     return r->passes > 0 ? shape == 0 : shape < 2 || r->wide;
 }
 

@@ -63,11 +63,14 @@ WIDEST static void M(soften)(M(running) * run, C *s, band seeing, int64_t n, int
         run->l[i] = run->l[i] * (double)run->before[i] + (double)run->sum[i];
 }
 
-CPU_WIDE static void M(rescale)(C *y, const C *factor, int64_t rows, int64_t w)
+WIDEST static void M(rescale)(C *y, const C *factor, int64_t rows, int64_t w)
 {
-    for (int64_t r = 0; r < rows; r++)
+    for (int64_t r = 0; r < rows; r++) {
+        const C f = factor[r];
+#pragma omp simd
         for (int64_t j = 0; j < w; j++)
-            y[r * w + j] *= factor[r];
+            y[r * w + j] *= f;
+    }
 }
 
 /* Drops weights of a tile, n keys and so many queries. */
@@ -100,9 +103,10 @@ static void M(weights)(const weft_attention_terms *o, const head *at, C *s, int6
 }
 #endif
 
-/* Columns d..d+c-1 of the result for `rows` queries from i0 on. */
-static void N(attend_to)(const struct attend *t, const head *at, int64_t i0, int64_t rows,
-                         int64_t d, int64_t c)
+/* Columns d..d+c-1 of the result for `rows` queries from i0 on. keys and values: as they were read, if they
+ * were. */
+static void N(attend_to)(const struct attend *t, const head *at, const C *keys, const C *values,
+                         int64_t i0, int64_t rows, int64_t d, int64_t c)
 {
     const weft_attention_terms *o = t->o;
     const T *q = (const T *)t->q + place_of(o->q, at->b, at->h, i0);
@@ -112,7 +116,7 @@ static void N(attend_to)(const struct attend *t, const head *at, int64_t i0, int
     C s[TILE * TILE], qt[WIDTH * TILE], sum[TILE * WIDTH], factor[TILE];
     C room[TILE * WIDTH];
     M(running) run;
-    const int64_t end = seen_below(o, i0 + rows);
+    const int64_t end = seen_below(o, i0 + rows), kw = M(lines)(o->size);
     for (int64_t r = 0; r < TILE; r++) {
         run.m[r] = -(C)INFINITY;
         run.l[r] = 0;
@@ -120,14 +124,23 @@ static void N(attend_to)(const struct attend *t, const head *at, int64_t i0, int
     N(turned)(room, qt, q, o->q[2], rows, part(o->size));
     for (int64_t j = 0, n; j < end; j += n) {
         n = least(TILE, end - j);
-        N(scores)
-        (t->set, room, queries_seeing(o, i0, j, n), s, k + j * o->k[2], o->k[2], n, qt, q, o->q[2],
-         rows, o->size);
+        const band seeing = queries_seeing(o, i0, j, n), seen = keys_seen(o, i0, j, n);
+        if (keys) {
+            M(scores_of)
+            (t->set, seeing, s, keys + j * kw, kw, qt, n, rows, o->size, false);
+        } else {
+            N(scores)
+            (t->set, room, seeing, s, k + j * o->k[2], o->k[2], n, qt, q, o->q[2], rows, o->size);
+        }
         M(weights)(o, at, s, i0, rows, j, n, &run);
         if (j)
             M(rescale)(sum, run.before, rows, M(lines)(c));
-        N(weigh)
-        (t->set, room, keys_seen(o, i0, j, n), sum, s, v + j * o->v[2], o->v[2], rows, c, n, j > 0);
+        if (values) {
+            M(weigh_of)
+            (t->set, seen, sum, s, 1, TILE, values + j * M(lines)(c), rows, c, n, j > 0);
+        } else {
+            N(weigh)(t->set, room, seen, sum, s, v + j * o->v[2], o->v[2], rows, c, n, j > 0);
+        }
     }
     for (int64_t r = 0; r < rows; r++) {
         lse[r] = run.l[r] == 0 ? -(C)INFINITY : (C)((double)run.m[r] + log(run.l[r]));
@@ -137,19 +150,39 @@ static void N(attend_to)(const struct attend *t, const head *at, int64_t i0, int
     ((T *)t->y + place_of(o->y, at->b, at->h, i0) + d, o->y[2], end ? sum : NULL, factor, rows, c);
 }
 
-/* Tiles of queries, head by head. */
+/* Reads the keys and values of a head. */
+static void N(read_head)(const struct attend *t, const head *at, C *keys, C *values)
+{
+    const weft_attention_terms *o = t->o;
+    N(read)
+    (keys, (const T *)t->k + place_of(o->k, at->b, at->group, 0), o->k[2], o->keys, o->size);
+    N(read)
+    (values, (const T *)t->v + place_of(o->v, at->b, at->group, 0), o->v[2], o->keys, o->vsize);
+}
+
+/* Tiles of queries, head by head: each head is read once, if there is room for all of it. */
 static void N(attention)(const void *args, int64_t lo, int64_t hi)
 {
     const struct attend *t = args;
     const weft_attention_terms *o = t->o;
-    const int64_t tiles = tiles_of(o->queries);
+    const int64_t tiles = tiles_of(o->queries), many = o->heads / o->kv_heads;
+    const int64_t line = M(lines)(o->size) + M(lines)(o->vsize);
+    const bool fits = o->size <= WIDTH && o->vsize <= WIDTH && many * tiles > 1 &&
+                      o->keys <= READY / ((int64_t)sizeof(C) * (line ? line : 1));
+    C ready[READY / sizeof(C)], *values = ready + (fits ? o->keys * M(lines)(o->size) : 0);
+    int64_t last = -1;
     for (int64_t e = lo; e < hi; e++) {
         const int64_t h = e / tiles % o->heads, i = begin_of(e, tiles);
-        const head at = {.b = e / tiles / o->heads, .h = h, .group = h / (o->heads / o->kv_heads)};
+        const head at = {.b = e / tiles / o->heads, .h = h, .group = h / many};
+        if (fits && last != e / tiles / many)
+            N(read_head)(t, &at, ready, values);
+        last = e / tiles / many;
         int64_t d = 0;
         do {
             const int64_t c = part(o->vsize - d);
-            N(attend_to)(t, &at, i, least(TILE, o->queries - i), d, c);
+            N(attend_to)
+            (t, &at, fits ? ready : NULL, fits ? values : NULL, i, least(TILE, o->queries - i), d,
+             c);
             d += c;
         } while (d < o->vsize);
     }
@@ -157,6 +190,8 @@ static void N(attention)(const void *args, int64_t lo, int64_t hi)
 
 #else
 
+/* Bytes of a head's keys and values that are read once for all its queries. */
+#define READY (1 << 19)
 #define CPU_FAMILY "device/cpu/attention.c"
 #define CPU_LOW
 #include "device/cpu/typed.h"
