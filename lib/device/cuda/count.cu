@@ -55,12 +55,11 @@ __global__ static void confusion(unsigned long long *y, const T *x, const void *
         atomicAdd(y + at * c + best.at, 1ULL);
 }
 
-static void report(weft_stream *s, weft_dev flag, weft_dev label, weft_dtype lt, int64_t rows,
-                   int64_t c)
+static weft_status report(weft_stream *s, weft_dev flag, weft_dev label, weft_dtype lt,
+                          int64_t rows, int64_t c)
 {
     const cuda_labels l = {cuda_ptr(label), lt, rows, c, false, 0};
-    cuda_survey<float>
-        <<<1, CUDA_LABEL_THREADS, 0, cuda_on(s)>>>(l, cuda_at<int64_t>(flag), NULL, NULL, NULL);
+    return cuda_look<float>(s, l, flag, NULL, NULL, NULL);
 }
 
 static weft_status none(weft_stream *s, weft_dev y, int64_t n)
@@ -90,7 +89,7 @@ weft_status weft__cuda_topk(weft_stream *s, weft_dev y, weft_dev flag, weft_dev 
     CUDA_PAIR(dt, "topk",
               CUDA_ROWS(topk, rows, c, cuda_at<double>(y), cuda_at<T>(x), cuda_ptr(label), lt, rows,
                         c, k))
-    report(s, flag, label, lt, rows, c);
+    WEFT_TRY(report(s, flag, label, lt, rows, c));
     return weft__cuda_launched(s, "topk");
 }
 
@@ -104,6 +103,6 @@ weft_status weft__cuda_confusion(weft_stream *s, weft_dev y, weft_dev flag, weft
     CUDA_PAIR(dt, "confusion",
               CUDA_ROWS(confusion, rows, c, cuda_at<unsigned long long>(y), cuda_at<T>(x),
                         cuda_ptr(label), lt, rows, c))
-    report(s, flag, label, lt, rows, c);
+    WEFT_TRY(report(s, flag, label, lt, rows, c));
     return weft__cuda_launched(s, "confusion");
 }

@@ -21,15 +21,6 @@ __global__ static void embedding(T *y, const T *w, const void *index, weft_dtype
     }
 }
 
-/* The first bad index goes into flag. One block. */
-static void report(weft_stream *s, weft_dev flag, weft_dev index, weft_dtype it, int64_t n,
-                   int64_t rows)
-{
-    const cuda_labels l = {cuda_ptr(index), it, n, rows, false, 0};
-    cuda_survey<float>
-        <<<1, CUDA_LABEL_THREADS, 0, cuda_on(s)>>>(l, cuda_at<int64_t>(flag), NULL, NULL, NULL);
-}
-
 template <class T>
 static void run(weft_stream *s, weft_dev y, weft_dev w, weft_dev index, weft_dtype it, int64_t n,
                 int64_t rows, int64_t c, T nan)
@@ -65,7 +56,8 @@ weft_status weft__cuda_embedding(weft_stream *s, weft_dev y, weft_dev flag, weft
     default:
         return weft__no_kernel(s->device, "embedding", dt);
     }
-    report(s, flag, index, it, n, rows);
+    const cuda_labels l = {cuda_ptr(index), it, n, rows, false, 0};
+    WEFT_TRY(cuda_look<float>(s, l, flag, NULL, NULL, NULL));
     return weft__cuda_launched(s, "embedding");
 }
 

@@ -116,11 +116,9 @@ static weft_status survey(weft_stream *s, xent_of<T> *a, weft_dev flag, void **a
     *all = NULL;
     if (a->weight && a->smoothing > 0)
         WEFT_TRY(weft__cuda_scratch(s, sizeof(double), all));
-    if (flag.addr || *all)
-        cuda_survey<T><<<1, CUDA_LABEL_THREADS, 0, cuda_on(s)>>>(
-            a->l, cuda_at<int64_t>(flag), a->weight, divisor, (double *)*all);
     a->all = (const double *)*all;
-    return WEFT_OK;
+    return flag.addr || *all ? cuda_look<T>(s, a->l, flag, a->weight, divisor, (double *)*all)
+                             : WEFT_OK;
 }
 
 template <class T> static weft_status run(weft_stream *s, xent_of<T> a, weft_dev flag, bool back)
