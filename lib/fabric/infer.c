@@ -11,13 +11,25 @@ typedef struct room {
     weft_dtype dtype;
 } room;
 
-/* x where it is, or a copy of it on a device that does not reach it. *imported: bytes to give back. */
+/* Whether kernels compute as well in the host's memory as in their own. */
+static weft_status is_near(weft_fabric *f, bool *near)
+{
+    weft_dev probe;
+    WEFT_TRY(weft__scratch(f, 1, &probe));
+    *near = f->device->ops->import && weft__device_host(f->device, probe);
+    return WEFT_OK;
+}
+
+/* x where it is, or a copy of it on a device that would reach it, if at all, over a bus and after a call
+ * of its driver for its pages. *imported: bytes to give back. */
 static weft_status take_in(weft_fabric *f, const void *x, weft_view *v, size_t *imported)
 {
     const size_t bytes = weft__view_bytes(v);
     if (!x && bytes)
         return weft__fail(WEFT_EARG, "weft_infer: x is NULL");
-    if (bytes && f->device->ops->import && f->device->ops->host) {
+    bool near = false;
+    WEFT_TRY(is_near(f, &near));
+    if (bytes && near) {
         WEFT_TRY(weft__device_import(f->device, (void *)(uintptr_t)x, bytes, &v->data));
         *imported = bytes;
         return WEFT_OK;
