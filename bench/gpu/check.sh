@@ -228,6 +228,9 @@ gpt2() {
         limited 40 env LD_LIBRARY_PATH="$paths" WEFT_PRECISION=$1 "$root/bench/gpt2" --batch $3 --steps 20 || bad=1
         limited 100 "$python" "$here/gpt2.py" "$on" $2 $3 1024 20 || bad=1
     done >"$result/gpt2.jsonl" 2>"$logs/gpt2.err"
+    # The most memory without logits as a whole.
+    limited 40 env LD_LIBRARY_PATH="$paths" WEFT_PRECISION=bf16-mixed "$root/bench/gpt2" --batch 16 --steps 10 --chunk 2048 \
+        >>"$result/gpt2.jsonl" 2>>"$logs/gpt2.err" || bad=1
     cut -c 1-420 "$result/gpt2.jsonl"
     tail -n 5 "$logs/gpt2.err"
     return $bad
