@@ -119,6 +119,7 @@ static const struct {
     {"precision=bf16-tru", WEFT_EARG, "did you mean \"bf16-true\""},
     {"precision=transformer-engine", WEFT_ENOTSUP, "transformer-engine"},
     {"precision=transformer-engine-float16", WEFT_ENOTSUP, "transformer-engine-float16"},
+    {"precision=transformer-engine accelerator=mock", WEFT_OK, ", transformer-engine,"},
     {"precision=64-mixed", WEFT_EARG, "there are: 32-true"},
     {"precision=8", WEFT_EARG, "there are: 32-true"},
     {"precision=None", WEFT_EARG, "there are: 32-true"},

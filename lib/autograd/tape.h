@@ -93,6 +93,8 @@ typedef struct weft__tape {
     uint64_t met;              /* how often hooks gathered or summed */
     uint64_t draws;            /* calls in this step that drew random numbers */
     weft_dtype low;            /* what WEFT_CAST_LOW ops compute in; WEFT_DEFAULT: no such type */
+    bool float8;               /* linear layers multiply in 8 bits, where they can; */
+    bool float8_lacks;         /* that one cannot has been said */
     int forwards;              /* depth of weft_forward, */
     int autocast;              /* and of autocast scopes: in one of them low is what counts */
     weft__hooks hooks;

@@ -2,7 +2,17 @@
  * With z = dy act'(p): dx = z W, dW = z^T x, db = sum of z's rows. Relu's act' is known from y; GELU
  * keeps p. */
 #include "device/linear.h"
-#include "ops/ops.h"
+#include "ops/linear.h"
+
+/* float8: it is computed in 8 bits, which forward decides. */
+typedef struct attributes {
+    int act, float8;
+} attributes;
+
+static attributes *attributes_of(const weft_op_call *c)
+{
+    return c->attr;
+}
 
 static weft_status shape(weft_op_call *c)
 {
@@ -20,33 +30,45 @@ static weft_status shape(weft_op_call *c)
                             weft__shape_text(w->rank, w->shape, b));
     c->out = *x;
     c->out.shape[x->rank - 1] = w->shape[0];
-    if (*(int *)c->attr == WEFT_ACT_GELU_TANH)
+    if (attributes_of(c)->act == WEFT_ACT_GELU_TANH)
         c->saved[0] = c->out;
     if (c->lead == 0 && c->batch == x->rank - 1) /* the dimension that is summed over */
         c->rows = WEFT_ROWS_SUM;
     return WEFT_OK;
 }
 
-/* Rows, outputs, inputs. */
-static void sizes(const weft_op_call *c, int64_t *r, int64_t *o, int64_t *i)
+static weft__linear_sizes sizes(const weft_op_call *c)
 {
-    *r = 1;
+    weft__linear_sizes n = {.r = 1, .o = c->in[1].shape[0], .i = c->in[1].shape[1]};
     for (int d = 0; d < c->in[0].rank - 1; d++)
-        *r *= c->in[0].shape[d];
-    *o = c->in[1].shape[0];
-    *i = c->in[1].shape[1];
+        n.r *= c->in[0].shape[d];
+    return n;
+}
+
+/* The products alone in 8 bits. */
+static weft_status forward8(const weft_op_call *c, int act, weft__linear_sizes n)
+{
+    static const double none[2];
+    const weft_view *y = &c->out, *p = act == WEFT_ACT_GELU_TANH ? &c->saved[0] : y;
+    WEFT_TRY(weft__linear8(c, p->data, n));
+    return act == WEFT_ACT_RELU ? c->k->relu(c->stream, y->data, p->data, y->numel, y->dtype)
+           : act == WEFT_ACT_GELU_TANH
+               ? c->k->unary(c->stream, WEFT_GELU_TANH, y->data, p->data, none, y->numel, y->dtype)
+               : WEFT_OK;
 }
 
 static weft_status forward(weft_op_call *c)
 {
-    int64_t r, o, i;
-    const weft_dev bias = {c->nin == 3 ? c->in[2].data.addr : 0};
-    const weft_dev x = c->in[0].data, w = c->in[1].data, pre = c->saved[0].data;
-    const int act = *(int *)c->attr;
-    sizes(c, &r, &o, &i);
+    const weft__linear_sizes n = sizes(c);
+    const weft_dev b = {c->nin == 3 ? c->in[2].data.addr : 0}, pre = c->saved[0].data;
+    const weft_dev y = c->out.data, x = c->in[0].data, w = c->in[1].data;
+    attributes *a = attributes_of(c);
+    a->float8 = weft__linear8_takes(c, n);
+    if (a->float8)
+        return forward8(c, a->act, n);
     return c->k->linear
-               ? c->k->linear(c->stream, c->out.data, pre, x, w, bias, act, r, i, o, c->out.dtype)
-               : weft__linear(c->k, c->stream, c->out.data, pre, x, w, bias, act, r, i, o,
+               ? c->k->linear(c->stream, y, pre, x, w, b, a->act, n.r, n.i, n.o, c->out.dtype)
+               : weft__linear(c->k, c->stream, y, pre, x, w, b, a->act, n.r, n.i, n.o,
                               c->out.dtype);
 }
 
@@ -54,7 +76,7 @@ static weft_status forward(weft_op_call *c)
 static weft_status before_act(weft_op_call *c, weft_view *z)
 {
     static const double none[2];
-    const int act = *(int *)c->attr;
+    const int act = attributes_of(c)->act;
     *z = c->gout;
     if (act == WEFT_ACT_NONE)
         return WEFT_OK;
@@ -65,39 +87,42 @@ static weft_status before_act(weft_op_call *c, weft_view *z)
                                   c->saved[0].data, c->out.data, none, z->numel, z->dtype);
 }
 
-/* Those of weight and bias, at once if they have one type. */
-static weft_status weights(weft_op_call *c, const weft_view *z, int64_t r, int64_t o, int64_t i)
+/* Those of the weight, if it is given, and the bias, at once if they have one type. */
+static weft_status weights(weft_op_call *c, const weft_view *z, weft_dev gw, weft__linear_sizes n)
 {
-    const weft_dev none = {0}, x = c->in[0].data, gw = c->want[1] ? c->gin[1].data : none,
+    const weft_dev none = {0}, x = c->in[0].data,
                    gb = c->nin == 3 && c->want[2] ? c->gin[2].data : none;
     weft_status (*const both)(WEFT_KERNEL_ARGS(linear_back)) = c->k->linear_back;
     if (both && gw.addr && gb.addr && c->gin[1].dtype == c->gin[2].dtype)
-        return both(c->stream, gw, gb, c->gin[1].dtype, z->data, x, r, i, o, z->dtype);
+        return both(c->stream, gw, gb, c->gin[1].dtype, z->data, x, n.r, n.i, n.o, z->dtype);
     if (gb.addr)
-        WEFT_TRY(weft__linear_back(c->k, c->stream, none, gb, c->gin[2].dtype, z->data, x, r, i, o,
-                                   z->dtype));
-    return gw.addr ? weft__linear_back(c->k, c->stream, gw, none, c->gin[1].dtype, z->data, x, r, i,
-                                       o, z->dtype)
+        WEFT_TRY(weft__linear_back(c->k, c->stream, none, gb, c->gin[2].dtype, z->data, x, n.r, n.i,
+                                   n.o, z->dtype));
+    return gw.addr ? weft__linear_back(c->k, c->stream, gw, none, c->gin[1].dtype, z->data, x, n.r,
+                                       n.i, n.o, z->dtype)
                    : WEFT_OK;
 }
 
 static weft_status backward(weft_op_call *c)
 {
-    int64_t r, o, i;
+    const weft__linear_sizes n = sizes(c);
+    const bool float8 = attributes_of(c)->float8;
+    const weft_dev gw = {c->want[1] && !float8 ? c->gin[1].data.addr : 0};
     weft_view z;
-    sizes(c, &r, &o, &i);
     WEFT_TRY(before_act(c, &z));
-    WEFT_TRY(weights(c, &z, r, o, i));
+    WEFT_TRY(weights(c, &z, gw, n));
+    if (float8)
+        return weft__linear8_back(c, &z, n);
     if (c->want[0])
-        WEFT_TRY(c->k->gemm(c->stream, c->gin[0].data, c->gin[0].dtype, i, 1.0, z.data, o, 0,
-                            c->in[1].data, i, 0, 0.0, r, i, o, z.dtype));
+        WEFT_TRY(c->k->gemm(c->stream, c->gin[0].data, c->gin[0].dtype, n.i, 1.0, z.data, n.o, 0,
+                            c->in[1].data, n.i, 0, 0.0, n.r, n.i, n.o, z.dtype));
     return WEFT_OK;
 }
 
 static const weft_op op = {.size = sizeof op,
                            .name = "linear",
                            .cast = WEFT_CAST_LOW,
-                           .attr_size = sizeof(int),
+                           .attr_size = sizeof(attributes),
                            .contiguous = 1,
                            .shape = shape,
                            .forward = forward,
@@ -106,11 +131,12 @@ static const weft_op op = {.size = sizeof op,
 
 static weft_tensor *linear(weft_tensor *x, weft_tensor *w, weft_tensor *b, int act)
 {
+    const attributes a = {.act = act};
     weft_fabric *f = NULL;
     weft_tensor *const in[] = {x, w, b};
     if (!weft__tensor_for(op.name, x, &f) || !weft__tensor_for(op.name, w, NULL))
         return NULL;
-    return weft_apply(f, &op, b ? 3 : 2, in, &act);
+    return weft_apply(f, &op, b ? 3 : 2, in, &a);
 }
 
 weft_tensor *weft_linear(weft_tensor *x, weft_tensor *w, weft_tensor *b)

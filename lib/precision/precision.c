@@ -1,6 +1,7 @@
 /* The table of precisions. Parameters are of type `dtype`; `low` is what ops of the policy low compute
- * in: inside weft_forward and autocast scopes, or everywhere if the parameters have it too. Those
- * without a type are known, and refused with what they need. */
+ * in: inside weft_forward and autocast scopes, or everywhere if the parameters have it too. With float8
+ * linear layers multiply in 8 bits: Fabric's plugin for NVIDIA's Transformer Engine, whose weights have
+ * 16 bits, in which all else is computed. */
 #include "precision/precision.h"
 
 #include "core/env.h"
@@ -13,19 +14,20 @@
 static const struct {
     const char *word, *name;
     weft_dtype dtype, low;
+    bool float8;
 } table[] = {
-    {"32-true", "32-true", WEFT_F32, WEFT_DEFAULT},
-    {"32", "32-true", WEFT_F32, WEFT_DEFAULT},
-    {"64-true", "64-true", WEFT_F64, WEFT_DEFAULT},
-    {"64", "64-true", WEFT_F64, WEFT_DEFAULT},
-    {"16-mixed", "16-mixed", WEFT_F32, WEFT_F16},
-    {"16", "16-mixed", WEFT_F32, WEFT_F16},
-    {"bf16-mixed", "bf16-mixed", WEFT_F32, WEFT_BF16},
-    {"bf16", "bf16-mixed", WEFT_F32, WEFT_BF16},
-    {"16-true", "16-true", WEFT_F16, WEFT_F16},
-    {"bf16-true", "bf16-true", WEFT_BF16, WEFT_BF16},
-    {"transformer-engine", "transformer-engine", WEFT_DEFAULT, WEFT_BF16},
-    {"transformer-engine-float16", "transformer-engine-float16", WEFT_DEFAULT, WEFT_F16},
+    {"32-true", "32-true", WEFT_F32, WEFT_DEFAULT, false},
+    {"32", "32-true", WEFT_F32, WEFT_DEFAULT, false},
+    {"64-true", "64-true", WEFT_F64, WEFT_DEFAULT, false},
+    {"64", "64-true", WEFT_F64, WEFT_DEFAULT, false},
+    {"16-mixed", "16-mixed", WEFT_F32, WEFT_F16, false},
+    {"16", "16-mixed", WEFT_F32, WEFT_F16, false},
+    {"bf16-mixed", "bf16-mixed", WEFT_F32, WEFT_BF16, false},
+    {"bf16", "bf16-mixed", WEFT_F32, WEFT_BF16, false},
+    {"16-true", "16-true", WEFT_F16, WEFT_F16, false},
+    {"bf16-true", "bf16-true", WEFT_BF16, WEFT_BF16, false},
+    {"transformer-engine", "transformer-engine", WEFT_BF16, WEFT_BF16, true},
+    {"transformer-engine-float16", "transformer-engine-float16", WEFT_F16, WEFT_F16, true},
 };
 
 #define ROWS ((int)(sizeof table / sizeof table[0]))
@@ -38,13 +40,20 @@ static weft_status look_up(const char *precision, int *row)
     *row = weft__parse_choice("precision", precision ? precision : "32-true", word, ROWS);
     if (*row < 0)
         return WEFT_EARG;
-    if (table[*row].dtype == WEFT_DEFAULT)
-        return weft__fail(WEFT_ENOTSUP,
-                          "precision %s computes in 8 bits, which needs a GPU of compute "
-                          "capability 8.9 or later, NVIDIA's Transformer Engine and a build with "
-                          "both; this one has neither: use bf16-mixed",
-                          table[*row].name);
     return WEFT_OK;
+}
+
+static weft_status check_float8(weft_device *d, const char *name, const char *else_use)
+{
+    const char *why = d->ops->no_float8 ? d->ops->no_float8(d) : NULL;
+    if (d->ops->no_float8 && !why)
+        return WEFT_OK;
+    return weft__fail(
+        WEFT_ENOTSUP,
+        "precision %s computes in 8 bits, which takes a GPU of compute capability 8.9 "
+        "or later, as NVIDIA's Transformer Engine does, and device %s has no such "
+        "products%s%s; use %s",
+        name, d->ops->name, why ? ": " : "", why ? why : "", else_use);
 }
 
 const char *weft__precision_name(const char *word)
@@ -70,8 +79,12 @@ weft_status weft__precision_set(weft_fabric *f, const char *precision, const cha
 {
     int row;
     WEFT_TRY(look_up(precision, &row));
+    if (table[row].float8)
+        WEFT_TRY(check_float8(f->device, table[row].name,
+                              table[row].low == WEFT_F16 ? "16-true" : "bf16-true or bf16-mixed"));
     f->dtype = table[row].dtype;
     f->tape->low = table[row].low;
+    f->tape->float8 = table[row].float8;
     *name = table[row].name;
     return WEFT_OK;
 }

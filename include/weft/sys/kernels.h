@@ -111,6 +111,12 @@
  *            is WEFT_ACT_GELU_TANH; b and pre may be 0. dt may be of 16 bits
  *   linear_back  gw (o,c) = gy^T x, gb (o) = the sum of gy's rows, both of type gt, which is dt, or f32 where dt
  *            has 16 bits; either may be 0
+ *   code8    q = x (rows,c) in an 8-bit format, and qt (c,rows) the same, transposed; either may be 0. Numbers are
+ *            multiplied before so that the largest magnitude, scale[1], becomes the format's; scale[0] is what codes
+ *            are multiplied by to be numbers again, NaN if one of x is not finite (scale: 2 f32). rows and c are
+ *            multiples of 16, q and qt aligned to 16 bytes; dt is f32, bf16 or f16
+ *   gemm8    C (m,n) = ascale[0] bscale[0] A B^T + bias, of type ct, of codes A (m,k) and B (n,k), not both E5M2,
+ *            summed in f32; bias (n) of type ct, may be 0; m, n and k are multiples of 16
  */
 #ifndef WEFT_SYS_KERNELS_H
 #define WEFT_SYS_KERNELS_H
@@ -151,6 +157,12 @@ typedef enum weft_unary {
 
 /* What a linear layer does to its sums. */
 typedef enum weft_activation { WEFT_ACT_NONE, WEFT_ACT_RELU, WEFT_ACT_GELU_TANH } weft_activation;
+
+/* Formats of 8 bits: sign, exponent, fraction. */
+typedef enum weft_float8 {
+    WEFT_E4M3, /* up to 448 */
+    WEFT_E5M2  /* up to 57344 */
+} weft_float8;
 
 typedef enum weft_compare {
     WEFT_EQ,
@@ -422,6 +434,11 @@ typedef struct weft_rotary_terms {
 #define WEFT_ARGS_linear_back(D, V, A) \
     D(gw) D(gb) V(weft_dtype, gt) D(gy) D(x) V(int64_t, rows) V(int64_t, c) V(int64_t, o) \
     V(weft_dtype, dt)
+#define WEFT_ARGS_code8(D, V, A) \
+    D(q) D(qt) D(scale) D(x) V(int, format) V(int64_t, rows) V(int64_t, c) V(weft_dtype, dt)
+#define WEFT_ARGS_gemm8(D, V, A) \
+    D(c) V(weft_dtype, ct) D(a) D(ascale) V(int, aformat) D(b) D(bscale) V(int, bformat) D(bias) \
+    V(int64_t, m) V(int64_t, n) V(int64_t, k)
 
 #define WEFT_KERNEL_LIST(K) \
     K(fill) K(copy) K(binary) K(axpy) K(scale) K(relu) K(relu_back) K(unary) K(unary_back) \
@@ -434,7 +451,7 @@ typedef struct weft_rotary_terms {
     K(rmsnorm) K(rmsnorm_back) K(swiglu) K(swiglu_back) K(add_layernorm) K(add_layernorm_back) \
     K(channel_moments) K(channel_stats) K(channel_norm) K(channel_sums) K(channel_norm_back) \
     K(attention) K(attention_back) K(rotary) \
-    K(linear) K(linear_back)
+    K(linear) K(linear_back) K(code8) K(gemm8)
 /* clang-format on */
 
 /* "weft_stream *s, weft_dev y, ..." */

@@ -200,4 +200,5 @@ const weft_device_ops weft__cuda_device = {
     .graph_free = weft__cuda_graph_free,
     .kernel_set = kernel_set,
     .kernels = &weft__cuda_kernels,
+    .no_float8 = weft__cuda_no_float8,
 };

@@ -84,6 +84,8 @@ void weft__cuda_scratch_close(weft__cuda_stream *s);
  * same, and gemm says why it fails. */
 weft_status weft__cuda_gemm_open(weft_device *d);
 void weft__cuda_gemm_close(weft_device *d);
+/* gemm8.c */
+const char *weft__cuda_no_float8(weft_device *d);
 
 /* cudnn.c: attention, and its gradient, by cuDNN. @return false: it has no way, nothing was enqueued that
  * counts. */

@@ -55,8 +55,8 @@ static weft_status no_way(weft_device *d, const weft__product *q, cublasStatus_t
                       "device cuda %d: %s has no way to compute (%lld,%lld) by (%lld,%lld) of %s, "
                       "rows of %lld, %lld and %lld, %lld at once: %s",
                       d->index, lt->text, (long long)q->m, (long long)q->k, (long long)q->k,
-                      (long long)q->n, weft_dtype_name((weft_dtype)q->dt), (long long)q->lda,
-                      (long long)q->ldb, (long long)q->ldc, (long long)q->count,
+                      (long long)q->n, q->dt < 0 ? "8 bits" : weft_dtype_name((weft_dtype)q->dt),
+                      (long long)q->lda, (long long)q->ldb, (long long)q->ldc, (long long)q->count,
                       lt->cublasLtGetStatusName(s));
 }
 
@@ -136,7 +136,8 @@ static bool is_float(weft_dtype t)
 
 static int32_t align_of(weft_dev p, int64_t stride, int32_t t)
 {
-    return weft__plan_align(p.addr | (uintptr_t)stride * weft_dtype_size((weft_dtype)t));
+    const size_t size = t < 0 ? 1 : weft_dtype_size((weft_dtype)t);
+    return weft__plan_align(p.addr | (uintptr_t)stride * size);
 }
 
 weft_status weft__gemm_product(weft_stream *s, weft__product *q, const weft__operands *o,
@@ -151,7 +152,7 @@ weft_status weft__gemm_product(weft_stream *s, weft__product *q, const weft__ope
     q->fast = s->device->tf32 && q->dt == WEFT_F32;
     q->adds = o->beta != 0;
     q->aalign = align_of(o->a, q->astride, q->dt);
-    q->balign = align_of(o->b, q->bstride, q->dt);
+    q->balign = align_of(o->b, q->bstride, q->bt ? q->bt : q->dt);
     q->calign = align_of(o->c, q->cstride, q->ct);
     q->ealign = q->epilogue ? weft__plan_align(o->bias.addr | o->aux.addr) : 0;
     cuda_on(s);

@@ -22,8 +22,9 @@ struct weft__cuda_gemm {
 typedef struct weft__operands {
     weft_dev c, a, b;
     double alpha, beta;
-    weft_dev bias; /* of an epilogue: what is added, or where sums go */
-    weft_dev aux;  /* where C goes as it is before the activation */
+    weft_dev bias;           /* of an epilogue: what is added, or where sums go */
+    weft_dev aux;            /* where C goes as it is before the activation */
+    weft_dev ascale, bscale; /* f32, of codes of 8 bits */
 } weft__operands;
 
 /* C = alpha op(A) op(B) + beta C and q's epilogue, for q with all that its matrices are; the rest of q is

@@ -6,16 +6,18 @@
 
 #include "core/alloc.h"
 
-static cudaDataType_t type_of(weft_dtype t)
+static cudaDataType_t type_of(int32_t t)
 {
-    return t == WEFT_F64    ? CUDA_R_64F
-           : t == WEFT_BF16 ? CUDA_R_16BF
-           : t == WEFT_F16  ? CUDA_R_16F
-                            : CUDA_R_32F;
+    return t == WEFT_F64          ? CUDA_R_64F
+           : t == WEFT_BF16       ? CUDA_R_16BF
+           : t == WEFT_F16        ? CUDA_R_16F
+           : t == WEFT__PLAN_E4M3 ? CUDA_R_8F_E4M3
+           : t == WEFT__PLAN_E5M2 ? CUDA_R_8F_E5M2
+                                  : CUDA_R_32F;
 }
 
 /* rows and columns are cuBLASLt's, ld our row length. */
-static cublasStatus_t layout(const weft__cublaslt *lt, cublasLtMatrixLayout_t *out, weft_dtype t,
+static cublasStatus_t layout(const weft__cublaslt *lt, cublasLtMatrixLayout_t *out, int32_t t,
                              int64_t rows, int64_t columns, int64_t ld, int64_t count,
                              int64_t stride)
 {
@@ -33,13 +35,12 @@ static cublasStatus_t layout(const weft__cublaslt *lt, cublasLtMatrixLayout_t *o
 
 static cublasStatus_t layouts(const weft__cublaslt *lt, weft__gemm_plan *p, const weft__product *q)
 {
-    const weft_dtype dt = (weft_dtype)q->dt;
-    cublasStatus_t s = layout(lt, &p->a, dt, q->tb ? q->k : q->n, q->tb ? q->n : q->k, q->ldb,
-                              q->count, q->bstride);
+    cublasStatus_t s = layout(lt, &p->a, q->bt ? q->bt : q->dt, q->tb ? q->k : q->n,
+                              q->tb ? q->n : q->k, q->ldb, q->count, q->bstride);
     if (!s)
-        s = layout(lt, &p->b, dt, q->ta ? q->m : q->k, q->ta ? q->k : q->m, q->lda, q->count,
+        s = layout(lt, &p->b, q->dt, q->ta ? q->m : q->k, q->ta ? q->k : q->m, q->lda, q->count,
                    q->astride);
-    return s ? s : layout(lt, &p->c, (weft_dtype)q->ct, q->n, q->m, q->ldc, q->count, q->cstride);
+    return s ? s : layout(lt, &p->c, q->ct, q->n, q->m, q->ldc, q->count, q->cstride);
 }
 
 static cublasStatus_t set(const weft__cublaslt *lt, const weft__gemm_plan *p,
@@ -72,7 +73,8 @@ cublasStatus_t weft__gemm_describe(const weft__cublaslt *lt, weft__gemm_plan *p,
 cublasStatus_t weft__gemm_point(const weft__cublaslt *lt, const weft__gemm_plan *p,
                                 const weft__product *q, const weft__operands *o)
 {
-    const void *bias = cuda_ptr(o->bias), *aux = cuda_ptr(o->aux);
+    const void *bias = cuda_ptr(o->bias), *aux = cuda_ptr(o->aux), *first = cuda_ptr(o->bscale),
+               *second = cuda_ptr(o->ascale);
     cublasStatus_t s = CUBLAS_STATUS_SUCCESS;
     if (bias)
         s = set(lt, p, CUBLASLT_MATMUL_DESC_BIAS_POINTER, &bias, sizeof bias);
@@ -80,6 +82,10 @@ cublasStatus_t weft__gemm_point(const weft__cublaslt *lt, const weft__gemm_plan 
         s = set(lt, p, CUBLASLT_MATMUL_DESC_EPILOGUE_AUX_POINTER, &aux, sizeof aux);
     if (!s && aux)
         s = set(lt, p, CUBLASLT_MATMUL_DESC_EPILOGUE_AUX_LD, &q->ldc, sizeof q->ldc);
+    if (!s && first)
+        s = set(lt, p, CUBLASLT_MATMUL_DESC_A_SCALE_POINTER, &first, sizeof first);
+    if (!s && second)
+        s = set(lt, p, CUBLASLT_MATMUL_DESC_B_SCALE_POINTER, &second, sizeof second);
     return s;
 }
 

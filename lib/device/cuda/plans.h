@@ -13,14 +13,18 @@
 typedef struct weft__product {
     int64_t m, n, k, lda, ldb, ldc;
     int64_t count, astride, bstride,
-        cstride; /* matrices and elements between them; one: 1 and 0s */
-    int32_t ta, tb, dt, ct;
+        cstride;                    /* matrices and elements between them; one: 1 and 0s */
+    int32_t ta, tb, dt, ct;         /* dt of A, and of B unless bt says otherwise */
     int32_t aalign, balign, calign; /* bytes that the addresses are multiples of, at most 16 */
     int32_t fast;                   /* TF32 is allowed */
     int32_t adds;                   /* beta is not 0 */
     int32_t epilogue, ealign;       /* what is done to C at once, and with addresses how aligned */
-    int32_t unused;
+    int32_t bt;
 } weft__product;
+
+/* Values of dt and bt beside weft_dtype's: codes of 8 bits. */
+#define WEFT__PLAN_E4M3 (-1)
+#define WEFT__PLAN_E5M2 (-2)
 
 _Static_assert(sizeof(weft__product) == 10 * sizeof(int64_t) + 12 * sizeof(int32_t), "no padding");
 

@@ -134,6 +134,13 @@ static void close_mock(weft_device *d)
     weft__free(m);
 }
 
+/* Nothing: it computes as a GPU that does would. */
+static const char *no_float8(weft_device *d)
+{
+    (void)d;
+    return NULL;
+}
+
 const weft_device_ops weft__mock_device = {
     .size = sizeof(weft_device_ops),
     .name = "mock",
@@ -167,4 +174,5 @@ const weft_device_ops weft__mock_device = {
     .kernel_set = weft__cpu_kernel_set,
     .lacks = weft__onednn_lacks,
     .kernels = &weft__mock_kernels,
+    .no_float8 = no_float8,
 };
