@@ -99,7 +99,7 @@ row() {
 }
 
 conformance() {
-    first="test_op_kernels test_ops test_fused test_device test_resume mpi_cnn mpi_norms mpi_gpt2 test_tensor test_autograd test_low_kernels test_losses test_nn test_modules
+    first="test_op_kernels test_ops test_float8 test_fused test_device test_resume mpi_cnn mpi_norms mpi_gpt2 test_tensor test_autograd test_low_kernels test_losses test_nn test_modules
         test_optim mpi_fabric mpi_strategy mpi_zero test_precision mpi_ops mpi_calls test_memory"
     rows="$first $(cat "$root/rows")"
     [ -z "${ROWS:-}" ] || rows=$ROWS
