@@ -128,29 +128,30 @@ typedef struct row {
     work *call;
     int numbers, bytes;
     bool wide;     /* as a classifier's, too */
+    bool full;     /* f32 alone: there is no other */
     double passes; /* of attention */
 } row;
 
-static const row table[] = {{"copy_from_f32", copy_f32, 1, 4, false, 0},
-                            {"add", add, 3, 0, false, 0},
-                            {"axpy", axpy, 3, 0, false, 0},
-                            {"relu", relu, 2, 0, false, 0},
-                            {"gelu", gelu, 2, 0, false, 0},
-                            {"gelu_back", gelu_back, 3, 0, false, 0},
-                            {"bias", bias, 2, 0, false, 0},
-                            {"column_sums", column_sums, 1, 0, false, 0},
-                            {"softmax", softmax, 2, 0, true, 0},
-                            {"softmax_back", softmax_back, 3, 0, true, 0},
-                            {"layernorm", layernorm, 2, 0, false, 0},
-                            {"layernorm_back", layernorm_back, 3, 0, false, 0},
-                            {"add_layernorm", add_layernorm, 4, 0, false, 0},
-                            {"xent", xent, 2, 0, true, 0},
-                            {"xent_back", xent_back, 2, 0, true, 0},
-                            {"norm", norm, 1, 0, true, 0},
-                            {"nonfinite", nonfinite, 1, 0, true, 0},
-                            {"adamw", adamw, 2, 20, true, 0},
-                            {"attention", attention, 0, 0, false, 1},
-                            {"attention_back", attention_back, 0, 0, false, 2.5}};
+static const row table[] = {{"copy_from_f32", copy_f32, 1, 4, false, false, 0},
+                            {"add", add, 3, 0, false, false, 0},
+                            {"axpy", axpy, 3, 0, false, false, 0},
+                            {"relu", relu, 2, 0, false, false, 0},
+                            {"gelu", gelu, 2, 0, false, false, 0},
+                            {"gelu_back", gelu_back, 3, 0, false, false, 0},
+                            {"bias", bias, 2, 0, false, false, 0},
+                            {"column_sums", column_sums, 1, 0, false, false, 0},
+                            {"softmax", softmax, 2, 0, true, true, 0},
+                            {"softmax_back", softmax_back, 3, 0, true, true, 0},
+                            {"layernorm", layernorm, 2, 0, false, false, 0},
+                            {"layernorm_back", layernorm_back, 3, 0, false, false, 0},
+                            {"add_layernorm", add_layernorm, 4, 0, false, false, 0},
+                            {"xent", xent, 2, 0, true, true, 0},
+                            {"xent_back", xent_back, 2, 0, true, true, 0},
+                            {"norm", norm, 1, 0, true, false, 0},
+                            {"nonfinite", nonfinite, 1, 0, true, false, 0},
+                            {"adamw", adamw, 2, 20, true, false, 0},
+                            {"attention", attention, 0, 0, false, false, 1},
+                            {"attention_back", attention_back, 0, 0, false, false, 2.5}};
 #define KERNELS ((int)(sizeof table / sizeof table[0]))
 static const int64_t shapes[][2] = {{64, 256}, {2048, 768}, {256, 50304}};
 #define SHAPES 3
@@ -212,8 +213,8 @@ static bool chosen(const row *r, int shape, weft_dtype dt, const choice *o)
 {
     if ((o->only && !named(r, o->only)) || (o->dtype && strcmp(weft_dtype_name(dt), o->dtype) != 0))
         return false;
-    if ((r->call == softmax || r->call == softmax_back) && dt != WEFT_F32)
-        return false; /* there is none */
+    if (r->full && dt != WEFT_F32)
+        return false;
     return r->passes > 0 ? shape == 0 : shape < 2 || r->wide;
 }
 
