@@ -90,7 +90,8 @@ weft_status weft__comm_broadcast(weft_comm *c, const char *name, void *buf, int6
     bad = bad ? bad : bad_count(bytes);
     if (!bad) {
         bad = weft__stage_in(c, &r);
-        bad = bad ? bad : c->ops->broadcast(c, r.out, bytes, root);
+        if (!bad && c->world > 1) /* alone, it stays where the host may not reach (stage.c) */
+            bad = c->ops->broadcast(c, r.out, bytes, root);
         bad = weft__stage_out(c, &r, bad);
     }
     return weft__comm_end(c, "broadcast", name, c->sequence, bad);

@@ -37,6 +37,8 @@ static weft_status bad(const weft_comm *c, const weft_request *r)
 
 weft_status weft__request_run(weft_comm *c, const weft_request *r)
 {
+    if (c->world == 1 && r->out == r->in)
+        return WEFT_OK; /* where it is may be where the host does not reach (stage.c) */
     switch (r->call) {
     case WEFT_CALL_ALL_REDUCE:
         return c->ops->all_reduce(c, r->out, r->n, r->dtype, r->op);
