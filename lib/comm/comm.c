@@ -205,6 +205,11 @@ void weft__comm_release(weft_comm *c, weft_device *d, weft_dev p, size_t bytes,
         d->ops->free(d, p, bytes);
 }
 
+weft_status weft__comm_after(weft_comm *c, weft_stream *s)
+{
+    return HAS(c->ops, after) ? c->ops->after(c, s) : s->device->ops->sync(s);
+}
+
 void *weft__comm_reach(weft_comm *c, weft_device *d, weft_dev p)
 {
     void *at = HAS(c->ops, reach) ? c->ops->reach(c, d, p) : weft__device_host(d, p);

@@ -40,6 +40,8 @@ weft_status weft__comm_alloc(weft_comm *c, weft_device *d, size_t bytes, weft_me
 /* Not collective. */
 void weft__comm_release(weft_comm *c, weft_device *d, weft_dev p, size_t bytes,
                         weft_memory_kind kind);
+/* The next call finds what was enqueued on s so far; the host may be made to wait for it. Local. */
+weft_status weft__comm_after(weft_comm *c, weft_stream *s);
 /* The address that c's calls take for d's memory. NULL, and a message, if c does not reach it. */
 void *weft__comm_reach(weft_comm *c, weft_device *d, weft_dev p);
 

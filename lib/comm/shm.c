@@ -1,6 +1,7 @@
 /* The table, and what is left to MPI. */
 #include "comm/shm.h"
 
+#include "comm/direct.h"
 #include "comm/mpi.h"
 #include "comm/shm_self.h"
 #include "core/alloc.h"
@@ -119,5 +120,6 @@ weft_status weft__comm_shm(weft_comm **c)
 
 weft_comm *weft__comm_under(weft_comm *c)
 {
+    c = weft__direct_under(c);
     return c->ops == &shm_ops ? ((weft__shm *)c->self)->mpi : c;
 }

@@ -4,6 +4,7 @@
  * the next rank: a sum of two is the same from either side. */
 #include "comm/comm.h"
 
+#include "comm/direct.h"
 #include "comm/heartbeat.h"
 #include "comm/request.h"
 #include "comm/stage.h"
@@ -117,10 +118,10 @@ weft_status weft__all_reduce_tree(weft_comm *c, const char *name, void *buf, int
     weft_status s = can(c, n, t);
     s = s ? s : weft__tree_reserve(c, n);
     if (!s) {
-        s = weft__stage_in(c, &r);
+        s = weft__stage_in(weft__direct_under(c), &r);
         const tree x = {.c = c, .buf = r.out, .t = t};
         s = s ? s : reduce(&x, n, c->room);
-        s = weft__stage_out(c, &r, s);
+        s = weft__stage_out(weft__direct_under(c), &r, s);
     }
     return weft__comm_end(c, "all_reduce_tree", name, c->sequence, s);
 }

@@ -57,6 +57,12 @@ static weft_status complete(const weft_device_ops *ops)
                           "the table of device %s has %d of graph_begin, graph_end, graph_launch "
                           "and graph_free; it takes all or none",
                           ops->name, graph);
+    if (!ops->bind != !ops->stream_urgent || !ops->bind != !ops->event_done ||
+        !ops->bind != !ops->sync_all)
+        return weft__fail(WEFT_EARG,
+                          "the table of device %s has only some of bind, stream_urgent, event_done "
+                          "and sync_all",
+                          ops->name);
     return WEFT_OK;
 }
 

@@ -76,12 +76,19 @@ static void *host_of(const weft_fabric *f, weft_dev p)
     return weft__comm_reach(f->comm, f->device, p);
 }
 
-/* What each rank gives in bytes, one after the other, into out. */
+/* What each rank gives in bytes, one after the other, into out: from its place there, so that what
+ * travels is of one kind of memory on all ranks. */
 static weft_status gather(weft_fabric *f, const weft_view *v, const int64_t *bytes, weft_view *out)
 {
+    int64_t before = 0;
+    for (int r = 0; r < f->rank; r++)
+        before += bytes[r];
+    if (v->numel)
+        WEFT_TRY(f->device->ops->move(f->stream, weft__at(out->data, before), v->data,
+                                      (size_t)bytes[f->rank]));
     WEFT_TRY(f->device->ops->sync(f->stream));
-    return weft__all_gather(f->comm, "all_gather", host_of(f, out->data), bytes,
-                            host_of(f, v->data), WEFT_U8);
+    char *at = host_of(f, out->data);
+    return weft__all_gather(f->comm, "all_gather", at, bytes, at ? at + before : NULL, WEFT_U8);
 }
 
 /* Leaves room for the result before the ranks meet: afterwards nothing may fail on one alone. */

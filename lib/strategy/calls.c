@@ -45,7 +45,7 @@ void weft_strategy_release(weft_strategy *s, weft_dev p, size_t bytes)
         weft__comm_release(s->fabric->comm, s->fabric->device, p, bytes, WEFT_MEMORY_OTHER);
 }
 
-/* Addresses that the communicator works on, when the device is done with them; *in may be NULL. */
+/* Addresses that the communicator works on, behind what the device still does; *in may be NULL. */
 static weft_status reach(const weft_strategy *s, weft_dev a, weft_dev b, void **at, void **in)
 {
     const weft_fabric *f = s->fabric;
@@ -53,17 +53,20 @@ static weft_status reach(const weft_strategy *s, weft_dev a, weft_dev b, void **
     *in = b.addr ? weft__comm_reach(f->comm, f->device, b) : NULL;
     if ((a.addr && !*at) || (b.addr && !*in))
         return WEFT_ENOTSUP;
-    return f->device->ops->sync(f->stream);
+    return weft__comm_after(f->comm, f->stream);
 }
 
 weft_status weft_strategy_start_all_reduce(weft_strategy *s, weft_request *r, const char *name,
                                            weft_dev buf, int64_t n, weft_dtype t, weft_reduce op)
 {
     void *at, *in;
+    const weft_fabric *f = s->fabric;
+    const bool tree = f->leaves && op == WEFT_REDUCE_SUM; /* which nothing goes on beside */
     WEFT_TRY(reach(s, buf, (weft_dev){0}, &at, &in));
+    if (tree)
+        WEFT_TRY(f->device->ops->sync(f->stream));
     const weft__part part = weft__enter(s->fabric, WEFT__COMMUNICATION);
-    weft_comm *c = s->fabric->comm;
-    const bool tree = s->fabric->leaves && op == WEFT_REDUCE_SUM; /* which nothing goes on beside */
+    weft_comm *c = f->comm;
     *r = (weft_request){0};
     const weft_status code = tree ? weft__all_reduce_tree(c, name, at, n, t)
                                   : weft__start_all_reduce(c, r, name, at, n, t, op);

@@ -78,6 +78,9 @@ typedef struct weft_comm_ops {
     weft_status (*start)(weft_comm *c, weft_request *r);
     weft_status (*test)(weft_comm *c, weft_request *r, bool *done);
     weft_status (*wait)(weft_comm *c, weft_request *r);
+    /* OPTIONAL: the next call finds in device memory what was enqueued on s so far. Default: s is waited
+     * for. */
+    weft_status (*after)(weft_comm *c, weft_stream *s);
 } weft_comm_ops;
 
 struct weft_comm {

@@ -82,6 +82,15 @@ typedef struct weft_device_ops {
     /* OPTIONAL. @return why it does not multiply in 8 bits (code8, gemm8), or NULL. Without it a device
      * does not. */
     const char *(*no_float8)(weft_device *d);
+    /* OPTIONAL, all or none, for a library that moves this device's memory beside its kernels: from
+     * bind on, the calling thread's calls of such a library are for d. What goes to an urgent stream,
+     * whose `self` the library takes, goes before other work; memory is not kept back for it, and
+     * kernels do not go there. event_done says whether event_sync would return at once. sync_all waits
+     * for all streams but the urgent ones. */
+    void (*bind)(weft_device *d);
+    weft_status (*stream_urgent)(weft_device *d, weft_stream **out);
+    weft_status (*event_done)(weft_event *e, bool *done);
+    weft_status (*sync_all)(weft_device *d);
 } weft_device_ops;
 
 struct weft_device {

@@ -152,9 +152,16 @@ static weft_status open_cuda(weft_device *d, int index, int threads)
     return s;
 }
 
+static void bind(weft_device *d)
+{
+    cudaSetDevice(cuda_of(d)->index);
+}
+
+/* Bound first: asking would make a context on GPU 0 in a thread that has none. */
 static bool holds(weft_device *d, const void *p)
 {
     struct cudaPointerAttributes a = {.type = cudaMemoryTypeUnregistered};
+    bind(d);
     if (cudaPointerGetAttributes(&a, p) != cudaSuccess)
         cudaGetLastError();
     return a.type == cudaMemoryTypeDevice && a.device == d->index;
@@ -201,4 +208,8 @@ const weft_device_ops weft__cuda_device = {
     .kernel_set = kernel_set,
     .kernels = &weft__cuda_kernels,
     .no_float8 = weft__cuda_no_float8,
+    .bind = bind,
+    .stream_urgent = weft__cuda_stream_urgent,
+    .event_done = weft__cuda_event_done,
+    .sync_all = weft__cuda_sync_all,
 };

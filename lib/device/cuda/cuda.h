@@ -121,6 +121,9 @@ void weft__cuda_event_free(weft_event *e);
 weft_status weft__cuda_event_record(weft_event *e, weft_stream *s);
 weft_status weft__cuda_event_wait(weft_stream *s, weft_event *e);
 weft_status weft__cuda_event_sync(weft_event *e);
+/* For libraries: of the highest priority, and not among those that memory is ordered with. */
+weft_status weft__cuda_stream_urgent(weft_device *d, weft_stream **out);
+weft_status weft__cuda_event_done(weft_event *e, bool *done);
 
 /* graphs.c */
 weft_status weft__cuda_graph_begin(weft_stream *s);

@@ -37,6 +37,25 @@ weft_status weft__cuda_stream_new(weft_device *d, weft_stream **out)
     return code;
 }
 
+weft_status weft__cuda_stream_urgent(weft_device *d, weft_stream **out)
+{
+    int least = 0, greatest = 0;
+    weft__cuda_stream *s = weft__new(1, sizeof *s);
+    if (!s)
+        return WEFT_ENOMEM;
+    cudaSetDevice(cuda_of(d)->index);
+    cudaError_t e = cudaDeviceGetStreamPriorityRange(&least, &greatest);
+    if (!e)
+        e = cudaStreamCreateWithPriority(&s->cuda, cudaStreamNonBlocking, greatest);
+    const weft_status code = weft__cuda_status(d, "cudaStreamCreateWithPriority", e);
+    s->stream = (weft_stream){.device = d, .self = s->cuda};
+    if (code)
+        weft__free(s);
+    else
+        *out = &s->stream;
+    return code;
+}
+
 void weft__cuda_stream_free(weft_stream *stream)
 {
     weft__cuda_stream *s = cuda_stream_of(stream), **at;
@@ -116,4 +135,12 @@ weft_status weft__cuda_event_sync(weft_event *e)
 {
     cudaSetDevice(cuda_of(e->device)->index);
     return weft__cuda_status(e->device, "waiting for an event", cudaEventSynchronize(e->self));
+}
+
+weft_status weft__cuda_event_done(weft_event *e, bool *done)
+{
+    cudaSetDevice(cuda_of(e->device)->index);
+    const cudaError_t state = cudaEventQuery(e->self);
+    *done = state != cudaErrorNotReady;
+    return *done ? weft__cuda_status(e->device, "asking for an event", state) : WEFT_OK;
 }

@@ -169,6 +169,12 @@ static void unimport(weft_device *d, weft_dev p, size_t bytes)
     d->graph->inner->unimport(d, p, bytes);
 }
 
+static weft_status sync_all(weft_device *d)
+{
+    before_it_goes(d->graph);
+    return d->graph->inner->sync_all(d);
+}
+
 void weft__graph_copies(weft__graph *g)
 {
     const weft_device_ops *own = g->inner;
@@ -182,4 +188,5 @@ void weft__graph_copies(weft__graph *g)
     g->ops.event_wait = event_wait;
     g->ops.free = free_memory;
     g->ops.unimport = own->unimport ? unimport : NULL;
+    g->ops.sync_all = own->sync_all ? sync_all : NULL;
 }

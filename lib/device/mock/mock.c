@@ -141,6 +141,20 @@ static const char *no_float8(weft_device *d)
     return NULL;
 }
 
+static void bind(weft_device *d)
+{
+    (void)d;
+}
+
+static weft_status sync_all(weft_device *d)
+{
+    weft__mock *m = d->self;
+    weft__mock_lock(m);
+    weft__mock_drain(m);
+    weft__mock_unlock(m);
+    return WEFT_OK;
+}
+
 const weft_device_ops weft__mock_device = {
     .size = sizeof(weft_device_ops),
     .name = "mock",
@@ -175,4 +189,8 @@ const weft_device_ops weft__mock_device = {
     .lacks = weft__onednn_lacks,
     .kernels = &weft__mock_kernels,
     .no_float8 = no_float8,
+    .bind = bind,
+    .stream_urgent = weft__mock_stream_new,
+    .event_done = weft__mock_event_done,
+    .sync_all = sync_all,
 };

@@ -100,6 +100,8 @@ void weft__mock_event_free(weft_event *e);
 weft_status weft__mock_event_record(weft_event *e, weft_stream *s);
 weft_status weft__mock_event_wait(weft_stream *s, weft_event *e);
 weft_status weft__mock_event_sync(weft_event *e);
+/* Runs a record if it has not happened. */
+weft_status weft__mock_event_done(weft_event *e, bool *done);
 /* The next number of the seed's, below n. */
 uint64_t weft__mock_random(weft__mock *m, uint64_t n);
 

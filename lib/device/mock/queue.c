@@ -223,3 +223,15 @@ weft_status weft__mock_event_sync(weft_event *self)
     const event *e = self->self;
     return wait_for(self->device->self, e->stream, e->number);
 }
+
+weft_status weft__mock_event_done(weft_event *self, bool *done)
+{
+    const event *e = self->self;
+    weft__mock *m = self->device->self;
+    weft__mock_lock(m);
+    if (!has_run(m, e->stream, e->number))
+        run_any(m);
+    *done = has_run(m, e->stream, e->number);
+    weft__mock_unlock(m);
+    return *done ? weft__mock_event_sync(self) : WEFT_OK;
+}
