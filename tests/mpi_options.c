@@ -2,6 +2,8 @@
  * runs, and printed as what runs. */
 #include "mpi_all.h"
 
+#include "comm/nccl.h"
+
 #include <signal.h>
 #include <string.h>
 #include <sys/resource.h>
@@ -85,7 +87,8 @@ static const struct {
     {"process_group_backend=mpi", WEFT_OK, WEFT_ECONFIG, "process_group_backend differs"},
     {"process_group_backend=shm", WEFT_OK, WEFT_ECONFIG, "process_group_backend differs"},
     {"process_group_backend=auto", WEFT_OK, WEFT_OK, ""},
-    {"process_group_backend=nccl", WEFT_ENOTSUP, WEFT_ENOTSUP, "nccl"},
+    {"process_group_backend=nccl", WEFT_ENOTSUP, /* also by the one rank that says so */
+     WEFT__HAS_NCCL ? WEFT_ECONFIG : WEFT_ENOTSUP, "nccl"},
     {"process_group_backend=x", WEFT_EARG, WEFT_EARG, "x"},
     {"option", WEFT_EARG, WEFT_EARG, "name=value"},
 };

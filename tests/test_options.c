@@ -156,7 +156,7 @@ static const struct {
     {"process_group_backend=auto", WEFT_OK, ""},
     {"process-group-backend=MPI", WEFT_OK, ""},
     {"process_group_backend=shm", WEFT_OK, ""}, /* one rank needs none */
-    {"process_group_backend=nccl", WEFT_ENOTSUP, "backend nccl is not in this version (it moves"},
+    {"process_group_backend=nccl", WEFT_ENOTSUP, "process_group_backend nccl"},
     {"process_group_backend=gloo", WEFT_ENOTSUP, "there are auto, mpi and shm"},
     {"process_group_backend=smh", WEFT_EARG, "did you mean \"shm\"?"},
     {"print_config", WEFT_CONFIG_PRINTED, "0 strategy=single (default)"},

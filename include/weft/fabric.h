@@ -54,7 +54,9 @@ typedef struct weft_open_options {
      * weft_backward a micro-batch. Default 0: sums over ranks depend on their number by rounding. */
     int reproducible WEFT_INIT;
     /* How ranks reach each other: "mpi"; "shm": memory that they share, all on one node (WEFT_ECONFIG);
-     * "auto" (default): shm where it can be, else mpi. */
+     * "nccl": memory of GPUs by NCCL, the rest as with auto; each rank has a GPU of its own
+     * (WEFT_ECONFIG), and NCCL is there (WEFT_ENOTSUP); "auto" (default): shm where it can be, else mpi,
+     * and with accelerator cuda NCCL where it can be. */
     const char *process_group_backend WEFT_INIT;
     /* A strategy of the user's own instead of .strategy (<weft/sys/strategy.h>), and what its callbacks
      * get as self; both are borrowed until weft_close. */

@@ -24,7 +24,8 @@ weft_status weft__overlap_choose(weft_comm **c, const char *overlap, const char 
 {
     WEFT_TRY(weft__agree_text(*c, "settings", "overlap_comm", overlap));
     const bool on = strcmp(overlap, "on") == 0, off = strcmp(overlap, "off") == 0;
-    WEFT_TRY(weft__backend_choose(c, on && strcmp(backend, "auto") == 0 ? "mpi" : backend, nodes));
+    const bool any = strcmp(backend, "auto") == 0 || strcmp(backend, "nccl") == 0;
+    WEFT_TRY(weft__backend_choose(c, on && any ? "mpi" : backend, nodes));
     if ((*c)->world == 1 || (nodes == 1 && !on))
         return WEFT_OK;
     if (strcmp((*c)->ops->name, "mpi") != 0)

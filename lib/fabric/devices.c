@@ -1,4 +1,5 @@
-/* The devices that a program asks for, and the one that this rank takes. */
+/* The devices that a program asks for, and the one that this rank takes, with its share of cores. */
+#include "comm/mpi.h"
 #include "comm/stage.h"
 #include "core/alloc.h"
 #include "core/hash.h"
@@ -102,11 +103,24 @@ static weft_status choose(weft_fabric *f, const weft_device_ops *ops, int64_t *a
     return alone_on(f, ops, all, *index);
 }
 
+/* The cores of a node are those of all its ranks' masks together. */
+static weft_status share_cores(weft_fabric *f)
+{
+    unsigned char mask[WEFT__MASK];
+    weft__environ_mask(mask);
+    if (f->facade->mpi)
+        WEFT_TRY(weft__mpi_node_or(f->comm, mask, sizeof mask));
+    weft__environ_share(&f->facade->environ, mask);
+    return WEFT_OK;
+}
+
 weft_status weft__devices_open(weft_fabric *f)
 {
     const weft_open_options *o = &f->facade->settings.o;
     const weft_device_ops *ops;
     int index = f->local_rank;
+    WEFT_TRY(share_cores(f));
+    f->threads = weft__environ_threads(&f->facade->environ, f->local_size, o->threads);
     WEFT_TRY(weft__device_find(o->accelerator, &ops));
     int64_t *all = weft__new((size_t)f->world * (WORDS + 1), sizeof *all);
     weft_status s = weft__agree(f->comm, "devices", all ? WEFT_OK : WEFT_ENOMEM, "");

@@ -166,24 +166,10 @@ static weft_status same_settings(weft_fabric *f)
     return weft__agree_text(f->comm, "settings", "the settings of weft_open", text);
 }
 
-/* The cores of a node are those of all its ranks' masks together. */
-static weft_status share_cores(weft_fabric *f)
-{
-    unsigned char mask[WEFT__MASK];
-    weft__environ_mask(mask);
-    if (f->facade->mpi)
-        WEFT_TRY(weft__mpi_node_or(f->comm, mask, sizeof mask));
-    weft__environ_share(&f->facade->environ, mask);
-    return WEFT_OK;
-}
-
 static weft_status build(weft_fabric *f)
 {
     weft__facade *p = f->facade;
     const weft_open_options *o = &p->settings.o;
-    WEFT_TRY(share_cores(f));
-    f->threads = weft__environ_threads(&p->environ, f->local_size, o->threads);
-    WEFT_TRY(weft__devices_open(f));
     if (!(p->counts = weft__new((size_t)f->world, 2 * sizeof *p->counts)))
         return WEFT_ENOMEM;
     WEFT_TRY(weft__engine_open(f));
@@ -276,6 +262,9 @@ static weft_status open_all(weft_fabric *f, const int *fortran_comm, const weft_
     const weft_open_options *o = &f->facade->settings.o;
     WEFT_TRY(together(f, weft__overlap_choose(&f->comm, o->overlap_comm, o->process_group_backend,
                                               f->node_rank, f->nodes)));
+    WEFT_TRY(together(f, weft__devices_open(f)));
+    WEFT_TRY(together(f, weft__backend_device(&f->comm, o->process_group_backend, f->device,
+                                              strcmp(o->overlap_comm, "off") != 0)));
     WEFT_TRY(together(f, build(f)));
     WEFT_TRY(together(f, same_settings(f)));
     if (f->facade->settings.o.print_config)

@@ -17,7 +17,7 @@ extern char **environ;
 static const char *const other[] = {
     "WEFT_LOG_LEVEL",        "WEFT_FAIL_ALLOC", "WEFT_RELAUNCHED",  "WEFT_MPIRUN",
     "WEFT_PROGRESS_SECONDS", "WEFT_ONEDNN",     "WEFT_MOCK_MEMORY", "WEFT_MOCK_SEED",
-    "WEFT_MOCK_DEVICES",     "WEFT_CUDNN"};
+    "WEFT_MOCK_DEVICES",     "WEFT_CUDNN",      "WEFT_NCCL"};
 
 #define OTHERS ((int)(sizeof other / sizeof other[0]))
 
