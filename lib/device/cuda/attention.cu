@@ -96,7 +96,8 @@ __device__ static inline void finish(const attend &a, const head &at, const runn
     }
 }
 
-template <class T> __global__ __launch_bounds__(CUDA_THREADS, 2) static void attention(attend a)
+template <class T> __global__ __launch_bounds__(CUDA_THREADS, 2) static void
+attention(const __grid_constant__ attend a)
 {
     typedef cuda_c<T> C;
     __shared__ attend_room<C> room;

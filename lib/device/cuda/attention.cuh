@@ -75,25 +75,23 @@ __device__ static inline double multiply_add(double a, double b, double c)
     return __fma_rn(a, b, c);
 }
 
-/* Whether dropout lets number `number` of the stream through. */
-__device__ __noinline__ static bool passes(uint64_t seed, uint64_t stream, uint64_t step,
-                                           uint64_t number, uint64_t below)
+/* Whether dropout lets the number through that is `inside` behind the batch's first. By itself, and with
+ * what the kernel got where that lies, so that it takes no registers of those who ask. */
+__device__ __noinline__ static bool passes(const attend *a, uint64_t inside)
 {
+    const weft_attention_terms &o = a->o, &live = a->live ? *a->live : o;
+    const uint64_t number = (uint64_t)(live.base * o.heads * o.queries * o.keys) + inside;
     uint32_t w[4];
-    cuda_draw(seed, stream, step, number / 4, w);
+    cuda_draw(live.seed, live.stream, live.step, number / 4, w);
     const int k = (int)(number % 4);
-    return (k < 2 ? k ? w[1] : w[0] : k == 2 ? w[2] : w[3]) >= below;
+    return (k < 2 ? k ? w[1] : w[0] : k == 2 ? w[2] : w[3]) >= (uint64_t)(o.p * 0x1p32 + 0.5);
 }
 
 /* Whether it keeps the weight of key j for query i, and what it multiplies that with. */
 __device__ static inline bool kept(const attend &a, const head &at, int64_t i, int64_t j)
 {
-    const weft_attention_terms &o = a.o;
-    const int64_t base = a.live ? a.live->base : o.base;
-    const uint64_t row = (uint64_t)(((base + at.b) * o.heads + at.h) * o.queries + i);
-    return passes(a.live ? a.live->seed : o.seed, a.live ? a.live->stream : o.stream,
-                  a.live ? a.live->step : o.step, row * (uint64_t)o.keys + (uint64_t)j,
-                  (uint64_t)(o.p * 0x1p32 + 0.5));
+    const int64_t row = (at.b * a.o.heads + at.h) * a.o.queries + i;
+    return passes(&a, (uint64_t)(row * a.o.keys + j));
 }
 __device__ static inline double keep_of(const weft_attention_terms &o)
 {

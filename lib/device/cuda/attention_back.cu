@@ -58,7 +58,8 @@ __device__ static inline void turn(const attend &a, const head &at, attend_room<
     }
 }
 
-template <class T> __global__ __launch_bounds__(CUDA_THREADS, 2) static void queries_back(attend a)
+template <class T> __global__ __launch_bounds__(CUDA_THREADS, 2) static void
+queries_back(const __grid_constant__ attend a)
 {
     typedef cuda_c<T> C;
     __shared__ attend_room<C> room;
@@ -127,7 +128,8 @@ __device__ static inline void write(T *y, int64_t step, const cuda_c<T> (&sum)[C
                 y[(ty + SIDE * r) * step + d + tx + SIDE * c] = cuda_narrow<T>(sum[r][c]);
 }
 
-template <class T> __global__ __launch_bounds__(CUDA_THREADS, 2) static void keys_back(attend a)
+template <class T> __global__ __launch_bounds__(CUDA_THREADS, 2) static void
+keys_back(const __grid_constant__ attend a)
 {
     typedef cuda_c<T> C;
     __shared__ attend_room<C> room;
