@@ -208,6 +208,8 @@ weft_status weft__stage_in(weft_comm *c, weft_request *r)
     r->real_in = r->in;
     if (!c->stage || (c->world == 1 && r->out == r->in)) /* one rank has what it gets already */
         return WEFT_OK;
+    if (bytes_of_whole(c, r) == 0) /* some ranks may not say where nothing is */
+        return WEFT_OK;
     weft_device *d = c->stage->device;
     const bool out_is = d->ops->holds(d, r->out), in_is = d->ops->holds(d, r->in);
     return out_is || in_is ? both(c, r, out_is, in_is) : WEFT_OK;
