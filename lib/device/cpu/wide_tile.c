@@ -67,8 +67,8 @@ WIDE_TARGET CPU_INLINE void sums(const weft__wide_tile *t, const int rows, const
     UP_TO_6(F, v) F(7, v) F(8, v) F(9, v) F(10, v) F(11, v) F(12, v) F(13, v) F(14, v)
 #define ALL(F)                                                                                     \
     UP_TO_14(F, 1)                                                                                 \
-    UP_TO_14(F, 2) UP_TO_6(F, 3) UP_TO_6(F, 4) UP_TO_2(F, 5) UP_TO_2(F, 6) UP_TO_2(F, 7)           \
-        UP_TO_2(F, 8)
+    UP_TO_14(F, 2)                                                                                 \
+    UP_TO_6(F, 3) UP_TO_6(F, 4) UP_TO_2(F, 5) UP_TO_2(F, 6) UP_TO_2(F, 7) UP_TO_2(F, 8)
 ALL(TILE)
 
 typedef void tile(const weft__wide_tile *t);
