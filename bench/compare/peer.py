@@ -1,12 +1,14 @@
-"""PyTorch's side of a comparison: what mlp.c does, at the same words, in one of five ways, on the cpu or on cuda."""
+"""PyTorch's side of a comparison: what side.c does, at the same words, in one of five ways, on the cpu or on cuda."""
+import gc
 import json
 import os
 import resource
 import sys
 import time
 
-import numpy
 import torch
+
+import nets
 
 try:  # one package, or its parts
     import lightning
@@ -28,42 +30,37 @@ torch.set_num_threads(threads)
 torch.set_flush_denormal(True)  # moments of units that are shut off would slow Adam down
 
 
-def network(width):
-    parts = []
-    for i in range(len(width) - 1):
-        parts += [torch.nn.Linear(width[i], width[i + 1])]
-        if i + 2 < len(width):
-            parts += [torch.nn.ReLU()]
-    return torch.nn.Sequential(*parts)
-
-
 class Job:
-    def __init__(self, path, rows, batches, *width):
-        model = network(width)
-        with open(path, "rb") as file:
-            read = lambda n, dtype: torch.from_numpy(numpy.fromfile(file, dtype, n))
-            with torch.no_grad():
-                for p in model.parameters():
-                    p.copy_(read(p.numel(), "f4").view(p.shape))
-            self.x = read(batches * rows * width[0], "f4").view(batches, rows, width[0]).unbind()
-            self.y = read(batches * rows, "i8").view(batches, rows).unbind()
+    def __init__(self, kind, path, precision, rows, batches, *args):
+        rows, batches, args = int(rows), int(batches), [int(a) for a in args]
+        model, self.x, self.y = nets.read(path, kind, args, rows, batches)
         model.to(device)
+        self.clip = kind == "gpt2"
         if device == "cuda":
             self.x, self.y = [[t.contiguous().pin_memory() for t in batch] for batch in (self.x, self.y)]
         torch._dynamo.reset()
         how = {"fused": True} if variant in ("eager-fused", "compile", "graph") else {}
         if variant == "graph":
             how["capturable"] = True
-        adam = torch.optim.Adam(model.parameters(), lr=1e-3, **how)
+        if kind == "gpt2":
+            groups = [{"params": [p for p in model.parameters() if (p.dim() > 1) == matrix], "weight_decay": decay}
+                      for matrix, decay in ((True, 0.1), (False, 0.0))]
+            adam = torch.optim.AdamW(groups, lr=3e-4, betas=(0.9, 0.95), **how)
+        else:
+            adam = torch.optim.Adam(model.parameters(), lr=1e-3, **how)
+        self.params = list(model.parameters())
         self.backward = lambda loss: loss.backward()
         if variant == "fabric":
-            fabric = Fabric(accelerator=device, devices=1, precision="32-true")
+            fabric = Fabric(accelerator=device, devices=1, precision="bf16-mixed" if precision == "bf16" else "32-true")
             model, adam = fabric.setup(model, adam)
             self.backward = fabric.backward
         entropy = torch.nn.functional.cross_entropy
-        self.loss = lambda x, y: entropy(model(x), y)
-        if variant == "compile":
-            self.loss = torch.compile(self.loss, dynamic=False)
+
+        def loss(x, y):
+            with torch.autocast(device, torch.bfloat16, enabled=precision == "bf16" and variant != "fabric"):
+                return entropy(model(x), y)
+
+        self.loss = torch.compile(loss, dynamic=False) if variant == "compile" else loss
         self.adam = adam
         self.batches = self.in_turn()
         self.graph = self.capture(model) if variant == "graph" else None
@@ -117,6 +114,8 @@ class Job:
         loss = self.loss(x, y)
         self.adam.zero_grad()
         self.backward(loss)
+        if self.clip:
+            torch.nn.utils.clip_grad_norm_(self.params, 1.0)
         self.adam.step()
         return loss
 
@@ -159,8 +158,12 @@ for line in sys.stdin:
     words = line.split()
     try:
         if words[0] == "load":
-            job = Job(words[1], *map(int, words[2:]))
+            job = None  # first, for its memory
+            job = Job(*words[1:])
             answer = {}
+        elif words[0] == "unload":
+            job, answer = None, {}
+            gc.collect()
         elif words[0] == "about":
             answer = about()
         else:

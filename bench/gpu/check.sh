@@ -218,7 +218,7 @@ optim() {
 
 compare() {
     limited 80 "$python" "$top/bench/compare/compare.py" "$root" --accelerator "$on" --libraries "$paths" --threads 1 \
-        --rounds 5 --variants eager,eager-fused,graph --batches 64,1024 --results "$result"
+        --networks 784-256-10,64-64-64-10 --precisions f32 --rounds 5 --variants eager,eager-fused,graph --heavy "" --batches 64,1024 --results "$result"
 }
 
 gpt2() {
@@ -238,7 +238,8 @@ gpt2() {
 
 cpu() {
     limited 80 "$python" "$top/bench/compare/compare.py" "$root" --libraries "$paths" --threads 1,8 --rounds 5 \
-        --variants eager,eager-fused --batches 1,64,1024 --results "$result/cpu"
+        --networks 784-256-10,64-64-64-10 --precisions f32 --gemm 0 --variants eager,eager-fused --heavy "" --batches 1,64,1024 \
+        --results "$result/cpu"
 }
 
 if [ "${1:-}" = --row ]; then
