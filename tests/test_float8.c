@@ -193,7 +193,7 @@ START_TEST(training_is_torchs)
     weft_optimizer *o = weft_sgd(m, WEFT_SGD(.lr = golden_attribute(file, "train", "lr")));
     ck_assert_int_eq(weft_setup(f, m, o), 0);
     for (int i = 0; i < 4; i++) {
-        char path[16];
+        char path[24];
         snprintf(path, sizeof path, "train/p%d", i);
         golden p = golden_read(file, path);
         uint16_t low[48 * 32];
