@@ -7,7 +7,7 @@
 #include <stdio.h>
 
 /* This rank's numbers, and the weight behind them. */
-static weft_status own(const weft_fabric *f, const weft_metric *m)
+static weft_status own(weft_fabric *f, const weft_metric *m)
 {
     if (!m)
         return weft__fail(WEFT_EARG, "the metric is NULL");
@@ -15,6 +15,7 @@ static weft_status own(const weft_fabric *f, const weft_metric *m)
         return weft__fail(WEFT_EHANDLE, "the metric belongs to another fabric");
     WEFT_TRY(
         f->device->ops->download(f->stream, m->host, m->number, (size_t)m->n * sizeof *m->host));
+    WEFT_TRY(weft__late_read(f));
     m->host[m->n] = m->weight;
     for (int64_t i = 0; i < m->n && m->ops->reduce != WEFT_REDUCE_SUM; i++)
         if (isnan(m->host[i])) /* of which ranks would take the least in any way */

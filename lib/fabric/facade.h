@@ -171,9 +171,6 @@ void weft__alike_did(weft_fabric *f, const void *what, size_t bytes);
 uint32_t weft__alike_token(const weft_fabric *f, weft_tensor *loss);
 /* They have not: it sticks, naming how they differ. Collective. */
 weft_status weft__alike_differ(weft_fabric *f, weft_tensor *loss);
-/* The step's edge. Collective. */
-weft_status weft__edge(weft_fabric *f);
-
 weft_status weft__metrics_open(weft_fabric *f);
 void weft__metrics_close(weft_fabric *f);
 /* Combines what was logged since the last flush over ranks and hands it to the loggers. Collective,

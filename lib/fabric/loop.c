@@ -26,14 +26,15 @@ weft_status weft__agree_on_errors(weft_fabric *f)
     return p->agreed;
 }
 
-/* Errors that no backward has carried are agreed on here: all ranks called backward, or none. */
-weft_status weft__edge(weft_fabric *f)
+/* Errors that no backward has carried are agreed on here: all ranks called backward, or none. last: no
+ * step comes. */
+static weft_status edge(weft_fabric *f, bool last)
 {
     weft__facade *p = f->facade;
     weft_status s = weft__graph_edge(f->device);
     if (s < 0)
         weft__stick(f, s);
-    weft__late_read(f);
+    (last ? weft__late_read : weft__late_edge)(f);
     if (!p->agreed && !p->differentiated)
         weft__agree_on_errors(f);
     s = p->agreed ? WEFT_OK : weft__scale_edge(f);
@@ -59,7 +60,7 @@ weft_status weft_step_end(weft_fabric *f)
     if (!weft__opened(f))
         return weft__stuck(f);
     weft__part part = weft__enter(f, WEFT__OTHER);
-    weft_status s = weft__edge(f);
+    weft_status s = edge(f, false);
     weft__enter(f, part == WEFT__OTHER ? WEFT__FORWARD : part);
     return s;
 }
@@ -70,7 +71,7 @@ static bool next_aside(weft_fabric *f, weft_loader *l, weft_batch *b)
     const weft_status s = weft__graph_edge(f->device); /* what is the step's ends here */
     if (s < 0)
         weft__stick(f, s);
-    weft__late_read(f);
+    weft__late_edge(f);
     if (f->tape->eval)
         weft__engine_rewind(f, f->tape->eval_mark);
     return !weft__stuck(f) && weft__loader_next(l, b);
@@ -80,8 +81,10 @@ static bool next_aside(weft_fabric *f, weft_loader *l, weft_batch *b)
 static bool next_joined(weft_fabric *f, weft_loader *l, weft_batch *b)
 {
     bool more = weft__loader_join(l, b);
-    if (!more) /* no backward comes that could carry an error */
+    if (!more) { /* no backward comes that could carry an error */
+        weft__late_read(f);
         weft__agree_on_errors(f);
+    }
     return more;
 }
 
@@ -109,9 +112,10 @@ bool weft_next(weft_loader *l, weft_batch *b)
     if (p->loader != l || f->tape->eval)
         return next_aside(f, l, b);
     weft__enter(f, WEFT__OTHER);
-    if (weft__loader_at_end(l)) /* no backward comes that could carry an error of the last step */
+    const bool last = weft__loader_at_end(l);
+    if (last) /* no backward comes that could carry an error of the last step */
         p->differentiated = false;
-    if (weft__edge(f) || weft__loader_at_end(l))
+    if (edge(f, last) || last)
         return false;
     weft__enter(f, WEFT__DATA);
     more = weft__loader_joins(l) ? next_joined(f, l, b) : next_in_step(f, l, b);
@@ -128,8 +132,10 @@ bool weft_join(weft_fabric *f, bool more)
     weft_status s = weft__all_reduce(f->comm, "join", &any, 1, WEFT_I64, WEFT_REDUCE_MAX);
     if (s < 0)
         weft__stick(f, s);
-    if (s < 0 || !any)
+    if (s < 0 || !any) {
+        weft__late_read(f);
         weft__agree_on_errors(f);
+    }
     weft__enter(f, part);
     return s == WEFT_OK && any && !f->facade->agreed;
 }

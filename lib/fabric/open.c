@@ -367,8 +367,10 @@ int weft_close(weft_fabric **out)
         take_down(f);
         return status;
     }
-    weft_status code = weft__stuck(f);
     bool alike = f->comm && !f->comm->lost;
+    if (f->facade->whole && alike)
+        weft__late_read(f);
+    weft_status code = weft__stuck(f);
     if (f->facade->whole && alike) {
         code = weft__agree_on_errors(f);
         if (!code)

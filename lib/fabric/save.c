@@ -89,6 +89,7 @@ static weft_status shared_note(weft_fabric *f, weft_status s)
 static weft_status save(weft_fabric *f, const char *dir)
 {
     weft__facade *p = f->facade;
+    weft__late_read(f);
     weft_status s = weft__agree(f->comm, "save", weft__stuck(f), f->error.text);
     if (s < 0)
         return weft__fail(s, "nothing is saved after an error: %.400s", weft__why());

@@ -175,13 +175,14 @@ weft_status weft__op_channel_grad(const weft_op_call *c, int i, weft_dev sums, i
 static weft__late late(const weft_op_call *c, const char *what, const weft_view *numbers,
                        int64_t limit)
 {
-    return (weft__late){
-        .op = c->op->name,
-        .what = what,
-        .limit = limit,
-        .step = c->fabric->step,
-        .width = numbers->rank && numbers->shape[0] ? numbers->numel / numbers->shape[0] : 1,
-        .sample = c->sample};
+    const int64_t rows = numbers->rank ? numbers->shape[0] : 0;
+    return (weft__late){.op = c->op->name,
+                        .what = what,
+                        .limit = limit,
+                        .step = c->fabric->step,
+                        .width = rows ? numbers->numel / rows : 1,
+                        .sample = c->sample,
+                        .rows = rows};
 }
 
 weft_status weft__op_verdict(const weft_op_call *c, weft_dev flag, const char *what,

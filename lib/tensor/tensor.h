@@ -51,7 +51,19 @@ typedef struct weft__late {
     int64_t limit, step;   /* numbers are in 0..limit-1 */
     int64_t width;         /* numbers of a row; 0: they are of no rows */
     const int64_t *sample; /* data set index of each row, or NULL; borrowed until the next batch */
+    int64_t rows;
 } weft__late;
+
+/* Those of the last step, whose flags are on their way to the host. */
+typedef struct weft__due {
+    weft__late *late;
+    size_t n, room;
+    int64_t *sample; /* theirs */
+    size_t samples;  /* room */
+    int64_t (*bad)[2];
+    weft_dev at; /* where the device finds bad */
+    weft_event *event;
+} weft__due;
 
 /* A place in the step's history, to go back to. */
 typedef struct weft__mark {
@@ -74,6 +86,7 @@ typedef struct weft__engine {
     weft__late *late; /* that were not read yet, and their flags */
     size_t lates, late_room;
     weft_dev flags;
+    weft__due due;
     uint64_t edge;                /* the next one's number, from 1 */
     int64_t copies, copied_bytes; /* of tensors, for weft_traffic_count */
 } weft__engine;
@@ -96,6 +109,11 @@ weft_status weft__late_verdict(weft_fabric *f, weft_dev flag, const weft__late *
 weft_status weft__late_judge(weft_fabric *f, weft_dev flag, const weft__late *l);
 /* Waits for the device if a verdict is due. @return 0, or WEFT_EDATA, which sticks. */
 weft_status weft__late_read(weft_fabric *f);
+/* At an edge: the same of what was asked for before the last one; what was asked for since is for the
+ * next. */
+weft_status weft__late_edge(weft_fabric *f);
+/* Nobody wants to know any more. */
+void weft__late_drop(weft_fabric *f);
 void weft__late_close(weft_fabric *f);
 
 /* Device memory until the edge, aligned to 64 bytes. */

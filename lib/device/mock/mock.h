@@ -4,7 +4,7 @@
  * and at those where kernels work. Fresh and freed blocks are NaN, and a freed one is kept back for a
  * while. Work waits in the queues of its streams and is run late, on the host's thread: when somebody
  * waits for it, or when the seed says so. Each stream keeps its order; between streams the seed
- * chooses, but for what events say. The kernels are the cpu's. */
+ * chooses, but for what events say. The kernels are the cpu's. Waits that let a GPU run dry are counted. */
 #ifndef DEVICE_MOCK_MOCK_H
 #define DEVICE_MOCK_MOCK_H
 #include "core/error.h"
@@ -41,7 +41,8 @@ typedef struct weft__mock {
     uint64_t frees;
     uint64_t random; /* state of the seed's choices */
     weft__mock_stream *stream;
-    uint64_t streams; /* made so far */
+    uint64_t streams;       /* made so far */
+    _Atomic int64_t stalls; /* times that the host waited for the end of a stream */
 } weft__mock;
 
 /* A queue of records: what to run, and with what. */
@@ -89,6 +90,9 @@ void weft__mock_spoil(void *memory, size_t bytes);
 weft_status weft__mock_stream_new(weft_device *d, weft_stream **out);
 void weft__mock_stream_free(weft_stream *s);
 weft_status weft__mock_sync(weft_stream *s);
+/* How often the host has waited until a stream had nothing to do: by sync, by download, for an event with
+ * nothing behind it. A GPU would idle then until the host has found it other work. */
+int64_t weft__mock_stalls(const weft_device *d);
 /* Runs all that waits. */
 void weft__mock_drain(weft__mock *m);
 /* Room for a record at the end of the queue, NULL if there is none. weft__mock_put follows: the record

@@ -143,7 +143,25 @@ static weft_status wait_for(weft__mock *m, uint64_t id, uint64_t number)
 weft_status weft__mock_sync(weft_stream *stream)
 {
     const weft__mock_stream *s = stream->self;
+    s->mock->stalls++;
     return wait_for(s->mock, s->id, s->put);
+}
+
+int64_t weft__mock_stalls(const weft_device *d)
+{
+    const weft__mock *m = d->self;
+    return m->stalls;
+}
+
+/* Whether nothing was put behind it. */
+static bool is_last(weft__mock *m, const event *e)
+{
+    bool last = false;
+    weft__mock_lock(m);
+    for (const weft__mock_stream *s = m->stream; s; s = s->next)
+        last |= s->id == e->stream && s->put == e->number;
+    weft__mock_unlock(m);
+    return last;
 }
 
 static size_t size_of(size_t bytes)
@@ -221,7 +239,9 @@ weft_status weft__mock_event_wait(weft_stream *s, weft_event *self)
 weft_status weft__mock_event_sync(weft_event *self)
 {
     const event *e = self->self;
-    return wait_for(self->device->self, e->stream, e->number);
+    weft__mock *m = self->device->self;
+    m->stalls += is_last(m, e);
+    return wait_for(m, e->stream, e->number);
 }
 
 weft_status weft__mock_event_done(weft_event *self, bool *done)
@@ -233,5 +253,5 @@ weft_status weft__mock_event_done(weft_event *self, bool *done)
         run_any(m);
     *done = has_run(m, e->stream, e->number);
     weft__mock_unlock(m);
-    return *done ? weft__mock_event_sync(self) : WEFT_OK;
+    return *done ? wait_for(m, e->stream, e->number) : WEFT_OK;
 }
