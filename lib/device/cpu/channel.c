@@ -1,11 +1,11 @@
 /* Means, deviations and the normalised elements of channels: y = (x - m) r w + b. Means come first, then
- * what differs from them, in f64 and in an order that the shape alone decides. Parts of several ranks
- * join as in Chan, Golub, LeVeque, "Updating formulae and a pairwise algorithm for computing sample
+ * what differs from them, in f64 and in an order that the shape alone decides. Blocks of rows, and parts of
+ * several ranks, join as in Chan, Golub, LeVeque, "Updating formulae and a pairwise algorithm for computing sample
  * variances" (1979): the squares about the common mean M are sum_r q_r + n_r (m_r - M)^2. */
 #ifdef T
 
 /* Sum of (x - m) and of its square, added to eight lanes. */
-static void N(differences)(const T *x, int64_t n, double m, double *s, double *q)
+CPU_INLINE void N(differences)(const T *x, int64_t n, double m, double *s, double *q)
 {
     int64_t i = 0;
     for (; i + CPU_LANES <= n; i += CPU_LANES) {
@@ -23,19 +23,36 @@ static void N(differences)(const T *x, int64_t n, double m, double *s, double *q
     }
 }
 
-/* One channel: its rows lie c inner apart. */
-static double N(one_channel)(const struct channels *a, int64_t j, double m, double *square)
+/* Rows i0..i1-1 of one channel, which lie c inner apart. */
+CPU_INLINE double N(some_rows)(const struct channels *a, int64_t i0, int64_t i1, int64_t j,
+                               double m, double *square)
 {
     double s[CPU_LANES] = {0}, q[CPU_LANES] = {0};
-    for (int64_t i = 0; i < a->n; i++)
+    for (int64_t i = i0; i < i1; i++)
         CPU_CALL(differences, (const T *)a->x + (i * a->c + j) * a->inner, a->inner, m, s, q);
     *square = cpu_fold(q);
     return cpu_fold(s);
 }
 
+/* One channel: a block of rows is read twice, the second time from the cache, and joins those before. */
+CPU_INLINE void N(one_channel)(const struct channels *a, int64_t j, double *mean, double *square)
+{
+    const int64_t rows = a->inner < BLOCK ? BLOCK / a->inner : 1;
+    double count = 0, q;
+    for (int64_t i = 0; i < a->n; i += rows) {
+        const int64_t end = a->n - i < rows ? a->n : i + rows;
+        const double more = (double)((end - i) * a->inner), all = count + more;
+        const double m = CPU_CALL(some_rows, a, i, end, j, 0, &q) / more, d = m - *mean;
+        CPU_CALL(some_rows, a, i, end, j, m, &q);
+        *mean += d * (more / all);
+        *square += q + d * d * (count * more / all);
+        count = all;
+    }
+}
+
 /* Channels side by side. */
-static void N(some_channels)(const struct channels *a, int64_t first, int64_t m, double *mean,
-                             double *square)
+CPU_INLINE void N(some_channels)(const struct channels *a, int64_t first, int64_t m, double *mean,
+                                 double *square)
 {
     double s[TILE] = {0};
     for (int64_t i = 0; i < a->n; i++) {
@@ -64,14 +81,11 @@ CPU_WIDE static void N(channel_moments)(const void *args, int64_t lo, int64_t hi
         const bool side = a->inner == 1;
         const int64_t first = side ? t * TILE : t, left = a->c - first;
         const int64_t m = !side ? 1 : left < TILE ? left : TILE;
-        double mean[TILE] = {0}, square[TILE] = {0}, all;
-        if (count > 0 && side) {
+        double mean[TILE] = {0}, square[TILE] = {0};
+        if (count > 0 && side)
             CPU_CALL(some_channels, a, first, m, mean, square);
-        } else if (count > 0) {
-            all = CPU_CALL(one_channel, a, t, 0, square) / count;
-            CPU_CALL(one_channel, a, t, all, square);
-            mean[0] = all;
-        }
+        else if (count > 0)
+            CPU_CALL(one_channel, a, t, mean, square);
         for (int64_t j = 0; j < m; j++) {
             a->out[1 + 2 * (first + j)] = mean[j];
             a->out[2 + 2 * (first + j)] = square[j];
@@ -79,13 +93,13 @@ CPU_WIDE static void N(channel_moments)(const void *args, int64_t lo, int64_t hi
     }
 }
 
-static double N(wide)(const void *w, weft_dtype wt, int64_t j)
+CPU_INLINE double N(wide)(const void *w, weft_dtype wt, int64_t j)
 {
     return wt == WEFT_F32 ? (double)((const float *)w)[j] : (double)LOAD(((const T *)w)[j]);
 }
 
 /* A run of elements of one channel. */
-static void N(normal_run)(const struct channels *a, int64_t i, int64_t j, int64_t n)
+CPU_INLINE void N(normal_run)(const struct channels *a, int64_t i, int64_t j, int64_t n)
 {
     const int64_t at = channel_at(a, i, j), first = (i * a->c + j) * a->inner;
     const double m = a->stats[at], r = a->stats[at + 1];
@@ -138,6 +152,8 @@ CPU_WIDE static void N(channel_tile)(const void *args, int64_t lo, int64_t hi)
 #include "device/cpu/channel.h"
 
 #include <math.h>
+
+#define BLOCK 2048 /* elements of a channel at a time */
 
 #define CPU_LOW
 #define CPU_FAMILY "device/cpu/channel.c"

@@ -3,8 +3,8 @@
 #ifdef T
 
 /* Sums of gy and of gy (x - m) r, added to eight lanes. */
-static void N(products)(const T *gy, const T *x, int64_t n, double m, double r, double *s,
-                        double *q)
+CPU_INLINE void N(products)(const T *gy, const T *x, int64_t n, double m, double r, double *s,
+                            double *q)
 {
     int64_t i = 0;
     for (; i + CPU_LANES <= n; i += CPU_LANES) {
@@ -23,14 +23,15 @@ static void N(products)(const T *gy, const T *x, int64_t n, double m, double r, 
 }
 
 /* Of channel j of row i. */
-static void N(row_products)(const struct channels *a, int64_t i, int64_t j, double *s, double *q)
+CPU_INLINE void N(row_products)(const struct channels *a, int64_t i, int64_t j, double *s,
+                                double *q)
 {
     const int64_t at = channel_at(a, i, j), first = (i * a->c + j) * a->inner;
     CPU_CALL(products, (const T *)a->gy + first, (const T *)a->x + first, a->inner, a->stats[at],
              a->stats[at + 1], s, q);
 }
 
-static void N(tile_sums)(const struct channels *a, int64_t first)
+CPU_INLINE void N(tile_sums)(const struct channels *a, int64_t first)
 {
     const int64_t n = a->c - first < TILE ? a->c - first : TILE;
     double s[TILE] = {0}, q[TILE] = {0}, m[TILE], r[TILE];
@@ -69,7 +70,7 @@ CPU_WIDE static void N(channel_sums)(const void *args, int64_t lo, int64_t hi)
     }
 }
 
-static double N(wide)(const void *w, weft_dtype wt, int64_t j)
+CPU_INLINE double N(wide)(const void *w, weft_dtype wt, int64_t j)
 {
     if (!w)
         return 1;
@@ -77,7 +78,7 @@ static double N(wide)(const void *w, weft_dtype wt, int64_t j)
 }
 
 /* A run of one channel; mh, mz: the means of h and of h z. */
-static void N(run_back)(const struct channels *a, int64_t i, int64_t j, double mh, double mz)
+CPU_INLINE void N(run_back)(const struct channels *a, int64_t i, int64_t j, double mh, double mz)
 {
     const int64_t at = channel_at(a, i, j), first = (i * a->c + j) * a->inner;
     const double m = a->stats[at], r = a->stats[at + 1], w = CPU_CALL(wide, a->w, a->wt, j);

@@ -70,6 +70,22 @@ CPU_WIDE static void N(maxpool_back)(const void *args, int64_t lo, int64_t hi)
     }
 }
 
+/* Planes in which no two windows share a place: each gives to one. */
+CPU_WIDE static void N(maxpool_spread)(const void *args, int64_t lo, int64_t hi)
+{
+    const struct pool *a = args;
+    const int64_t in = a->o.in[0] * a->o.in[1], out = a->o.out[0] * a->o.out[1];
+    for (int64_t t = lo; t < hi; t++) {
+        const T *gy = (const T *)a->x + t * out;
+        const int32_t *at = a->at + t * out;
+        T *gx = (T *)a->y + t * in;
+        memset(gx, 0, (size_t)in * sizeof *gx);
+        for (int64_t q = 0; q < out; q++)
+            if (at[q] >= 0)
+                gx[at[q]] = gy[q];
+    }
+}
+
 CPU_WIDE static void N(avgpool)(const void *args, int64_t lo, int64_t hi)
 {
     const struct pool *a = args;
@@ -124,20 +140,13 @@ CPU_WIDE static void N(avgpool_back)(const void *args, int64_t lo, int64_t hi)
 
 #else
 
-#include "device/cpu/cpu.h"
+#include "device/cpu/pool.h"
 #include "device/cpu/range.h"
 
 #include <math.h>
+#include <string.h>
 
 #define TILE 256
-
-struct pool {
-    void *y;
-    int32_t *at;
-    const void *x;
-    weft_average how;
-    weft_window o;
-};
 
 static inline int64_t clamp(int64_t v, int64_t most)
 {
@@ -192,10 +201,24 @@ static int64_t places(const weft_window *o, weft_average how)
     return o->kernel[0] * o->kernel[1];
 }
 
+/* Whether no place is in two windows. */
+static bool is_apart(const weft_window *o)
+{
+    for (int d = 0; d < 2; d++)
+        if ((o->kernel[d] - 1) * o->dilation[d] >= o->stride[d])
+            return false;
+    return true;
+}
+
 weft_status weft__cpu_maxpool(weft_stream *s, weft_dev y, weft_dev at, weft_dev x, int64_t n,
                               const weft_window *o, weft_dtype dt)
 {
     const struct pool a = {.y = cpu_ptr(y), .at = cpu_ptr(at), .x = cpu_ptr(x), .o = *o};
+    weft__cpu_body *wide = weft__pool_wide(o, dt);
+    if (wide) {
+        weft__cpu_rows(s->device, wide, &a, n * o->out[0], 4 * o->out[1]);
+        return WEFT_OK;
+    }
     return weft__cpu_each_row(s, CPU_FLOATS(maxpool), dt, &a, n * o->out[0],
                               4 * o->out[1] * places(o, WEFT_AVERAGE_PADDED));
 }
@@ -204,6 +227,9 @@ weft_status weft__cpu_maxpool_back(weft_stream *s, weft_dev gx, weft_dev gy, wef
                                    const weft_window *o, weft_dtype dt)
 {
     const struct pool a = {.y = cpu_ptr(gx), .at = cpu_ptr(at), .x = cpu_ptr(gy), .o = *o};
+    if (is_apart(o))
+        return weft__cpu_each_row(s, CPU_FLOATS(maxpool_spread), dt, &a, n,
+                                  2 * o->in[0] * o->in[1]);
     return weft__cpu_each_row(s, CPU_FLOATS(maxpool_back), dt, &a, n * o->in[0], 4 * o->in[1]);
 }
 
