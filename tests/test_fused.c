@@ -89,6 +89,8 @@ static const sizes all[] = {
     {1, 4, 2, 64, 64, 64, .o = {.causal = true}, .type = WEFT_F16},
     {2, 4, 1, 64, 192, 32, .o = {.bottom_right = true}, .type = WEFT_BF16},
     {1, 1, 1, 64, 64, 128, .o = {.scale = 0.25}, .type = WEFT_F16},
+    {1, 2, 2, 77, 301, 40, .o = {.causal = true}, .type = WEFT_BF16},
+    {2, 2, 1, 310, 45, 104, .o = {.bottom_right = true}, .type = WEFT_BF16},
 };
 
 START_TEST(whole_tiles_are_near_those_of_f64)

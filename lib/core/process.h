@@ -36,6 +36,7 @@ typedef struct weft__process_facts {
     void *topology;                      /* hwloc's, of the machine, once it was asked for */
     int kernels_chosen;                  /* 1: BLIS_ARCH_TYPE has been looked at */
     struct weft__onednn *_Atomic onednn; /* once it was asked for */
+    atomic_int amx;                      /* 1: the system lets us, -1: not; 0: not yet asked */
     struct {
         atomic_int busy; /* 1: a call has it */
         void *room;      /* where products of matrices pack; kept */

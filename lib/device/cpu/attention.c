@@ -206,6 +206,8 @@ weft_status weft__cpu_attention(weft_stream *s, weft_dev y, weft_dev lse, weft_d
                              .q = cpu_ptr(q),
                              .k = cpu_ptr(k),
                              .v = cpu_ptr(v)};
+    if (dt == WEFT_BF16 && weft__cpu_attention_amx(s, &t))
+        return WEFT_OK;
     return weft__cpu_each_row(s, CPU_FLOATS(attention), dt, &t,
                               o->batch * o->heads * tiles_of(o->queries),
                               TILE * o->keys * (o->size + o->vsize) / MULTIPLY_ADDS);

@@ -31,6 +31,10 @@ struct attend {
     const void *q, *k, *v, *gy;
 };
 
+/* Attention of bf16 by AMX; false: not this machine, or not these shapes, and nothing done. */
+bool weft__cpu_attention_amx(weft_stream *s, const struct attend *t);
+bool weft__cpu_attention_amx_back(weft_stream *s, const struct attend *t);
+
 CPU_INLINE int64_t least(int64_t a, int64_t b)
 {
     return a < b ? a : b;
