@@ -21,42 +21,43 @@ static bool leads_on(const weft__walk *w, const weft__origin *from)
            (from->node >= 0 && w->f->tape->node[from->node].reached);
 }
 
-bool weft__next_origin(const weft__tape *t, const weft__node *n, int64_t *at, weft__origin *out)
-{
-    if (!n->op)
-        return false;
-    if (n->op == &weft__op_recompute)
-        return weft__replay_use(t, n, (*at)++, out);
-    while (*at < n->nin && !n->in[*at].wants_grad)
-        (*at)++;
-    if (*at >= n->nin)
-        return false;
-    *out = n->in[(*at)++].from;
-    return true;
-}
-
 static void forget(const weft__walk *w, int64_t from, int64_t first)
 {
     weft__tape *t = w->f->tape;
+    const bool counts = first == 0 && w->kind == WEFT__OF_BACKWARD;
     for (int64_t i = first; i <= from; i++) {
-        weft__origin s;
-        t->node[i].reached = false;
-        memset(t->node[i].grad[w->kind], 0, sizeof t->node[i].grad[w->kind]);
-        for (int64_t at = 0; first == 0 && weft__next_origin(t, &t->node[i], &at, &s);)
-            if (s.segment && w->kind == WEFT__OF_BACKWARD)
-                s.segment->uses = 0;
+        weft__node *n = &t->node[i];
+        const weft__origin *s;
+        int64_t at = 0;
+        n->reached = false;
+        memset(n->grad[w->kind], 0, sizeof n->grad[w->kind]);
+        while (counts && (s = weft__next_origin(t, n, &at)))
+            if (s->segment)
+                s->segment->uses = 0;
+    }
+}
+
+/* A node's sources are reached, too. */
+static void reach_from(const weft__tape *t, const weft__node *n)
+{
+    const weft__origin *s;
+    for (int64_t at = 0; (s = weft__next_origin(t, n, &at));) {
+        if (s->node >= 0)
+            t->node[s->node].reached = true;
+        if (s->segment)
+            s->segment->uses++;
     }
 }
 
 void weft__walk_reach(const weft__walk *w, int64_t from, int64_t first)
 {
     weft__tape *t = w->f->tape;
-    weft__origin s;
+    const weft__origin *s;
     forget(w, (int64_t)t->nodes - 1, first);
     if (w->kind == WEFT__OF_GRAD) { /* from what is looked for upwards */
         for (int64_t i = first; i <= from; i++)
-            for (int64_t at = 0; weft__next_origin(t, &t->node[i], &at, &s);)
-                t->node[i].reached |= leads_on(w, &s);
+            for (int64_t at = 0; (s = weft__next_origin(t, &t->node[i], &at));)
+                t->node[i].reached |= leads_on(w, s);
         return;
     }
     if (from >= first)
@@ -66,13 +67,11 @@ void weft__walk_reach(const weft__walk *w, int64_t from, int64_t first)
         t->unmet = from;
     }
     for (int64_t i = from; i >= first; i--) {
-        t->meets += t->node[i].reached && t->node[i].op && t->node[i].op->drain;
-        for (int64_t at = 0; t->node[i].reached && weft__next_origin(t, &t->node[i], &at, &s);) {
-            if (s.node >= 0)
-                t->node[s.node].reached = true;
-            if (s.segment)
-                s.segment->uses++;
-        }
+        const weft__node *n = &t->node[i];
+        if (!n->reached)
+            continue;
+        t->meets += n->op && n->op->drain;
+        reach_from(t, n);
     }
 }
 
@@ -140,7 +139,10 @@ static weft_status prepare(weft__walk *w, weft__node *n, weft_op_call *c, collec
 {
     for (int j = 0; j < n->nin; j++) {
         const weft__input *in = &n->in[j];
-        c->in[j] = in->from.segment ? weft__segment_view(in->from.segment, in->plane) : in->view;
+        if (in->from.segment)
+            weft__segment_see(in->from.segment, in->plane, &c->in[j]);
+        else
+            c->in[j] = in->view;
         c->want[j] = in->wants_grad && leads_on(w, &in->from);
         if (!c->want[j])
             continue;
@@ -148,7 +150,8 @@ static weft_status prepare(weft__walk *w, weft__node *n, weft_op_call *c, collec
         c->gin[j] = in->view;
         c->gin[j].dtype = n->op->wide ? to[j].type : in->view.dtype;
         c->gin[j].data = to[j].data;
-        WEFT_TRY(weft__view_pack(&c->gin[j]));
+        if (!n->op->contiguous)
+            WEFT_TRY(weft__view_pack(&c->gin[j]));
         if (!to[j].fresh || c->gin[j].dtype != to[j].type)
             WEFT_TRY(weft__scratch(w->f, weft__view_bytes(&c->gin[j]), &c->gin[j].data));
     }
@@ -178,7 +181,8 @@ static weft_status of_results(const weft__walk *w, const weft__node *n, weft_op_
 {
     c->gout = n->out;
     c->gout.data = weft__grad_of(n, w->kind, 0);
-    WEFT_TRY(weft__view_pack(&c->gout));
+    if (n->op->view) /* else it is contiguous already */
+        WEFT_TRY(weft__view_pack(&c->gout));
     for (int r = 1; r <= n->op->results; r++) {
         c->gsaved[r - 1] = n->saved[r - 1];
         c->gsaved[r - 1].data = weft__grad_of(n, w->kind, r);
@@ -195,16 +199,12 @@ static weft_status differentiate(weft__walk *w, weft__node *n)
     weft_fabric *f = w->f;
     const bool tell = w->kind == WEFT__OF_BACKWARD;
     collector to[WEFT_OP_INPUTS];
-    weft_op_call c = {.op = n->op,
-                      .fabric = f,
-                      .device = f->device,
-                      .stream = f->stream,
-                      .k = f->device->ops->kernels,
-                      .attr = n->attr,
-                      .nin = n->nin,
-                      .out = n->out,
-                      .sample = n->sample};
-    memcpy(c.saved, n->saved, sizeof c.saved);
+    weft_op_call c;
+    weft__call_begin(&c, f, n->op, n->nin, n->attr);
+    c.out = n->out;
+    c.sample = n->sample;
+    for (int i = 0; i < WEFT_OP_SAVED; i++)
+        weft__view_copy(&c.saved[i], &n->saved[i]);
     f->device->who = n->op->name;
     WEFT_TRY(of_results(w, n, &c));
     WEFT_TRY(prepare(w, n, &c, to));

@@ -23,13 +23,10 @@ _Static_assert(sizeof(replay) <= WEFT__ATTR, "a replay is kept as attributes");
 
 const weft_op weft__op_recompute = {.size = sizeof(weft_op), .name = "recompute"};
 
-bool weft__replay_use(const weft__tape *t, const weft__node *n, int64_t i, weft__origin *out)
+const weft__origin *weft__replay_use(const weft__tape *t, const weft__node *n, int64_t i)
 {
     const replay *r = (const void *)n->attr;
-    if (i >= (int64_t)r->uses)
-        return false;
-    *out = t->use[r->first + (size_t)i];
-    return true;
+    return i < (int64_t)r->uses ? &t->use[r->first + (size_t)i] : NULL;
 }
 
 /* The input under a handle of its own, as the program may release its one. Leaves and parameters keep
@@ -62,13 +59,14 @@ static bool same(const weft__origin *a, const weft__origin *b)
     return a->node == b->node && a->result == b->result && (a->node >= 0 || a->tensor == b->tensor);
 }
 
-static weft_status note(weft__tape *t, size_t first, const weft__origin *s)
+static weft_status note(weft__tape *t, size_t first, const weft__origin *one)
 {
+    const weft__origin s = *one; /* may be of the array that grows */
     for (size_t i = first; i < t->uses; i++)
-        if (same(&t->use[i], s))
+        if (same(&t->use[i], &s))
             return WEFT_OK;
     WEFT_TRY(weft__grow(&t->use, &t->use_room, t->uses + 1, sizeof *t->use));
-    t->use[t->uses++] = *s;
+    t->use[t->uses++] = s;
     return WEFT_OK;
 }
 
@@ -76,17 +74,19 @@ static weft_status note(weft__tape *t, size_t first, const weft__origin *s)
 static weft_status note_uses(weft__tape *t, int64_t from, int64_t first)
 {
     const size_t noted = t->uses;
-    weft__origin s;
     for (int64_t i = first; i < from; i++)
         t->node[i].reached = false;
     t->node[from].reached = true;
-    for (int64_t i = from; i >= first; i--)
-        for (int64_t at = 0; t->node[i].reached && weft__next_origin(t, &t->node[i], &at, &s);) {
-            if (s.node >= first)
-                t->node[s.node].reached = true;
+    for (int64_t i = from; i >= first; i--) {
+        int64_t at = 0;
+        const weft__origin *s;
+        while (t->node[i].reached && (s = weft__next_origin(t, &t->node[i], &at))) {
+            if (s->node >= first)
+                t->node[s->node].reached = true;
             else
-                WEFT_TRY(note(t, noted, &s));
+                WEFT_TRY(note(t, noted, s));
         }
+    }
     return WEFT_OK;
 }
 

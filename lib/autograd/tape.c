@@ -70,34 +70,47 @@ weft_status weft__tape_mark(weft_fabric *f, weft_module *m, bool enter)
     weft__node *n;
     if (h->module)
         WEFT_TRY(h->module(h->self, m, enter, false));
-    if (f->tape->eval)
+    if (f->tape->eval || !h->module)
         return WEFT_OK;
     WEFT_TRY(weft__tape_append(f->tape, &n));
-    *n = (weft__node){.module = m, .enter = enter, .uses = f->tape->uses};
+    n->op = NULL;
+    n->module = m;
+    n->enter = enter;
+    n->reached = false;
+    n->nin = 0;
+    memset(n->grad, 0, sizeof n->grad);
     return WEFT_OK;
 }
 
-/* Input number i as `to`: the parameter's copy of that type, or what is cast here. */
-static weft_status cast(weft_fabric *f, weft_dtype to, weft__input *in, weft__tensor **x)
+/* What an input of a call is seen as. */
+typedef struct source {
+    weft_tensor *tensor;
+    weft__plane plane; /* of the parameter that it is */
+} source;
+
+/* An input as `to`: the parameter's copy of that type, or what is cast here. */
+static weft_status cast(weft_fabric *f, weft_dtype to, source *in, weft__tensor **x, weft_view *v)
 {
     const weft__segment *s = (*x)->segment;
     if (s && s->flat->plane[WEFT__COMPUTE].addr && s->flat->type[WEFT__COMPUTE] == to) {
         WEFT_TRY(weft__flat_refresh(s->flat));
         in->plane = WEFT__COMPUTE;
-        in->view = weft__segment_view(s, WEFT__COMPUTE);
+        weft__segment_see(s, WEFT__COMPUTE, v);
         return WEFT_OK;
     }
-    in->from.tensor = weft_apply(f, &weft__op_cast, 1, &in->from.tensor, &to);
-    if (!(*x = weft__tensor_at(in->from.tensor, NULL)))
+    in->tensor = weft_apply(f, &weft__op_cast, 1, &in->tensor, &to);
+    if (!(*x = weft__tensor_at(in->tensor, NULL)))
         return weft__stuck(f) ? weft__stuck(f) : WEFT_ENOMEM;
-    in->view = (*x)->view;
+    *v = (*x)->view;
     return WEFT_OK;
 }
 
 /* Resolves the inputs: NULL inputs stay NULL only where they are optional (trailing). */
-static weft_status resolve(weft_fabric *f, const weft_op *op, int n, weft_tensor *const *given,
-                           weft__input *in, weft__tensor **x)
+static weft_status resolve(weft_fabric *f, weft_op_call *c, weft_tensor *const *given, source *in,
+                           weft__tensor **x)
 {
+    const weft_op *op = c->op;
+    const int n = c->nin;
     for (int i = 0; i < n; i++) {
         weft_fabric *home = NULL;
         if (!(x[i] = weft__tensor_for(op->name, given[i], &home)))
@@ -109,12 +122,14 @@ static weft_status resolve(weft_fabric *f, const weft_op *op, int n, weft_tensor
                               "%s: parameter %s has no memory before weft_setup or the first "
                               "weft_forward",
                               op->name, x[i]->segment->name);
-        in[i] = (weft__input){.view = x[i]->view, .from.tensor = given[i]};
+        c->in[i] = x[i]->view;
+        in[i].tensor = given[i];
+        in[i].plane = WEFT__PARAM;
     }
     weft_dtype to = weft__computes_in(f, op, n, x);
     for (int i = 0; i < n && to != WEFT_DEFAULT; i++)
         if (weft__is_float(x[i]->view.dtype) && x[i]->view.dtype != to)
-            WEFT_TRY(cast(f, to, &in[i], &x[i]));
+            WEFT_TRY(cast(f, to, &in[i], &x[i], &c->in[i]));
     return WEFT_OK;
 }
 
@@ -132,7 +147,18 @@ static weft_status compute(weft_fabric *f, const weft_op *op, weft_op_call *c)
     return weft__op_run(c, op->forward);
 }
 
-static weft_status record(weft_fabric *f, const weft_op_call *c, const weft__input *in,
+static void note_input(weft__input *to, const weft_view *v, const source *in, const weft__tensor *x)
+{
+    to->from.tensor = in->tensor;
+    to->from.segment = x->segment;
+    to->from.node = x->node;
+    to->from.result = x->result;
+    to->plane = in->plane;
+    to->wants_grad = x->wants_grad;
+    to->view = *v;
+}
+
+static weft_status record(weft_fabric *f, const weft_op_call *c, const source *in,
                           weft__tensor *const *x, weft__tensor *const *result)
 {
     weft__node *n;
@@ -144,20 +170,16 @@ static weft_status record(weft_fabric *f, const weft_op_call *c, const weft__inp
     WEFT_TRY(weft__tape_append(f->tape, &n));
     n->op = c->op;
     n->module = NULL;
+    n->reached = false;
     n->nin = c->nin;
     n->out = c->out;
     memset(n->grad, 0, sizeof n->grad);
     n->sample = c->sample;
-    memcpy(n->saved, c->saved, sizeof n->saved);
+    for (int i = 0; i < WEFT_OP_SAVED; i++)
+        weft__view_copy(&n->saved[i], &c->saved[i]);
     memcpy(n->attr, c->attr, c->op->attr_size);
     for (int i = 0; i < c->nin; i++)
-        n->in[i] = (weft__input){.view = c->in[i],
-                                 .from = {.tensor = in[i].from.tensor,
-                                          .segment = x[i]->segment,
-                                          .node = x[i]->node,
-                                          .result = x[i]->result},
-                                 .plane = in[i].plane,
-                                 .wants_grad = x[i]->wants_grad};
+        note_input(&n->in[i], &c->in[i], &in[i], x[i]);
     for (int r = 0; r <= c->op->results; r++) {
         result[r]->node = (int64_t)f->tape->nodes - 1;
         result[r]->result = r;
@@ -181,7 +203,7 @@ static weft_status complete(const weft_op *op, int n, weft_tensor *const *inputs
 }
 
 /* The results as tensors: out, and what op->results says of the saved arrays. */
-static weft_status give(weft_fabric *f, const weft_op_call *c, const weft__input *in,
+static weft_status give(weft_fabric *f, const weft_op_call *c, const source *in,
                         weft__tensor *const *x, weft_tensor **out)
 {
     weft__tensor *result[WEFT__RESULTS];
@@ -201,21 +223,14 @@ static weft_status apply(weft_fabric *f, const weft_op *op, int n, weft_tensor *
                          const void *attr, weft_tensor **out)
 {
     _Alignas(16) unsigned char copy[WEFT__ATTR];
-    weft__input in[WEFT_OP_INPUTS];
+    source in[WEFT_OP_INPUTS];
     weft__tensor *x[WEFT_OP_INPUTS] = {NULL};
-    weft_op_call c = {.op = op,
-                      .fabric = f,
-                      .device = f->device,
-                      .stream = f->stream,
-                      .k = f->device->ops->kernels,
-                      .attr = copy,
-                      .nin = n,
-                      .rows = op->rows};
+    weft_op_call c;
+    weft__call_begin(&c, f, op, n, copy);
+    c.rows = op->rows;
     if (attr)
         memcpy(copy, attr, op->attr_size);
-    WEFT_TRY(resolve(f, op, n, inputs, in, x));
-    for (int i = 0; i < n; i++)
-        c.in[i] = in[i].view;
+    WEFT_TRY(resolve(f, &c, inputs, in, x));
     weft__find_batch(&c, n, x);
     WEFT_TRY(compute(f, op, &c));
     return give(f, &c, in, x, out);

@@ -20,10 +20,10 @@ typedef struct weft__origin {
 /* An input of a recorded call. A parameter is held as its segment and resolved at backward, never
  * as an address. */
 typedef struct weft__input {
-    weft_view view;
     weft__origin from;
     weft__plane plane; /* of the segment, that was used */
     bool wants_grad;
+    weft_view view;
 } weft__input;
 
 /* Each kind of walk has gradients of its own. */
@@ -41,11 +41,11 @@ typedef struct weft__node {
     bool enter;          /* of a mark: the module's forward begins here */
     bool reached;        /* in the walk that runs */
     int nin;
-    weft__input in[WEFT_OP_INPUTS];
-    weft_view out, saved[WEFT_OP_SAVED];
-    weft__grad grad[WEFT__WALKS][WEFT__RESULTS];
-    const int64_t *sample;
     size_t uses; /* of the tape, up to here */
+    const int64_t *sample;
+    weft__grad grad[WEFT__WALKS][WEFT__RESULTS];
+    weft__input in[WEFT_OP_INPUTS]; /* nin of them */
+    weft_view out, saved[WEFT_OP_SAVED];
     _Alignas(16) unsigned char attr[WEFT__ATTR];
 } weft__node;
 
@@ -103,6 +103,51 @@ typedef struct weft__tape {
 } weft__tape;
 
 extern const weft_op weft__op_cast, weft__op_recompute;
+
+/* No view: what comes behind its rank and numel is of no meaning, and stays what it was. */
+static inline void weft__view_none(weft_view *v)
+{
+    v->data.addr = 0;
+    v->dtype = WEFT_DEFAULT;
+    v->rank = 0;
+    v->numel = 0;
+}
+/* A copy of one that may be none. */
+static inline void weft__view_copy(weft_view *to, const weft_view *from)
+{
+    if (from->dtype == WEFT_DEFAULT)
+        weft__view_none(to);
+    else
+        *to = *from;
+}
+/* The call of an op, with no views but that of its result, which is none. A whole struct of zeros would
+ * take longer than all else that an op costs. */
+static inline void weft__call_begin(weft_op_call *c, weft_fabric *f, const weft_op *op, int nin,
+                                    void *attr)
+{
+    c->op = op;
+    c->fabric = f;
+    c->device = f->device;
+    c->stream = f->stream;
+    c->k = f->device->ops->kernels;
+    c->attr = attr;
+    c->nin = nin;
+    for (int i = 0; i < WEFT_OP_INPUTS; i++) {
+        weft__view_none(&c->in[i]);
+        weft__view_none(&c->gin[i]);
+        c->want[i] = c->alike[i] = false;
+    }
+    for (int i = 0; i < WEFT_OP_SAVED; i++) {
+        weft__view_none(&c->saved[i]);
+        weft__view_none(&c->gsaved[i]);
+    }
+    weft__view_none(&c->out);
+    weft__view_none(&c->gout);
+    c->rows = c->lead = c->batch = 0;
+    c->sample = NULL;
+    c->base = c->local = 0;
+    c->weight.addr = 0;
+}
 
 /* A new node, uninitialised. */
 weft_status weft__tape_append(weft__tape *t, weft__node **out);

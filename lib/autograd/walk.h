@@ -39,10 +39,22 @@ static inline weft_dev weft__grad_of(const weft__node *n, int kind, int r)
     return n->grad[kind][r].blank ? (weft_dev){0} : n->grad[kind][r].data;
 }
 
-/* The next of the sources of a node that want a gradient, from *at on, 0 at first; false at the end. */
-bool weft__next_origin(const weft__tape *t, const weft__node *n, int64_t *at, weft__origin *out);
 /* Runs the forward of a node of the op recompute again and differentiates it. */
 weft_status weft__replay(weft__walk *w, int64_t at);
-/* What that forward uses from outside of it, number i; false at the end. */
-bool weft__replay_use(const weft__tape *t, const weft__node *n, int64_t i, weft__origin *out);
+/* What that forward uses from outside of it, number i; NULL at the end. */
+const weft__origin *weft__replay_use(const weft__tape *t, const weft__node *n, int64_t i);
+
+/* The next of the sources of a node that want a gradient, from *at on, 0 at first; NULL at the end. */
+static inline const weft__origin *weft__next_origin(const weft__tape *t, const weft__node *n,
+                                                    int64_t *at)
+{
+    if (!n->op)
+        return NULL;
+    if (n->op == &weft__op_recompute)
+        return weft__replay_use(t, n, (*at)++);
+    for (; *at < n->nin; (*at)++)
+        if (n->in[*at].wants_grad)
+            return &n->in[(*at)++].from;
+    return NULL;
+}
 #endif

@@ -1,20 +1,15 @@
 /* Element types. */
-#include <weft/base.h>
+#include "core/shape.h"
 
-static const struct {
-    const char *name;
-    size_t size;
-} type[] = {{"?", 0},    {"f32", 4}, {"f64", 8}, {"f16", 2},
-            {"bf16", 2}, {"i32", 4}, {"i64", 8}, {"u8", 1}};
-
-#define KNOWN(t) ((unsigned)(t) < sizeof type / sizeof type[0] ? (unsigned)(t) : 0u)
+static const char *const name[] = {"?", "f32", "f64", "f16", "bf16", "i32", "i64", "u8"};
+#define NAMES (sizeof name / sizeof name[0])
 
 size_t weft_dtype_size(weft_dtype t)
 {
-    return type[KNOWN(t)].size;
+    return weft__size_of(t);
 }
 
 const char *weft_dtype_name(weft_dtype t)
 {
-    return type[KNOWN(t)].name;
+    return name[(unsigned)t < NAMES ? (unsigned)t : 0];
 }

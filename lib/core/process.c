@@ -76,8 +76,3 @@ void weft__process_leave(int id, uint32_t generation)
     weft__process.fabric[id].generation = generation;
     weft__process_unlock();
 }
-
-weft_fabric *weft__process_fabric(int id)
-{
-    return id >= 0 && id < WEFT__FABRICS ? weft__process.fabric[id].fabric : NULL;
-}

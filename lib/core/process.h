@@ -64,5 +64,8 @@ int weft__process_enter(weft_fabric *f, uint32_t *generation);
 /* Gives the number back; tokens of generation below `generation` stay stale for ever. */
 void weft__process_leave(int id, uint32_t generation);
 /* The fabric with that number, or NULL. */
-weft_fabric *weft__process_fabric(int id);
+static inline weft_fabric *weft__process_fabric(int id)
+{
+    return id >= 0 && id < WEFT__FABRICS ? weft__process.fabric[id].fabric : NULL;
+}
 #endif

@@ -16,4 +16,12 @@ int weft__broadcast(int ra, const int64_t *a, int rb, const int64_t *b, int64_t 
 /* "(2, 3)" into text, which is returned. */
 #define WEFT__SHAPE_TEXT 128
 char *weft__shape_text(int rank, const int64_t *shape, char text[WEFT__SHAPE_TEXT]);
+/* weft_dtype_size, where it is asked for often. */
+static inline size_t weft__size_of(weft_dtype t)
+{
+    static const unsigned char size[] = {
+        [WEFT_F32] = 4, [WEFT_F64] = 8, [WEFT_F16] = 2, [WEFT_BF16] = 2,
+        [WEFT_I32] = 4, [WEFT_I64] = 8, [WEFT_U8] = 1};
+    return (unsigned)t < sizeof size ? size[t] : 0;
+}
 #endif

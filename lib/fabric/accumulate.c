@@ -28,15 +28,13 @@ bool weft__window_holds(const weft_fabric *f)
 bool weft__window_open(weft_fabric *f)
 {
     bool sums = false, open = weft__window_holds(f);
+    const weft__strategy *s = f->facade->strategy;
     f->facade->micro.ran = true;
-    for (weft__object *o = weft__object_first(f, WEFT__MODULE); o; o = weft__object_after(o)) {
-        const weft_module *m = (const weft_module *)o;
-        for (int i = 0; i < m->flats && m->setup; i++) {
-            m->flat[i]->hold = open || m->scopes;
-            sums |= m->flat[i]->trainable && !m->flat[i]->hold;
-        }
+    for (size_t i = 0; i < s->flats; i++) {
+        s->flat[i]->hold = open || *s->flat[i]->scopes;
+        sums |= !s->flat[i]->hold;
     }
-    f->facade->held = !sums && f->facade->strategy->flats > 0;
+    f->facade->held = !sums && s->flats > 0;
     return !f->facade->held;
 }
 

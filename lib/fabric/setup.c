@@ -40,6 +40,7 @@ static weft_status prepare(weft_fabric *f, weft_module *m)
 static weft_status spread(weft_fabric *f, weft_module *m)
 {
     for (int i = 0; i < m->flats; i++) {
+        m->flat[i]->scopes = &m->scopes;
         WEFT_TRY(weft__strategy_setup(f->facade->strategy, m->flat[i]));
         weft__flat_written(m->flat[i]);
         m->flat[i]->changed = 0; /* rank 0's parameters are everyone's now */

@@ -184,7 +184,7 @@ static void pass(weft_fabric *f, weft_tensor *loss, bool *due, bool *failed)
 {
     weft__strategy *strategy = f->facade->strategy;
     strategy->weigh = false;
-    strategy->token = weft__alike_token(f, loss);
+    strategy->token = f->world > 1 ? weft__alike_token(f, loss) : 0;
     weft_status s = weft__leaves_begin(f);
     if (strategy->shared.addr)
         weft__tape_plan(f, loss);

@@ -4,6 +4,7 @@
 #include "core/alloc.h"
 #include "core/hash.h"
 #include "core/rng.h"
+#include "core/shape.h"
 #include "device/device.h"
 
 #include <math.h>
@@ -19,12 +20,19 @@ static int64_t round_up(int64_t n, int64_t to)
 
 weft_view weft__segment_view(const weft__segment *s, weft__plane plane)
 {
-    weft_view v = {.data = weft__flat_at(s->flat, plane, s->first),
-                   .dtype = s->flat->type[plane],
-                   .rank = s->rank};
-    memcpy(v.shape, s->shape, sizeof v.shape);
-    weft__view_pack(&v);
+    weft_view v;
+    weft__segment_see(s, plane, &v);
     return v;
+}
+
+void weft__segment_see(const weft__segment *s, weft__plane plane, weft_view *v)
+{
+    v->data = weft__flat_at(s->flat, plane, s->first);
+    v->dtype = s->flat->type[plane];
+    v->rank = s->rank;
+    memcpy(v->shape, s->shape, sizeof v->shape);
+    memcpy(v->stride, s->stride, sizeof v->stride);
+    v->numel = s->count;
 }
 
 void weft__segment_show(const weft__segment *s, weft__tensor *t)
@@ -65,6 +73,7 @@ static void lay_out(weft__flat *flat, int64_t bucket_bytes)
         s->flat = flat;
         s->first = at;
         s->bucket = flat->nbuckets;
+        weft__strides(s->rank, s->shape, s->stride);
         b->segments++;
         b->payload += s->count;
         at = round_up(at + s->count, ALIGN);

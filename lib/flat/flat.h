@@ -38,7 +38,7 @@ struct weft__segment {
     weft_init init;
     int64_t first, count; /* elements of the space */
     int rank;
-    int64_t shape[WEFT_MAX_RANK];
+    int64_t shape[WEFT_MAX_RANK], stride[WEFT_MAX_RANK];
     unsigned grad; /* WEFT__GRAD_EMPTY, _LOCAL and _REDUCED */
     int bucket;
     int64_t uses;          /* left in the backward that runs */
@@ -105,7 +105,8 @@ struct weft_space {
     void (*grad_free)(weft__flat *flat); /* set by who allocated the gradient plane */
     weft_dev *level; /* reproducible mode: gradients that wait for their other half */
     int levels;
-    bool hold;        /* the backward that runs, or ran last, leaves the sums to this rank */
+    const uint64_t *scopes; /* != 0: in one in which sums are left to this rank; NULL: not set up */
+    bool hold;              /* the backward that runs, or ran last, leaves the sums to this rank */
     uint64_t changed; /* a digest of what the program wrote and froze since setup, alike on all */
     uint64_t version; /* of the parameters: how often others wrote them */
     uint64_t copied, copied_changes; /* the version and the digest that the compute plane is of */
@@ -147,6 +148,8 @@ weft_status weft__flat_narrow(const weft__flat *flat, int64_t first, int64_t cou
 weft_status weft__flat_refresh(weft__flat *flat);
 /* A segment's part of a plane that is whole. */
 weft_view weft__segment_view(const weft__segment *s, weft__plane plane);
+/* The same, at *v. */
+void weft__segment_see(const weft__segment *s, weft__plane plane, weft_view *v);
 /* Gives a parameter its first values, a function of the seed, its name and the element. */
 weft_status weft__segment_init(weft__segment *s);
 /* t sees the segment's parameters. */

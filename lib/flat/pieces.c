@@ -4,6 +4,7 @@
 #include "flat/flat.h"
 
 #include "core/alloc.h"
+#include "core/shape.h"
 #include "device/device.h"
 
 #include <stdlib.h>
@@ -30,7 +31,7 @@ weft_dev weft__flat_at(const weft__flat *flat, weft__plane plane, int64_t elemen
             return (weft_dev){0};
         element += p->local - p->first;
     }
-    return weft__at(flat->plane[plane], element * (int64_t)weft_dtype_size(flat->type[plane]));
+    return weft__at(flat->plane[plane], element * (int64_t)weft__size_of(flat->type[plane]));
 }
 
 bool weft__flat_own(const weft__flat *flat, int64_t first, int64_t count, weft__range *own)

@@ -270,18 +270,35 @@ static weft_status take(weft__engine *e, bool step, uint32_t *slot)
     return WEFT_OK;
 }
 
+/* All but the generation, one by one: a whole struct of zeros would be a string instruction, which takes
+ * longer than the rest of an op. */
+static void begin(weft__tensor *t, const weft_view *v, bool step)
+{
+    t->live = true;
+    t->step = step;
+    t->wants_grad = t->derived = t->leaf_blank = false;
+    t->view = *v;
+    t->rows = (weft__rows){0};
+    t->reduction = WEFT__NONE;
+    t->weight.addr = t->leaf_grad.addr = 0;
+    t->node = -1;
+    t->result = 0;
+    t->leaf_edge = 0;
+    t->owned = t->imported = 0;
+    t->segment = NULL;
+    t->changed = NULL;
+}
+
 weft_tensor *weft__tensor_new(weft_fabric *f, const weft_view *v, bool step, weft__tensor **slot)
 {
-    uint32_t i, generation;
+    uint32_t i;
     weft_status s = take(f->engine, step, &i);
     if (s) {
         weft__stick(f, s);
         return NULL;
     }
     weft__tensor *t = slot_at(f->engine, i);
-    generation = t->generation;
-    *t = (weft__tensor){
-        .generation = generation, .live = true, .step = step, .view = *v, .node = -1};
+    begin(t, v, step);
     if (slot)
         *slot = t;
     return token(f->engine, i);

@@ -3,22 +3,30 @@
 #include "device/device.h"
 #include "tensor/tensor.h"
 
-weft_status weft__view_pack(weft_view *v)
+static weft_status too_large(const weft_view *v)
 {
     char text[WEFT__SHAPE_TEXT];
+    return weft__fail(WEFT_ESHAPE, "shape %s has a negative extent or too many elements",
+                      weft__shape_text(v->rank, v->shape, text));
+}
+
+weft_status weft__view_pack(weft_view *v)
+{
+    const int64_t size = (int64_t)weft__size_of(v->dtype);
+    int64_t span = 1, bytes; /* of what the strides span: without extents of 0 */
+    bool fits = true, empty = false;
     if (v->rank < 0 || v->rank > WEFT_MAX_RANK)
         return weft__fail(WEFT_ESHAPE, "rank %d; tensors have 0 to %d dimensions", v->rank,
                           WEFT_MAX_RANK);
-    int64_t bytes = weft_dtype_size(v->dtype) ? (int64_t)weft_dtype_size(v->dtype) : 1;
-    bool fits = true;
-    for (int d = 0; d < v->rank; d++) /* of what the strides span: without extents of 0 */
-        fits = fits && !__builtin_mul_overflow(bytes, v->shape[d] ? v->shape[d] : 1, &bytes);
-    v->numel = fits ? weft__numel(v->rank, v->shape) : -1;
-    if (v->numel < 0)
-        return weft__fail(WEFT_ESHAPE, "shape %s has a negative extent or too many elements",
-                          weft__shape_text(v->rank, v->shape, text));
-    weft__strides(v->rank, v->shape, v->stride);
-    return WEFT_OK;
+    for (int d = v->rank - 1; d >= 0; d--) {
+        const int64_t n = v->shape[d];
+        v->stride[d] = span;
+        fits &= n >= 0 && !__builtin_mul_overflow(span, n ? n : 1, &span);
+        empty |= n == 0;
+    }
+    fits &= !__builtin_mul_overflow(span, size ? size : 1, &bytes);
+    v->numel = !fits ? -1 : empty ? 0 : span;
+    return fits ? WEFT_OK : too_large(v);
 }
 
 bool weft__view_is_packed(const weft_view *v)
@@ -28,7 +36,7 @@ bool weft__view_is_packed(const weft_view *v)
 
 size_t weft__view_bytes(const weft_view *v)
 {
-    return (size_t)v->numel * weft_dtype_size(v->dtype);
+    return (size_t)v->numel * weft__size_of(v->dtype);
 }
 
 weft_status weft__scratch_view(weft_fabric *f, weft_view *v)
@@ -39,11 +47,12 @@ weft_status weft__scratch_view(weft_fabric *f, weft_view *v)
 
 weft_status weft__view_packed(weft_fabric *f, const weft_view *v, weft_view *out)
 {
-    weft_view fresh = *v;
     if (weft__view_is_packed(v)) {
-        *out = *v;
+        if (out != v)
+            *out = *v;
         return WEFT_OK;
     }
+    weft_view fresh = *v;
     WEFT_TRY(weft__scratch_view(f, &fresh));
     WEFT_TRY(f->device->ops->kernels->copy(f->stream, fresh.data, fresh.dtype, fresh.stride,
                                            v->data, v->dtype, v->stride, v->rank, v->shape));
