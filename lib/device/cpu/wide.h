@@ -14,15 +14,15 @@
 #define WIDE_LANES 16
 #define WIDE_ROWS 14    /* of a tile, at most: 28 sums in registers */
 #define WIDE_COLUMNS 32 /* of a tile with so many rows, and of a panel of packed B */
-#define WIDE_DEPTH 400  /* of a block of k, at most */
-#define WIDE_STEP 416   /* from row to row of packed A: no two rows in the same set of the cache */
+#define WIDE_DEPTH 800  /* of a block of k, at most */
+#define WIDE_STEP 816   /* from row to row of packed A: no two rows in the same set of the cache */
 
-/* C = alpha A B + beta C; strides in elements, of rows and columns. C's columns are adjacent. */
+/* C = alpha A B + beta C; strides in elements, of rows and columns. Of C one of them is 1. */
 typedef struct weft__wide {
     int64_t m, n, k;
     const float *a, *b;
     float *c;
-    int64_t ra, ca, rb, cb, rc;
+    int64_t ra, ca, rb, cb, rc, cc;
     float alpha, beta;
 } weft__wide;
 
@@ -31,17 +31,19 @@ typedef struct weft__wide_tile {
     const float *a, *b;
     float *c;
     int64_t rb, rc, k;
-    int64_t n; /* columns */
+    int64_t n; /* columns; of b there are whole vectors */
     float alpha, beta;
 } weft__wide_tile;
 
 /* `rows` rows of A from k0 on, as they lie (by_depth: false) or sixteen numbers of a column side by side. */
 void weft__wide_pack_a(float *to, const weft__wide *p, int64_t i, int64_t rows, int64_t k0,
                        int64_t depth, bool by_depth);
-/* Columns j.. of B from k0 on in panels of 32, which are `depth` rows long; filled up with zeros. */
+/* At most 32 columns of B, from k0 on, in a panel of `depth` rows of 32; filled up with zeros. */
 void weft__wide_pack_b(float *to, const weft__wide *p, int64_t j, int64_t columns, int64_t k0,
                        int64_t depth);
 void weft__wide_multiply(const weft__wide_tile *t, int64_t rows, bool by_depth);
+/* The same into a C whose rows are adjacent: number (i, j) goes to c[i + j cc]. */
+void weft__wide_multiply_turned(const weft__wide_tile *t, int64_t rows, bool by_depth, int64_t cc);
 /* Rows i0..i1-1 and columns j0..j1-1 of C where rows of A and columns of B lie along k. */
 void weft__wide_dots(const weft__wide *p, int64_t i0, int64_t i1, int64_t j0, int64_t j1);
 #endif

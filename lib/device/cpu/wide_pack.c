@@ -1,77 +1,63 @@
 /* Operands in the order in which tiles read them. */
-#include "device/cpu/wide.h"
+#include "device/cpu/wide_turn.h"
 
 #if CPU_HAS_WIDE
-#include <immintrin.h>
 #include <string.h>
 
-void weft__wide_pack_a(float *to, const weft__wide *p, int64_t i, int64_t rows, int64_t k0,
-                       int64_t depth, bool by_depth)
+/* n numbers; what is written is a whole number of vectors long. */
+WIDE_TARGET CPU_INLINE void line(float *to, const float *from, int64_t n)
 {
-    const float *from = p->a + i * p->ra + k0 * p->ca;
-    if (by_depth) /* then its rows are adjacent */
-        for (int64_t k = 0; k < depth; k++)
-            memcpy(to + k * WIDE_LANES, from + k * p->ca, (size_t)rows * sizeof *to);
-    else
-        for (int64_t r = 0; r < rows; r++)
-            memcpy(to + r * WIDE_STEP, from + r * p->ra, (size_t)depth * sizeof *to);
+    int64_t i = 0;
+    for (; i + WIDE_LANES <= n; i += WIDE_LANES)
+        _mm512_storeu_ps(to + i, _mm512_loadu_ps(from + i));
+    if (i < n)
+        _mm512_storeu_ps(to + i, _mm512_maskz_loadu_ps((__mmask16)((1u << (n - i)) - 1), from + i));
 }
 
-/* A 16 x 16 block turned: pairs, fours, halves, wholes. */
-WIDE_TARGET CPU_INLINE void turn(__m512 v[16])
+WIDE_TARGET void weft__wide_pack_a(float *to, const weft__wide *p, int64_t i, int64_t rows,
+                                   int64_t k0, int64_t depth, bool by_depth)
 {
-    __m512 t[16];
-#pragma GCC unroll 8
-    for (int i = 0; i < 8; i++) {
-        t[2 * i] = _mm512_unpacklo_ps(v[2 * i], v[2 * i + 1]);
-        t[2 * i + 1] = _mm512_unpackhi_ps(v[2 * i], v[2 * i + 1]);
-    }
-#define PD(f, x, y) _mm512_castpd_ps(f(_mm512_castps_pd(x), _mm512_castps_pd(y)))
-#pragma GCC unroll 4
-    for (int i = 0; i < 16; i += 4) {
-        v[i] = PD(_mm512_unpacklo_pd, t[i], t[i + 2]);
-        v[i + 1] = PD(_mm512_unpackhi_pd, t[i], t[i + 2]);
-        v[i + 2] = PD(_mm512_unpacklo_pd, t[i + 1], t[i + 3]);
-        v[i + 3] = PD(_mm512_unpackhi_pd, t[i + 1], t[i + 3]);
-    }
-#pragma GCC unroll 4
-    for (int i = 0; i < 4; i++) { /* v[i + 4 g]: numbers i, i + 4, ... of rows 4 g..4 g + 3 */
-        t[i] = _mm512_shuffle_f32x4(v[i], v[i + 4], 0x88);
-        t[i + 4] = _mm512_shuffle_f32x4(v[i], v[i + 4], 0xDD);
-        t[i + 8] = _mm512_shuffle_f32x4(v[i + 8], v[i + 12], 0x88);
-        t[i + 12] = _mm512_shuffle_f32x4(v[i + 8], v[i + 12], 0xDD);
-    }
-#pragma GCC unroll 4
-    for (int i = 0; i < 4; i++) {
-        v[i] = _mm512_shuffle_f32x4(t[i], t[i + 8], 0x88);
-        v[i + 4] = _mm512_shuffle_f32x4(t[i + 4], t[i + 12], 0x88);
-        v[i + 8] = _mm512_shuffle_f32x4(t[i], t[i + 8], 0xDD);
-        v[i + 12] = _mm512_shuffle_f32x4(t[i + 4], t[i + 12], 0xDD);
-    }
-#undef PD
+    const float *from = p->a + i * p->ra + k0 * p->ca;
+    const __mmask16 some = (__mmask16)((1u << rows) - 1);
+    if (by_depth) /* then its rows are adjacent */
+        for (int64_t k = 0; k < depth; k++)
+            _mm512_storeu_ps(to + k * WIDE_LANES, _mm512_maskz_loadu_ps(some, from + k * p->ca));
+    else
+        for (int64_t r = 0; r < rows; r++)
+            line(to + r * WIDE_STEP, from + r * p->ra, depth);
+}
+
+/* Where fewer than 16 columns or numbers of them are left. */
+WIDE_TARGET static void corner(float *to, const float *from, int64_t step, int64_t columns,
+                               int64_t depth)
+{
+    const __mmask16 some = (__mmask16)((1u << depth) - 1);
+    float block[WIDE_LANES * WIDE_LANES];
+    __m512 v[16];
+    for (int64_t j = 0; j < WIDE_LANES; j++)
+        _mm512_storeu_ps(block + j * WIDE_LANES, j < columns
+                                                     ? _mm512_maskz_loadu_ps(some, from + j * step)
+                                                     : _mm512_setzero_ps());
+    weft__wide_turn(v, block, WIDE_LANES);
+    for (int64_t k = 0; k < depth; k++)
+        memcpy(to + k * WIDE_COLUMNS, &v[k], sizeof v[k]);
 }
 
 /* Up to 16 columns of B, each along k: 16 of them become rows of 16 at a time. */
 WIDE_TARGET static void columns_of(float *to, const float *from, int64_t step, int64_t columns,
                                    int64_t depth)
 {
-    for (int64_t k = 0; k < depth; k += WIDE_LANES) {
-        const int64_t left = depth - k < WIDE_LANES ? depth - k : WIDE_LANES;
-        const __mmask16 some = (__mmask16)((1u << left) - 1);
+    int64_t k = 0;
+    for (; columns >= WIDE_LANES && k + WIDE_LANES <= depth; k += WIDE_LANES) {
         __m512 v[16];
+        weft__wide_turn(v, from + k, step);
 #pragma GCC unroll 16
-        for (int j = 0; j < 16; j++)
-            v[j] = j < columns ? _mm512_maskz_loadu_ps(some, from + j * step + k)
-                               : _mm512_setzero_ps();
-        turn(v);
-        if (left == WIDE_LANES)
-#pragma GCC unroll 16
-            for (int i = 0; i < 16; i++)
-                _mm512_storeu_ps(to + (k + i) * WIDE_COLUMNS, v[i]);
-        else
-            for (int64_t i = 0; i < left; i++)
-                memcpy(to + (k + i) * WIDE_COLUMNS, &v[i], sizeof v[i]);
+        for (int i = 0; i < 16; i++)
+            _mm512_storeu_ps(to + (k + i) * WIDE_COLUMNS, v[i]);
     }
+    for (; k < depth; k += WIDE_LANES)
+        corner(to + k * WIDE_COLUMNS, from + k, step, columns,
+               depth - k < WIDE_LANES ? depth - k : WIDE_LANES);
 }
 
 /* Rows of B of up to 32 numbers. */
@@ -89,15 +75,13 @@ WIDE_TARGET static void rows_of(float *to, const float *from, int64_t step, int6
 void weft__wide_pack_b(float *to, const weft__wide *p, int64_t j, int64_t columns, int64_t k0,
                        int64_t depth)
 {
-    for (int64_t at = 0; at < columns; at += WIDE_COLUMNS, to += depth * WIDE_COLUMNS) {
-        const int64_t some = columns - at < WIDE_COLUMNS ? columns - at : WIDE_COLUMNS;
-        const float *from = p->b + k0 * p->rb + (j + at) * p->cb;
-        if (p->cb == 1) {
-            rows_of(to, from, p->rb, some, depth);
-            continue;
-        }
-        columns_of(to, from, p->cb, some, depth);
-        columns_of(to + 16, from + 16 * p->cb, p->cb, some - 16, depth);
+    const float *from = p->b + k0 * p->rb + j * p->cb;
+    if (p->cb == 1) {
+        rows_of(to, from, p->rb, columns, depth);
+        return;
     }
+    columns_of(to, from, p->cb, columns, depth);
+    if (columns > WIDE_LANES)
+        columns_of(to + 16, from + 16 * p->cb, p->cb, columns - 16, depth);
 }
 #endif

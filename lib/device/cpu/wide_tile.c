@@ -1,46 +1,58 @@
 /* The tile: sums of rows x 16 vectors stay in registers while k goes by, a vector of B times one number of
  * A each. Compiled for every number of rows, so that the loops over sums are straight code. */
-#include "device/cpu/wide.h"
+#include "device/cpu/wide_turn.h"
 
 #if CPU_HAS_WIDE
-#include <immintrin.h>
 
 #define MOST_VECTORS 8
+#define LINE 16 /* floats */
 
 WIDE_TARGET CPU_INLINE void finish(const weft__wide_tile *t, const int rows, const int vectors,
-                                   __m512 s[][MOST_VECTORS], __mmask16 last)
+                                   __m512 s[][MOST_VECTORS])
 {
-    const __m512 alpha = _mm512_set1_ps(t->alpha), beta = _mm512_set1_ps(t->beta);
-#pragma GCC unroll 14
-    for (int i = 0; i < rows; i++)
-#pragma GCC unroll 8
-        for (int j = 0; j < vectors; j++) {
-            float *c = t->c + i * t->rc + j * WIDE_LANES;
-            const __mmask16 some = j + 1 < vectors ? (__mmask16)-1 : last;
-            __m512 v = t->alpha == 1 ? s[i][j] : _mm512_mul_ps(alpha, s[i][j]);
-            if (t->beta != 0)
-                v = _mm512_fmadd_ps(beta, _mm512_maskz_loadu_ps(some, c), v);
-            _mm512_mask_storeu_ps(c, some, v);
+    const float alpha = t->alpha, beta = t->beta;
+    const int64_t rc = t->rc;
+    const __mmask16 last = (__mmask16)((1u << (t->n - (vectors - 1) * WIDE_LANES)) - 1);
+    float *c = t->c;
+#define EACH(value)                                                                                \
+    _Pragma("GCC unroll 14") for (int i = 0; i < rows; i++, c += rc)                               \
+        _Pragma("GCC unroll 8") for (int j = 0; j < vectors; j++)                                  \
+    {                                                                                              \
+        float *const to = c + j * WIDE_LANES;                                                      \
+        const __mmask16 some = j + 1 < vectors ? (__mmask16)-1 : last;                             \
+        _mm512_mask_storeu_ps(to, some, value);                                                    \
+    }
+    if (alpha == 1 && beta == 0) {
+        EACH(s[i][j])
+    } else if (alpha == 1 && beta == 1) {
+        EACH(_mm512_add_ps(_mm512_maskz_loadu_ps(some, to), s[i][j]))
+    } else {
+        const __m512 x = _mm512_set1_ps(alpha), y = _mm512_set1_ps(beta);
+        if (beta == 0) {
+            EACH(_mm512_mul_ps(x, s[i][j]))
+        } else {
+            EACH(_mm512_fmadd_ps(y, _mm512_maskz_loadu_ps(some, to), _mm512_mul_ps(x, s[i][j])))
         }
+    }
+#undef EACH
 }
 
 WIDE_TARGET CPU_INLINE void sums(const weft__wide_tile *t, const int rows, const int vectors,
                                  const int64_t ra, const int64_t ca)
 {
     const float *a = t->a, *b = t->b;
-    const __mmask16 last = (__mmask16)((1u << (t->n - (vectors - 1) * WIDE_LANES)) - 1);
+    const int64_t rb = t->rb;
     __m512 s[WIDE_ROWS][MOST_VECTORS];
 #pragma GCC unroll 14
     for (int i = 0; i < rows; i++)
 #pragma GCC unroll 8
         for (int j = 0; j < vectors; j++)
             s[i][j] = _mm512_setzero_ps();
-    for (int64_t k = t->k; k > 0; k--, a += ca, b += t->rb) {
+    for (int64_t k = t->k; k > 0; k--, a += ca, b += rb) {
         __m512 w[MOST_VECTORS];
 #pragma GCC unroll 8
         for (int j = 0; j < vectors; j++)
-            w[j] = j + 1 < vectors ? _mm512_loadu_ps(b + j * WIDE_LANES)
-                                   : _mm512_maskz_loadu_ps(last, b + j * WIDE_LANES);
+            w[j] = _mm512_loadu_ps(b + j * WIDE_LANES);
 #pragma GCC unroll 14
         for (int i = 0; i < rows; i++) {
             const __m512 x = _mm512_set1_ps(a[i * ra]);
@@ -49,7 +61,7 @@ WIDE_TARGET CPU_INLINE void sums(const weft__wide_tile *t, const int rows, const
                 s[i][j] = _mm512_fmadd_ps(x, w[j], s[i][j]);
         }
     }
-    finish(t, rows, vectors, s, last);
+    finish(t, rows, vectors, s);
 }
 
 #define TILE(rows, vectors)                                                                        \
@@ -77,9 +89,48 @@ typedef void tile(const weft__wide_tile *t);
 static tile *const by_rows[MOST_VECTORS + 1][WIDE_ROWS + 1] = {ALL(ROW)};
 static tile *const by_columns[MOST_VECTORS + 1][WIDE_ROWS + 1] = {ALL(DEEP)};
 
-void weft__wide_multiply(const weft__wide_tile *t, int64_t rows, bool by_depth)
+/* The lines of C that will be written are fetched while the sums are made. */
+__attribute__((target("prfchw"))) static void fetch(const float *c, int64_t step, int64_t rows,
+                                                    int64_t n)
+{
+    for (int64_t i = 0; i < rows; i++)
+        for (int64_t j = 0; j < n; j += LINE)
+            __builtin_prefetch(c + i * step + j, 1);
+}
+
+static void multiply(const weft__wide_tile *t, int64_t rows, bool by_depth)
 {
     const int64_t vectors = (t->n + WIDE_LANES - 1) / WIDE_LANES;
     (by_depth ? by_columns : by_rows)[vectors][rows](t);
+}
+
+void weft__wide_multiply(const weft__wide_tile *t, int64_t rows, bool by_depth)
+{
+    fetch(t->c, t->rc, rows, t->n);
+    multiply(t, rows, by_depth);
+}
+
+WIDE_TARGET void weft__wide_multiply_turned(const weft__wide_tile *t, int64_t rows, bool by_depth,
+                                            int64_t cc)
+{
+    float block[(WIDE_ROWS + 2) * WIDE_COLUMNS];
+    const __mmask16 some = (__mmask16)((1u << rows) - 1);
+    const __m512 beta = _mm512_set1_ps(t->beta);
+    weft__wide_tile mine = *t;
+    mine.c = block;
+    mine.rc = WIDE_COLUMNS;
+    mine.beta = 0;
+    fetch(t->c, cc, t->n, rows);
+    multiply(&mine, rows, by_depth);
+    for (int64_t j = 0; j < t->n; j += WIDE_LANES) {
+        const int64_t left = t->n - j < WIDE_LANES ? t->n - j : WIDE_LANES;
+        float *c = t->c + j * cc;
+        __m512 v[16];
+        weft__wide_turn(v, block + j, WIDE_COLUMNS);
+        for (int64_t i = 0; i < left; i++, c += cc)
+            _mm512_mask_storeu_ps(
+                c, some,
+                t->beta == 0 ? v[i] : _mm512_fmadd_ps(beta, _mm512_maskz_loadu_ps(some, c), v[i]));
+    }
 }
 #endif
