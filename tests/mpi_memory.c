@@ -12,15 +12,6 @@
 #include <weft.h>
 #include <weft/mpi.h>
 
-#ifdef __SANITIZE_ADDRESS__
-/* The search for leaks itself falls over what oneDNN has mapped. */
-int __lsan_is_turned_off(void);
-int __lsan_is_turned_off(void)
-{
-    return 1;
-}
-#endif
-
 #define WIDTH 512
 #define LAYERS 8
 #define BUCKET (1 << 20) /* bytes */

@@ -13,7 +13,9 @@ command -v ssh >/dev/null || export OMPI_MCA_plm=isolated
 # For builds with --enable-sanitize: Open MPI and its friends leak, and unload the culprits, so that only whole stacks
 # tell theirs (lsan.supp) from ours.
 export LSAN_OPTIONS="suppressions=$here/lsan.supp:print_suppressions=0:$LSAN_OPTIONS"
-export ASAN_OPTIONS="fast_unwind_on_malloc=0:$ASAN_OPTIONS" UBSAN_OPTIONS="print_stacktrace=1:$UBSAN_OPTIONS"
+# Of libraries opened late it takes what lies before their thread-local memory for its bounds (a guess at an old glibc),
+# and the search for leaks may then crash.
+export ASAN_OPTIONS="fast_unwind_on_malloc=0:intercept_tls_get_addr=0:$ASAN_OPTIONS" UBSAN_OPTIONS="print_stacktrace=1:$UBSAN_OPTIONS"
 # An mpirun that ends takes away the directory that another, on its way up, may be about to use: each test has its own.
 TMPDIR=$(mktemp -d "${TMPDIR:-/tmp}/weft-XXXXXX") || exit 1
 export TMPDIR

@@ -9,15 +9,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#ifdef __SANITIZE_ADDRESS__
-/* The search for leaks itself falls over what oneDNN has mapped. */
-int __lsan_is_turned_off(void);
-int __lsan_is_turned_off(void)
-{
-    return 1;
-}
-#endif
-
 #define MOST 256 /* numbers of an input, a result or a parameter */
 #define KEPT 12  /* arrays: of the result, in evaluation too, of the input, of the parameters */
 

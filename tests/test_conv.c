@@ -6,15 +6,6 @@
 #include <string.h>
 #include <weft.h>
 
-#ifdef __SANITIZE_ADDRESS__
-/* The search for leaks itself falls over what oneDNN has mapped. */
-int __lsan_is_turned_off(void);
-int __lsan_is_turned_off(void)
-{
-    return 1;
-}
-#endif
-
 static weft_fabric *f;
 
 static void open_with(const char *precision, int threads)
