@@ -267,14 +267,15 @@ START_TEST(optimizers)
     memcpy(fy, fa, sizeof fy);
     memcpy(y, a, sizeof y);
     memcpy(p, fb, sizeof p);
-    k->adam(stream[1], dev(fy), dev(m[0]), dev(v[0]), dev(NULL), dev(p), N, &step, WEFT_F32);
-    k->adam(stream[1], dev(y), dev(m[1]), dev(v[1]), dev(NULL), dev(p), N, &step, low);
+    k->adam(stream[1], dev(fy), dev(m[0]), dev(v[0]), dev(NULL), dev(p), dev(NULL), N, &step,
+            WEFT_F32);
+    k->adam(stream[1], dev(y), dev(m[1]), dev(v[1]), dev(NULL), dev(p), dev(NULL), N, &step, low);
     rounded("adam", 1, N);
     ck_assert(memcmp(m[0], m[1], sizeof m[0]) == 0 && memcmp(v[0], v[1], sizeof v[0]) == 0);
     memcpy(fy, fa, sizeof fy);
     memcpy(y, a, sizeof y);
-    k->sgd(stream[1], dev(fy), dev(v[0]), dev(p), N, &sgd, WEFT_F32);
-    k->sgd(stream[1], dev(y), dev(v[1]), dev(p), N, &sgd, low);
+    k->sgd(stream[1], dev(fy), dev(v[0]), dev(p), dev(NULL), N, &sgd, WEFT_F32);
+    k->sgd(stream[1], dev(y), dev(v[1]), dev(p), dev(NULL), N, &sgd, low);
     rounded("sgd", 1, N);
 }
 END_TEST

@@ -114,8 +114,11 @@ static weft_status combine(clip *c)
 static weft_status judge(clip *c)
 {
     double norm = 0;
+    const weft_dev gate = weft__late_gate_at(c->f);
     if (!c->must_be_finite || c->f->facade->skip || c->o->overflow)
         return WEFT_OK;
+    if (gate.addr)
+        return c->f->device->ops->kernels->nonfinite(c->f->stream, gate, c->norm, 1, WEFT_F64);
     WEFT_TRY(c->f->device->ops->download(c->f->stream, &norm, c->norm, sizeof norm));
     if (!c->met && !weft__strategy_alike(c->f->facade->strategy))
         WEFT_TRY(meet(c, &norm));

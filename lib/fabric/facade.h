@@ -103,6 +103,11 @@ weft_status weft__devices_wanted(weft_fabric *f, int *ranks);
 weft_status weft__devices_open(weft_fabric *f);
 /* True if weft_open succeeded on all ranks; else an error sticks. */
 bool weft__opened(weft_fabric *f);
+/* After a backward that summed: what comes of gradients that are not finite, WEFT_ENONFINITE or p->skip. Collective;
+ * on one rank of a device that queues it comes late: weft__judge_late is the engine's gate, told of edges. */
+weft_status weft__judge_values(weft_fabric *f, weft_tensor *loss);
+weft_status weft__judge_late(weft_fabric *f, const int64_t word[2], int64_t step, bool sent);
+void weft__judge_edge(weft_fabric *f);
 /* Makes what sticks on any rank stick on all, alike. @return it, or 0. Collective. */
 weft_status weft__agree_on_errors(weft_fabric *f);
 /* Whether the micro-batch at hand is not the last of its window. */

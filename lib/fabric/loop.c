@@ -35,6 +35,7 @@ static weft_status edge(weft_fabric *f, bool last)
     if (s < 0)
         weft__stick(f, s);
     (last ? weft__late_read : weft__late_edge)(f);
+    weft__judge_edge(f);
     if (!p->agreed && !p->differentiated)
         weft__agree_on_errors(f);
     s = p->agreed ? WEFT_OK : weft__scale_edge(f);

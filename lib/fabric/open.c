@@ -173,6 +173,7 @@ static weft_status build(weft_fabric *f)
     if (!(p->counts = weft__new((size_t)f->world, 2 * sizeof *p->counts)))
         return WEFT_ENOMEM;
     WEFT_TRY(weft__engine_open(f));
+    f->engine->gate = weft__judge_late;
     WEFT_TRY(weft__tape_open(f));
     WEFT_TRY(weft__precision_set(f, o->precision, &p->precision));
     weft__precision_prepare(f);

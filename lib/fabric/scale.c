@@ -175,6 +175,7 @@ void weft__scale_forget(weft_fabric *f)
     for (weft__object *i = weft__object_first(f, WEFT__OPTIM); i; i = weft__object_after(i)) {
         weft_optimizer *o = (weft_optimizer *)i;
         o->unscaled = o->overflow = false;
+        o->since = o->before = 0;
     }
 }
 

@@ -104,62 +104,6 @@ static weft_status differentiate(weft_fabric *f, weft_tensor *loss, bool *due)
     return weft__tape_backward(f, loss, seed * weft_loss_scale(f));
 }
 
-static weft_status count_nonfinite(weft_fabric *f, int64_t *count)
-{
-    const weft__strategy *s = f->facade->strategy;
-    weft_dev flag;
-    WEFT_TRY(weft__scratch(f, sizeof *count, &flag));
-    WEFT_TRY(f->device->ops->zero(f->stream, flag, sizeof *count));
-    for (size_t i = 0; i < s->flats; i++) {
-        const weft__flat *flat = s->flat[i];
-        for (int k = 0; k < flat->npieces && !flat->hold; k++)
-            WEFT_TRY(f->device->ops->kernels->nonfinite(
-                f->stream, flag, weft__flat_at(flat, WEFT__GRAD, flat->piece[k].first),
-                flat->piece[k].count, flat->type[WEFT__GRAD]));
-    }
-    WEFT_TRY(f->device->ops->download(f->stream, count, flag, sizeof *count));
-    return weft__strategy_alike(s) ? WEFT_OK
-                                   : weft__all_reduce(f->comm, "non-finite gradients", count, 1,
-                                                      WEFT_I64, WEFT_REDUCE_SUM);
-}
-
-/* All ranks hold the same sums and come to the same decision; who caused it is found together. */
-static weft_status judge_values(weft_fabric *f, weft_tensor *loss)
-{
-    weft__facade *p = f->facade;
-    int64_t bad = 0;
-    p->skip = false;
-    if (p->nonfinite == WEFT__FINITE_OR_GO || p->scaler.on)
-        return WEFT_OK;
-    WEFT_TRY(count_nonfinite(f, &bad));
-    if (!bad)
-        return WEFT_OK;
-    double value = weft_item(loss);
-    if (p->nonfinite == WEFT__FINITE_OR_SKIP) {
-        p->skip = true;
-        return WEFT_OK;
-    }
-    const weft__tensor *t = weft__tensor_at(loss, NULL);
-    double weight = 1;
-    if (t && (t->rows.batch || t->weight.addr))
-        WEFT_TRY(weft__weight_of(f, t, &weight)); /* the mean of nothing is NaN */
-    weft_status mine = weft__stuck(f);            /* bad numbers that the device found late */
-    char text[WEFT__TEXT];
-    snprintf(text, sizeof text, "%s", weft_message(f));
-    if (!mine && !isfinite(value) && weight != 0) {
-        mine = WEFT_ENONFINITE;
-        snprintf(text, sizeof text,
-                 "rank %d on %s: the loss is %g at step %lld; parameters are as before. Lower the "
-                 "learning rate, look at the data, or open with nonfinite=skip",
-                 f->rank, f->host, value, (long long)f->step);
-    }
-    WEFT_TRY(weft__agree(f->comm, "non-finite", mine, text));
-    return weft__fail(WEFT_ENONFINITE,
-                      "a gradient is not finite at step %lld although the loss is; parameters are "
-                      "as before. Lower the learning rate, or open with nonfinite=skip",
-                      (long long)f->step);
-}
-
 /* Ops of all ranks meet in this pass: all go through it, or none does. */
 static weft_status all_can(weft_fabric *f, weft_tensor *loss)
 {
@@ -232,7 +176,7 @@ static weft_status backward(weft_fabric *f, weft_tensor *loss)
         return WEFT_OK;
     s = weft__buffers_spread(f, NULL);
     s = s < 0 ? s : weft__window_close(f);
-    s = s < 0 ? s : judge_values(f, loss);
+    s = s < 0 ? s : weft__judge_values(f, loss);
     if (s < 0)
         weft__sticky_set(&f->error, s, weft__why());
     if (s == WEFT_ENONFINITE || s == WEFT_EDATA ||
@@ -282,6 +226,7 @@ static weft_status update(weft_fabric *f, weft_optimizer *o, weft_status s)
     const weft_status together = weft__strategy_stepped(f->facade->strategy, o);
     s = s < 0 ? s : together;
     o->steps += s >= 0;
+    o->since += s >= 0 && weft__late_gate_at(f).addr;
     return s;
 }
 

@@ -20,7 +20,8 @@ static weft_status update(weft_stream *s, const weft_kernels *k, void *self,
                                  .correct2 = 1 - pow(a->beta2, (double)t),
                                  .decoupled = a->decoupled,
                                  .maximize = a->maximize != 0};
-    return k->adam(s, r->p, r->moment[0], r->moment[1], r->moment[2], r->g, r->n, &step, r->dtype);
+    return k->adam(s, r->p, r->moment[0], r->moment[1], r->moment[2], r->g, r->unless, r->n, &step,
+                   r->dtype);
 }
 
 static unsigned uses(const void *self)
@@ -38,7 +39,7 @@ static const weft_hyper hyper[] = {{"beta1", offsetof(adam, beta1), 0.9, 0, 1},
     {                                                                                              \
         .size = sizeof(weft_optim_ops), .name = label, .moments = 3,                               \
         .moment_name = {"exp_avg", "exp_avg_sq", "max_exp_avg_sq"}, .update = update,              \
-        .hyper = hyper, .hypers = 6, .uses = uses                                                  \
+        .hyper = hyper, .hypers = 6, .uses = uses, .conditional = true                             \
     }
 static const weft_optim_ops plain = TABLE("adam"), decoupled = TABLE("adamw");
 

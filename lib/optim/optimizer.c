@@ -197,7 +197,8 @@ static weft_status run(weft_optimizer *o, weft__flat *flat, const weft__segment 
                         .g = weft__flat_at(flat, WEFT__GRAD, first),
                         .n = count,
                         .dtype = flat->type[WEFT__PARAM],
-                        .scratch = o->scratch};
+                        .scratch = o->scratch,
+                        .unless = weft__late_gate_at(f)};
     if (o->ops->whole_tensors) {
         r.rank = of->rank;
         r.shape = of->shape;

@@ -24,6 +24,9 @@ struct weft_optimizer {
     weft_module *module; /* the parameters below it are the optimizer's */
     unsigned uses;       /* bit k: moment k has memory */
     int64_t steps;
+    int64_t since,
+        before; /* of those, since the last edge and between that and the one before: steps
+                            * whose gradients the host does not know to be finite yet */
     bool setup;
     bool used;               /* a step was taken with the gradients that are there */
     bool unscaled, overflow; /* they were divided by the loss scale; some are not finite */

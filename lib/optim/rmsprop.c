@@ -17,8 +17,8 @@ static weft_status update(weft_stream *s, const weft_kernels *k, void *self,
                                     .momentum = o->momentum,
                                     .maximize = o->maximize != 0};
     (void)t;
-    return k->rmsprop(s, r->p, r->moment[0], r->moment[1], r->moment[2], r->g, r->n, &step,
-                      r->dtype);
+    return k->rmsprop(s, r->p, r->moment[0], r->moment[1], r->moment[2], r->g, r->unless, r->n,
+                      &step, r->dtype);
 }
 
 static unsigned uses(const void *self)
@@ -42,7 +42,8 @@ static const weft_optim_ops ops = {.size = sizeof ops,
                                    .update = update,
                                    .hyper = hyper,
                                    .hypers = 6,
-                                   .uses = uses};
+                                   .uses = uses,
+                                   .conditional = true};
 
 weft_optimizer *weft_rmsprop(weft_module *m, const weft_rmsprop_options *o)
 {

@@ -11,10 +11,36 @@
 
 #define FLAG (2 * sizeof(int64_t))
 #define MOST 64
+#define ALL ((MOST + 1) * FLAG) /* with the gate, which comes first */
 
 static weft_dev flag_at(const weft__engine *e, size_t i)
 {
-    return weft__at(e->flags, (int64_t)(i * FLAG));
+    return weft__at(e->flags, (int64_t)((i + 1) * FLAG));
+}
+
+static weft_status open_flags(weft_fabric *f)
+{
+    weft__engine *e = f->engine;
+    if (e->flags.addr)
+        return WEFT_OK;
+    WEFT_TRY(weft_device_alloc(f->device, ALL, WEFT_MEMORY_OTHER, &e->flags));
+    return f->device->ops->zero(f->stream, e->flags, FLAG);
+}
+
+weft_status weft__late_gate(weft_fabric *f, weft_dev *gate)
+{
+    weft__engine *e = f->engine;
+    WEFT_TRY(open_flags(f));
+    e->gate_asked = e->gate_heeded = true;
+    e->gate_step = f->step;
+    *gate = e->flags;
+    return WEFT_OK;
+}
+
+weft_dev weft__late_gate_at(const weft_fabric *f)
+{
+    const weft_dev none = {0};
+    return f->engine->gate_heeded ? f->engine->flags : none;
 }
 
 weft_status weft__late_flag(weft_fabric *f, weft_dev *flag)
@@ -26,8 +52,7 @@ weft_status weft__late_flag(weft_fabric *f, weft_dev *flag)
     }
     if (e->lates == MOST)
         WEFT_TRY(weft__late_read(f));
-    if (!e->flags.addr)
-        WEFT_TRY(weft_device_alloc(f->device, MOST * FLAG, WEFT_MEMORY_OTHER, &e->flags));
+    WEFT_TRY(open_flags(f));
     WEFT_TRY(weft__grow(&e->late, &e->late_room, MOST, sizeof *e->late));
     *flag = flag_at(e, e->lates);
     return f->device->ops->zero(f->stream, *flag, FLAG);
@@ -68,42 +93,60 @@ weft_status weft__late_judge(weft_fabric *f, weft_dev flag, const weft__late *l)
     return WEFT_OK;
 }
 
+/* What flags say, behind the gate's. A bad number explains gradients that are not finite. */
+static weft_status all_verdicts(weft_fabric *f, const weft__late *late, size_t n, bool gated,
+                                bool sent, const int64_t (*bad)[2], int64_t step)
+{
+    weft_status s = gated ? f->engine->gate(f, bad[0], step, sent) : WEFT_OK;
+    for (size_t i = 0; i < n; i++) {
+        const weft_status v = verdict(&late[i], bad[i + 1]);
+        if (v < 0)
+            return v;
+    }
+    return s;
+}
+
 /* Of those that were sent. */
 static weft_status settle(weft_fabric *f)
 {
     weft__due *d = &f->engine->due;
-    const size_t n = d->n;
-    if (!n)
+    if (!d->sent)
         return WEFT_OK;
-    d->n = 0;
-    weft_status s = f->device->ops->event_sync(d->event);
-    for (size_t i = 0; i < n && s >= 0; i++)
-        s = verdict(&d->late[i], d->bad[i]);
-    return s;
+    d->sent = false;
+    WEFT_TRY(f->device->ops->event_sync(d->event));
+    return all_verdicts(f, d->late, d->n, d->gated, true, (const int64_t(*)[2])d->bad, d->step);
 }
 
 static weft_status read_now(weft_fabric *f)
 {
     weft__engine *e = f->engine;
-    int64_t bad[MOST][2];
+    int64_t bad[MOST + 1][2];
     const size_t n = e->lates;
+    const bool gated = e->gate_asked;
     e->lates = 0;
-    weft_status s = n ? f->device->ops->download(f->stream, bad, e->flags, n * FLAG) : WEFT_OK;
-    for (size_t i = 0; i < n && s >= 0; i++)
-        s = verdict(&e->late[i], bad[i]);
-    return s;
+    e->gate_asked = false;
+    if (!n && !gated)
+        return WEFT_OK;
+    WEFT_TRY(f->device->ops->download(f->stream, bad, e->flags, (n + 1) * FLAG));
+    return all_verdicts(f, e->late, n, gated, false, (const int64_t(*)[2])bad, e->gate_step);
 }
 
 void weft__late_drop(weft_fabric *f)
 {
-    f->engine->lates = 0;
-    settle(f);
+    weft__engine *e = f->engine;
+    if (e->due.sent)
+        f->device->ops->event_sync(e->due.event);
+    if (e->flags.addr)
+        f->device->ops->zero(f->stream, e->flags, FLAG);
+    e->lates = 0;
+    e->due.sent = e->gate_asked = e->gate_heeded = false;
 }
 
 weft_status weft__late_read(weft_fabric *f)
 {
-    if (weft__stuck(f)) {
-        weft__late_drop(f);
+    if (weft__stuck(f)) { /* what came of it is worth nothing */
+        f->engine->lates = 0;
+        f->engine->gate_asked = false;
         return WEFT_OK;
     }
     weft_status s = settle(f);
@@ -118,9 +161,9 @@ static weft_status open_due(weft_fabric *f)
     WEFT_TRY(weft__grow(&d->late, &d->room, MOST, sizeof *d->late));
     if (!d->event)
         WEFT_TRY(f->device->ops->event_new(f->device, &d->event));
-    if (!d->bad && !(d->bad = weft__new(MOST, sizeof *d->bad)))
+    if (!d->bad && !(d->bad = weft__new(MOST + 1, sizeof *d->bad)))
         return WEFT_ENOMEM;
-    return d->at.addr ? WEFT_OK : weft__device_import(f->device, d->bad, MOST * FLAG, &d->at);
+    return d->at.addr ? WEFT_OK : weft__device_import(f->device, d->bad, ALL, &d->at);
 }
 
 /* Batches go, indices of samples stay. */
@@ -149,14 +192,15 @@ static weft_status send(weft_fabric *f)
     WEFT_TRY(open_due(f));
     memcpy(d->late, e->late, e->lates * sizeof *d->late);
     d->n = e->lates;
-    weft_status s = keep_samples(d);
-    s = s < 0 ? s : f->device->ops->move(f->stream, d->at, e->flags, d->n * FLAG);
-    s = s < 0 ? s : f->device->ops->event_record(d->event, f->stream);
-    if (s < 0)
-        d->n = 0;
-    else
-        e->lates = 0;
-    return s;
+    WEFT_TRY(keep_samples(d));
+    WEFT_TRY(f->device->ops->move(f->stream, d->at, e->flags, (d->n + 1) * FLAG));
+    WEFT_TRY(f->device->ops->event_record(d->event, f->stream));
+    d->sent = true;
+    d->gated = e->gate_asked;
+    d->step = e->gate_step;
+    e->lates = 0;
+    e->gate_asked = false;
+    return WEFT_OK;
 }
 
 weft_status weft__late_edge(weft_fabric *f)
@@ -164,7 +208,7 @@ weft_status weft__late_edge(weft_fabric *f)
     if (weft__stuck(f) || !f->device->ops->import)
         return weft__late_read(f);
     weft_status s = settle(f);
-    if (s >= 0 && f->engine->lates)
+    if (s >= 0 && (f->engine->lates || f->engine->gate_asked))
         s = send(f);
     return s < 0 ? weft__stick(f, s) : WEFT_OK;
 }
@@ -173,16 +217,16 @@ void weft__late_close(weft_fabric *f)
 {
     weft__engine *e = f->engine;
     weft__due *d = &e->due;
-    if (d->n)
+    if (d->sent)
         f->device->ops->event_sync(d->event);
     if (d->at.addr)
-        weft__device_unimport(f->device, d->at, MOST * FLAG);
+        weft__device_unimport(f->device, d->at, ALL);
     if (d->event)
         f->device->ops->event_free(d->event);
     weft__free(d->bad);
     weft__free(d->late);
     weft__free(d->sample);
     if (e->flags.addr)
-        weft_device_free(f->device, e->flags, MOST * FLAG, WEFT_MEMORY_OTHER);
+        weft_device_free(f->device, e->flags, ALL, WEFT_MEMORY_OTHER);
     weft__free(e->late);
 }

@@ -60,6 +60,8 @@ typedef struct weft__due {
     size_t n, room;
     int64_t *sample; /* theirs */
     size_t samples;  /* room */
+    bool sent, gated;
+    int64_t step; /* of the gate */
     int64_t (*bad)[2];
     weft_dev at; /* where the device finds bad */
     weft_event *event;
@@ -85,8 +87,12 @@ typedef struct weft__engine {
     bool settled;     /* the arena has had the size of a step */
     weft__late *late; /* that were not read yet, and their flags */
     size_t lates, late_room;
-    weft_dev flags;
+    weft_dev flags; /* the gate's, and theirs */
     weft__due due;
+    /* The gate: a flag that stays, once it is set, until it is dropped. Whoever opened the engine judges it. */
+    weft_status (*gate)(weft_fabric *f, const int64_t word[2], int64_t step, bool sent);
+    bool gate_asked, gate_heeded;
+    int64_t gate_step;
     uint64_t edge;                /* the next one's number, from 1 */
     int64_t copies, copied_bytes; /* of tensors, for weft_traffic_count */
 } weft__engine;
@@ -112,6 +118,11 @@ weft_status weft__late_read(weft_fabric *f);
 /* At an edge: the same of what was asked for before the last one; what was asked for since is for the
  * next. */
 weft_status weft__late_edge(weft_fabric *f);
+/* Two int64 on the device. The first, 0, is set by kernels that find what forbids the steps from now on, and
+ * these heed it; it and the second are read like flags, and engine->gate judges: of step f->step, sent or not. */
+weft_status weft__late_gate(weft_fabric *f, weft_dev *gate);
+/* None, if nobody has asked for it. */
+weft_dev weft__late_gate_at(const weft_fabric *f);
 /* Nobody wants to know any more. */
 void weft__late_drop(weft_fabric *f);
 void weft__late_close(weft_fabric *f);

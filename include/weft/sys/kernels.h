@@ -68,7 +68,8 @@
  *   sgd, adam, rmsprop, adagrad  one pass over n elements: <weft/optim.h> has the formulas; g is not
  *            changed. Moments that the step does not use may be 0. adam: top is the largest v so
  *            far (amsgrad), or 0. rmsprop: mean is of the gradients (centered), or 0. dt is that of p;
- *            where it has 16 bits, the others are f32
+ *            where it has 16 bits, the others are f32. Where unless[0] (int64) is not 0 nothing is done;
+ *            unless may be 0
  *   attention y[b][h][i] = sum_j P[i][j] v[b][h'][j] with P = softmax over j of s = scale q[b][h][i] .
  *            k[b][h'][j] and h' = h / (heads / kv_heads); lse (batch,heads,queries; f64 where dt is, else
  *            f32) = log sum_j exp s. A row that sees no key is 0, with lse -inf. dt may be of 16 bits
@@ -379,13 +380,15 @@ typedef struct weft_rotary_terms {
     V(weft_dtype, dt)
 #define WEFT_ARGS_confusion(D, V, A) \
     D(y) D(flag) D(x) D(label) V(weft_dtype, lt) V(int64_t, rows) V(int64_t, c) V(weft_dtype, dt)
-#define WEFT_ARGS_sgd(D, V, A) D(p) D(v) D(g) V(int64_t, n) A(weft_sgd_step, o, 1) V(weft_dtype, dt)
+#define WEFT_ARGS_sgd(D, V, A) \
+    D(p) D(v) D(g) D(unless) V(int64_t, n) A(weft_sgd_step, o, 1) V(weft_dtype, dt)
 #define WEFT_ARGS_adam(D, V, A) \
-    D(p) D(m) D(v) D(top) D(g) V(int64_t, n) A(weft_adam_step, o, 1) V(weft_dtype, dt)
+    D(p) D(m) D(v) D(top) D(g) D(unless) V(int64_t, n) A(weft_adam_step, o, 1) V(weft_dtype, dt)
 #define WEFT_ARGS_rmsprop(D, V, A) \
-    D(p) D(v) D(b) D(mean) D(g) V(int64_t, n) A(weft_rmsprop_step, o, 1) V(weft_dtype, dt)
+    D(p) D(v) D(b) D(mean) D(g) D(unless) V(int64_t, n) A(weft_rmsprop_step, o, 1) \
+    V(weft_dtype, dt)
 #define WEFT_ARGS_adagrad(D, V, A) \
-    D(p) D(v) D(g) V(int64_t, n) A(weft_adagrad_step, o, 1) V(weft_dtype, dt)
+    D(p) D(v) D(g) D(unless) V(int64_t, n) A(weft_adagrad_step, o, 1) V(weft_dtype, dt)
 #define WEFT_ARGS_im2col(D, V, A) D(y) D(x) V(int64_t, n) A(weft_window, o, 1) V(weft_dtype, dt)
 #define WEFT_ARGS_col2im(D, V, A) D(y) D(x) V(int64_t, n) A(weft_window, o, 1) V(weft_dtype, dt)
 #define WEFT_ARGS_maxpool(D, V, A) \

@@ -19,6 +19,9 @@ typedef struct weft_optim_run {
     int rank;
     const int64_t *shape;
     weft_dev scratch;
+    /* On a device that queues: an int64 there which, if it is not 0, says that gradients are not finite;
+     * the host learns of it later. 0: it has looked. */
+    weft_dev unless;
 } weft_optim_run;
 
 /* A hyperparameter: a double of self, also a flag (0 or 1). Zero in it means `standard`; if that is not zero, WEFT_OFF means
@@ -82,6 +85,8 @@ typedef struct weft_optim_ops {
     /* OPTIONAL, of one that needs whole tensors: bytes of device memory that the update of such a
      * parameter works in, 64-byte aligned, what is in it left over from another. */
     size_t (*scratch)(const void *self, int rank, const int64_t *shape, weft_dtype dtype);
+    /* update changes nothing where run->unless says so, which spares the host a wait in each step. */
+    bool conditional;
 } weft_optim_ops;
 
 /* An optimizer of the trainable parameters of m and all below it, with base rate lr; self is copied,

@@ -159,16 +159,27 @@ struct run {
 #define CPU_FAMILY "device/cpu/optim.c"
 #include "device/cpu/typed.h"
 
-weft_status weft__cpu_sgd(weft_stream *s, weft_dev p, weft_dev v, weft_dev g, int64_t n,
-                          const weft_sgd_step *o, weft_dtype dt)
+static bool is_off(weft_dev unless)
 {
+    const int64_t *p = cpu_ptr(unless);
+    return p && *p;
+}
+
+weft_status weft__cpu_sgd(weft_stream *s, weft_dev p, weft_dev v, weft_dev g, weft_dev unless,
+                          int64_t n, const weft_sgd_step *o, weft_dtype dt)
+{
+    if (is_off(unless))
+        return WEFT_OK;
     const struct run r = {.p = cpu_ptr(p), .v = cpu_ptr(v), .g = cpu_ptr(g), .step = o};
     return weft__cpu_each(s, CPU_FLOATS(sgd), dt, &r, n, 2);
 }
 
 weft_status weft__cpu_adam(weft_stream *s, weft_dev p, weft_dev m, weft_dev v, weft_dev top,
-                           weft_dev g, int64_t n, const weft_adam_step *o, weft_dtype dt)
+                           weft_dev g, weft_dev unless, int64_t n, const weft_adam_step *o,
+                           weft_dtype dt)
 {
+    if (is_off(unless))
+        return WEFT_OK;
     const struct run r = {.p = cpu_ptr(p),
                           .m = cpu_ptr(m),
                           .v = cpu_ptr(v),
@@ -179,8 +190,11 @@ weft_status weft__cpu_adam(weft_stream *s, weft_dev p, weft_dev m, weft_dev v, w
 }
 
 weft_status weft__cpu_rmsprop(weft_stream *s, weft_dev p, weft_dev v, weft_dev b, weft_dev mean,
-                              weft_dev g, int64_t n, const weft_rmsprop_step *o, weft_dtype dt)
+                              weft_dev g, weft_dev unless, int64_t n, const weft_rmsprop_step *o,
+                              weft_dtype dt)
 {
+    if (is_off(unless))
+        return WEFT_OK;
     const struct run r = {.p = cpu_ptr(p),
                           .m = cpu_ptr(b),
                           .v = cpu_ptr(v),
@@ -190,9 +204,11 @@ weft_status weft__cpu_rmsprop(weft_stream *s, weft_dev p, weft_dev v, weft_dev b
     return weft__cpu_each(s, CPU_FLOATS(rmsprop), dt, &r, n, 8);
 }
 
-weft_status weft__cpu_adagrad(weft_stream *s, weft_dev p, weft_dev v, weft_dev g, int64_t n,
-                              const weft_adagrad_step *o, weft_dtype dt)
+weft_status weft__cpu_adagrad(weft_stream *s, weft_dev p, weft_dev v, weft_dev g, weft_dev unless,
+                              int64_t n, const weft_adagrad_step *o, weft_dtype dt)
 {
+    if (is_off(unless))
+        return WEFT_OK;
     const struct run r = {.p = cpu_ptr(p), .v = cpu_ptr(v), .g = cpu_ptr(g), .step = o};
     return weft__cpu_each(s, CPU_FLOATS(adagrad), dt, &r, n, 8);
 }

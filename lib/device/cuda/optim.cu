@@ -48,9 +48,11 @@ __host__ __device__ static sgd_step<cuda_c<T>> rounded(const weft_sgd_step *o)
 }
 
 template <class T>
-__global__ static void sgd(T *p, cuda_c<T> *v, const cuda_c<T> *g, int64_t n, sgd_step<cuda_c<T>> o, const weft_sgd_step *live,
+__global__ static void sgd(T *p, cuda_c<T> *v, const cuda_c<T> *g, int64_t n, sgd_step<cuda_c<T>> o, const weft_sgd_step *live, const int64_t *unless,
                            bool packs)
 {
+    if (unless && *unless)
+        return;
     if (live)
         o = rounded<T>(live);
     typedef cuda_c<T> C;
@@ -71,12 +73,13 @@ __global__ static void sgd(T *p, cuda_c<T> *v, const cuda_c<T> *g, int64_t n, sg
     }
 }
 
-weft_status weft__cuda_sgd(weft_stream *s, weft_dev p, weft_dev v, weft_dev g, int64_t n,
+weft_status weft__cuda_sgd(weft_stream *s, weft_dev p, weft_dev v, weft_dev g, weft_dev unless,
+                           int64_t n,
                            const weft_sgd_step *o, weft_dtype dt)
 {
     CUDA_FLOATS(dt, "sgd",
                 CUDA_RUN(sgd<T>, cuda_blocks_of(s, n, N), cuda_at<T>(p), cuda_at<cuda_c<T>>(v),
-                         cuda_at<cuda_c<T>>(g), n, rounded<T>(o), cuda_at<weft_sgd_step>(s->live), cuda_packs(p, v, g)))
+                         cuda_at<cuda_c<T>>(g), n, rounded<T>(o), cuda_at<weft_sgd_step>(s->live), cuda_at<int64_t>(unless), cuda_packs(p, v, g)))
     return weft__cuda_launched(s, "sgd");
 }
 
@@ -106,8 +109,10 @@ __host__ __device__ static adam_step<cuda_c<T>> rounded(const weft_adam_step *o)
 
 template <class T>
 __global__ static void adam(T *p, cuda_c<T> *m, cuda_c<T> *v, cuda_c<T> *top, const cuda_c<T> *g,
-                            int64_t n, adam_step<cuda_c<T>> o, const weft_adam_step *live, bool packs)
+                            int64_t n, adam_step<cuda_c<T>> o, const weft_adam_step *live, const int64_t *unless, bool packs)
 {
+    if (unless && *unless)
+        return;
     if (live)
         o = rounded<T>(live);
     typedef cuda_c<T> C;
@@ -135,12 +140,13 @@ __global__ static void adam(T *p, cuda_c<T> *m, cuda_c<T> *v, cuda_c<T> *top, co
 }
 
 weft_status weft__cuda_adam(weft_stream *s, weft_dev p, weft_dev m, weft_dev v, weft_dev top,
-                            weft_dev g, int64_t n, const weft_adam_step *o, weft_dtype dt)
+                            weft_dev g, weft_dev unless,
+                           int64_t n, const weft_adam_step *o, weft_dtype dt)
 {
     CUDA_FLOATS(dt, "adam",
                 CUDA_RUN(adam<T>, cuda_blocks_of(s, n, N), cuda_at<T>(p), cuda_at<cuda_c<T>>(m),
                          cuda_at<cuda_c<T>>(v), cuda_at<cuda_c<T>>(top), cuda_at<cuda_c<T>>(g), n,
-                         rounded<T>(o), cuda_at<weft_adam_step>(s->live), cuda_packs(p, m, v, top, g)))
+                         rounded<T>(o), cuda_at<weft_adam_step>(s->live), cuda_at<int64_t>(unless), cuda_packs(p, m, v, top, g)))
     return weft__cuda_launched(s, "adam");
 }
 
@@ -163,8 +169,10 @@ __host__ __device__ static rmsprop_step<cuda_c<T>> rounded(const weft_rmsprop_st
 
 template <class T>
 __global__ static void rmsprop(T *p, cuda_c<T> *v, cuda_c<T> *b, cuda_c<T> *mean,
-                               const cuda_c<T> *g, int64_t n, rmsprop_step<cuda_c<T>> o, const weft_rmsprop_step *live, bool packs)
+                               const cuda_c<T> *g, int64_t n, rmsprop_step<cuda_c<T>> o, const weft_rmsprop_step *live, const int64_t *unless, bool packs)
 {
+    if (unless && *unless)
+        return;
     if (live)
         o = rounded<T>(live);
     typedef cuda_c<T> C;
@@ -197,12 +205,13 @@ __global__ static void rmsprop(T *p, cuda_c<T> *v, cuda_c<T> *b, cuda_c<T> *mean
 }
 
 weft_status weft__cuda_rmsprop(weft_stream *s, weft_dev p, weft_dev v, weft_dev b, weft_dev mean,
-                               weft_dev g, int64_t n, const weft_rmsprop_step *o, weft_dtype dt)
+                               weft_dev g, weft_dev unless,
+                           int64_t n, const weft_rmsprop_step *o, weft_dtype dt)
 {
     CUDA_FLOATS(dt, "rmsprop",
                 CUDA_RUN(rmsprop<T>, cuda_blocks_of(s, n, N), cuda_at<T>(p), cuda_at<cuda_c<T>>(v),
                          cuda_at<cuda_c<T>>(b), cuda_at<cuda_c<T>>(mean), cuda_at<cuda_c<T>>(g), n,
-                         rounded<T>(o), cuda_at<weft_rmsprop_step>(s->live), cuda_packs(p, v, b, mean, g)))
+                         rounded<T>(o), cuda_at<weft_rmsprop_step>(s->live), cuda_at<int64_t>(unless), cuda_packs(p, v, b, mean, g)))
     return weft__cuda_launched(s, "rmsprop");
 }
 
@@ -221,8 +230,10 @@ __host__ __device__ static adagrad_step<cuda_c<T>> rounded(const weft_adagrad_st
 
 template <class T>
 __global__ static void adagrad(T *p, cuda_c<T> *v, const cuda_c<T> *g, int64_t n,
-                               adagrad_step<cuda_c<T>> o, const weft_adagrad_step *live, bool packs)
+                               adagrad_step<cuda_c<T>> o, const weft_adagrad_step *live, const int64_t *unless, bool packs)
 {
+    if (unless && *unless)
+        return;
     if (live)
         o = rounded<T>(live);
     typedef cuda_c<T> C;
@@ -241,11 +252,12 @@ __global__ static void adagrad(T *p, cuda_c<T> *v, const cuda_c<T> *g, int64_t n
     }
 }
 
-weft_status weft__cuda_adagrad(weft_stream *s, weft_dev p, weft_dev v, weft_dev g, int64_t n,
+weft_status weft__cuda_adagrad(weft_stream *s, weft_dev p, weft_dev v, weft_dev g, weft_dev unless,
+                           int64_t n,
                                const weft_adagrad_step *o, weft_dtype dt)
 {
     CUDA_FLOATS(dt, "adagrad",
                 CUDA_RUN(adagrad<T>, cuda_blocks_of(s, n, N), cuda_at<T>(p), cuda_at<cuda_c<T>>(v),
-                         cuda_at<cuda_c<T>>(g), n, rounded<T>(o), cuda_at<weft_adagrad_step>(s->live), cuda_packs(p, v, g)))
+                         cuda_at<cuda_c<T>>(g), n, rounded<T>(o), cuda_at<weft_adagrad_step>(s->live), cuda_at<int64_t>(unless), cuda_packs(p, v, g)))
     return weft__cuda_launched(s, "adagrad");
 }
