@@ -1,7 +1,7 @@
 /* What attention and its gradient share: tiles of scores, and the products they are made of. Read in both
  * passes of a family; the first time it defines what does not depend on the type.
  *
- * All of a thread's room is on its stack, up to 800 KiB of it. */
+ * All of a thread's room is on its stack, up to 1 MiB of it. */
 #ifndef DEVICE_CPU_ATTENTION_H
 #define DEVICE_CPU_ATTENTION_H
 #include "core/rng.h"

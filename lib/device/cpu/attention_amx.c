@@ -3,6 +3,8 @@
 #include "device/cpu/attention_amx.h"
 
 #if CPU_HAS_AMX
+#include <string.h>
+
 #define QUERIES 32
 #define BLOCK 256 /* keys */
 #define READY                                                                                      \
@@ -39,12 +41,6 @@ CPU_INLINE int64_t block_bytes(const weft_attention_terms *o)
     return BLOCK * (even(o->size) + even(o->vsize)) * 2;
 }
 
-/* Row r of tiles. */
-CPU_INLINE float *row_in(float *tiles, int64_t down, int64_t r)
-{
-    return tiles + r / LANES * (down / 4) + r % LANES * LANES;
-}
-
 AMX_INLINE float highest(const float *s, int64_t n, __m512 scale)
 {
     __m512 top = _mm512_set1_ps(-INFINITY);
@@ -78,7 +74,7 @@ AMX_INLINE void soften(work *w, const weft_attention_terms *o, int64_t r, int64_
     __m512 sum = _mm512_setzero_ps();
     if (!first && before != top) {
         const __m512 factor = two_to(_mm512_set1_ps(before - level));
-        float *y = row_in(w->y, even(o->vsize) / LANES * BYTES, r);
+        float *y = (float *)row_in(w->y, even(o->vsize) / LANES * BYTES, r);
         for (int64_t d = 0; d < even(o->vsize); d += LANES)
             _mm512_store_ps(y + d * LANES, _mm512_mul_ps(_mm512_load_ps(y + d * LANES), factor));
         w->sum[r] = _mm512_mul_ps(w->sum[r], factor);
@@ -101,18 +97,6 @@ AMX_INLINE void soften(work *w, const weft_attention_terms *o, int64_t r, int64_
     w->sum[r] = first ? sum : _mm512_add_ps(w->sum[r], sum);
 }
 
-/* What dropout multiplies weights with. */
-static void draw(work *w, const weft_attention_terms *o, const head *at, int64_t i0, int64_t rows,
-                 int64_t j0, int64_t n)
-{
-    const float factor = (float)keep_of(o);
-    for (int64_t j = 0; j < n; j += TILE)
-        kept(o, at, i0, rows, j0 + j, least(TILE, n - j), w->keep + j, BLOCK, 1);
-    for (int64_t r = 0; r < rows; r++)
-        for (int64_t j = 0; j < n; j++)
-            w->keep[r * BLOCK + j] *= factor;
-}
-
 /* n keys from j0 on, packed. */
 AMX_TARGET static void attend_block(const struct attend *t, const head *at, work *w,
                                     const char *packed, int64_t i0, int64_t rows, int64_t j0,
@@ -125,7 +109,8 @@ AMX_TARGET static void attend_block(const struct attend *t, const head *at, work
         multiply((char *)w->s + j / LANES * BYTES, DOWN, BYTES, w->q, deep * BYTES,
                  packed + j / LANES * deep * BYTES, deep * BYTES, deep, false);
     if (o->p > 0)
-        draw(w, o, at, i0, rows, j0, n);
+        for (int64_t j = 0; j < n; j += TILE)
+            keep_or_drop(o, at, i0, rows, j0 + j, least(TILE, n - j), w->keep + j, BLOCK, 1);
     for (int64_t r = 0; r < QUERIES; r++)
         soften(w, o, r, r < rows ? within(seen_below(o, i0 + r + 1) - j0, n) : 0, n, j0 == 0);
     for (int64_t d = 0; d < o->vsize; d += 32)
@@ -143,16 +128,9 @@ AMX_TARGET static void finish(const struct attend *t, const head *at, const work
     float *lse = (float *)t->lse + (at->b * o->heads + at->h) * o->queries + i0;
     for (int64_t r = 0; r < rows; r++, y += o->y[2]) {
         const double l = any ? (double)_mm512_reduce_add_ps(w->sum[r]) : 0;
-        const __m512 f = _mm512_set1_ps(l == 0 ? 0 : (float)(1 / l));
-        const float *s = row_in((float *)w->y, even(o->vsize) / LANES * BYTES, r);
+        const float *s = row_in(w->y, even(o->vsize) / LANES * BYTES, r);
         lse[r] = l == 0 ? -INFINITY : (float)(((double)w->top[r] + log2(l)) * 0.69314718055994531);
-        for (int64_t d = 0; d < o->vsize; d += 32) {
-            const __m512 a = l == 0 ? f : _mm512_mul_ps(_mm512_load_ps(s + d * LANES), f);
-            const __m512 b = l == 0 ? f : _mm512_mul_ps(_mm512_load_ps(s + (d + LANES) * LANES), f);
-            const int64_t n = least(32, o->vsize - d);
-            _mm512_mask_storeu_epi16(y + d, (__mmask32)(((uint64_t)1 << n) - 1),
-                                     (__m512i)_mm512_cvtne2ps_pbh(b, a));
-        }
+        narrow(y, s, o->vsize, l == 0 ? 0 : (float)(1 / l));
     }
 }
 
@@ -167,6 +145,8 @@ AMX_TARGET static void attend_all(const void *args, int64_t lo, int64_t hi)
     _Alignas(64) char ready[READY];
     _Alignas(64) work w;
     int64_t last = -1;
+    if (o->p > 0) /* nothing undefined meets the zeros of the edges */
+        memset(w.keep, 0, sizeof w.keep);
     tiles_begin();
     for (int64_t e = lo; e < hi; e++) {
         const int64_t h = e / tiles % o->heads, x = e % tiles;
@@ -180,6 +160,8 @@ AMX_TARGET static void attend_all(const void *args, int64_t lo, int64_t hi)
                   o->size);
         for (int64_t r = 0; r < QUERIES; r++)
             w.top[r] = -INFINITY;
+        if (end == 0)
+            memset(w.y, 0, sizeof w.y);
         for (int64_t j = 0; j < end; j += BLOCK) {
             if (!fits)
                 pack_block(t, &at, j, ready);

@@ -208,6 +208,37 @@ AMX_INLINE __m512 two_to(__m512 x)
     return _mm512_scalef_ps(p, k);
 }
 
+/* Row r of tiles of 16 columns; `down` bytes to those of 16 rows later. */
+CPU_INLINE const float *row_in(const float *tiles, int64_t down, int64_t r)
+{
+    return tiles + r / LANES * (down / 4) + r % LANES * LANES;
+}
+
+/* A row of tiles times factor, rounded once. */
+AMX_INLINE void narrow(uint16_t *y, const float *row, int64_t columns, float factor)
+{
+    const __m512 f = _mm512_set1_ps(factor);
+    for (int64_t d = 0; d < columns; d += 32) {
+        const __m512 a = _mm512_mul_ps(_mm512_load_ps(row + d * LANES), f);
+        const __m512 b = _mm512_mul_ps(_mm512_load_ps(row + (d + LANES) * LANES), f);
+        const int64_t n = least(32, columns - d);
+        _mm512_mask_storeu_epi16(y + d, (__mmask32)(((uint64_t)1 << n) - 1),
+                                 (__m512i)_mm512_cvtne2ps_pbh(b, a));
+    }
+}
+
+/* What dropout multiplies the weights of a tile with, laid out as in kept. */
+CPU_INLINE void keep_or_drop(const weft_attention_terms *o, const head *at, int64_t i0,
+                             int64_t rows, int64_t j0, int64_t n, float *keep, int64_t si,
+                             int64_t sj)
+{
+    const float factor = (float)keep_of(o);
+    kept(o, at, i0, rows, j0, n, keep, si, sj);
+    for (int64_t i = 0; i < rows; i++)
+        for (int64_t j = 0; j < n; j++)
+            keep[i * si + j * sj] *= factor;
+}
+
 /* Shapes for which packing pays. */
 CPU_INLINE bool amx_pays(const weft_attention_terms *o)
 {

@@ -294,6 +294,8 @@ weft_status weft__cpu_attention_back(weft_stream *s, weft_dev gq, weft_dev gk, w
                              .k = cpu_ptr(k),
                              .v = cpu_ptr(v),
                              .gy = cpu_ptr(gy)};
+    if (dt == WEFT_BF16 && weft__cpu_attention_amx_back(s, &t))
+        return WEFT_OK;
     const int64_t sizes = o->size + o->vsize, rows = o->batch * o->heads * o->queries;
     WEFT_TRY(weft__cpu_each_row(s, CPU_FLOATS(deltas), dt, &t, rows, o->vsize));
     if (rows && together(&t, dt, s->device->threads))
