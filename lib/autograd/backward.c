@@ -142,12 +142,14 @@ static weft_status prepare(weft__walk *w, weft__node *n, weft_op_call *c, collec
         if (in->from.segment)
             weft__segment_see(in->from.segment, in->plane, &c->in[j]);
         else
-            c->in[j] = in->view;
+            weft__view_copy(&c->in[j], &in->view);
         c->want[j] = in->wants_grad && leads_on(w, &in->from);
-        if (!c->want[j])
+        if (!c->want[j]) {
+            weft__view_none(&c->gin[j]);
             continue;
+        }
         WEFT_TRY(collect(w, in, &to[j]));
-        c->gin[j] = in->view;
+        weft__view_copy(&c->gin[j], &in->view);
         c->gin[j].dtype = n->op->wide ? to[j].type : in->view.dtype;
         c->gin[j].data = to[j].data;
         if (!n->op->contiguous)
@@ -179,12 +181,14 @@ static weft_status deposit(const weft_op_call *c, const weft_view *g, const coll
 /* The gradients of the results; that of out is zeros where there is none. */
 static weft_status of_results(const weft__walk *w, const weft__node *n, weft_op_call *c)
 {
-    c->gout = n->out;
+    weft__view_copy(&c->gout, &n->out);
     c->gout.data = weft__grad_of(n, w->kind, 0);
     if (n->op->view) /* else it is contiguous already */
         WEFT_TRY(weft__view_pack(&c->gout));
+    for (int i = n->op->results; i < WEFT_OP_SAVED; i++)
+        weft__view_none(&c->gsaved[i]);
     for (int r = 1; r <= n->op->results; r++) {
-        c->gsaved[r - 1] = n->saved[r - 1];
+        weft__view_copy(&c->gsaved[r - 1], &n->saved[r - 1]);
         c->gsaved[r - 1].data = weft__grad_of(n, w->kind, r);
         WEFT_TRY(weft__view_pack(&c->gsaved[r - 1]));
     }
@@ -201,7 +205,7 @@ static weft_status differentiate(weft__walk *w, weft__node *n)
     collector to[WEFT_OP_INPUTS];
     weft_op_call c;
     weft__call_begin(&c, f, n->op, n->nin, n->attr);
-    c.out = n->out;
+    weft__view_copy(&c.out, &n->out);
     c.sample = n->sample;
     for (int i = 0; i < WEFT_OP_SAVED; i++)
         weft__view_copy(&c.saved[i], &n->saved[i]);

@@ -144,11 +144,22 @@ static weft_status inherit_weight(const weft_op_call *c, weft__tensor *out, int 
     return WEFT_OK;
 }
 
+/* Whether none of the inputs is a reduction, nor is this one: what there is most of. */
+static bool plain(const weft_op_call *c, int n, weft__tensor *const *x)
+{
+    bool is = c->rows == WEFT_ROWS_KEEP && !c->weight.addr;
+    for (int i = 0; i < n; i++)
+        is &= x[i]->reduction == WEFT__NONE && !x[i]->weight.addr;
+    return is;
+}
+
 weft_status weft__inherit(const weft_op_call *c, weft__tensor *out, int n, weft__tensor *const *x)
 {
     inherit_rows(c, out, x);
     for (int i = 0; i < n && c->op->backward; i++)
         out->derived |= x[i]->derived;
+    if (plain(c, n, x))
+        return WEFT_OK;
     WEFT_TRY(inherit_reduction(c, out, n, x));
     return inherit_weight(c, out, n, x);
 }

@@ -101,7 +101,7 @@ static weft_status cast(weft_fabric *f, weft_dtype to, source *in, weft__tensor 
     in->tensor = weft_apply(f, &weft__op_cast, 1, &in->tensor, &to);
     if (!(*x = weft__tensor_at(in->tensor, NULL)))
         return weft__stuck(f) ? weft__stuck(f) : WEFT_ENOMEM;
-    *v = (*x)->view;
+    weft__view_copy(v, &(*x)->view);
     return WEFT_OK;
 }
 
@@ -122,7 +122,7 @@ static weft_status resolve(weft_fabric *f, weft_op_call *c, weft_tensor *const *
                               "%s: parameter %s has no memory before weft_setup or the first "
                               "weft_forward",
                               op->name, x[i]->segment->name);
-        c->in[i] = x[i]->view;
+        weft__view_copy(&c->in[i], &x[i]->view);
         in[i].tensor = given[i];
         in[i].plane = WEFT__PARAM;
     }
@@ -155,7 +155,7 @@ static void note_input(weft__input *to, const weft_view *v, const source *in, co
     to->from.result = x->result;
     to->plane = in->plane;
     to->wants_grad = x->wants_grad;
-    to->view = *v;
+    weft__view_copy(&to->view, v);
 }
 
 static weft_status record(weft_fabric *f, const weft_op_call *c, const source *in,
@@ -172,7 +172,7 @@ static weft_status record(weft_fabric *f, const weft_op_call *c, const source *i
     n->module = NULL;
     n->reached = false;
     n->nin = c->nin;
-    n->out = c->out;
+    weft__view_copy(&n->out, &c->out);
     memset(n->grad, 0, sizeof n->grad);
     n->sample = c->sample;
     for (int i = 0; i < WEFT_OP_SAVED; i++)
@@ -228,6 +228,9 @@ static weft_status apply(weft_fabric *f, const weft_op *op, int n, weft_tensor *
     weft_op_call c;
     weft__call_begin(&c, f, op, n, copy);
     c.rows = op->rows;
+    weft__view_none(&c.out);
+    for (int i = 0; i < WEFT_OP_SAVED; i++)
+        weft__view_none(&c.saved[i]);
     if (attr)
         memcpy(copy, attr, op->attr_size);
     WEFT_TRY(resolve(f, &c, inputs, in, x));

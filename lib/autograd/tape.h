@@ -3,6 +3,8 @@
 #define AUTOGRAD_TAPE_H
 #include "flat/flat.h"
 
+#include <stddef.h>
+#include <string.h>
 #include <weft/autograd.h>
 
 #define WEFT__ATTR 128 /* the most bytes of an op's attributes */
@@ -104,7 +106,7 @@ typedef struct weft__tape {
 
 extern const weft_op weft__op_cast, weft__op_recompute;
 
-/* No view: what comes behind its rank and numel is of no meaning, and stays what it was. */
+/* No view; what lies behind its rank means nothing. */
 static inline void weft__view_none(weft_view *v)
 {
     v->data.addr = 0;
@@ -112,16 +114,22 @@ static inline void weft__view_none(weft_view *v)
     v->rank = 0;
     v->numel = 0;
 }
-/* A copy of one that may be none. */
+/* Most views have few dimensions: the rest is not copied. */
 static inline void weft__view_copy(weft_view *to, const weft_view *from)
 {
-    if (from->dtype == WEFT_DEFAULT)
-        weft__view_none(to);
-    else
-        *to = *from;
+    const size_t part = from->rank <= 4 ? 4 : WEFT_MAX_RANK;
+    memcpy(to, from, offsetof(weft_view, shape));
+    if (part == 4) {
+        memcpy(to->shape, from->shape, 4 * sizeof *to->shape);
+        memcpy(to->stride, from->stride, 4 * sizeof *to->stride);
+    } else {
+        memcpy(to->shape, from->shape, sizeof to->shape);
+        memcpy(to->stride, from->stride, sizeof to->stride);
+    }
+    to->numel = from->numel;
 }
-/* The call of an op, with no views but that of its result, which is none. A whole struct of zeros would
- * take longer than all else that an op costs. */
+/* The call of an op's forward or backward: inputs and results are to come. Only what counts is written, as
+ * two kilobytes of zeros would take longer than all else that an op costs. */
 static inline void weft__call_begin(weft_op_call *c, weft_fabric *f, const weft_op *op, int nin,
                                     void *attr)
 {
@@ -132,23 +140,13 @@ static inline void weft__call_begin(weft_op_call *c, weft_fabric *f, const weft_
     c->k = f->device->ops->kernels;
     c->attr = attr;
     c->nin = nin;
-    for (int i = 0; i < WEFT_OP_INPUTS; i++) {
-        weft__view_none(&c->in[i]);
-        weft__view_none(&c->gin[i]);
+    for (int i = 0; i < WEFT_OP_INPUTS; i++)
         c->want[i] = c->alike[i] = false;
-    }
-    for (int i = 0; i < WEFT_OP_SAVED; i++) {
-        weft__view_none(&c->saved[i]);
-        weft__view_none(&c->gsaved[i]);
-    }
-    weft__view_none(&c->out);
-    weft__view_none(&c->gout);
     c->rows = c->lead = c->batch = 0;
     c->sample = NULL;
     c->base = c->local = 0;
     c->weight.addr = 0;
 }
-
 /* A new node, uninitialised. */
 weft_status weft__tape_append(weft__tape *t, weft__node **out);
 /* Runs an op's forward or backward, and brings back what it computed in copies on the host. */

@@ -45,17 +45,15 @@ weft_status weft__op_dim(const weft_op_call *c, int *dim)
 
 weft_tensor *weft__apply1(const weft_op *op, weft_tensor *x, const void *attr)
 {
-    weft_fabric *f = NULL;
-    return weft__tensor_for(op->name, x, &f) ? weft_apply(f, op, 1, &x, attr) : NULL;
+    weft_fabric *f = weft__fabric_of(op->name, x);
+    return f ? weft_apply(f, op, 1, &x, attr) : NULL;
 }
 
 weft_tensor *weft__apply2(const weft_op *op, weft_tensor *a, weft_tensor *b)
 {
-    weft_fabric *f = NULL;
+    weft_fabric *f = weft__fabric_of(op->name, a);
     weft_tensor *const in[] = {a, b};
-    if (!weft__tensor_for(op->name, a, &f) || !weft__tensor_for(op->name, b, NULL))
-        return NULL;
-    return weft_apply(f, op, 2, in, NULL);
+    return f ? weft_apply(f, op, 2, in, NULL) : NULL;
 }
 
 weft_status weft__op_shapes(weft_op_call *c)
@@ -203,8 +201,11 @@ weft_status weft__reduce_parse(const char *who, const char *name, bool batchmean
 {
     static const char *const word[] = {"mean", "sum", "none", "batchmean"};
     char what[64];
+    *out = WEFT__MEAN_OF;
+    if (!name)
+        return WEFT_OK;
     snprintf(what, sizeof what, "%s: reduction", who);
-    int i = weft__parse_choice(what, name ? name : "mean", word, batchmean ? 4 : 3);
+    int i = weft__parse_choice(what, name, word, batchmean ? 4 : 3);
     if (i < 0)
         return WEFT_EARG;
     *out = (weft__reduce)i;

@@ -98,8 +98,8 @@ weft_tensor *weft_layernorm(weft_tensor *x, int dims, weft_tensor *weight, weft_
                           .has_weight = weight != NULL,
                           .has_bias = bias != NULL};
     weft_tensor *const in[] = {x, weight ? weight : bias, bias};
-    weft_fabric *f = NULL;
-    if (!weft__tensor_for(op.name, x, &f))
+    weft_fabric *f = weft__fabric_of(op.name, x);
+    if (!f)
         return NULL;
     if (!(a.eps >= 0)) {
         weft__stick(f, weft__fail(WEFT_EARG, "layernorm: eps %g is below 0", eps));

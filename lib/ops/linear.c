@@ -132,11 +132,9 @@ static const weft_op op = {.size = sizeof op,
 static weft_tensor *linear(weft_tensor *x, weft_tensor *w, weft_tensor *b, int act)
 {
     const attributes a = {.act = act};
-    weft_fabric *f = NULL;
+    weft_fabric *f = weft__fabric_of(op.name, x);
     weft_tensor *const in[] = {x, w, b};
-    if (!weft__tensor_for(op.name, x, &f) || !weft__tensor_for(op.name, w, NULL))
-        return NULL;
-    return weft_apply(f, &op, b ? 3 : 2, in, &a);
+    return f ? weft_apply(f, &op, b ? 3 : 2, in, &a) : NULL;
 }
 
 weft_tensor *weft_linear(weft_tensor *x, weft_tensor *w, weft_tensor *b)

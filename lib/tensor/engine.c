@@ -338,6 +338,14 @@ weft__tensor *weft__tensor_for(const char *who, weft_tensor *t, weft_fabric **f)
     return NULL;
 }
 
+weft_fabric *weft__fabric_of(const char *who, weft_tensor *t)
+{
+    weft_fabric *home = weft__process_fabric((int)((uint64_t)(uintptr_t)t >> 56) - 1);
+    if (!home && t)
+        weft__tensor_for(who, t, NULL);
+    return home;
+}
+
 weft__tensor *weft__tensor_at(weft_tensor *t, weft_fabric **f)
 {
     return weft__tensor_for(NULL, t, f);

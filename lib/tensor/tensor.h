@@ -142,6 +142,9 @@ weft_tensor *weft__tensor_new(weft_fabric *f, const weft_view *v, bool step, wef
 weft__tensor *weft__tensor_at(weft_tensor *t, weft_fabric **f);
 /* The same for `who`, whom the message names. */
 weft__tensor *weft__tensor_for(const char *who, weft_tensor *t, weft_fabric **f);
+/* The fabric of a token, for a call that looks at the tensor itself anyhow; NULL for NULL and where there is
+ * none, which has been said for `who`. */
+weft_fabric *weft__fabric_of(const char *who, weft_tensor *t);
 /* Makes a token of f stale at once; memory that is its own lasts until the edge. */
 void weft__tensor_free(weft_fabric *f, weft_tensor *t);
 void weft__set_rows(weft_tensor *t, const weft__rows *rows);
