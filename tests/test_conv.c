@@ -180,6 +180,78 @@ START_TEST(bits_do_not_depend_on_threads)
 }
 END_TEST
 
+/* Result and gradients of one convolution in a type, with numbers that bf16 has. */
+typedef struct sizes {
+    int64_t x[4], w[4];
+    weft_conv_options o;
+} sizes;
+
+static weft_tensor *rough(const int64_t shape[4], uint32_t seed, weft_dtype t)
+{
+    weft_tensor *x = weft_cast(weft_cast(noise(shape, seed), WEFT_BF16), t);
+    weft_require_grad(x);
+    return x;
+}
+
+static void convolve(const sizes *s, weft_dtype t, double *out[3], int64_t n[3])
+{
+    const int64_t o = s->w[0];
+    weft_tensor *x = rough(s->x, 1, t), *w = rough(s->w, 2, t);
+    weft_tensor *b = weft_reshape(rough((int64_t[]){1, 1, 1, o}, 3, t), 1, &o);
+    weft_tensor *y = weft_conv2d(x, w, b, &s->o);
+    const int64_t shape[4] = {weft_dim(y, 0), o, weft_dim(y, 2), weft_dim(y, 3)};
+    ck_assert_msg(!weft_error(f), "%s", weft_message(f));
+    ck_assert_int_eq(weft_backward(f, weft_sum(weft_mul(y, rough(shape, 4, t)), WEFT_ALL)), 0);
+    weft_tensor *const all[] = {y, weft_gradient(x), weft_gradient(w)};
+    for (int i = 0; i < 3; i++) {
+        n[i] = weft_numel(all[i]);
+        out[i] = values(all[i]);
+    }
+}
+
+/* Channels below, at and above whole vectors; strides with and without places for all; what is no own kernel's. */
+START_TEST(all_types_agree_with_f64)
+{
+    static const sizes all[] = {
+        {{3, 1, 28, 28}, {33, 1, 3, 3}, {.padding = 1}},
+        {{9, 32, 14, 14}, {32, 32, 3, 3}, {.padding = 1}},
+        {{2, 40, 9, 7}, {70, 40, 3, 3}, {.stride = 2, .padding = 1}},
+        {{17, 3, 11, 20}, {16, 3, 5, 3}, {.stride = 3, .stride_w = 2, .padding = 2}},
+        {{2, 17, 8, 8}, {5, 17, 1, 1}, {.stride = 2}},
+        {{2, 5, 12, 9}, {7, 5, 3, 2}, {.dilation = 2, .padding = 4, .padding_w = 1}},
+        {{1, 20, 6, 5}, {18, 20, 2, 4}, {.dilation = 3, .padding = 3, .stride = 2, .padding_w = 7}},
+        {{2, 8, 6, 6}, {12, 2, 3, 3}, {.groups = 4, .padding = 1}},
+    };
+    static const struct {
+        weft_dtype t;
+        double off[3];
+    } type[] = {{WEFT_F32, {1e-6, 1e-6, 1e-6}},
+                {WEFT_BF16, {4e-3, 4e-3, 1e-2}},
+                {WEFT_F16, {5e-4, 5e-4, 1e-3}}};
+    for (size_t e = 0; e < sizeof all / sizeof *all; e++)
+        for (size_t k = 0; k < sizeof type / sizeof *type; k++) {
+            double *want[3], *got[3];
+            int64_t n[3], m[3];
+            convolve(&all[e], WEFT_F64, want, n);
+            convolve(&all[e], type[k].t, got, m);
+            for (int i = 0; i < 3; i++) {
+                double most = 0, off = 0;
+                ck_assert_int_eq(n[i], m[i]);
+                for (int64_t j = 0; j < n[i]; j++) {
+                    most = fmax(most, fabs(want[i][j]));
+                    off = fmax(off, isnan(got[i][j]) ? INFINITY : fabs(got[i][j] - want[i][j]));
+                }
+                if (!(off <= type[k].off[i] * most))
+                    ck_abort_msg("case %zu, %s, %d: %g of %g", e, weft_dtype_name(type[k].t), i,
+                                 off, most);
+                free(want[i]);
+                free(got[i]);
+            }
+            weft_step_end(f);
+        }
+}
+END_TEST
+
 /* A weight in 16 bits has its gradient in f32, and one whose numbers need it. */
 START_TEST(gradients_of_16_bit_weights_are_f32)
 {
@@ -212,6 +284,7 @@ int main(void)
     tcase_add_test(t, the_first_of_equal_ones_is_taken_and_nan_wins);
     tcase_add_test(t, padding_is_never_the_largest);
     tcase_add_test(t, parts_are_those_of_the_whole);
+    tcase_add_test(t, all_types_agree_with_f64);
     tcase_add_test(u, bits_do_not_depend_on_threads);
     tcase_add_test(u, gradients_of_16_bit_weights_are_f32);
     SRunner *r = srunner_create(s);

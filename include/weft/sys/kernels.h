@@ -118,6 +118,10 @@
  *            multiples of 16, q and qt aligned to 16 bytes; dt is f32, bf16 or f16
  *   gemm8    C (m,n) = ascale[0] bscale[0] A B^T + bias, of type ct, of codes A (m,k) and B (n,k), not both E5M2,
  *            summed in f32; bias (n) of type ct, may be 0; m, n and k are multiples of 16
+ *   conv     y (n,o,H',W') = windows of x (n,c,H,W) times w (o,c/groups,kh,kw), plus b (o), which may be 0; dt may be
+ *            of 16 bits. t->some and t->room are weft__convolve_plan's (lib/device/conv.h), room is so many bytes
+ *   conv_back from gy, x and w: what is wanted of gx, of type xt, which is dt, or f32 where dt has 16 bits, and gw (f64
+ *            where dt is, else f32), the other is 0
  */
 #ifndef WEFT_SYS_KERNELS_H
 #define WEFT_SYS_KERNELS_H
@@ -251,6 +255,13 @@ typedef struct weft_adagrad_step {
 typedef struct weft_window {
     int64_t in[2], out[2], kernel[2], stride[2], padding[2], dilation[2];
 } weft_window;
+
+/* A convolution of n images. */
+typedef struct weft_conv_terms {
+    int64_t n, c, o, groups;
+    int64_t some, room; /* images at a time, bytes to work in */
+    weft_window window;
+} weft_conv_terms;
 
 /* What a sum over a window is divided by. */
 typedef enum weft_average {
@@ -442,6 +453,10 @@ typedef struct weft_rotary_terms {
 #define WEFT_ARGS_gemm8(D, V, A) \
     D(c) V(weft_dtype, ct) D(a) D(ascale) V(int, aformat) D(b) D(bscale) V(int, bformat) D(bias) \
     V(int64_t, m) V(int64_t, n) V(int64_t, k)
+#define WEFT_ARGS_conv(D, V, A) \
+    D(y) D(x) D(w) D(b) D(room) A(weft_conv_terms, t, 1) V(weft_dtype, dt)
+#define WEFT_ARGS_conv_back(D, V, A) \
+    D(gx) V(weft_dtype, xt) D(gw) D(gy) D(x) D(w) D(room) A(weft_conv_terms, t, 1) V(weft_dtype, dt)
 
 #define WEFT_KERNEL_LIST(K) \
     K(fill) K(copy) K(binary) K(axpy) K(scale) K(relu) K(relu_back) K(unary) K(unary_back) \
@@ -454,7 +469,7 @@ typedef struct weft_rotary_terms {
     K(rmsnorm) K(rmsnorm_back) K(swiglu) K(swiglu_back) K(add_layernorm) K(add_layernorm_back) \
     K(channel_moments) K(channel_stats) K(channel_norm) K(channel_sums) K(channel_norm_back) \
     K(attention) K(attention_back) K(rotary) \
-    K(linear) K(linear_back) K(code8) K(gemm8)
+    K(linear) K(linear_back) K(code8) K(gemm8) K(conv) K(conv_back)
 /* clang-format on */
 
 /* "weft_stream *s, weft_dev y, ..." */

@@ -1,0 +1,202 @@
+/* How images are laid out, and results put back. */
+#include "device/cpu/conv.h"
+
+#if CPU_HAS_WIDE
+#include <immintrin.h>
+
+/* A 16 x 16 block turned: pairs, fours, halves, wholes. */
+WIDE_TARGET CPU_INLINE void exchange(__m512 v[16])
+{
+    __m512 t[16];
+#pragma GCC unroll 8
+    for (int i = 0; i < 8; i++) {
+        t[2 * i] = _mm512_unpacklo_ps(v[2 * i], v[2 * i + 1]);
+        t[2 * i + 1] = _mm512_unpackhi_ps(v[2 * i], v[2 * i + 1]);
+    }
+#define PD(f, x, y) _mm512_castpd_ps(f(_mm512_castps_pd(x), _mm512_castps_pd(y)))
+#pragma GCC unroll 4
+    for (int i = 0; i < 16; i += 4) {
+        v[i] = PD(_mm512_unpacklo_pd, t[i], t[i + 2]);
+        v[i + 1] = PD(_mm512_unpackhi_pd, t[i], t[i + 2]);
+        v[i + 2] = PD(_mm512_unpacklo_pd, t[i + 1], t[i + 3]);
+        v[i + 3] = PD(_mm512_unpackhi_pd, t[i + 1], t[i + 3]);
+    }
+#pragma GCC unroll 4
+    for (int i = 0; i < 4; i++) { /* v[i + 4 g]: numbers i, i + 4, ... of rows 4 g..4 g + 3 */
+        t[i] = _mm512_shuffle_f32x4(v[i], v[i + 4], 0x88);
+        t[i + 4] = _mm512_shuffle_f32x4(v[i], v[i + 4], 0xDD);
+        t[i + 8] = _mm512_shuffle_f32x4(v[i + 8], v[i + 12], 0x88);
+        t[i + 12] = _mm512_shuffle_f32x4(v[i + 8], v[i + 12], 0xDD);
+    }
+#pragma GCC unroll 4
+    for (int i = 0; i < 4; i++) {
+        v[i] = _mm512_shuffle_f32x4(t[i], t[i + 8], 0x88);
+        v[i + 4] = _mm512_shuffle_f32x4(t[i + 4], t[i + 12], 0x88);
+        v[i + 8] = _mm512_shuffle_f32x4(t[i], t[i + 8], 0xDD);
+        v[i + 12] = _mm512_shuffle_f32x4(t[i + 4], t[i + 12], 0xDD);
+    }
+#undef PD
+}
+
+/* --- up to 16 numbers of any type --- */
+
+WIDE_TARGET CPU_INLINE __m512 load(const char *from, int64_t n, const weft_dtype dt)
+{
+    const __mmask16 some = n < 16 ? (__mmask16)((1u << n) - 1) : (__mmask16)-1;
+    if (dt == WEFT_F32)
+        return _mm512_maskz_loadu_ps(some, from);
+    const __m256i low = _mm256_maskz_loadu_epi16(some, from);
+    return dt == WEFT_F16 ? _mm512_cvtph_ps(low)
+                          : _mm512_castsi512_ps(_mm512_slli_epi32(_mm512_cvtepu16_epi32(low), 16));
+}
+
+/* As half_low_bf16. */
+WIDE_TARGET CPU_INLINE __m256i brain(__m512 v)
+{
+    const __m512i u = _mm512_castps_si512(v),
+                  odd = _mm512_and_si512(_mm512_srli_epi32(u, 16), _mm512_set1_epi32(1));
+    const __m512i near = _mm512_add_epi32(u, _mm512_add_epi32(odd, _mm512_set1_epi32(0x7FFF)));
+    const __m512i quiet = _mm512_or_si512(u, _mm512_set1_epi32(0x400000));
+    const __mmask16 nan = _mm512_cmp_ps_mask(v, v, _CMP_UNORD_Q);
+    return _mm512_cvtepi32_epi16(_mm512_srli_epi32(_mm512_mask_mov_epi32(near, nan, quiet), 16));
+}
+
+WIDE_TARGET CPU_INLINE void store(char *to, int64_t n, __m512 v, const weft_dtype dt)
+{
+    const __mmask16 some = n < 16 ? (__mmask16)((1u << n) - 1) : (__mmask16)-1;
+    if (dt == WEFT_F32)
+        _mm512_mask_storeu_ps(to, some, v);
+    else
+        _mm256_mask_storeu_epi16(
+            to, some, dt == WEFT_F16 ? _mm512_cvtps_ph(v, _MM_FROUND_TO_NEAREST_INT) : brain(v));
+}
+
+/* --- planes --- */
+
+/* A row of a phase: q from first on, each at x = q step + off of the source. */
+WIDE_TARGET CPU_INLINE void row(float *to, int64_t wide, const char *from, int64_t extent,
+                                int64_t step, int64_t off, const weft_dtype dt)
+{
+    const int64_t size = dt == WEFT_F32 ? 4 : 2;
+    int64_t q = off < 0 ? (step - 1 - off) / step : 0;
+    int64_t end = off < extent ? (extent - 1 - off) / step + 1 : 0;
+    end = end < wide ? end : wide;
+    for (; q < end && step == 1; q += 16)
+        store((char *)(to + q), end - q, load(from + (q + off) * size, end - q, dt), WEFT_F32);
+    for (; q < end; q++)
+        to[q] = _mm512_cvtss_f32(load(from + (q * step + off) * size, 1, dt));
+}
+
+WIDE_TARGET CPU_INLINE void planes(float *to, const conv_map *m, const char *from,
+                                   const weft_dtype dt)
+{
+    const int64_t size = dt == WEFT_F32 ? 4 : 2, phases = m->phases[0] * m->phases[1];
+    for (int64_t c = 0; c < m->source; c++, from += m->in[0] * m->in[1] * size)
+        for (int64_t p = 0; p < phases; p++)
+            for (int64_t r = 0; r < m->high; r++, to += m->wide) {
+                const int64_t y = r * m->phases[0] + p / m->phases[1] - m->before[0];
+                if (y >= 0 && y < m->in[0])
+                    row(to, m->wide, from + y * m->in[1] * size, m->in[1], m->phases[1],
+                        p % m->phases[1] - m->before[1], dt);
+            }
+}
+
+WIDE_TARGET static void planes_f32(float *to, const conv_map *m, const void *from)
+{
+    planes(to, m, from, WEFT_F32);
+}
+
+WIDE_TARGET static void planes_bf16(float *to, const conv_map *m, const void *from)
+{
+    planes(to, m, from, WEFT_BF16);
+}
+
+WIDE_TARGET static void planes_f16(float *to, const conv_map *m, const void *from)
+{
+    planes(to, m, from, WEFT_F16);
+}
+
+void weft__conv_planes(float *to, const conv_map *m, const void *from, weft_dtype dt)
+{
+    (dt == WEFT_F32 ? planes_f32 : dt == WEFT_BF16 ? planes_bf16 : planes_f16)(to, m, from);
+}
+
+/* --- numbers of channels side by side --- */
+
+typedef struct turned {
+    char *to;
+    const char *from;
+    int64_t step, plane, n, channels;
+    const float *bias;
+} turned;
+
+WIDE_TARGET CPU_INLINE void turn(const turned *t, const weft_dtype dt)
+{
+    const int64_t size = dt == WEFT_F32 ? 4 : 2;
+    for (int64_t i = 0; i < t->n; i += 16)
+        for (int64_t c = 0; c < t->channels; c += 16) {
+            const int64_t left = t->channels - c, some = t->step < 16 ? t->step : 16;
+            const char *from = t->from + (c * t->plane + i) * size;
+            float *to = (float *)t->to + i * t->step + c;
+            __m512 v[16];
+#pragma GCC unroll 16
+            for (int e = 0; e < 16; e++)
+                v[e] =
+                    e < left ? load(from + e * t->plane * size, t->n - i, dt) : _mm512_setzero_ps();
+            exchange(v);
+#pragma GCC unroll 16
+            for (int e = 0; e < 16; e++)
+                if (i + e < t->n)
+                    store((char *)(to + e * t->step), some, v[e], WEFT_F32);
+        }
+}
+
+WIDE_TARGET CPU_INLINE void turn_back(const turned *t, const weft_dtype dt)
+{
+    const int64_t size = dt == WEFT_F32 ? 4 : 2;
+    for (int64_t c = 0; c < t->channels; c += 16)
+        for (int64_t i = 0; i < t->n; i += 16) {
+            const float *from = (const float *)t->from + i * t->step + c;
+            char *to = t->to + (c * t->plane + i) * size;
+            __m512 v[16];
+#pragma GCC unroll 16
+            for (int e = 0; e < 16; e++)
+                v[e] = i + e < t->n ? _mm512_loadu_ps(from + e * t->step) : _mm512_setzero_ps();
+            exchange(v);
+#pragma GCC unroll 16
+            for (int e = 0; e < 16; e++)
+                if (c + e < t->channels) {
+                    if (t->bias)
+                        v[e] = _mm512_add_ps(v[e], _mm512_set1_ps(t->bias[c + e]));
+                    store(to + e * t->plane * size, t->n - i, v[e], dt);
+                }
+        }
+}
+
+#define OF(type, dt)                                                                               \
+    WIDE_TARGET static void turn_##type(const turned *t)                                           \
+    {                                                                                              \
+        turn(t, dt);                                                                               \
+    }                                                                                              \
+    WIDE_TARGET static void back_##type(const turned *t)                                           \
+    {                                                                                              \
+        turn_back(t, dt);                                                                          \
+    }
+OF(f32, WEFT_F32)
+OF(bf16, WEFT_BF16)
+OF(f16, WEFT_F16)
+
+void weft__conv_turn(float *to, int64_t step, const void *from, int64_t plane, int64_t n,
+                     int64_t channels, weft_dtype dt)
+{
+    const turned t = {(char *)to, from, step, plane, n, channels, NULL};
+    (dt == WEFT_F32 ? turn_f32 : dt == WEFT_BF16 ? turn_bf16 : turn_f16)(&t);
+}
+
+void weft__conv_turn_back(void *to, int64_t plane, const float *from, int64_t step, int64_t n,
+                          int64_t channels, const float *bias, weft_dtype dt)
+{
+    const turned t = {to, (const char *)from, step, plane, n, channels, bias};
+    (dt == WEFT_F32 ? back_f32 : dt == WEFT_BF16 ? back_bf16 : back_f16)(&t);
+}
+#endif

@@ -1,0 +1,212 @@
+/* The gradient of weights: dW[o][c][place] = the sum over images and windows of dy[o] x[c] at that place. x, with
+ * its padding, and dy are laid out with channels side by side; tiles of dW are output channels times vectors
+ * of input channels. Where there are few of these, the places of a row of the window are part of the vector.
+ *
+ * Images are cut into chunks by their number alone; each has sums of its own, which are added up in order. */
+#include "device/cpu/conv.h"
+
+#if CPU_HAS_WIDE
+#include <string.h>
+
+#define MULTIPLY_ADDS 16.0      /* that count as one element operation */
+#define CHUNKS 8                /* of images */
+#define PARTS 16                /* of the work: chunks and parts of the output channels */
+#define MOST ((int64_t)2 << 20) /* numbers of all chunks' sums */
+#define GROUP 65536             /* numbers that are laid out at a time, */
+#define IMAGES 8                /* of at most so many images */
+
+typedef struct job {
+    const weft_conv_terms *t;
+    const char *gy, *x;
+    weft_dtype dt;
+    float *gw, *sums, *scratch;
+    int64_t slots, each;
+    int64_t places;     /* of an image's windows */
+    int64_t high, wide; /* of x with its padding */
+    int64_t pixel,
+        line;        /* numbers of it side by side: channels, and of a vector: what a tile covers */
+    int64_t taps;    /* of which each has its vectors */
+    bool merged;     /* taps are rows of the window */
+    int64_t outputs; /* of a part, at most */
+    int64_t chunks, parts, group;
+} job;
+
+static int64_t least(int64_t a, int64_t b)
+{
+    return a < b ? a : b;
+}
+
+/* Numbers of x and of dy of one image. */
+static int64_t image_of(const job *o)
+{
+    return o->high * o->wide * o->pixel + o->places * conv_up(o->outputs, WIDE_LANES);
+}
+
+static int64_t chunk_of(const job *o)
+{
+    return o->taps * o->t->o * conv_up(o->line, WIDE_LANES);
+}
+
+static job job_of(const weft_conv_terms *t)
+{
+    const weft_window *w = &t->window;
+    job o = {.t = t,
+             .places = w->out[0] * w->out[1],
+             .high = (w->out[0] - 1) * w->stride[0] + (w->kernel[0] - 1) * w->dilation[0] + 1,
+             .wide = (w->out[1] - 1) * w->stride[1] + (w->kernel[1] - 1) * w->dilation[1] + 1,
+             .pixel = t->c < WIDE_LANES ? t->c : conv_up(t->c, WIDE_LANES),
+             .merged = t->c < WIDE_LANES && w->dilation[1] == 1,
+             .chunks = least(t->n, CHUNKS)};
+    o.line = o.merged ? w->kernel[1] * t->c : t->c;
+    o.taps = o.merged ? w->kernel[0] : w->kernel[0] * w->kernel[1];
+    while (o.chunks > 1 && o.chunks * chunk_of(&o) > MOST)
+        o.chunks /= 2;
+    o.parts = least(PARTS / o.chunks, (t->o + CONV_ROWS - 1) / CONV_ROWS);
+    o.outputs = (t->o + o.parts - 1) / o.parts;
+    o.group = GROUP / image_of(&o);
+    o.group = o.group < 1 ? 1 : least(o.group, IMAGES);
+    o.each = conv_up(o.group * image_of(&o) + 2 * WIDE_LANES, WIDE_LANES);
+    return o;
+}
+
+int64_t weft__conv_weights_each(const weft_conv_terms *t)
+{
+    const job o = job_of(t);
+    return o.each * (int64_t)sizeof(float);
+}
+
+int64_t weft__conv_weights_room(const weft_conv_terms *t, int threads)
+{
+    const job o = job_of(t);
+    return (o.chunks * chunk_of(&o) + threads * o.each) * (int64_t)sizeof(float);
+}
+
+/* --- one group of images --- */
+
+/* x of an image, line after line; what is not in it stays 0. */
+static void lay_out(const job *o, float *to, const char *from)
+{
+    const weft_window *w = &o->t->window;
+    const int64_t size = (int64_t)weft_dtype_size(o->dt), plane = w->in[0] * w->in[1];
+    const int64_t n = least(w->in[1], o->wide - w->padding[1]);
+    for (int64_t r = 0; r < o->high; r++) {
+        const int64_t y = r - w->padding[0];
+        if (y >= 0 && y < w->in[0] && n > 0)
+            weft__conv_turn(to + (r * o->wide + w->padding[1]) * o->pixel, o->pixel,
+                            from + y * w->in[1] * size, plane, n, o->t->c, o->dt);
+    }
+}
+
+/* Adds a group's products to the sums of a chunk. */
+static void add_up(const job *o, const float *x, const float *gy, float *sums, int64_t images,
+                   int64_t o0, int64_t o1, bool first)
+{
+    const weft_window *w = &o->t->window;
+    const int64_t row = conv_up(o->line, WIDE_LANES), tiles = (o1 - o0 + CONV_ROWS - 1) / CONV_ROWS;
+    const int64_t width = conv_up(o->outputs, WIDE_LANES), image = o->high * o->wide * o->pixel;
+    conv_outer t = {.ra = width,
+                    .rb = w->stride[1] * o->pixel,
+                    .line = w->stride[0] * o->wide * o->pixel,
+                    .lines = w->out[0],
+                    .depth = w->out[1],
+                    .rc = row};
+    for (int64_t l = 0; l < o->line; l += CONV_PANEL)
+        for (int64_t tap = 0; tap < o->taps; tap++) {
+            const int64_t down = o->merged ? tap : tap / w->kernel[1];
+            const int64_t right = o->merged ? 0 : tap % w->kernel[1];
+            const int64_t at = down * w->dilation[0] * o->wide + right * w->dilation[1];
+            for (int64_t p = 0; p < tiles; p++) {
+                const int64_t lo = (o1 - o0) * p / tiles, hi = (o1 - o0) * (p + 1) / tiles;
+                for (int64_t i = 0; i < images; i++) {
+                    t.add = i || !first;
+                    t.a = gy + i * o->places * width + lo;
+                    t.b = x + i * image + at * o->pixel + l;
+                    t.c = sums + (tap * o->t->o + o0 + lo) * row + l;
+                    weft__conv_outer(&t, hi - lo, o->line - l > WIDE_LANES ? 2 : 1);
+                }
+            }
+        }
+}
+
+/* --- all of them --- */
+
+/* A chunk's images for a part of the output channels. */
+static void item(const job *o, int64_t e, float *x)
+{
+    const weft_conv_terms *t = o->t;
+    const int64_t chunk = e / o->parts, part = e % o->parts;
+    const int64_t o0 = t->o * part / o->parts, o1 = t->o * (part + 1) / o->parts;
+    const int64_t size = (int64_t)weft_dtype_size(o->dt), image = o->high * o->wide * o->pixel;
+    const int64_t plane = t->window.in[0] * t->window.in[1];
+    const int64_t begin = t->n * chunk / o->chunks, end = t->n * (chunk + 1) / o->chunks;
+    const int64_t width = conv_up(o->outputs, WIDE_LANES);
+    float *gy = x + conv_up(o->group * image + WIDE_LANES, WIDE_LANES);
+    for (int64_t i = begin; i < end; i += o->group) {
+        const int64_t n = least(o->group, end - i);
+        for (int64_t j = 0; j < n; j++) {
+            lay_out(o, x + j * image, o->x + (i + j) * t->c * plane * size);
+            weft__conv_turn(gy + j * o->places * width, width,
+                            o->gy + ((i + j) * t->o + o0) * o->places * size, o->places, o->places,
+                            o1 - o0, o->dt);
+        }
+        add_up(o, x, gy, o->sums + chunk * chunk_of(o), n, o0, o1, i == begin);
+    }
+}
+
+/* A slot is the room of a thread. */
+static void items(const void *args, int64_t lo, int64_t hi)
+{
+    const job *o = args;
+    const int64_t all = o->chunks * o->parts;
+    for (int64_t slot = lo; slot < hi; slot++) {
+        float *x = o->scratch + slot * o->each;
+        memset(x, 0, (size_t)o->each * sizeof *x);
+        for (int64_t e = all * slot / o->slots; e < all * (slot + 1) / o->slots; e++)
+            item(o, e, x);
+    }
+}
+
+/* Rows of dW: the chunks' sums, in order. */
+static void join(const void *args, int64_t lo, int64_t hi)
+{
+    const job *o = args;
+    const weft_conv_terms *t = o->t;
+    const int64_t row = conv_up(o->line, WIDE_LANES), across = t->window.kernel[1];
+    const int64_t all = t->window.kernel[0] * across;
+    for (int64_t r = lo; r < hi; r++)
+        for (int64_t tap = 0; tap < o->taps; tap++)
+            for (int64_t l = 0; l < o->line; l += WIDE_LANES) {
+                float sum[WIDE_LANES] = {0};
+                for (int64_t e = 0; e < o->chunks; e++) {
+                    const float *from = o->sums + e * chunk_of(o) + (tap * t->o + r) * row + l;
+#pragma omp simd
+                    for (int j = 0; j < WIDE_LANES; j++)
+                        sum[j] += from[j];
+                }
+                for (int64_t j = l; j < least(l + WIDE_LANES, o->line); j++) {
+                    const int64_t c = j % t->c, place = o->merged ? tap * across + j / t->c : tap;
+                    o->gw[(r * t->c + c) * all + place] = sum[j - l];
+                }
+            }
+}
+
+void weft__conv_weights(const weft_device *d, const weft_conv_terms *t, float *gw, const void *gy,
+                        const void *x, char *room, weft_dtype dt)
+{
+    job o = job_of(t);
+    const int64_t bytes = (int64_t)sizeof(float);
+    const int64_t most = (t->room / bytes - o.chunks * chunk_of(&o)) / o.each;
+    const double work =
+        (double)(t->n * o.places) * (double)(t->o * t->c) * (double)(o.taps) / MULTIPLY_ADDS;
+    const int team = weft__cpu_team(d, work);
+    o.gy = gy;
+    o.x = x;
+    o.dt = dt;
+    o.gw = gw;
+    o.sums = (float *)room;
+    o.scratch = o.sums + o.chunks * chunk_of(&o);
+    o.slots = least(least(team, most), o.chunks * o.parts);
+    weft__cpu_pieces(items, &o, o.slots, 1, (int)o.slots);
+    weft__cpu_rows(d, join, &o, t->o, o.taps * o.line * o.chunks);
+}
+#endif
