@@ -82,10 +82,9 @@ WIDE_TARGET CPU_INLINE void outer(const conv_outer *t, const int rows, const int
     }
 /* clang-format off */
 #define ROWS(F, v)                                                                                 \
-    F(1, v)                                                                                        \
-    F(2, v)                                                                                        \
-    F(3, v) F(4, v) F(5, v) F(6, v) F(7, v) F(8, v) F(9, v) F(10, v) F(11, v) F(12, v) F(13, v)    \
-        F(14, v)
+    F(1, v) F(2, v) F(3, v) F(4, v) F(5, v) F(6, v) F(7, v)                                        \
+    F(8, v) F(9, v) F(10, v) F(11, v) F(12, v) F(13, v) F(14, v)
+/* clang-format on */
 ROWS(TILE, 1)
 ROWS(TILE, 2)
 
