@@ -2,7 +2,7 @@
  * registers, and the triad's bandwidth at working sets from the first cache to the memory.
  *
  *   triad [--threads 1,2] */
-#include "peak.h"
+#include "bounds.h"
 #include "report.h"
 #include "triad.h"
 
@@ -24,12 +24,9 @@ static json_t *bandwidths(int threads)
 
 static void measure(int threads)
 {
-    const char *isa;
-    json_t *out =
-        json_pack("{s:s, s:i, s:f, s:f, s:o}", "bench", "triad", "threads", threads,
-                  "peak_f32_gflops", 1e-9 * bench_peak(WEFT_F32, threads, &isa), "peak_f64_gflops",
-                  1e-9 * bench_peak(WEFT_F64, threads, &isa), "triad", bandwidths(threads));
-    json_object_set_new(out, "isa", json_string(isa));
+    json_t *out = bench_bounds(threads);
+    json_object_set_new(out, "bench", json_string("triad"));
+    json_object_set_new(out, "triad", bandwidths(threads));
     json_object_set_new(out, "machine", bench_machine());
     bench_print(out);
 }

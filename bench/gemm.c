@@ -10,6 +10,7 @@
  * what disturbs the machine disturbs all; medians and quartiles are over rounds. The bound is the
  * larger of flops / peak and bytes / bandwidth, both measured in the same run, the bandwidth at the
  * product's own working set. --table writes the same as a table in Markdown. Operands stay where they are, so small ones are in the caches. */
+#include "bounds.h"
 #include "peak.h"
 #include "report.h"
 #include "triad.h"
@@ -313,11 +314,14 @@ static int run(bench *b, const arguments *a)
         }
     json_t *machine = bench_machine();
     FILE *table = open_table(b, a, machine);
-    bench_print(json_pack("{s:s, s:s, s:s, s:s, s:I, s:o}", "bench", "gemm", "kernels",
+    json_t *bounds = json_array();
+    for (int d = 0; d < b->ndevices && b->device[d]->ops->immediate; d++)
+        json_array_append_new(bounds, bench_bounds(b->device[d]->threads));
+    bench_print(json_pack("{s:s, s:s, s:s, s:s, s:I, s:o, s:o}", "bench", "gemm", "kernels",
                           b->device[0]->ops->kernel_set(b->device[0]), "isa",
                           b->isa[0] ? b->isa[0] : "none", "isa_bf16",
-                          b->isa[2] ? b->isa[2] : "none", "rounds", (json_int_t)a->rounds,
-                          "machine", machine));
+                          b->isa[2] ? b->isa[2] : "none", "rounds", (json_int_t)a->rounds, "bounds",
+                          bounds, "machine", machine));
     for (int i = 0; i < b->ncases; i++)
         report(b, &b->cases[i], a->rounds, table);
     return table ? fclose(table) != 0 : a->table != NULL;

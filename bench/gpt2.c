@@ -6,8 +6,9 @@
  * Accelerator and precision are Weft's options (WEFT_ACCELERATOR, WEFT_PRECISION). The step is forward,
  * loss, backward, clipping to norm 1 and AdamW; vocabulary 50304, as many multiples of 128. A token's work
  * is 6 N + 6 L C T floating point operations, N the parameters without those of the positions (attention is
- * counted as causal). */
+ * counted as causal). On the CPU the peak is measured, and share_of_bound is of that and what AdamW moves. */
 #include "../examples/gpt2/model.h"
+#include "bounds.h"
 #include "report.h"
 
 #include "core/context.h"
@@ -82,6 +83,25 @@ static double train(weft_fabric *f, const arguments *a, weft_module *m, int32_t 
     return value;
 }
 
+/* Measured, on the CPU: what the step must take, and what it is of the peak if none was given. */
+static void add_bounds(weft_fabric *f, const arguments *a, weft_module *m, json_t *out, double work,
+                       double seconds)
+{
+    const int threads = weft_threads(f);
+    const bool low = strncmp(weft_precision_name(f), "bf16", 4) == 0;
+    const double adam = (low ? 30 : 28) * (double)weft_param_elements(m);
+    if (!f->device->ops->immediate)
+        return;
+    const bench_rates r = bench_measure(low ? WEFT_BF16 : WEFT_F32, 1 << 28, threads);
+    const double bound = bench_bound(&r, work, 0) + bench_bound(&r, 0, adam);
+    if (a->peak <= 0 && r.peak > 0)
+        json_object_set_new(out, "share_of_peak", json_real(work / seconds / r.peak));
+    json_object_set_new(out, "bound_us", json_real(1e6 * bound));
+    json_object_set_new(out, "share_of_bound", json_real(bound / seconds));
+    json_object_set_new(out, "threads", json_integer(threads));
+    json_object_set_new(out, "bounds", bench_bounds(threads));
+}
+
 static void report(weft_fabric *f, const arguments *a, weft_module *m, double loss, double *us)
 {
     const double n = (double)weft_param_elements(m) - 768.0 * 1024,
@@ -98,6 +118,7 @@ static void report(weft_fabric *f, const arguments *a, weft_module *m, double lo
         "loss", loss, "tokens_s", 1e6 * tokens / median, "tflops", 1e-6 * work * tokens / median,
         "share_of_peak", a->peak > 0 ? 1e-3 * work * tokens / median / a->peak : 0, "peak_bytes",
         (json_int_t)held.device.peak, "step_us", spread, "machine", bench_machine());
+    add_bounds(f, a, m, out, work * tokens, 1e-6 * median);
     bench_print(out);
 }
 

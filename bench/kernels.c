@@ -8,6 +8,7 @@
  * set. Attention, of `batch` rows of `length` places, 12 heads of 64, causal, has gflop_s and share_of_peak:
  * 2 T^2 d multiply-adds a head and pass, half of them seen, gradients 2.5 times as much. A round times each
  * kernel once, so that what disturbs the machine disturbs all alike. cpu_us is processor time. */
+#include "bounds.h"
 #include "peak.h"
 #include "report.h"
 #include "triad.h"
@@ -330,9 +331,12 @@ int main(int argc, char **argv)
               stderr);
         return 2;
     }
-    bench_print(json_pack("{s:s, s:o}", "bench", "kernels", "machine", bench_machine()));
-    if (weft__device_open(&b.device, "cpu", 0, (int)threads) || begin(&b) ||
-        run(&b, &only, rounds, (int)threads)) {
+    weft_status s = weft__device_open(&b.device, "cpu", 0, (int)threads);
+    if (!s)
+        bench_print(json_pack("{s:s, s:s, s:o, s:o}", "bench", "kernels", "kernels",
+                              b.device->ops->kernel_set(b.device), "bounds",
+                              bench_bounds((int)threads), "machine", bench_machine()));
+    if (s || begin(&b) || run(&b, &only, rounds, (int)threads)) {
         fprintf(stderr, "kernels: %s\n", weft__why());
         return 1;
     }

@@ -4,8 +4,11 @@
  *   optim [--accelerator cpu|cuda] [--threads N] [--numbers 124000000] [--rounds 9]
  *
  * copy reads and writes an array, AdamW reads four and writes three, the norm reads one. Each round does
- * all of them in turn; a time is that of several calls and one wait, the least of the rounds. */
+ * all of them in turn; a time is that of several calls and one wait, the least of the rounds. On the CPU
+ * share_of_triad is of the triad's bandwidth at that working set, too. */
+#include "bounds.h"
 #include "report.h"
+#include "triad.h"
 
 #include "core/context.h"
 #include "core/error.h"
@@ -103,6 +106,21 @@ static void unmake(bench *b)
     weft__device_close(b->device);
 }
 
+static void show(const bench *b, int which, double seconds, double copy)
+{
+    const double bytes = pass[which].bytes * (double)b->n, rate = bytes / seconds;
+    const weft_device_ops *ops = b->device->ops;
+    json_t *line =
+        json_pack("{s:s, s:s, s:s, s:s, s:i, s:I, s:f, s:f, s:f}", "bench", "optim", "device",
+                  ops->name, "kernels", ops->kernel_set(b->device), "pass", pass[which].name,
+                  "threads", b->device->threads, "numbers", (json_int_t)b->n, "us", 1e6 * seconds,
+                  "gb_s", 1e-9 * rate, "share_of_copy", rate / copy);
+    if (ops->immediate)
+        json_object_set_new(line, "share_of_triad",
+                            json_real(rate / bench_triad((int64_t)bytes, b->device->threads, 5)));
+    bench_print(line);
+}
+
 static weft_status run(bench *b, long rounds)
 {
     double best[PASSES], now;
@@ -113,14 +131,8 @@ static weft_status run(bench *b, long rounds)
             best[i] = r < 1 || now < best[i] ? now : best[i];
         }
     const double copy = pass[COPY].bytes * (double)b->n / best[COPY];
-    for (int i = 0; i < PASSES; i++) {
-        const double rate = pass[i].bytes * (double)b->n / best[i];
-        bench_print(json_pack("{s:s, s:s, s:s, s:s, s:I, s:f, s:f, s:f}", "bench", "optim",
-                              "device", b->device->ops->name, "kernels",
-                              b->device->ops->kernel_set(b->device), "pass", pass[i].name,
-                              "numbers", (json_int_t)b->n, "us", 1e6 * best[i], "gb_s", 1e-9 * rate,
-                              "share_of_copy", rate / copy));
-    }
+    for (int i = 0; i < PASSES; i++)
+        show(b, i, best[i], copy);
     return WEFT_OK;
 }
 
@@ -152,6 +164,9 @@ int main(int argc, char **argv)
         return 2;
     }
     weft_status s = weft__device_open(&b.device, accelerator, 0, (int)threads);
+    if (!s && b.device->ops->immediate)
+        bench_print(json_pack("{s:s, s:o, s:o}", "bench", "optim", "bounds",
+                              bench_bounds((int)threads), "machine", bench_machine()));
     if (!s) {
         s = run(&b, rounds);
         unmake(&b);

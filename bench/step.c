@@ -6,10 +6,11 @@
  * The network is 784-hidden-10 with Adam; --batch is over all ranks; data are random and in memory.
  * --tag is handed on to the line, for whoever collects them.
  * Times are rank 0's, from one weft_next to the next. Nothing is asserted. */
+#include "bounds.h"
 #include "heap.h"
-#include "peak.h"
 #include "report.h"
 
+#include "autograd/tape.h"
 #include "core/alloc.h"
 #include "core/context.h"
 #include "device/device.h"
@@ -124,33 +125,75 @@ typedef struct gemm {
     int ta, tb;
 } gemm;
 
+/* What products are of. */
+static weft_dtype type_of(const weft_fabric *f)
+{
+    return f->tape->low != WEFT_DEFAULT ? f->tape->low : f->dtype;
+}
+
 /* Seconds of one call, the median. */
 static double time_gemm(weft_fabric *f, const gemm *g)
 {
     static double spent[GEMM_CALLS];
-    const size_t size = weft_dtype_size(f->dtype);
+    const weft_dtype t = type_of(f);
+    const size_t size = weft_dtype_size(t);
     weft_dev a = {0}, b = {0}, c = {0};
     int n = 0;
     double start;
     if (f->device->ops->alloc(f->device, (size_t)(g->m * g->k) * size, &a) ||
         f->device->ops->alloc(f->device, (size_t)(g->k * g->n) * size, &b) ||
-        f->device->ops->alloc(f->device, (size_t)(g->m * g->n) * size, &c))
+        f->device->ops->alloc(f->device, (size_t)(g->m * g->n) * 8, &c))
         return 0;
-    f->device->ops->kernels->fill(f->stream, a, g->m * g->k, 0.5, f->dtype);
-    f->device->ops->kernels->fill(f->stream, b, g->k * g->n, 0.5, f->dtype);
+    f->device->ops->kernels->fill(f->stream, a, g->m * g->k, 0.5, t);
+    f->device->ops->kernels->fill(f->stream, b, g->k * g->n, 0.5, t);
     for (start = weft__now(); n < GEMM_CALLS && (n < 5 || weft__now() - start < GEMM_SECONDS);
          n++) {
         double begin = weft__now();
-        f->device->ops->kernels->gemm(f->stream, c, WEFT_F32, g->n, 1, a, g->ta ? g->m : g->k,
-                                      g->ta, b, g->tb ? g->k : g->n, g->tb, 0, g->m, g->n, g->k,
-                                      f->dtype);
+        f->device->ops->kernels->gemm(f->stream, c, size > 2 ? t : WEFT_F32, g->n, 1, a,
+                                      g->ta ? g->m : g->k, g->ta, b, g->tb ? g->k : g->n, g->tb, 0,
+                                      g->m, g->n, g->k, t);
         f->device->ops->sync(f->stream);
         spent[n] = weft__now() - begin;
     }
     f->device->ops->free(f->device, a, (size_t)(g->m * g->k) * size);
     f->device->ops->free(f->device, b, (size_t)(g->k * g->n) * size);
-    f->device->ops->free(f->device, c, (size_t)(g->m * g->n) * size);
+    f->device->ops->free(f->device, c, (size_t)(g->m * g->n) * 8);
     return bench_median(spent, n);
+}
+
+/* A product's time and rate, beside its bound. */
+static json_t *show_gemm(const gemm *g, double seconds, size_t size, const bench_rates *r)
+{
+    const double m = (double)g->m, n = (double)g->n, k = (double)g->k, work = 2 * m * n * k;
+    json_t *out = json_pack("{s:s, s:I, s:I, s:I, s:f, s:f}", "pass", g->pass, "m",
+                            (json_int_t)g->m, "n", (json_int_t)g->n, "k", (json_int_t)g->k, "us",
+                            1e6 * seconds, "gflops", seconds > 0 ? 1e-9 * work / seconds : 0);
+    if (r && seconds > 0) {
+        const double bound = bench_bound(r, work, (double)size * (m * k + k * n + m * n));
+        json_object_set_new(out, "share", json_real(work / seconds / r->peak));
+        json_object_set_new(out, "bound_us", json_real(1e6 * bound));
+    }
+    return out;
+}
+
+/* What is read and written in a step at most: parameters, gradients, two moments, and rows. */
+static int64_t working_set(int64_t rows, int64_t hidden)
+{
+    return 4 * (4 * (INPUTS * hidden + hidden + hidden * CLASSES + CLASSES) +
+                rows * (INPUTS + 2 * hidden + 2 * CLASSES));
+}
+
+/* What the step must take: its products, and Adam, which reads four arrays and writes three. */
+static void add_bound(weft_fabric *f, const arguments *a, json_t *out, const bench_rates *r,
+                      double flops, double gemms_us, double step_us)
+{
+    const double params = (double)((INPUTS + 1) * a->hidden + (a->hidden + 1) * CLASSES);
+    const double bound_us =
+        gemms_us + 1e6 * bench_bound(r, 0, 7 * (double)weft_dtype_size(f->dtype) * params);
+    json_object_set_new(out, "step_share", json_real(flops / (1e-6 * step_us) / r->peak));
+    json_object_set_new(out, "bound_us", json_real(bound_us));
+    json_object_set_new(out, "share_of_bound", json_real(bound_us / step_us));
+    json_object_set_new(out, "bounds", bench_bounds(f->threads));
 }
 
 /* The step's matrix products on this rank's rows, and all of them together. */
@@ -162,35 +205,35 @@ static void add_gemms(weft_fabric *f, const arguments *a, json_t *out, double st
                              {"input gradient 2", b, h, CLASSES, 0, 0},
                              {"weight gradient 2", CLASSES, h, b, 1, 0},
                              {"weight gradient 1", h, INPUTS, b, 1, 0}};
-    const char *isa = "none";
     const bool cpu = strcmp(f->device->ops->name, "cpu") == 0; /* whose peak we can measure */
-    double peak = cpu ? bench_peak(f->dtype, f->threads, &isa) : 0, flops = 0, seconds = 0;
+    bench_rates r = {.isa = "none"};
+    double flops = 0, seconds = 0, bound_us = 0;
+    if (cpu)
+        r = bench_measure(type_of(f), working_set(b, h), f->threads);
+    const bench_rates *rates = r.peak > 0 && r.bandwidth > 0 ? &r : NULL;
     json_t *list = json_array();
     for (int i = 0; i < GEMMS; i++) {
-        const gemm *g = &all[i];
-        double s = time_gemm(f, g), work = 2.0 * (double)g->m * (double)g->n * (double)g->k;
-        json_array_append_new(list, json_pack("{s:s, s:I, s:I, s:I, s:f, s:f}", "pass", g->pass,
-                                              "m", (json_int_t)g->m, "n", (json_int_t)g->n, "k",
-                                              (json_int_t)g->k, "us", 1e6 * s, "gflops",
-                                              s > 0 ? 1e-9 * work / s : 0));
-        if (peak > 0 && s > 0)
-            json_object_set_new(json_array_get(list, (size_t)i), "share",
-                                json_real(work / s / peak));
-        flops += work;
+        const double s = time_gemm(f, &all[i]);
+        json_t *one = show_gemm(&all[i], s, weft_dtype_size(type_of(f)), rates);
+        bound_us += json_number_value(json_object_get(one, "bound_us"));
+        flops += 2.0 * (double)all[i].m * (double)all[i].n * (double)all[i].k;
         seconds += s;
+        json_array_append_new(list, one);
     }
     json_object_set_new(out, "peak",
-                        peak > 0 ? json_pack("{s:s, s:f}", "isa", isa, "gflops", 1e-9 * peak)
-                                 : json_null());
+                        rates ? json_pack("{s:s, s:f, s:f}", "isa", r.isa, "gflops", 1e-9 * r.peak,
+                                          "bandwidth_gb_s", 1e-9 * r.bandwidth)
+                              : json_null());
     json_object_set_new(out, "gemm", list);
     json_object_set_new(out, "gemm_all",
                         json_pack("{s:f, s:f, s:f}", "flops", flops, "us", 1e6 * seconds, "gflops",
                                   seconds > 0 ? 1e-9 * flops / seconds : 0));
-    if (peak > 0 && seconds > 0) {
+    if (!rates)
+        return;
+    if (seconds > 0)
         json_object_set_new(json_object_get(out, "gemm_all"), "share",
-                            json_real(flops / seconds / peak));
-        json_object_set_new(out, "step_share", json_real(flops / (1e-6 * step_us) / peak));
-    }
+                            json_real(flops / seconds / r.peak));
+    add_bound(f, a, out, rates, flops, bound_us, step_us);
 }
 
 static json_t *describe(weft_fabric *f, const arguments *a)

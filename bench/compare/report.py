@@ -35,6 +35,9 @@ def head(lines, abouts):
         f"torch {peer['torch']} ({peer['kernels']}), lightning {peer['lightning']}, Python {peer['python']}."
     for about in abouts:
         yield f"With {about['threads']} threads both sides had the CPUs {about['weft']['pinned']} (Weft), {about['peer']['pinned']} (PyTorch)."
+        b = about["weft"]["bounds"]
+        peaks = ", ".join(f"{t} {p['gflops']:.0f} GF/s ({p['isa']})" for t, p in b["peaks"].items() if p["gflops"])
+        yield f"Peaks on them: {peaks}; triad over 256 MB {b['triad_gb_s']:.1f} GB/s."
     if peer["device"] != "cpu":
         yield f"Both computed on {peer['device']}; a time is the mean of its round's slice. The bound is the processor's: ignore it."
     data = "own loaders on both sides" if lines[0]["data"] == "loaders" else "batches in memory, no loader on either side"

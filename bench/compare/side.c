@@ -11,6 +11,7 @@
  *   about       versions, kernels, where it runs
  *
  * Batches stay in memory and are taken in turn. Options are weft_open's. */
+#include "../bounds.h"
 #include "../report.h"
 #include "nets.h"
 
@@ -99,6 +100,7 @@ static json_t *about(const network *w)
     json_t *out = bench_machine();
     json_object_set_new(out, "kernels", json_string(weft_kernel_set(w->fabric)));
     json_object_set_new(out, "threads", json_integer(weft_threads(w->fabric)));
+    json_object_set_new(out, "bounds", bench_bounds(weft_threads(w->fabric)));
     return out;
 }
 
