@@ -59,6 +59,10 @@ WIDEST static void M(soften)(M(running) * run, C *s, band seeing, int64_t n, int
             run->sum[i] += s[j * TILE + i];
         }
     }
+}
+
+WIDEST static void M(add_up)(M(running) * run, int64_t w)
+{
     for (int64_t i = 0; i < w; i++)
         run->l[i] = run->l[i] * (double)run->before[i] + (double)run->sum[i];
 }
@@ -86,8 +90,8 @@ static void M(drop)(const weft_attention_terms *o, const head *at, C *s, int64_t
 }
 
 /* Scores of n keys from j0 on become weights; those that a query does not see are 0. */
-static void M(weights)(const weft_attention_terms *o, const head *at, C *s, int64_t i0,
-                       int64_t rows, int64_t j0, int64_t n, M(running) * run)
+static void M(weights)(const weft__tile_set *set, const weft_attention_terms *o, const head *at,
+                       C *s, int64_t i0, int64_t rows, int64_t j0, int64_t n, M(running) * run)
 {
     const int64_t w = M(lines)(rows);
     const band seeing = queries_seeing(o, i0, j0, n);
@@ -96,8 +100,13 @@ static void M(weights)(const weft_attention_terms *o, const head *at, C *s, int6
         for (int64_t i = M(line_of)(first); i < first; i++)
             s[j * TILE + i] = -(C)INFINITY;
     }
-    M(rise)(run, s, seeing, n, w, (C)o->scale);
-    M(soften)(run, s, seeing, n, w);
+    if (set->M(soften)) {
+        set->M(soften)(s, run->m, run->before, run->sum, seeing.lower, n, w, (C)o->scale);
+    } else {
+        M(rise)(run, s, seeing, n, w, (C)o->scale);
+        M(soften)(run, s, seeing, n, w);
+    }
+    M(add_up)(run, w);
     if (o->p > 0)
         M(drop)(o, at, s, i0, rows, j0, n);
 }
@@ -132,7 +141,7 @@ static void N(attend_to)(const struct attend *t, const head *at, const C *keys, 
             N(scores)
             (t->set, room, seeing, s, k + j * o->k[2], o->k[2], n, qt, q, o->q[2], rows, o->size);
         }
-        M(weights)(o, at, s, i0, rows, j, n, &run);
+        M(weights)(t->set, o, at, s, i0, rows, j, n, &run);
         if (j)
             M(rescale)(sum, run.before, rows, M(lines)(c));
         if (values) {

@@ -10,7 +10,6 @@
 
 #include <math.h>
 
-#define TILE 64   /* queries and keys of a tile */
 #define WIDTH 128 /* columns that are summed up at a time */
 /* Rows that a tile on the diagonal is cut into, as it is half empty. */
 #define STEP 12

@@ -192,20 +192,20 @@ AMX_INLINE void pack_along(char *to, const uint16_t *x, int64_t xs, int64_t rows
                         turned);
 }
 
-/* 2^x for x up to 127, within 4e-6 of it: x = k + r, k whole, |r| <= 1/2, a polynomial through the Chebyshev
+/* 2^x for x up to 127, within 4e-6 of it, 0 below 2^-126: x = k + r, k whole, |r| <= 1/2, a polynomial through the Chebyshev
  * nodes. */
 AMX_INLINE __m512 two_to(__m512 x)
 {
-    const __m512 least_x = _mm512_max_ps(_mm512_set1_ps(-200), x);
+    const __mmask16 normal = _mm512_cmp_ps_mask(x, _mm512_set1_ps(-126), _CMP_NLT_UQ);
     const __m512 shift = _mm512_set1_ps(0x1.8p23F);
-    const __m512 k = _mm512_sub_ps(_mm512_add_ps(least_x, shift), shift);
-    const __m512 r = _mm512_sub_ps(least_x, k);
+    const __m512 k = _mm512_sub_ps(_mm512_add_ps(x, shift), shift);
+    const __m512 r = _mm512_sub_ps(x, k);
     __m512 p = _mm512_set1_ps(9.66636837e-3F);
     p = _mm512_fmadd_ps(p, r, _mm512_set1_ps(5.59219755e-2F));
     p = _mm512_fmadd_ps(p, r, _mm512_set1_ps(0.240223497F));
     p = _mm512_fmadd_ps(p, r, _mm512_set1_ps(0.693121016F));
     p = _mm512_fmadd_ps(p, r, _mm512_set1_ps(1.0F));
-    return _mm512_scalef_ps(p, k);
+    return _mm512_maskz_scalef_ps(normal, p, k);
 }
 
 /* Row r of tiles of 16 columns; `down` bytes to those of 16 rows later. */

@@ -22,12 +22,15 @@ CPU_INLINE void M(turn_places)(C *s, C *g, const float *keep, C factor, const C 
 
 /* A row of scores becomes weights, what reaches them becomes G, and s keeps P Z. lse and delta are those
  * of the row, or, with step 1, of its places; places before `from` and from `to` on are 0, w in all. */
-WIDEST static void M(turn_row)(C *s, C *g, const float *keep, C factor, const C *lse,
-                               const C *delta, int step, C scale, int64_t from, int64_t to,
-                               int64_t w)
+WIDEST static void M(turn_row)(const weft__tile_set *set, C *s, C *g, const float *keep, C factor,
+                               const C *lse, const C *delta, int step, C scale, int64_t from,
+                               int64_t to, int64_t w)
 {
     const int64_t x = from / LINE(C) * LINE(C), n = M(lines)(to) - x;
-    if (keep)
+    if (set->M(turn))
+        set->M(turn)(s + x, g + x, keep ? keep + x : NULL, factor, lse + x * step, delta + x * step,
+                     step, scale, n);
+    else if (keep)
         M(turn_places)
     (s + x, g + x, keep + x, factor, lse + x * step, delta + x * step, step, scale, n);
     else if (step) M(turn_places)(s + x, g + x, NULL, factor, lse + x, delta + x, 1, scale, n);
@@ -84,8 +87,8 @@ static void N(by_keys)(const struct attend *t, const head *at, N(tile) * x, cons
         kept(o, at, i0, rows, j0, n, x->keep, 1, TILE);
     for (int64_t j = 0; j < n; j++)
         M(turn_row)
-    (x->s + j * TILE, x->g + j * TILE, o->p > 0 ? x->keep + j * TILE : NULL, (C)keep_of(o), lse,
-     delta, 1, (C)o->scale, within(j + seeing.lower, rows), rows, M(lines)(rows));
+    (t->set, x->s + j * TILE, x->g + j * TILE, o->p > 0 ? x->keep + j * TILE : NULL, (C)keep_of(o),
+     lse, delta, 1, (C)o->scale, within(j + seeing.lower, rows), rows, M(lines)(rows));
 }
 
 /* Columns d..d+c-1 of gq for a tile of queries. */
@@ -156,8 +159,8 @@ static void N(by_queries)(const struct attend *t, const head *at, N(tile) * x, i
         kept(o, at, i0, rows, j0, n, x->keep, TILE, 1);
     for (int64_t r = 0; r < rows; r++)
         M(turn_row)
-    (x->s + r * TILE, x->g + r * TILE, o->p > 0 ? x->keep + r * TILE : NULL, (C)keep_of(o), lse + r,
-     delta + r, 0, (C)o->scale, 0, within(r + 1 + seen.upper, n), M(lines)(n));
+    (t->set, x->s + r * TILE, x->g + r * TILE, o->p > 0 ? x->keep + r * TILE : NULL, (C)keep_of(o),
+     lse + r, delta + r, 0, (C)o->scale, 0, within(r + 1 + seen.upper, n), M(lines)(n));
 }
 
 /* A tile of keys: columns from d on, as many as are left and go at a time, of gk and gv. */

@@ -132,8 +132,9 @@ static bool has_avx512(void)
     return __builtin_cpu_supports("avx512f");
 }
 #define X86_SETS                                                                                   \
-    {"avx512", has_avx512, product_avx512_f32, product_avx512_f64},                                \
-        {"avx2", has_avx2, product_avx2_f32, product_avx2_f64},
+    {"avx512",          has_avx512, product_avx512_f32, product_avx512_f64,                        \
+     weft__wide_soften, NULL,       weft__wide_turn,    NULL},                                     \
+        {"avx2", has_avx2, product_avx2_f32, product_avx2_f64, NULL, NULL, NULL, NULL},
 #else
 #define X86_SETS
 #endif
@@ -169,7 +170,7 @@ static bool always(void)
 }
 
 const weft__tile_set weft__tile_sets[] = {
-    X86_SETS{"plain", always, product_plain_f32, product_plain_f64}};
+    X86_SETS{"plain", always, product_plain_f32, product_plain_f64, NULL, NULL, NULL, NULL}};
 
 const weft__tile_set *weft__tile_best(void)
 {
