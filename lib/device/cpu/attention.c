@@ -114,8 +114,8 @@ static void M(weights)(const weft__tile_set *set, const weft_attention_terms *o,
 
 /* Columns d..d+c-1 of the result for `rows` queries from i0 on. keys and values: as they were read, if they
  * were. */
-static void N(attend_to)(const struct attend *t, const head *at, const C *keys, const C *values,
-                         int64_t i0, int64_t rows, int64_t d, int64_t c)
+static void N(attend_to)(const struct attend *t, ahead *next, const head *at, const C *keys,
+                         const C *values, int64_t i0, int64_t rows, int64_t d, int64_t c)
 {
     const weft_attention_terms *o = t->o;
     const T *q = (const T *)t->q + place_of(o->q, at->b, at->h, i0);
@@ -136,7 +136,7 @@ static void N(attend_to)(const struct attend *t, const head *at, const C *keys, 
         const band seeing = queries_seeing(o, i0, j, n), seen = keys_seen(o, i0, j, n);
         if (keys) {
             M(scores_of)
-            (t->set, seeing, s, keys + j * kw, kw, qt, n, rows, o->size, false);
+            (t->set, next, seeing, s, keys + j * kw, kw, qt, n, rows, o->size, false);
         } else {
             N(scores)
             (t->set, room, seeing, s, k + j * o->k[2], o->k[2], n, qt, q, o->q[2], rows, o->size);
@@ -146,7 +146,7 @@ static void N(attend_to)(const struct attend *t, const head *at, const C *keys, 
             M(rescale)(sum, run.before, rows, M(lines)(c));
         if (values) {
             M(weigh_of)
-            (t->set, seen, sum, s, 1, TILE, values + j * M(lines)(c), rows, c, n, j > 0);
+            (t->set, next, seen, sum, s, 1, TILE, values + j * M(lines)(c), rows, c, n, j > 0);
         } else {
             N(weigh)(t->set, room, seen, sum, s, v + j * o->v[2], o->v[2], rows, c, n, j > 0);
         }
@@ -169,6 +169,26 @@ static void N(read_head)(const struct attend *t, const head *at, C *keys, C *val
     (values, (const T *)t->v + place_of(o->v, at->b, at->group, 0), o->v[2], o->keys, o->vsize);
 }
 
+/* Of the head that follows in lo..hi-1, all but what is in the caches anyhow or would not stay there. */
+static void N(look_ahead)(const struct attend *t, ahead *a, int64_t e, int64_t hi)
+{
+    const weft_attention_terms *o = t->o;
+    const int64_t tiles = tiles_of(o->queries), x = e / tiles + 1, h = x % o->heads;
+    const int64_t b = x / o->heads, g = h / (o->heads / o->kv_heads), size = sizeof(T);
+    const int64_t n = o->queries > o->keys ? o->queries : o->keys;
+    const bool any = x * tiles < hi && n <= AHEAD && o->queries == o->keys;
+    *a = (ahead){.rows = any ? n : 0,
+                 .each = 1 + n / (tiles * (tiles + 1) / 2 * 2 * TILE / STEP),
+                 .stride = {o->q[2] * size, o->k[2] * size, o->v[2] * size, o->y[2] * size},
+                 .bytes = {o->size * size, o->size * size, o->vsize * size, o->vsize * size}};
+    if (any) {
+        a->at[0] = (const char *)((const T *)t->q + place_of(o->q, b, h, 0));
+        a->at[1] = (const char *)((const T *)t->k + place_of(o->k, b, g, 0));
+        a->at[2] = (const char *)((const T *)t->v + place_of(o->v, b, g, 0));
+        a->at[3] = (const char *)((const T *)t->y + place_of(o->y, b, h, 0));
+    }
+}
+
 /* Tiles of queries, head by head: each head is read once, if there is room for all of it. */
 static void N(attention)(const void *args, int64_t lo, int64_t hi)
 {
@@ -180,18 +200,21 @@ static void N(attention)(const void *args, int64_t lo, int64_t hi)
                       o->keys <= READY / ((int64_t)sizeof(C) * (line ? line : 1));
     C ready[READY / sizeof(C)], *values = ready + (fits ? o->keys * M(lines)(o->size) : 0);
     int64_t last = -1;
+    ahead next = {.rows = 0};
     for (int64_t e = lo; e < hi; e++) {
         const int64_t h = e / tiles % o->heads, i = begin_of(e, tiles);
         const head at = {.b = e / tiles / o->heads, .h = h, .group = h / many};
         if (fits && last != e / tiles / many)
             N(read_head)(t, &at, ready, values);
+        if (e == lo || e % tiles == 0)
+            N(look_ahead)(t, &next, e, hi);
         last = e / tiles / many;
         int64_t d = 0;
         do {
             const int64_t c = part(o->vsize - d);
             N(attend_to)
-            (t, &at, fits ? ready : NULL, fits ? values : NULL, i, least(TILE, o->queries - i), d,
-             c);
+            (t, &next, &at, fits ? ready : NULL, fits ? values : NULL, i,
+             least(TILE, o->queries - i), d, c);
             d += c;
         } while (d < o->vsize);
     }
@@ -201,6 +224,7 @@ static void N(attention)(const void *args, int64_t lo, int64_t hi)
 
 /* Bytes of a head's keys and values that are read once for all its queries. */
 #define READY (1 << 19)
+#define AHEAD 512 /* rows that are asked for ahead, at most */
 #define CPU_FAMILY "device/cpu/attention.c"
 #define CPU_LOW
 #include "device/cpu/typed.h"

@@ -11,7 +11,7 @@
 #include <math.h>
 
 #define WIDTH 128 /* columns that are summed up at a time */
-/* Rows that a tile on the diagonal is cut into, as it is half empty. */
+/* Rows that a tile is cut into, as those on the diagonal are half empty. */
 #define STEP 12
 /* Multiply-adds that count as one element operation. */
 #define MULTIPLY_ADDS 16
@@ -71,26 +71,22 @@ CPU_INLINE int64_t within(int64_t x, int64_t n)
     return x < 0 ? 0 : least(x, n);
 }
 
-/* Which columns of a tile count for its rows r..r+m-1, of which there are `step` at a time: those from
- * r + lower on, before r + m + upper. */
+/* Which columns of a tile count for its rows r..r+m-1: those from r + lower on, before r + m + upper. */
 typedef struct band {
-    int64_t step, lower, upper;
+    int64_t lower, upper;
 } band;
 
 /* The keys of the tile at (i0, j0), n of them, that its queries see. */
 CPU_INLINE band keys_seen(const weft_attention_terms *o, int64_t i0, int64_t j0, int64_t n)
 {
     const int64_t ahead = i0 + o->offset - j0;
-    if (!o->causal || n <= ahead + 1)
-        return (band){TILE, -TILE, TILE};
-    return (band){STEP, -TILE, ahead};
+    return (band){-TILE, !o->causal || n <= ahead + 1 ? TILE : ahead};
 }
 
 /* The queries that see its keys. */
 CPU_INLINE band queries_seeing(const weft_attention_terms *o, int64_t i0, int64_t j0, int64_t n)
 {
-    const band keys = keys_seen(o, i0, j0, n);
-    return keys.step == TILE ? keys : (band){STEP, -keys.upper, TILE};
+    return (band){-keys_seen(o, i0, j0, n).upper, TILE};
 }
 
 /* An index: which head of which row of the batch, and the head of its keys. */
@@ -101,6 +97,24 @@ typedef struct head {
 CPU_INLINE int64_t place_of(const int64_t stride[3], int64_t b, int64_t h, int64_t t)
 {
     return b * stride[0] + h * stride[1] + t * stride[2];
+}
+
+/* Rows that are wanted soon: products ask for some before each of their steps, as memory has nothing else
+ * to do then, and where heads lie apart no processor guesses them. */
+typedef struct ahead {
+    const char *at[4];
+    int64_t stride[4], bytes[4];
+    int64_t rows, each; /* that are left, and that are asked for at a time */
+} ahead;
+
+CPU_INLINE void fetch(ahead *a)
+{
+    for (int64_t r = 0; r < a->each && a->rows > 0; r++, a->rows--)
+        for (int i = 0; i < 4; i++) {
+            for (int64_t b = 0; b < a->bytes[i]; b += 64)
+                __builtin_prefetch(a->at[i] + b, 0, 2);
+            a->at[i] += a->stride[i];
+        }
 }
 
 /* What dropout multiplies weights with that it keeps. */
@@ -178,11 +192,13 @@ CPU_WIDE static void M(turn)(C *to, const C *x, int64_t xs, int64_t rows, int64_
 
 /* s (m, TILE) = a zt, or more: the scores in the band of m rows and n columns, k numbers each; the others of
  * a line's are any. */
-static void M(scores_of)(const weft__tile_set *set, band at, C *s, const C *a, int64_t ld,
-                         const C *zt, int64_t m, int64_t n, int64_t k, bool add)
+static void M(scores_of)(const weft__tile_set *set, ahead *next, band at, C *s, const C *a,
+                         int64_t ld, const C *zt, int64_t m, int64_t n, int64_t k, bool add)
 {
     for (int64_t r = 0, rows; r < m; r += rows) {
-        rows = least(at.step, m - r);
+        rows = least(STEP, m - r);
+        if (next)
+            fetch(next);
         const int64_t from = within(r + at.lower, n) / LINE(C) * LINE(C);
         const int64_t to = M(lines)(within(r + rows + at.upper, n));
         if (from < to)
@@ -193,12 +209,15 @@ static void M(scores_of)(const weft__tile_set *set, band at, C *s, const C *a, i
 
 /* sum (m, columns) = p x, or more: p (m, k) the weights in the band, of strides ps and pk; sum and x lie in
  * whole lines. */
-static void M(weigh_of)(const weft__tile_set *set, band at, C *sum, const C *p, int64_t ps,
-                        int64_t pk, const C *x, int64_t m, int64_t columns, int64_t k, bool add)
+static void M(weigh_of)(const weft__tile_set *set, ahead *next, band at, C *sum, const C *p,
+                        int64_t ps, int64_t pk, const C *x, int64_t m, int64_t columns, int64_t k,
+                        bool add)
 {
     const int64_t w = M(lines)(columns);
     for (int64_t r = 0, rows; r < m; r += rows) {
-        rows = least(at.step, m - r);
+        rows = least(STEP, m - r);
+        if (next)
+            fetch(next);
         const int64_t from = within(r + at.lower, k), to = within(r + rows + at.upper, k);
         set->M(product)(sum + r * w, w, p + r * ps + from * pk, ps, pk, x + from * w, w, rows, w,
                         to > from ? to - from : 0, add);
@@ -238,7 +257,7 @@ static void N(scores)(const weft__tile_set *set, C *room, band at, C *s, const T
         if (k > WIDTH)
             N(turned)(room, zt, z + begin, zs, n, c);
         N(read)(room, x + begin, xs, m, c);
-        M(scores_of)(set, at, s, room, M(lines)(c), zt, m, n, c, begin > 0);
+        M(scores_of)(set, NULL, at, s, room, M(lines)(c), zt, m, n, c, begin > 0);
         begin += c;
     } while (begin < k);
 }
@@ -248,7 +267,7 @@ static void N(weigh)(const weft__tile_set *set, C *room, band at, C *sum, const 
                      int64_t xs, int64_t m, int64_t columns, int64_t k, bool add)
 {
     N(read)(room, x, xs, k, columns);
-    M(weigh_of)(set, at, sum, p, 1, TILE, room, m, columns, k, add);
+    M(weigh_of)(set, NULL, at, sum, p, 1, TILE, room, m, columns, k, add);
 }
 
 /* y = sum, each row times its factor if there are any, rounded once; 0 without a sum. */

@@ -226,11 +226,11 @@ static void N(key_tile)(const struct attend *t, head at, int64_t j0, C *sum)
             const int64_t rows = least(TILE, o->queries - i);
             const band seeing = queries_seeing(o, i, j0, n), seen = keys_seen(o, i, j0, n);
             N(by_queries)(t, &at, &x, i, rows, j0, n);
-            M(weigh_of)(t->set, seeing, vsum, x.s, 1, TILE, x.gy, n, o->vsize, rows, any);
-            M(weigh_of)(t->set, seeing, ksum, x.g, 1, TILE, x.q, n, o->size, rows, any);
+            M(weigh_of)(t->set, NULL, seeing, vsum, x.s, 1, TILE, x.gy, n, o->vsize, rows, any);
+            M(weigh_of)(t->set, NULL, seeing, ksum, x.g, 1, TILE, x.q, n, o->size, rows, any);
             M(weigh_of)
-            (t->set, seen, sum + ((at.h - first) * o->queries + i) * w, x.g, TILE, 1, keys, rows,
-             o->size, n, true);
+            (t->set, NULL, seen, sum + ((at.h - first) * o->queries + i) * w, x.g, TILE, 1, keys,
+             rows, o->size, n, true);
         }
     N(write)
     ((T *)t->gk + place_of(o->gk, at.b, at.group, j0), o->gk[2], any ? ksum : NULL, NULL, n,
