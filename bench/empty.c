@@ -127,6 +127,13 @@ bool bench_empty_begin(weft_fabric *f, bool late, bool graph)
     return !graph || !weft__graph_open(f->device, f->stream);
 }
 
+void bench_empty_forget(weft_fabric *f)
+{
+    weft__graph_close(f->device);
+    if (!weft__graph_open(f->device, f->stream))
+        weft__graph_step(f->device);
+}
+
 void bench_empty_end(weft_fabric *f)
 {
     weft__graph_close(f->device);

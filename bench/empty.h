@@ -10,6 +10,8 @@
  * the steps before, and launched as graphs of it. False: no memory. */
 bool bench_empty_begin(weft_fabric *f, bool late, bool graph);
 void bench_empty_end(weft_fabric *f);
+/* The step that begins is noted as the first of a device with graphs. */
+void bench_empty_forget(weft_fabric *f);
 /* Kernels and copies that it was asked for so far. */
 int64_t bench_empty_calls(void);
 #endif

@@ -1,13 +1,14 @@
 /* What the library itself takes of a training step: steps on a device whose kernels do nothing, one line of
  * JSON for each network and way to run, and one for each fit.
  *
- *   overhead [--steps 2000] [--only mlp|gpt2|784-256-10] [--way now|late|graph]
+ *   overhead [--steps 2000] [--only mlp|gpt2|784-256-10] [--way now|late|graph|noted]
  *
  * Networks: layers of 64 with ReLU, GPT-2's blocks, both at several depths, and 784-256-10. An op counts
  * once in forward and once in backward. Over the depths of a network the time of a step is fitted as
  * a + b ops, least squares, of the best rounds, as the rest is other programs'; the targets are a <= 2 us and
  * b <= 0.2 us. `way` is "now", kernels that are done when they return, "late", a device that queues them,
- * "graph", the same with graph=on. Weights are small: what they weigh does not matter here. */
+ * "graph", the same with graph=on, where each call is found to be the last step's, "noted", a first such
+ * step. Weights are small: what they weigh does not matter here. */
 #include "../examples/gpt2/model.h"
 #include "bounds.h"
 #include "empty.h"
@@ -66,8 +67,8 @@ static weft_module *gpt2(weft_fabric *f, int depth)
 static const network networks[] = {{"mlp", {2, 3, 8, 32}, mlp, WIDTH},
                                    {"784-256-10", {2}, wide, 784},
                                    {"gpt2", {1, 3, 6, 12}, gpt2, 0}};
-static const char *const way[] = {"now", "late", "graph"};
-#define WAYS 3
+enum { NOW, LATE, GRAPH, NOTED, WAYS };
+static const char *const way[WAYS] = {"now", "late", "graph", "noted"};
 
 typedef struct figures {
     int64_t ops, calls, heap;
@@ -89,9 +90,9 @@ static weft_tensor *loss_of(weft_module *m, const network *n, const weft_batch *
     return n->inputs ? weft_cross_entropy(weft_forward(m, b->x), b->y) : gpt2_loss(m, b->x, b->y);
 }
 
-/* One step; us: the time of its parts is added there. @return the forward's ops */
-static int64_t step(weft_fabric *f, const network *n, weft_module *m, weft_optimizer *adam,
-                    double *us)
+/* One step; us: the time of its parts is added there. ops: the forward's, if they are asked for. */
+static void step(weft_fabric *f, const network *n, weft_module *m, weft_optimizer *adam, double *us,
+                 int64_t *ops)
 {
     static float x[1024];
     static int32_t y[LENGTH + 1];
@@ -106,8 +107,9 @@ static int64_t step(weft_fabric *f, const network *n, weft_module *m, weft_optim
                           weft_wrap(f, y + 1, 2, tokens, WEFT_I32), 0, ROWS);
     weft_tensor *loss = loss_of(m, n, &b);
     const double forward = weft__now();
-    const int64_t ops = count_ops(f->tape);
-    const double counted = weft__now();
+    if (ops)
+        *ops = count_ops(f->tape);
+    const double counted = ops ? weft__now() : forward;
     weft_zero_grad(adam);
     weft_backward(f, loss);
     const double backward = weft__now();
@@ -118,24 +120,27 @@ static int64_t step(weft_fabric *f, const network *n, weft_module *m, weft_optim
     us[1] += 1e6 * (backward - counted);
     us[2] += 1e6 * (stepped - backward);
     us[3] += 1e6 * (weft__now() - stepped);
-    return ops;
 }
 
-static void measure(weft_fabric *f, const network *n, weft_module *m, weft_optimizer *adam,
+static void measure(weft_fabric *f, const network *n, weft_module *m, weft_optimizer *adam, int w,
                     long steps, figures *out)
 {
     static double part[PARTS + 1][STEPS_MOST / ROUND];
     double lost[PARTS] = {0};
     const long rounds = steps / ROUND;
     for (int i = 0; i < WARMUP; i++)
-        out->ops = 2 * step(f, n, m, adam, lost);
+        step(f, n, m, adam, lost, &out->ops);
+    out->ops *= 2;
     out->calls = bench_empty_calls();
     out->heap = bench_heap_calls();
     for (long r = 0; r < rounds; r++) {
         double us[PARTS] = {0};
         part[PARTS][r] = 0;
-        for (int i = 0; i < ROUND; i++)
-            step(f, n, m, adam, us);
+        for (int i = 0; i < ROUND; i++) {
+            if (w == NOTED)
+                bench_empty_forget(f);
+            step(f, n, m, adam, us, NULL);
+        }
         for (int p = 0; p < PARTS; p++) {
             part[p][r] = us[p] / ROUND;
             part[PARTS][r] += us[p] / ROUND;
@@ -171,9 +176,9 @@ static bool run(const network *n, int depth, int w, long steps, figures *out)
     weft_module *m = n->make(f, depth);
     weft_optimizer *adam = weft_adam(m, WEFT_ADAM(.lr = 1e-3));
     weft_setup(f, m, adam);
-    bool good = !weft_error(f) && bench_empty_begin(f, w > 0, w > 1);
+    bool good = !weft_error(f) && bench_empty_begin(f, w >= LATE, w >= GRAPH);
     if (good) {
-        measure(f, n, m, adam, steps, out);
+        measure(f, n, m, adam, w, steps, out);
         good = !weft_error(f);
         bench_empty_end(f);
     }
@@ -216,7 +221,7 @@ int main(int argc, char **argv)
         else
             good = false;
     if (!good || optind < argc || steps < ROUND || steps > STEPS_MOST) {
-        fputs("usage: overhead [--steps 2000] [--only NETWORK] [--way now|late|graph]\n", stderr);
+        fputs("usage: overhead [--steps 2000] [--only NETWORK] [--way WAY]\n", stderr);
         return 1;
     }
     weft_log_level(WEFT_LOG_WARNING);

@@ -17,6 +17,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
+#include <unistd.h>
 #include <weft/sys/state.h>
 #include <weft/version.h>
 
@@ -188,6 +189,38 @@ START_TEST(new_memory_is_zero_and_aligned)
         weft__free(p);
     }
     weft__free(NULL);
+}
+END_TEST
+
+/* What the kernel says of the pages at p, "rd wr hg ..."; empty: nothing. */
+static void flags_of(const void *p, char out[512])
+{
+    char line[512];
+    bool here = false;
+    FILE *in = fopen("/proc/self/smaps", "r");
+    *out = '\0';
+    while (in && fgets(line, sizeof line, in)) {
+        unsigned long long from, to;
+        if (sscanf(line, "%llx-%llx ", &from, &to) == 2)
+            here = (uintptr_t)p >= from && (uintptr_t)p < to;
+        else if (here && strncmp(line, "VmFlags:", 8) == 0)
+            memcpy(out, line, sizeof line);
+    }
+    if (in)
+        fclose(in);
+}
+
+START_TEST(large_memory_asks_for_huge_pages)
+{
+    const size_t huge = (size_t)1 << 21;
+    char flags[512];
+    char *p = weft__new(4, huge);
+    ck_assert_ptr_nonnull(p);
+    ck_assert_uint_eq((uintptr_t)p % huge, 0);
+    flags_of(p + huge, flags);
+    if (*flags && access("/sys/kernel/mm/transparent_hugepage/enabled", R_OK) == 0)
+        ck_assert_msg(strstr(flags, " hg") != NULL, "%s", flags);
+    weft__free(p);
 }
 END_TEST
 
@@ -760,6 +793,7 @@ int main(void)
     tcase_add_test(t, messages_reach_the_programs_function);
     tcase_add_test(t, levels_let_through_what_they_should);
     tcase_add_test(t, new_memory_is_zero_and_aligned);
+    tcase_add_test(t, large_memory_asks_for_huge_pages);
     tcase_add_test(t, sizes_that_overflow_are_refused);
     tcase_add_test(t, the_hook_fails_the_kth_allocation_once);
     tcase_add_test(t, growing_keeps_and_zeroes);
