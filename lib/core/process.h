@@ -41,6 +41,10 @@ typedef struct weft__process_facts {
         atomic_int busy; /* 1: a call has it */
         void *room;      /* where products of matrices pack; kept */
     } lane[WEFT__LANES];
+    struct {
+        atomic_int busy;
+        void *room; /* where those in bf16 do */
+    } brain_lane[WEFT__LANES];
     struct weft__cuda_imports *imports; /* host memory that GPUs reach, while one is open; */
     int importers;                      /* how many are */
 } weft__process_facts;

@@ -6,6 +6,7 @@
  * BLIS_ARCH_TYPE once, and up to 0.9 as a number alone: any name reads as 0, which is skx. */
 #include "core/env.h"
 #include "core/process.h"
+#include "device/cpu/brain.h"
 #include "device/cpu/cpu.h"
 #include "device/cpu/onednn.h"
 #include "device/cpu/wide.h"
@@ -113,11 +114,17 @@ weft_status weft__cpu_choose_kernels(void)
 
 const char *weft__cpu_kernel_set(weft_device *d)
 {
-    static _Thread_local char text[128];
+    static _Thread_local char text[160];
     const char *low = weft__onednn_name(), *own = weft__cpu_wide_name();
+    const char *brain = weft__cpu_brain_name();
     (void)d;
-    snprintf(text, sizeof text, "BLIS %s %s%s%s%s%.60s", bli_info_get_version_str(),
+    snprintf(text, sizeof text, "BLIS %.20s %.20s%s%s%s%s%s%.60s", bli_info_get_version_str(),
              bli_arch_string(bli_arch_query_id()), own ? ", own f32 " : "", own ? own : "",
-             low ? ", " : "", low ? low : "");
+             brain ? ", own bf16 " : "", brain ? brain : "", low ? ", " : "", low ? low : "");
     return text;
+}
+
+const char *weft__cpu_lacks(weft_device *d, weft_dtype t)
+{
+    return t == WEFT_BF16 && weft__cpu_brain_name() ? NULL : weft__onednn_lacks(d, t);
 }

@@ -3,7 +3,6 @@
 #include "device/cpu/cpu.h"
 
 #include "core/alloc.h"
-#include "device/cpu/onednn.h"
 
 #include <string.h>
 
@@ -180,6 +179,6 @@ const weft_device_ops weft__cpu = {
     .import = import_memory,
     .unimport = unimport_memory,
     .kernel_set = weft__cpu_kernel_set,
-    .lacks = weft__onednn_lacks,
+    .lacks = weft__cpu_lacks,
     .kernels = &kernels,
 };

@@ -71,8 +71,10 @@ weft_status weft__cpu_gemm_low(weft_stream *s, weft_dev c, weft_dtype ct, int64_
 
 /* Chooses BLIS's kernels before its first call; once a process. */
 weft_status weft__cpu_choose_kernels(void);
-/* "BLIS 0.9.0 skx, own f32 avx512" */
+/* "BLIS 0.9.0 skx, own f32 avx512, own bf16 amx" */
 const char *weft__cpu_kernel_set(weft_device *d);
+/* Why products of this type go by way of f32, or NULL. */
+const char *weft__cpu_lacks(weft_device *d, weft_dtype t);
 
 #define CPU_PROTOTYPE(name) weft_status weft__cpu_##name(WEFT_KERNEL_ARGS(name));
 WEFT_KERNEL_LIST(CPU_PROTOTYPE)

@@ -1,10 +1,11 @@
-/* C = alpha op(A) op(B) + beta C. In f32 by own kernels (wide.c) where the processor has AVX-512, in 16 bits
- * by oneDNN, else on BLIS, through its typed interface, one thread a call: our team cuts C into slabs, so that BLIS opens no region of its own (its OpenMP build would open one, and
+/* C = alpha op(A) op(B) + beta C. In f32 by own kernels (wide.c) where the processor has AVX-512, in bf16
+ * (brain.c) where it has AVX512_BF16, in 16 bits else by oneDNN, the rest on BLIS, through its typed interface, one thread a call: our team cuts C into slabs, so that BLIS opens no region of its own (its OpenMP build would open one, and
  * allocate, even for one thread).
  *
  * The order of additions depends on the shape alone: the loop over k is never cut. BLIS's kernels
  * for small matrices (l3_sup) are chosen by the shape of a call, so they get only what is too small
  * for a second thread on any device. */
+#include "device/cpu/brain.h"
 #include "device/cpu/cpu.h"
 #include "device/cpu/onednn.h"
 #include "device/cpu/walk.h"
@@ -89,6 +90,9 @@ weft_status weft__cpu_gemm(weft_stream *s, weft_dev c, weft_dtype ct, int64_t ld
     if (!cpu_gives(ct, dt))
         return weft__no_kernel(s->device, "gemm", dt);
     if (m == 0 || n == 0)
+        return WEFT_OK;
+    if (dt == WEFT_BF16 && weft__cpu_brain(s, weft__brain_best(), c, ct, ldc, alpha, a, lda, ta, b,
+                                           ldb, tb, beta, m, n, k))
         return WEFT_OK;
     if (cpu_is_low(dt) &&
         weft__onednn_gemm(s, c, ct, ldc, alpha, a, lda, ta, b, ldb, tb, beta, m, n, k, dt))

@@ -4,7 +4,6 @@
 #include "core/alloc.h"
 #include "core/env.h"
 #include "device/cpu/cpu.h"
-#include "device/cpu/onednn.h"
 
 #include <ctype.h>
 #include <stdio.h>
@@ -186,7 +185,7 @@ const weft_device_ops weft__mock_device = {
     .graph_launch = weft__mock_graph_launch,
     .graph_free = weft__mock_graph_free,
     .kernel_set = weft__cpu_kernel_set,
-    .lacks = weft__onednn_lacks,
+    .lacks = weft__cpu_lacks,
     .kernels = &weft__mock_kernels,
     .no_float8 = no_float8,
     .bind = bind,

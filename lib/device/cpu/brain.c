@@ -1,0 +1,347 @@
+/* C = alpha A B + beta C in bf16: C is cut into a rectangle for each thread. Of one operand a block is packed
+ * that stays in the second cache (r), of the other a panel at a time that stays in the first (s), while the
+ * panel before is multiplied. k is cut where its packed block would be too large, and where sums leave the
+ * registers; they go on in f32. */
+#include "device/cpu/brain.h"
+
+#include "device/cpu/amx.h"
+
+#if CPU_HAS_BRAIN
+#include "core/alloc.h"
+#include "core/process.h"
+
+#include <omp.h>
+
+#define MULTIPLY_ADDS 64.0 /* that count as one element operation */
+#define RESIDENT 655360    /* numbers of r: 1.25 MiB */
+#define DEPTH 3072         /* numbers of a line that are packed, at most */
+#define KEPT 256           /* blocks of sums */
+#define FEW_ROWS 32        /* for which A is turned rather than B */
+
+/* What a thread packs in: with the rest 4 MiB, for which there are huge pages. */
+typedef struct room {
+    uint16_t r[RESIDENT], s[2][BRAIN_SIDE * DEPTH];
+    float sums[KEPT + 3][BRAIN_SUMS], last[2][BRAIN_SUMS];
+    char rest[1 << 20];
+} room;
+
+typedef struct job {
+    weft__brain p;
+    int64_t down, across; /* rectangles */
+    int lane[WEFT__LANES];
+} job;
+
+/* A rectangle: lines of r and s in panels, k in parts. */
+typedef struct work {
+    weft__brain p;
+    weft__brain_side r, s;
+    bool r_is_b;
+    room *room;
+    int64_t parts, steps;       /* of k: parts that are packed, and steps of all */
+    int64_t rows, columns;      /* panels of r and of s that are packed, or whose sums are kept */
+    int64_t r0, r1, s0, s1;     /* panels now */
+    int64_t part, first, count; /* of k, and its steps */
+    int now;                    /* which of last[] comes next */
+    weft__brain_aside aside;
+} work;
+
+static int64_t least(int64_t a, int64_t b)
+{
+    return a < b ? a : b;
+}
+
+static int64_t ceiling(int64_t a, int64_t b)
+{
+    return (a + b - 1) / b;
+}
+
+static int64_t panels_of(const weft__brain_side *s)
+{
+    return ceiling(s->lines, BRAIN_SIDE);
+}
+
+static int tiles_of(const weft__brain_side *s, int64_t panel)
+{
+    return s->lines - panel * BRAIN_SIDE > BRAIN_SIDE / 2 ? 2 : 1;
+}
+
+/* --- rooms: a lane for each call at one time, kept until the process ends --- */
+
+static bool take(int *lane)
+{
+    for (int i = 0; i < WEFT__LANES; i++) {
+        *lane = (omp_get_thread_num() + i) % WEFT__LANES;
+        if (atomic_exchange(&weft__process.brain_lane[*lane].busy, 1))
+            continue;
+        if (!weft__process.brain_lane[*lane].room)
+            weft__process.brain_lane[*lane].room = weft__claim(sizeof(room));
+        if (weft__process.brain_lane[*lane].room)
+            return true;
+        atomic_store(&weft__process.brain_lane[*lane].busy, 0);
+        return false;
+    }
+    return false;
+}
+
+static void give_back(const int *lane, int n)
+{
+    for (int i = 0; i < n; i++)
+        atomic_store(&weft__process.brain_lane[lane[i]].busy, 0);
+}
+
+static bool take_all(int *lane, int n)
+{
+    for (int i = 0; i < n; i++)
+        if (!take(&lane[i])) {
+            give_back(lane, i);
+            return false;
+        }
+    return true;
+}
+
+/* --- one rectangle --- */
+
+static int64_t k_of(const work *w, int64_t step)
+{
+    return least(w->p.k, step * BRAIN_STEP);
+}
+
+static void pack_panel(const work *w, const weft__brain_side *s, uint16_t *to, int64_t panel)
+{
+    for (int64_t t = 0; t < 2 * w->count; t++)
+        weft__brain_pack(to, s, panel * BRAIN_SIDE, k_of(w, w->first), k_of(w, w->first + w->count),
+                         t);
+}
+
+static void pack_r(const work *w)
+{
+    for (int64_t r = w->r0; r < w->r1; r++)
+        pack_panel(w, &w->r, w->room->r + (r - w->r0) * w->count * 2 * BRAIN_TILE, r);
+}
+
+/* The panel after this one is packed meanwhile. */
+static void pack_later(work *w, int64_t s)
+{
+    weft__brain_aside *o = &w->aside;
+    const int64_t steps = (w->r1 - w->r0) * w->count, tiles = 2 * w->count;
+    if (s + 1 >= w->s1)
+        return;
+    o->side = &w->s;
+    o->to = w->room->s[(s + 1) % 2];
+    o->line = (s + 1) * BRAIN_SIDE;
+    o->k0 = k_of(w, w->first);
+    o->k1 = k_of(w, w->first + w->count);
+    o->tile = o->step = 0;
+    o->tiles = tiles;
+    o->every = steps > tiles ? steps / tiles : 1;
+}
+
+static void round_later(work *w, int64_t r, int64_t s, const float *sums)
+{
+    weft__brain_aside *o = &w->aside;
+    weft__brain_end_sums(o);
+    o->sums = sums;
+    o->i = (w->r_is_b ? s : r) * BRAIN_SIDE;
+    o->j = (w->r_is_b ? r : s) * BRAIN_SIDE;
+    o->row = 0;
+}
+
+/* Steps from..to-1 of this part, of all panels of r. */
+static void multiply_panel(work *w, int64_t s, int64_t from, int64_t to)
+{
+    const bool first = w->part + from == 0;
+    const bool last = w->part + 1 == w->parts && to == w->count;
+    int64_t kept = w->parts > 1 ? (s - w->s0) * (w->r1 - w->r0) : 0;
+    weft__brain_block o = {.s = w->room->s[s % 2] + from * 2 * BRAIN_TILE,
+                           .steps = to - from,
+                           .stiles = tiles_of(&w->s, s),
+                           .add = !first,
+                           .r_is_b = w->r_is_b,
+                           .aside = &w->aside};
+    for (int64_t r = w->r0; r < w->r1; r++, kept += first && last ? 0 : 1) {
+        o.r = w->room->r + ((r - w->r0) * w->count + from) * 2 * BRAIN_TILE;
+        o.rtiles = tiles_of(&w->r, r);
+        o.before = w->room->sums[kept];
+        o.sums = last ? w->room->last[w->now] : w->room->sums[kept];
+        o.later = first && last ? o.sums : w->room->sums[kept + 1];
+        (w->p.kind == BRAIN_AMX ? weft__brain_by_tiles : weft__brain_by_pairs)(&o);
+        if (last) {
+            round_later(w, r, s, o.sums);
+            w->now = !w->now;
+        }
+    }
+}
+
+static void multiply_part(work *w)
+{
+    const int64_t blocks = ceiling(w->count, BRAIN_STEPS);
+    for (int64_t s = w->s0; s < w->s1; s++) {
+        if (s == w->s0)
+            pack_panel(w, &w->s, w->room->s[s % 2], s);
+        pack_later(w, s);
+        for (int64_t e = 0; e < blocks; e++)
+            multiply_panel(w, s, w->count * e / blocks, w->count * (e + 1) / blocks);
+        weft__brain_end_packing(&w->aside);
+    }
+}
+
+/* How hard it is to pack a line. */
+static int64_t effort(const weft__brain_side *s)
+{
+    return s->lines * (s->along ? s->turn ? 4 : 1 : s->turn ? 6 : 2);
+}
+
+static void choose(work *w)
+{
+    const weft__brain *p = &w->p;
+    w->r_is_b = effort(&p->b) < effort(&p->a);
+    w->r = w->r_is_b ? p->b : p->a;
+    w->s = w->r_is_b ? p->a : p->b;
+    w->steps = ceiling(p->k, BRAIN_STEP);
+    w->parts = ceiling(p->k, DEPTH);
+    w->rows = RESIDENT / (ceiling(w->steps, w->parts) * 2 * BRAIN_TILE);
+    w->rows = ceiling(panels_of(&w->r), ceiling(panels_of(&w->r), w->rows));
+    w->columns = w->parts > 1 ? KEPT / w->rows : panels_of(&w->s);
+    w->aside.p = p;
+    w->aside.by_b = w->r_is_b;
+    w->aside.row = BRAIN_SIDE;
+}
+
+static void rectangle(work *w)
+{
+    choose(w);
+    const int64_t r = panels_of(&w->r), s = panels_of(&w->s);
+    for (w->r0 = 0; w->r0 < r; w->r0 = w->r1)
+        for (w->r1 = least(r, w->r0 + w->rows), w->s0 = 0; w->s0 < s; w->s0 = w->s1) {
+            w->s1 = least(s, w->s0 + w->columns);
+            for (w->part = 0; w->part < w->parts; w->part++) {
+                w->first = w->steps * w->part / w->parts;
+                w->count = w->steps * (w->part + 1) / w->parts - w->first;
+                pack_r(w);
+                multiply_part(w);
+            }
+        }
+    weft__brain_end_sums(&w->aside);
+}
+
+static weft__brain_side lines_of(weft__brain_side s, int64_t lo, int64_t hi)
+{
+    s.x += lo * (s.along ? s.ld : 1);
+    s.lines = hi - lo;
+    return s;
+}
+
+static void rectangles(const void *args, int64_t lo, int64_t hi)
+{
+    const job *o = args;
+    const int64_t rows = panels_of(&o->p.a), columns = panels_of(&o->p.b);
+    if (o->p.kind == BRAIN_AMX)
+        weft__brain_tiles_on();
+    for (int64_t t = lo; t < hi; t++) {
+        const int64_t y = t / o->across, x = t % o->across;
+        const int64_t i0 = rows * y / o->down * BRAIN_SIDE,
+                      j0 = columns * x / o->across * BRAIN_SIDE;
+        const int64_t i1 = least(o->p.m, rows * (y + 1) / o->down * BRAIN_SIDE);
+        const int64_t j1 = least(o->p.n, columns * (x + 1) / o->across * BRAIN_SIDE);
+        work w = {.p = o->p, .room = weft__process.brain_lane[o->lane[t]].room};
+        if (i0 >= i1 || j0 >= j1)
+            continue;
+        w.p.m = i1 - i0;
+        w.p.n = j1 - j0;
+        w.p.a = lines_of(o->p.a, i0, i1);
+        w.p.b = lines_of(o->p.b, j0, j1);
+        w.p.c = (char *)o->p.c + (i0 * o->p.rc + j0 * o->p.cc) * (int64_t)weft_dtype_size(o->p.ct);
+        rectangle(&w);
+    }
+    if (o->p.kind == BRAIN_AMX)
+        weft__brain_tiles_off();
+}
+
+/* As many rectangles as threads; each packs its own share of A and B, so they should be few. */
+static void cut(job *o, int team)
+{
+    double best = 0;
+    for (int64_t down = 1; down <= team; down++) {
+        const double copied = (double)down * (double)effort(&o->p.b) +
+                              (double)(team / down) * (double)effort(&o->p.a);
+        if (team % down == 0 && (down == 1 || copied < best)) {
+            best = copied;
+            o->down = down;
+            o->across = team / down;
+        }
+    }
+}
+
+/* C' = B' A' instead, where that saves turning most of what is packed. */
+static void turn_round(weft__brain *p)
+{
+    const weft__brain p0 = *p;
+    if (p->m > FEW_ROWS || !p->a.along || !p->b.along || p->n <= p->m)
+        return;
+    p->m = p0.n;
+    p->n = p0.m;
+    p->a = p0.b;
+    p->b = p0.a;
+    p->a.turn = false;
+    p->b.turn = true;
+    p->rc = p0.cc;
+    p->cc = p0.rc;
+}
+
+bool weft__cpu_brain(weft_stream *s, weft__brain_kind kind, weft_dev c, weft_dtype ct, int64_t ldc,
+                     double alpha, weft_dev a, int64_t lda, int ta, weft_dev b, int64_t ldb, int tb,
+                     double beta, int64_t m, int64_t n, int64_t k)
+{
+    job o = {.p = {.m = m,
+                   .n = n,
+                   .k = k,
+                   .a = {cpu_ptr(a), m, k, lda, !ta, ta},
+                   .b = {cpu_ptr(b), n, k, ldb, tb, tb},
+                   .c = cpu_ptr(c),
+                   .rc = ldc,
+                   .cc = 1,
+                   .alpha = (float)alpha,
+                   .beta = (float)beta,
+                   .ct = ct,
+                   .kind = kind}};
+    int team = weft__cpu_team(s->device, (double)m * (double)n * (double)k / MULTIPLY_ADDS);
+    team = team < WEFT__LANES ? team : WEFT__LANES;
+    if (k == 0 || kind == BRAIN_NONE || !take_all(o.lane, team))
+        return false;
+    turn_round(&o.p);
+    cut(&o, team);
+    weft__cpu_pieces(rectangles, &o, team, 1, team);
+    give_back(o.lane, team);
+    return true;
+}
+
+weft__brain_kind weft__brain_best(void)
+{
+    if (weft__cpu_amx())
+        return BRAIN_AMX;
+    return __builtin_cpu_supports("avx512bf16") && __builtin_cpu_supports("avx512bw") &&
+                   __builtin_cpu_supports("avx512vl")
+               ? BRAIN_AVX512
+               : BRAIN_NONE;
+}
+#else
+weft__brain_kind weft__brain_best(void)
+{
+    return BRAIN_NONE;
+}
+
+bool weft__cpu_brain(weft_stream *s, weft__brain_kind kind, weft_dev c, weft_dtype ct, int64_t ldc,
+                     double alpha, weft_dev a, int64_t lda, int ta, weft_dev b, int64_t ldb, int tb,
+                     double beta, int64_t m, int64_t n, int64_t k)
+{
+    (void)s, (void)kind, (void)c, (void)ct, (void)ldc, (void)alpha, (void)a, (void)lda, (void)ta;
+    (void)b, (void)ldb, (void)tb, (void)beta, (void)m, (void)n, (void)k;
+    return false;
+}
+#endif
+
+const char *weft__cpu_brain_name(void)
+{
+    static const char *const name[] = {NULL, "avx512", "amx"};
+    return name[weft__brain_best()];
+}

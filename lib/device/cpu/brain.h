@@ -1,0 +1,96 @@
+/* Products of matrices in bf16 by own kernels: tiles of AMX where the processor has them and Linux gives
+ * them, else pairs of products of AVX-512 (AVX512_BF16).
+ *
+ * Rows of A and columns of B are packed in panels of 32, which are cut along k into steps of 32 numbers.
+ * A step of a panel is two tiles of 1 KiB: of A sixteen rows of 32 numbers, of B sixteen rows of sixteen
+ * pairs, a pair being two numbers of a column that follow each other. What is beyond an edge is zero.
+ *
+ * Each number of C is the sum over steps, in their order, of what the step gives, kept in f32. It depends
+ * neither on where the number lies in a tile nor on how blocks are cut nor on which thread has it. */
+#ifndef DEVICE_CPU_BRAIN_H
+#define DEVICE_CPU_BRAIN_H
+#include "device/cpu/cpu.h"
+
+typedef enum weft__brain_kind { BRAIN_NONE, BRAIN_AVX512, BRAIN_AMX } weft__brain_kind;
+
+#if defined(__x86_64__) && defined(__GNUC__)
+#define CPU_HAS_BRAIN 1
+#define BRAIN_TARGET __attribute__((target("avx512f,avx512bw,avx512vl,avx512bf16")))
+
+#define BRAIN_SIDE 32
+#define BRAIN_STEP 32
+#define BRAIN_TILE 512   /* numbers of a tile */
+#define BRAIN_SUMS 1024  /* of a block of 32 x 32, in four tiles of 16 x 16 */
+#define BRAIN_STEPS 32   /* whose sums stay in registers, at most */
+#define BRAIN_PANEL 2048 /* bytes of a step of a panel */
+
+/* Rows of A or columns of B: `lines` of k numbers each. */
+typedef struct weft__brain_side {
+    const uint16_t *x;
+    int64_t lines, k, ld;
+    bool along; /* the numbers of a line are adjacent, and lines `ld` apart; else the reverse */
+    bool turn;  /* what is read has to be turned to become a tile */
+} weft__brain_side;
+
+/* C = alpha A B + beta C. */
+typedef struct weft__brain {
+    int64_t m, n, k;
+    weft__brain_side a, b;
+    void *c;
+    int64_t rc, cc; /* from row to row, from column to column: one of them is 1 */
+    float alpha, beta;
+    weft_dtype ct;
+    weft__brain_kind kind;
+} weft__brain;
+
+/* What is done beside a product, a bit in each step: packing the next panel, and rounding the block before
+ * into C. */
+typedef struct weft__brain_aside {
+    const weft__brain_side *side;
+    uint16_t *to;
+    int64_t line, k0, k1; /* of the panel, and what of k is packed */
+    int64_t tile, tiles;  /* done, and to be done */
+    int64_t step, every;  /* a tile in so many steps */
+    const weft__brain *p; /* whose C */
+    const float *sums;
+    int64_t i, j;
+    bool by_b; /* tiles of sums follow each other along a row of A's */
+    int row;   /* done: of 32 */
+} weft__brain_aside;
+
+/* A panel of what stays in the second cache (r) times one that stays in the first (s). */
+typedef struct weft__brain_block {
+    const uint16_t *r, *s;
+    const float *before; /* what is added to */
+    float *sums;
+    const float *later; /* what the next block adds to */
+    int64_t steps;
+    int rtiles, stiles; /* 1 or 2 */
+    bool add;           /* sums are added to */
+    bool r_is_b;
+    weft__brain_aside *aside;
+} weft__brain_block;
+
+/* Tile `tile` of a panel's part, from number k0 + tile / 2 * 32 on. */
+void weft__brain_pack(uint16_t *to, const weft__brain_side *s, int64_t line, int64_t k0, int64_t k1,
+                      int64_t tile);
+void weft__brain_step(weft__brain_aside *o);
+/* All that is left of both. */
+void weft__brain_end_packing(weft__brain_aside *o);
+void weft__brain_end_sums(weft__brain_aside *o);
+
+void weft__brain_tiles_on(void);
+void weft__brain_tiles_off(void);
+void weft__brain_by_tiles(const weft__brain_block *o);
+void weft__brain_by_pairs(const weft__brain_block *o);
+#endif
+
+/* The best there is. */
+weft__brain_kind weft__brain_best(void);
+/* False: nothing is done. `kind` is no more than the best. */
+bool weft__cpu_brain(weft_stream *s, weft__brain_kind kind, weft_dev c, weft_dtype ct, int64_t ldc,
+                     double alpha, weft_dev a, int64_t lda, int ta, weft_dev b, int64_t ldb, int tb,
+                     double beta, int64_t m, int64_t n, int64_t k);
+/* "amx", "avx512" or NULL. */
+const char *weft__cpu_brain_name(void);
+#endif

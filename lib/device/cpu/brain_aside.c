@@ -1,0 +1,111 @@
+/* What is done between the steps of a product, while the tiles multiply: the next panel is packed, and the
+ * sums before become numbers of C. */
+#include "device/cpu/brain.h"
+
+#if CPU_HAS_BRAIN
+#include "device/cpu/turn.h"
+
+#define ROWS 4 /* a step */
+
+static int64_t least(int64_t a, int64_t b)
+{
+    return a < b ? a : b;
+}
+
+static __mmask16 mask_of(int64_t n)
+{
+    return n >= 16 ? (__mmask16)-1 : n > 0 ? (__mmask16)((1u << n) - 1) : 0;
+}
+
+/* Sixteen numbers that are adjacent in C, from element `at` on. */
+BRAIN_TARGET CPU_INLINE void put(const weft__brain *p, int64_t at, __m512 v, __mmask16 in)
+{
+    const __m512 beta = _mm512_set1_ps(p->beta);
+    if (p->alpha != 1)
+        v = _mm512_mul_ps(v, _mm512_set1_ps(p->alpha));
+    if (p->ct == WEFT_F32) {
+        float *c = (float *)p->c + at;
+        if (p->beta != 0)
+            v = _mm512_fmadd_ps(beta, _mm512_maskz_loadu_ps(in, c), v);
+        _mm512_mask_storeu_ps(c, in, v);
+        return;
+    }
+    uint16_t *c = (uint16_t *)p->c + at;
+    if (p->beta != 0) {
+        const __m512i old = _mm512_cvtepu16_epi32(_mm256_maskz_loadu_epi16(in, c));
+        v = _mm512_fmadd_ps(beta, _mm512_castsi512_ps(_mm512_slli_epi32(old, 16)), v);
+    }
+    _mm256_mask_storeu_epi16(c, in, (__m256i)_mm512_cvtneps_pbh(v));
+}
+
+static const float *tile_of(const weft__brain_aside *o, int y, int x)
+{
+    return o->sums + (o->by_b ? 2 * x + y : 2 * y + x) * 256;
+}
+
+BRAIN_TARGET static void rows_of(const weft__brain_aside *o, int row, int64_t rows)
+{
+    const weft__brain *p = o->p;
+    const __mmask16 low = mask_of(p->n - o->j), high = mask_of(p->n - o->j - 16);
+    for (int r = row; r < row + rows; r++) {
+        const int64_t at = (o->i + r) * p->rc + o->j;
+        put(p, at, _mm512_loadu_ps(tile_of(o, r / 16, 0) + r % 16 * 16), low);
+        if (high)
+            put(p, at + 16, _mm512_loadu_ps(tile_of(o, r / 16, 1) + r % 16 * 16), high);
+    }
+}
+
+/* A tile whose columns are adjacent in C. */
+BRAIN_TARGET static void turned(const weft__brain_aside *o, int y, int x)
+{
+    const weft__brain *p = o->p;
+    const int64_t i = o->i + y * 16, j = o->j + x * 16, columns = least(16, p->n - j);
+    const __mmask16 in = mask_of(p->m - i);
+    const float *from = tile_of(o, y, x);
+    __m512i v[16];
+    if (!in || columns <= 0)
+        return;
+#pragma GCC unroll 16
+    for (int r = 0; r < 16; r++)
+        v[r] = _mm512_loadu_si512(from + r * 16);
+    cpu_turn(v);
+    for (int64_t c = 0; c < columns; c++)
+        put(p, i + (j + c) * p->cc, _mm512_castsi512_ps(_mm512_loadu_si512(&v[c])), in);
+}
+
+static void put_some(weft__brain_aside *o)
+{
+    if (o->p->cc == 1)
+        rows_of(o, o->row, least(ROWS, o->p->m - o->i - o->row));
+    else if (o->row % 8 == 0)
+        turned(o, o->row / 16, o->row / 8 % 2);
+    o->row += ROWS;
+}
+
+static void pack_some(weft__brain_aside *o)
+{
+    weft__brain_pack(o->to, o->side, o->line, o->k0, o->k1, o->tile++);
+}
+
+void weft__brain_step(weft__brain_aside *o)
+{
+    if (o->row < BRAIN_SIDE)
+        put_some(o);
+    if (o->tile < o->tiles && ++o->step >= o->every) {
+        o->step = 0;
+        pack_some(o);
+    }
+}
+
+void weft__brain_end_packing(weft__brain_aside *o)
+{
+    while (o->tile < o->tiles)
+        pack_some(o);
+}
+
+void weft__brain_end_sums(weft__brain_aside *o)
+{
+    while (o->row < BRAIN_SIDE)
+        put_some(o);
+}
+#endif

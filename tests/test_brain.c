@@ -1,0 +1,264 @@
+/* Products in bf16 by own kernels: the values of all kinds of them against sums in f64, by either set of
+ * instructions, and the same bits on any number of threads and however C lies in memory. */
+#include "device/cpu/brain.h"
+
+#include "core/alloc.h"
+#include "core/log.h"
+#include "device/cpu/half.h"
+
+#include <check.h>
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define THREADS 3
+#define CHECKED 40 /* numbers of each product */
+
+static weft_device *device[THREADS];
+static weft_stream *stream[THREADS];
+
+static void open_devices(void)
+{
+    for (int t = 0; t < THREADS; t++) {
+        ck_assert(!weft__device_open(&device[t], "cpu", 0, t + 1));
+        ck_assert(!device[t]->ops->stream_new(device[t], &stream[t]));
+    }
+}
+
+static void close_devices(void)
+{
+    for (int t = 0; t < THREADS; t++) {
+        device[t]->ops->stream_free(stream[t]);
+        weft__device_close(device[t]);
+    }
+}
+
+/* m, n, k: below, at and above edges of tiles, panels and blocks, and of either operand the larger one. */
+static const int64_t shape[][3] = {
+    {1, 1, 1},       {1, 5, 7},        {5, 1, 7},       {5, 7, 1},       {1, 900, 1000},
+    {900, 1, 1000},  {2, 33, 31},      {3, 64, 100},    {15, 17, 33},    {16, 16, 32},
+    {17, 15, 63},    {31, 200, 65},    {32, 32, 64},    {33, 33, 1},     {48, 80, 1025},
+    {64, 10, 256},   {64, 256, 90},    {257, 129, 65},  {300, 100, 50},  {513, 3, 40},
+    {1025, 127, 33}, {85, 129, 3},     {400, 700, 120}, {120, 70, 3072}, {40, 100, 3073},
+    {100, 40, 7000}, {260, 260, 6200}, {1300, 40, 700}, {40, 1300, 700}};
+#define SHAPES ((int)(sizeof shape / sizeof *shape))
+#define KINDS 16
+
+typedef struct product {
+    int64_t m, n, k, lda, ldb, ldc;
+    int ta, tb, single; /* single: C is f32 */
+    double alpha, beta;
+    uint16_t *a, *b;
+} product;
+
+static uint64_t seed = 1;
+static double draw(void)
+{
+    seed = seed * UINT64_C(6364136223846793005) + UINT64_C(1442695040888963407);
+    return (double)(seed >> 40) * 0x1p-24 - 0.5;
+}
+
+static uint16_t *numbers(int64_t n)
+{
+    uint16_t *x = malloc((size_t)n * sizeof *x);
+    for (int64_t i = 0; i < n; i++)
+        x[i] = half_to_bf16(draw());
+    return x;
+}
+
+static product make(int i, int kind)
+{
+    static const double alpha[] = {1, 1, 0.5, 1}, beta[] = {0, 1, 0, -0.25};
+    product p = {.m = shape[i][0],
+                 .n = shape[i][1],
+                 .k = shape[i][2],
+                 .ta = kind & 1,
+                 .tb = kind >> 1 & 1,
+                 .single = kind >> 2 & 1,
+                 .alpha = alpha[(i + kind) % 4],
+                 .beta = beta[(i + kind) % 4]};
+    const int64_t apart =
+        kind >> 3 & 1 ? 5 : 0; /* rows that are further apart than they are long */
+    p.lda = (p.ta ? p.m : p.k) + apart;
+    p.ldb = (p.tb ? p.k : p.n) + apart;
+    p.ldc = p.n + 3 * apart;
+    p.a = numbers((p.ta ? p.k : p.m) * p.lda);
+    p.b = numbers((p.tb ? p.n : p.k) * p.ldb);
+    return p;
+}
+
+static void drop(product *p)
+{
+    free(p->a);
+    free(p->b);
+}
+
+static double before(int64_t i)
+{
+    return (double)(i % 7);
+}
+
+static double at(const product *p, const void *c, int64_t i)
+{
+    return p->single ? (double)((const float *)c)[i]
+                     : (double)half_wide_bf16(((const uint16_t *)c)[i]);
+}
+
+static void *multiply(const product *p, weft__brain_kind kind, int t)
+{
+    const int64_t all = p->m * p->ldc;
+    void *c = malloc((size_t)all * 4);
+    for (int64_t i = 0; i < all; i++)
+        if (p->single)
+            ((float *)c)[i] = (float)before(i);
+        else
+            ((uint16_t *)c)[i] = half_to_bf16(before(i));
+    const weft_dev to = {(uintptr_t)c}, a = {(uintptr_t)p->a}, b = {(uintptr_t)p->b};
+    ck_assert(weft__cpu_brain(stream[t], kind, to, p->single ? WEFT_F32 : WEFT_BF16, p->ldc,
+                              p->alpha, a, p->lda, p->ta, b, p->ldb, p->tb, p->beta, p->m, p->n,
+                              p->k));
+    return c;
+}
+
+static double value(const uint16_t *x, int64_t i)
+{
+    return (double)half_wide_bf16(x[i]);
+}
+
+static void check_number(const product *p, const void *c, int64_t i, int64_t j)
+{
+    const double old = p->beta * before(i * p->ldc + j);
+    double sum = 0, size = 1 + fabs(old);
+    for (int64_t l = 0; l < p->k; l++) {
+        const double term = value(p->a, p->ta ? l * p->lda + i : i * p->lda + l) *
+                            value(p->b, p->tb ? j * p->ldb + l : l * p->ldb + j);
+        sum += term;
+        size += fabs(term);
+    }
+    sum = p->alpha * sum + old;
+    const double slack = 1e-6 * size + (p->single ? 0 : fabs(sum) / 256);
+    const double c1 = at(p, c, i * p->ldc + j);
+    if (!(fabs(c1 - sum) <= slack))
+        ck_abort_msg(
+            "(%lld, %lld, %lld) transposed %d %d, alpha %g, beta %g, [%lld, %lld]: %.9g, not %.9g",
+            (long long)p->m, (long long)p->n, (long long)p->k, p->ta, p->tb, p->alpha, p->beta,
+            (long long)i, (long long)j, c1, sum);
+}
+
+/* Some numbers, corners among them; what lies between rows stays. */
+static void check_values(const product *p, const void *c)
+{
+    for (int x = 0; x < CHECKED; x++) {
+        const int64_t i = (int64_t)((draw() + 0.5) * (double)p->m);
+        const int64_t j = (int64_t)((draw() + 0.5) * (double)p->n);
+        check_number(p, c, x < 20 ? i : p->m - 1 - i % 3 % p->m,
+                     x < 30 ? j : p->n - 1 - j % 3 % p->n);
+    }
+    for (int64_t i = 0; i < p->m; i++)
+        for (int64_t j = p->n; j < p->ldc; j++)
+            if (at(p, c, i * p->ldc + j) != before(i * p->ldc + j))
+                ck_abort_msg("(%lld, %lld, %lld): [%lld, %lld] is beyond C", (long long)p->m,
+                             (long long)p->n, (long long)p->k, (long long)i, (long long)j);
+}
+
+static void try_all(weft__brain_kind kind)
+{
+    for (int i = 0; i < SHAPES * KINDS && weft__brain_best() >= kind; i++) {
+        product p = make(i / KINDS, i % KINDS);
+        void *c[THREADS];
+        for (int t = 0; t < THREADS; t++) {
+            c[t] = multiply(&p, kind, t);
+            ck_assert_mem_eq(c[0], c[t], (size_t)(p.m * p.ldc) * (p.single ? 4 : 2));
+        }
+        check_values(&p, c[0]);
+        for (int t = 0; t < THREADS; t++)
+            free(c[t]);
+        drop(&p);
+    }
+}
+
+START_TEST(values_by_tiles)
+{
+    try_all(BRAIN_AMX);
+}
+END_TEST
+
+START_TEST(values_by_pairs)
+{
+    try_all(BRAIN_AVX512);
+}
+END_TEST
+
+/* Products of one row each give what the product of all gives: no number depends on its neighbours. */
+START_TEST(rows_alone)
+{
+    for (int kind = 0; kind < 4 && weft__brain_best(); kind++) {
+        product all = make(24, kind), one;
+        all.alpha = 1, all.beta = 0;
+        char *c = multiply(&all, weft__brain_best(), 0);
+        for (int64_t i = 0; i < all.m; i++) {
+            one = all;
+            one.m = 1;
+            one.a += i * (all.ta ? 1 : all.lda);
+            char *row = multiply(&one, weft__brain_best(), 0);
+            ck_assert_mem_eq(row, c + i * all.ldc * 2, (size_t)all.n * 2);
+            free(row);
+        }
+        free(c);
+        drop(&all);
+    }
+}
+END_TEST
+
+/* Without memory nothing is done, and k = 0 is others'. */
+START_TEST(left_to_others)
+{
+    product p = make(10, 0);
+    float c[300] = {7};
+    const weft_dev to = {(uintptr_t)c}, a = {(uintptr_t)p.a}, b = {(uintptr_t)p.b};
+    for (int k = 0; k < 2; k++) {
+        weft__fail_alloc(k);
+        ck_assert(!weft__cpu_brain(stream[0], weft__brain_best(), to, WEFT_F32, 17, 1, a, 33, 0, b,
+                                   17, 0, 0, 15, 17, k ? 33 : 0));
+    }
+    weft__fail_alloc(0);
+    ck_assert(c[0] == 7);
+    drop(&p);
+}
+END_TEST
+
+START_TEST(named)
+{
+    const char *own = weft__cpu_brain_name(), *all = device[0]->ops->kernel_set(device[0]);
+    printf("%s\n", all);
+    ck_assert(!own || (strstr(all, "bf16") && strstr(all, own)));
+    ck_assert(!own || !device[0]->ops->lacks(device[0], WEFT_BF16));
+}
+END_TEST
+
+static Suite *suite(void)
+{
+    Suite *s = suite_create("brain");
+    TCase *t = tcase_create("products");
+    tcase_add_checked_fixture(t, open_devices, close_devices);
+    tcase_set_timeout(t, 60);
+    tcase_add_test(t, values_by_tiles);
+    tcase_add_test(t, values_by_pairs);
+    tcase_add_test(t, rows_alone);
+    tcase_add_test(t, left_to_others);
+    tcase_add_test(t, named);
+    suite_add_tcase(s, t);
+    return s;
+}
+
+int main(void)
+{
+    SRunner *r = srunner_create(suite());
+    weft_log_level(WEFT_LOG_SILENT);
+    srunner_set_fork_status(r, CK_FORK); /* rooms are kept by the process */
+    srunner_run_all(r, CK_NORMAL);
+    int failed = srunner_ntests_failed(r);
+    srunner_free(r);
+    return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+}
