@@ -11,8 +11,8 @@ static bool is_own(const weft_conv_terms *t, conv_map *forward, conv_map *backwa
 {
     return weft__cpu_wide_name() && dt != WEFT_F64 && t->groups == 1 && t->n > 0 &&
            weft__conv_forward(forward, t) && weft__conv_backward(backward, t) &&
-           weft__conv_images_each(forward) <= CACHE && weft__conv_images_each(backward) <= CACHE &&
-           weft__conv_weights_each(t) <= CACHE;
+           weft__conv_images_each(forward, dt) <= CACHE &&
+           weft__conv_images_each(backward, dt) <= CACHE && weft__conv_weights_each(t) <= CACHE;
 }
 
 static int64_t most(int64_t a, int64_t b)
@@ -25,9 +25,9 @@ int64_t weft__cpu_conv_room(const weft_conv_terms *t, int threads, weft_dtype dt
     conv_map forward, backward;
     if (!is_own(t, &forward, &backward, dt))
         return 0;
-    return most(
-        most(weft__conv_images_room(&forward, threads), weft__conv_images_room(&backward, threads)),
-        weft__conv_weights_room(t, threads));
+    return most(most(weft__conv_images_room(&forward, threads, dt),
+                     weft__conv_images_room(&backward, threads, dt)),
+                weft__conv_weights_room(t, threads));
 }
 
 weft_status weft__cpu_conv(weft_stream *s, weft_dev y, weft_dev x, weft_dev w, weft_dev b,

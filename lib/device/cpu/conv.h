@@ -6,6 +6,7 @@
  * stride (each with every stride-th row and column), and the gradient's target into grids, one for each phase. */
 #ifndef DEVICE_CPU_CONV_H
 #define DEVICE_CPU_CONV_H
+#include "device/cpu/amx.h"
 #include "device/cpu/wide.h"
 
 #define CONV_TAPS 64  /* places of a kernel, at most */
@@ -84,13 +85,33 @@ void weft__conv_turn_back(void *to, int64_t plane, const float *from, int64_t st
                           int64_t channels, const float *bias, weft_dtype dt);
 #endif
 
+/* A way to compute images: how they are laid out, and by what. */
+typedef struct conv_way {
+    int64_t lanes; /* of which sums have a multiple side by side */
+    /* Bytes of an image, laid out, and of weights, packed. */
+    int64_t (*planes)(const conv_map *m);
+    int64_t (*weights)(const conv_map *m);
+    /* The weights of panel * CONV_PANEL and so on target channels, of one tap. */
+    void (*pack)(char *to, const conv_map *m, const void *w, int64_t panel, int64_t tap,
+                 weft_dtype dt);
+    /* An image; what is not in it is left as it is, 0. */
+    void (*lay)(char *to, const conv_map *m, const void *from, weft_dtype dt);
+    /* A panel's sums in a grid, those of a place `row` numbers from the next one's. */
+    void (*grid)(const conv_map *m, const conv_grid *g, const char *planes, const char *weights,
+                 float *sums, int64_t row, int64_t panel);
+} conv_way;
+extern const conv_way weft__conv_f32; /* conv_f32.c */
+#if CPU_HAS_AMX
+extern const conv_way weft__conv_amx; /* conv_amx.c: of bf16 */
+#endif
+
 /* conv_images.c: y = windows of x times w, by m; w is read as target and source channels of m. */
 void weft__conv_images(const weft_device *d, const conv_map *m, void *y, weft_dtype yt,
                        const void *x, const void *w, const void *b, char *room, int64_t bytes,
                        weft_dtype dt);
 /* Bytes of room for so many threads; what one thread needs. */
-int64_t weft__conv_images_room(const conv_map *m, int threads);
-int64_t weft__conv_images_each(const conv_map *m);
+int64_t weft__conv_images_room(const conv_map *m, int threads, weft_dtype dt);
+int64_t weft__conv_images_each(const conv_map *m, weft_dtype dt);
 
 /* conv_weights.c: the gradient of weights, in f32. */
 void weft__conv_weights(const weft_device *d, const weft_conv_terms *t, float *gw, const void *gy,

@@ -6,14 +6,18 @@
 #include "device/cpu/half.h"
 
 #define MULTIPLY_ADDS 16.0 /* that count as one element operation */
+#define FEW 16             /* source channels for which tiles of AMX do not pay */
+#define LINE 64            /* what rooms are aligned to */
 
 typedef struct job {
     const conv_map *m;
+    const conv_way *way;
     char *y;
     const char *x, *w, *b;
     weft_dtype yt, dt;
-    float *packed, *bias, *scratch;
-    int64_t each, slots;
+    char *packed, *scratch;
+    float *bias;
+    int64_t each, slots, row;
 } job;
 
 static int64_t size_of(weft_dtype t)
@@ -21,114 +25,76 @@ static int64_t size_of(weft_dtype t)
     return (int64_t)weft_dtype_size(t);
 }
 
-static int64_t panel_of(const conv_map *m)
+static const conv_way *way_of(const conv_map *m, weft_dtype dt)
 {
-    return CONV_PANEL * m->taps * m->source;
+#if CPU_HAS_AMX
+    if (dt == WEFT_BF16 && m->source >= FEW && weft__cpu_amx())
+        return &weft__conv_amx;
+#endif
+    (void)m, (void)dt;
+    return &weft__conv_f32;
 }
 
-/* Numbers of packed weights, and of the bias behind them. */
-static int64_t packed_of(const conv_map *m)
+static int64_t packed_of(const conv_map *m, const conv_way *way)
 {
-    return conv_up(m->target, WIDE_LANES) * m->taps * m->source;
+    return conv_up(way->weights(m), LINE);
 }
 
 static int64_t bias_of(const conv_map *m)
 {
-    return conv_up(m->target, WIDE_LANES);
+    return conv_up(m->target * (int64_t)sizeof(float), LINE);
 }
 
-static int64_t planes_of(const conv_map *m)
+int64_t weft__conv_images_each(const conv_map *m, weft_dtype dt)
 {
-    return conv_up(m->source * conv_plane(m), WIDE_LANES);
+    const conv_way *way = way_of(m, dt);
+    const int64_t sums = m->out[0] * m->out[1] * conv_up(m->target, way->lanes);
+    return conv_up(way->planes(m), LINE) + sums * (int64_t)sizeof(float);
 }
 
-int64_t weft__conv_images_each(const conv_map *m)
+int64_t weft__conv_images_room(const conv_map *m, int threads, weft_dtype dt)
 {
-    const int64_t sums = m->out[0] * m->out[1] * conv_up(m->target, WIDE_LANES);
-    return (planes_of(m) + sums) * (int64_t)sizeof(float);
-}
-
-int64_t weft__conv_images_room(const conv_map *m, int threads)
-{
-    return (packed_of(m) + bias_of(m)) * (int64_t)sizeof(float) +
-           threads * weft__conv_images_each(m);
-}
-
-/* --- weights --- */
-
-static float number(const char *p, int64_t i, weft_dtype dt)
-{
-    if (dt == WEFT_F32)
-        return ((const float *)p)[i];
-    const uint16_t h = ((const uint16_t *)p)[i];
-    return dt == WEFT_BF16 ? half_wide_bf16(h) : half_wide_f16(h);
+    return packed_of(m, way_of(m, dt)) + bias_of(m) + threads * weft__conv_images_each(m, dt);
 }
 
 /* Items are a panel's tap. */
 static void pack(const void *args, int64_t lo, int64_t hi)
 {
     const job *o = args;
-    const conv_map *m = o->m;
-    for (int64_t e = lo; e < hi; e++) {
-        const int64_t first = e / m->taps * CONV_PANEL, tap = e % m->taps;
-        const int64_t left = m->target - first, lanes = left > WIDE_LANES ? CONV_PANEL : WIDE_LANES;
-        float *to = o->packed + e / m->taps * panel_of(m) + tap * m->source * lanes;
-        for (int64_t s = 0; s < m->source; s++)
-            for (int64_t l = 0; l < lanes; l++)
-                *to++ = l < left ? number(o->w, (first + l) * m->wt + s * m->ws + m->tap[tap].place,
-                                          o->dt)
-                                 : 0;
-    }
+    for (int64_t e = lo; e < hi; e++)
+        o->way->pack(o->packed, o->m, o->w, e / o->m->taps, e % o->m->taps, o->dt);
 }
 
-/* --- images --- */
-
-/* The sums of a panel's channels in one grid. */
-static void grid(const job *o, const conv_grid *g, const float *planes, float *sums, int64_t panel)
+static void widen(const job *o)
 {
-    const conv_map *m = o->m;
-    const int64_t row = conv_up(m->target, WIDE_LANES), first = panel * CONV_PANEL;
-    const int64_t vectors = m->target - first > WIDE_LANES ? 2 : 1;
-    const int64_t pieces = (g->columns + CONV_ROWS - 1) / CONV_ROWS;
-    conv_tile t = {.b = o->packed + panel * panel_of(m) + g->tap * m->source * vectors * WIDE_LANES,
-                   .rc = m->step[1] * row,
-                   .depth = m->source,
-                   .plane = conv_plane(m),
-                   .taps = g->taps,
-                   .tap = m->tap + g->tap};
-    for (int64_t r = 0; r < g->rows; r++)
-        for (int64_t p = 0; p < pieces; p++) {
-            const int64_t lo = g->columns * p / pieces, hi = g->columns * (p + 1) / pieces;
-            const int64_t place = (g->first[0] + r * m->step[0]) * m->out[1] + g->first[1];
-            t.a = planes + r * m->wide + lo;
-            t.c = sums + (place + lo * m->step[1]) * row + first;
-            weft__conv_multiply(&t, hi - lo, vectors);
-        }
+    for (int64_t j = 0; j < o->m->target && o->b; j++)
+        o->bias[j] = o->dt == WEFT_F32    ? ((const float *)o->b)[j]
+                     : o->dt == WEFT_BF16 ? half_wide_bf16(((const uint16_t *)o->b)[j])
+                                          : half_wide_f16(((const uint16_t *)o->b)[j]);
 }
 
-static void image(const job *o, int64_t i, float *planes, float *sums)
+static void image(const job *o, int64_t i, char *planes, float *sums)
 {
     const conv_map *m = o->m;
-    const int64_t places = m->out[0] * m->out[1], row = conv_up(m->target, WIDE_LANES);
-    weft__conv_planes(planes, m, o->x + i * m->source * m->in[0] * m->in[1] * size_of(o->dt),
-                      o->dt);
+    const int64_t places = m->out[0] * m->out[1];
+    o->way->lay(planes, m, o->x + i * m->source * m->in[0] * m->in[1] * size_of(o->dt), o->dt);
     for (int64_t p = 0; p * CONV_PANEL < m->target; p++)
         for (int g = 0; g < m->grids; g++)
-            grid(o, &m->grid[g], planes, sums, p);
-    weft__conv_turn_back(o->y + i * m->target * places * size_of(o->yt), places, sums, row, places,
-                         m->target, o->b ? o->bias : NULL, o->yt);
+            o->way->grid(m, &m->grid[g], planes, o->packed, sums, o->row, p);
+    weft__conv_turn_back(o->y + i * m->target * places * size_of(o->yt), places, sums, o->row,
+                         places, m->target, o->b ? o->bias : NULL, o->yt);
 }
 
 /* A slot is the room of a thread. */
 static void images(const void *args, int64_t lo, int64_t hi)
 {
     const job *o = args;
-    const int64_t n = o->m->n;
+    const int64_t n = o->m->n, planes = conv_up(o->way->planes(o->m), LINE);
     for (int64_t slot = lo; slot < hi; slot++) {
-        float *planes = o->scratch + slot * o->each, *sums = planes + planes_of(o->m);
-        memset(planes, 0, (size_t)planes_of(o->m) * sizeof *planes);
+        char *room = o->scratch + slot * o->each;
+        memset(room, 0, (size_t)planes);
         for (int64_t i = n * slot / o->slots; i < n * (slot + 1) / o->slots; i++)
-            image(o, i, planes, sums);
+            image(o, i, room, (float *)(room + planes));
     }
 }
 
@@ -136,25 +102,28 @@ void weft__conv_images(const weft_device *d, const conv_map *m, void *y, weft_dt
                        const void *x, const void *w, const void *b, char *room, int64_t bytes,
                        weft_dtype dt)
 {
-    const int64_t each = weft__conv_images_each(m),
-                  most = (bytes - weft__conv_images_room(m, 0)) / each;
-    const double work = (double)packed_of(m) * (double)(m->n * m->out[0] * m->out[1]) /
-                        MULTIPLY_ADDS / (double)(m->step[0] * m->step[1]);
+    const conv_way *way = way_of(m, dt);
+    const int64_t each = weft__conv_images_each(m, dt);
+    const int64_t most = (bytes - weft__conv_images_room(m, 0, dt)) / each;
+    const double work = (double)m->target * (double)(m->source * m->taps) *
+                        (double)(m->n * m->out[0] * m->out[1]) / MULTIPLY_ADDS /
+                        (double)(m->step[0] * m->step[1]);
     const int team = weft__cpu_team(d, work);
     job o = {.m = m,
+             .way = way,
              .y = y,
              .x = x,
              .w = w,
              .b = b,
              .yt = yt,
              .dt = dt,
-             .packed = (float *)room,
-             .each = each / (int64_t)sizeof(float),
-             .slots = team < most ? team : most};
-    o.bias = o.packed + packed_of(m);
-    o.scratch = o.bias + bias_of(m);
-    for (int64_t j = 0; j < m->target && b; j++)
-        o.bias[j] = number(b, j, dt);
+             .packed = room,
+             .each = each,
+             .slots = team < most ? team : most,
+             .row = conv_up(m->target, way->lanes)};
+    o.bias = (float *)(room + packed_of(m, way));
+    o.scratch = (char *)o.bias + bias_of(m);
+    widen(&o);
     weft__cpu_rows(d, pack, &o, (m->target + CONV_PANEL - 1) / CONV_PANEL * m->taps,
                    m->source * CONV_PANEL);
     weft__cpu_pieces(images, &o, o.slots, 1, (int)o.slots);

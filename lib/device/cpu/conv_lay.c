@@ -1,43 +1,8 @@
 /* How images are laid out, and results put back. */
 #include "device/cpu/conv.h"
+#include "device/cpu/wide_turn.h"
 
 #if CPU_HAS_WIDE
-#include <immintrin.h>
-
-/* A 16 x 16 block turned: pairs, fours, halves, wholes. */
-WIDE_TARGET CPU_INLINE void exchange(__m512 v[16])
-{
-    __m512 t[16];
-#pragma GCC unroll 8
-    for (int i = 0; i < 8; i++) {
-        t[2 * i] = _mm512_unpacklo_ps(v[2 * i], v[2 * i + 1]);
-        t[2 * i + 1] = _mm512_unpackhi_ps(v[2 * i], v[2 * i + 1]);
-    }
-#define PD(f, x, y) _mm512_castpd_ps(f(_mm512_castps_pd(x), _mm512_castps_pd(y)))
-#pragma GCC unroll 4
-    for (int i = 0; i < 16; i += 4) {
-        v[i] = PD(_mm512_unpacklo_pd, t[i], t[i + 2]);
-        v[i + 1] = PD(_mm512_unpackhi_pd, t[i], t[i + 2]);
-        v[i + 2] = PD(_mm512_unpacklo_pd, t[i + 1], t[i + 3]);
-        v[i + 3] = PD(_mm512_unpackhi_pd, t[i + 1], t[i + 3]);
-    }
-#pragma GCC unroll 4
-    for (int i = 0; i < 4; i++) { /* v[i + 4 g]: numbers i, i + 4, ... of rows 4 g..4 g + 3 */
-        t[i] = _mm512_shuffle_f32x4(v[i], v[i + 4], 0x88);
-        t[i + 4] = _mm512_shuffle_f32x4(v[i], v[i + 4], 0xDD);
-        t[i + 8] = _mm512_shuffle_f32x4(v[i + 8], v[i + 12], 0x88);
-        t[i + 12] = _mm512_shuffle_f32x4(v[i + 8], v[i + 12], 0xDD);
-    }
-#pragma GCC unroll 4
-    for (int i = 0; i < 4; i++) {
-        v[i] = _mm512_shuffle_f32x4(t[i], t[i + 8], 0x88);
-        v[i + 4] = _mm512_shuffle_f32x4(t[i + 4], t[i + 12], 0x88);
-        v[i + 8] = _mm512_shuffle_f32x4(t[i], t[i + 8], 0xDD);
-        v[i + 12] = _mm512_shuffle_f32x4(t[i + 4], t[i + 12], 0xDD);
-    }
-#undef PD
-}
-
 /* --- up to 16 numbers of any type --- */
 
 WIDE_TARGET CPU_INLINE __m512 load(const char *from, int64_t n, const weft_dtype dt)
@@ -143,7 +108,7 @@ WIDE_TARGET CPU_INLINE void turn(const turned *t, const weft_dtype dt)
             for (int e = 0; e < 16; e++)
                 v[e] =
                     e < left ? load(from + e * t->plane * size, t->n - i, dt) : _mm512_setzero_ps();
-            exchange(v);
+            weft__wide_exchange(v);
 #pragma GCC unroll 16
             for (int e = 0; e < 16; e++)
                 if (i + e < t->n)
@@ -162,7 +127,7 @@ WIDE_TARGET CPU_INLINE void turn_back(const turned *t, const weft_dtype dt)
 #pragma GCC unroll 16
             for (int e = 0; e < 16; e++)
                 v[e] = i + e < t->n ? _mm512_loadu_ps(from + e * t->step) : _mm512_setzero_ps();
-            exchange(v);
+            weft__wide_exchange(v);
 #pragma GCC unroll 16
             for (int e = 0; e < 16; e++)
                 if (c + e < t->channels) {
