@@ -80,7 +80,7 @@ weft__part weft__enter(weft_fabric *f, weft__part part)
 void *weft__object_new(weft_fabric *f, weft__kind kind, size_t bytes,
                        void (*destroy)(weft__object *self))
 {
-    weft__object *o = !f || f->shut ? NULL : weft__new(1, bytes), **end;
+    weft__object *o = !f || f->shut ? NULL : weft__new(1, bytes), **end, **last;
     if (!o) {
         if (f && !f->shut) /* else the error of weft_open has stuck */
             weft__stick(f, WEFT_ENOMEM);
@@ -88,11 +88,15 @@ void *weft__object_new(weft_fabric *f, weft__kind kind, size_t bytes,
     }
     for (end = &f->objects; *end;)
         end = &(*end)->next;
+    for (last = &f->first[kind]; *last;)
+        last = &(*last)->after;
     o->kind = kind;
     o->fabric = f;
     o->destroy = destroy;
     o->link = end;
     *end = o;
+    o->back = last;
+    *last = o;
     return o;
 }
 
@@ -103,23 +107,19 @@ void weft__object_free(weft__object *o)
     *o->link = o->next;
     if (o->next)
         o->next->link = o->link;
+    *o->back = o->after;
+    if (o->after)
+        o->after->back = o->back;
     o->destroy(o);
     weft__free(o);
 }
 
-static weft__object *find(weft__object *o, weft__kind kind)
-{
-    while (o && o->kind != kind)
-        o = o->next;
-    return o;
-}
-
 weft__object *weft__object_first(const weft_fabric *f, weft__kind kind)
 {
-    return f ? find(f->objects, kind) : NULL;
+    return f ? f->first[kind] : NULL;
 }
 
 weft__object *weft__object_after(const weft__object *o)
 {
-    return find(o->next, o->kind);
+    return o->after;
 }

@@ -23,14 +23,16 @@ typedef enum weft__kind {
     WEFT__LOGGER,
     WEFT__METRIC,
     WEFT__OPTIM,
-    WEFT__MODULE
+    WEFT__MODULE,
+    WEFT__KINDS
 } weft__kind;
 
 typedef struct weft__object weft__object;
 struct weft__object {
     weft__kind kind;
     weft_fabric *fabric;
-    weft__object *next, **link; /* the fabric's list, oldest first */
+    weft__object *next, **link;  /* the fabric's list, oldest first, */
+    weft__object *after, **back; /* and that of its kind */
     void (*destroy)(weft__object *self);
 };
 
@@ -51,7 +53,7 @@ struct weft_fabric {
     int leaves, own_leaves;
 
     bool shut; /* weft_open failed: nothing can be made from it */
-    weft__object *objects;
+    weft__object *objects, *first[WEFT__KINDS];
     struct weft_device *device;
     struct weft_stream *stream;
     struct weft_comm *comm;

@@ -13,8 +13,8 @@ static weft_status spread(weft_fabric *f, const weft_module *m)
 
 weft_status weft__buffers_spread(weft_fabric *f, const weft_module *m)
 {
-    if (m)
-        return spread(f, m);
+    if (m || f->world == 1)
+        return m ? spread(f, m) : WEFT_OK;
     for (weft__object *o = weft__object_first(f, WEFT__MODULE); o; o = weft__object_after(o))
         if (((const weft_module *)o)->setup)
             WEFT_TRY(spread(f, (const weft_module *)o));

@@ -158,5 +158,8 @@ bool weft__view_is_packed(const weft_view *v);
 /* *out = v, or a contiguous copy of it in the arena. */
 weft_status weft__view_packed(weft_fabric *f, const weft_view *v, weft_view *out);
 size_t weft__view_bytes(const weft_view *v);
-bool weft__is_float(weft_dtype t);
+static inline bool weft__is_float(weft_dtype t)
+{
+    return t == WEFT_F32 || t == WEFT_F64 || t == WEFT_F16 || t == WEFT_BF16;
+}
 #endif

@@ -60,8 +60,3 @@ weft_status weft__view_packed(weft_fabric *f, const weft_view *v, weft_view *out
     *out = fresh;
     return WEFT_OK;
 }
-
-bool weft__is_float(weft_dtype t)
-{
-    return t == WEFT_F32 || t == WEFT_F64 || t == WEFT_F16 || t == WEFT_BF16;
-}
