@@ -103,6 +103,8 @@ struct weft_device {
     bool tf32;       /* products of f32 may round what they multiply to TF32, where it has that */
     bool steady;     /* algorithms may not be chosen by time: results are a function of shapes */
     struct weft__graph *graph; /* stands between ops and the device's own; NULL: nothing does */
+    int vectors; /* the set of instructions for vectors that kernels may use at most, from 1 on, where
+                    the device has several; 0: what there is. Results are the same */
 };
 
 struct weft_stream {

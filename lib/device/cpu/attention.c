@@ -22,7 +22,7 @@ CPU_INLINE int64_t M(line_of)(int64_t i)
 }
 
 /* The largest scores, those of n keys included: each key's from the line of the first query that sees it. */
-WIDEST static void M(rise)(M(running) * run, C *s, band seeing, int64_t n, int64_t w, C scale)
+static void M(rise)(M(running) * run, C *s, band seeing, int64_t n, int64_t w, C scale)
 {
     C top[TILE];
     for (int64_t i = 0; i < w; i++)
@@ -44,7 +44,7 @@ WIDEST static void M(rise)(M(running) * run, C *s, band seeing, int64_t n, int64
 }
 
 /* Scores become exp(s - m), before the line 0; sums move on. */
-WIDEST static void M(soften)(M(running) * run, C *s, band seeing, int64_t n, int64_t w)
+static void M(soften)(M(running) * run, C *s, band seeing, int64_t n, int64_t w)
 {
     C level[TILE];
     for (int64_t i = 0; i < w; i++)
@@ -61,13 +61,13 @@ WIDEST static void M(soften)(M(running) * run, C *s, band seeing, int64_t n, int
     }
 }
 
-WIDEST static void M(add_up)(M(running) * run, int64_t w)
+static void M(add_up)(M(running) * run, int64_t w)
 {
     for (int64_t i = 0; i < w; i++)
         run->l[i] = run->l[i] * (double)run->before[i] + (double)run->sum[i];
 }
 
-WIDEST static void M(rescale)(C *y, const C *factor, int64_t rows, int64_t w)
+static void M(rescale)(C *y, const C *factor, int64_t rows, int64_t w)
 {
     for (int64_t r = 0; r < rows; r++) {
         const C f = factor[r];
@@ -100,8 +100,8 @@ static void M(weights)(const weft__tile_set *set, const weft_attention_terms *o,
         for (int64_t i = M(line_of)(first); i < first; i++)
             s[j * TILE + i] = -(C)INFINITY;
     }
-    if (set->M(soften)) {
-        set->M(soften)(s, run->m, run->before, run->sum, seeing.lower, n, w, (C)o->scale);
+    if (set->OF(soften)) {
+        set->OF(soften)(s, run->m, run->before, run->sum, seeing.lower, n, w, (C)o->scale);
     } else {
         M(rise)(run, s, seeing, n, w, (C)o->scale);
         M(soften)(run, s, seeing, n, w);

@@ -16,13 +16,6 @@
 /* Multiply-adds that count as one element operation. */
 #define MULTIPLY_ADDS 16
 
-/* Vectors of 64 bytes, too; as everywhere without FMA. */
-#if defined(__x86_64__) && defined(__gnu_linux__) && defined(__GNUC__) && !defined(__clang__)
-#define WIDEST __attribute__((target_clones("avx512f", "avx2", "default")))
-#else
-#define WIDEST
-#endif
-
 struct attend {
     const weft_attention_terms *o;
     const weft__tile_set *set;
@@ -171,7 +164,7 @@ CPU_INLINE void M(turn_four)(C *to, const C *x, int64_t xs)
 }
 
 /* to (columns, TILE) = x turned, x rows of so many columns; the last line is filled with 0. */
-CPU_WIDE static void M(turn)(C *to, const C *x, int64_t xs, int64_t rows, int64_t columns)
+static void M(turn)(C *to, const C *x, int64_t xs, int64_t rows, int64_t columns)
 {
     const int64_t whole = columns / 4 * 4;
     int64_t r = 0;
@@ -202,8 +195,8 @@ static void M(scores_of)(const weft__tile_set *set, ahead *next, band at, C *s, 
         const int64_t from = within(r + at.lower, n) / LINE(C) * LINE(C);
         const int64_t to = M(lines)(within(r + rows + at.upper, n));
         if (from < to)
-            set->M(product)(s + r * TILE + from, TILE, a + r * ld, ld, 1, zt + from, TILE, rows,
-                            to - from, k, add);
+            set->OF(product)(s + r * TILE + from, TILE, a + r * ld, ld, 1, zt + from, TILE, rows,
+                             to - from, k, add);
     }
 }
 
@@ -219,15 +212,15 @@ static void M(weigh_of)(const weft__tile_set *set, ahead *next, band at, C *sum,
         if (next)
             fetch(next);
         const int64_t from = within(r + at.lower, k), to = within(r + rows + at.upper, k);
-        set->M(product)(sum + r * w, w, p + r * ps + from * pk, ps, pk, x + from * w, w, rows, w,
-                        to > from ? to - from : 0, add);
+        set->OF(product)(sum + r * w, w, p + r * ps + from * pk, ps, pk, x + from * w, w, rows, w,
+                         to > from ? to - from : 0, add);
     }
 }
 #endif
 
 /* x, rows of so many columns, as C: copied to where they lie one behind the other, in whole lines that end
  * with 0. Where they come from rows may lie apart by what makes a cache keep few of them. */
-CPU_WIDE static void N(read)(C *to, const T *x, int64_t xs, int64_t rows, int64_t columns)
+static void N(read)(C *to, const T *x, int64_t xs, int64_t rows, int64_t columns)
 {
     const int64_t w = M(lines)(columns);
     for (int64_t r = 0; r < rows; r++) {
@@ -271,8 +264,7 @@ static void N(weigh)(const weft__tile_set *set, C *room, band at, C *sum, const 
 }
 
 /* y = sum, each row times its factor if there are any, rounded once; 0 without a sum. */
-CPU_WIDE static void N(write)(T *y, int64_t ys, const C *sum, const C *factor, int64_t rows,
-                              int64_t columns)
+static void N(write)(T *y, int64_t ys, const C *sum, const C *factor, int64_t rows, int64_t columns)
 {
     const int64_t w = M(lines)(columns);
     for (int64_t r = 0; r < rows && sum; r++) {

@@ -22,14 +22,14 @@ CPU_INLINE void M(turn_places)(C *s, C *g, const float *keep, C factor, const C 
 
 /* A row of scores becomes weights, what reaches them becomes G, and s keeps P Z. lse and delta are those
  * of the row, or, with step 1, of its places; places before `from` and from `to` on are 0, w in all. */
-WIDEST static void M(turn_row)(const weft__tile_set *set, C *s, C *g, const float *keep, C factor,
-                               const C *lse, const C *delta, int step, C scale, int64_t from,
-                               int64_t to, int64_t w)
+static void M(turn_row)(const weft__tile_set *set, C *s, C *g, const float *keep, C factor,
+                        const C *lse, const C *delta, int step, C scale, int64_t from, int64_t to,
+                        int64_t w)
 {
     const int64_t x = from / LINE(C) * LINE(C), n = M(lines)(to) - x;
-    if (set->M(turn))
-        set->M(turn)(s + x, g + x, keep ? keep + x : NULL, factor, lse + x * step, delta + x * step,
-                     step, scale, n);
+    if (set->OF(turn))
+        set->OF(turn)(s + x, g + x, keep ? keep + x : NULL, factor, lse + x * step,
+                      delta + x * step, step, scale, n);
     else if (keep)
         M(turn_places)
     (s + x, g + x, keep + x, factor, lse + x * step, delta + x * step, step, scale, n);
@@ -50,7 +50,7 @@ typedef struct N(tile) {
 } N(tile);
 
 /* Rows of (batch, heads, queries). */
-CPU_WIDE static void N(deltas)(const void *args, int64_t lo, int64_t hi)
+static void N(deltas)(const void *args, int64_t lo, int64_t hi)
 {
     const struct attend *t = args;
     const weft_attention_terms *o = t->o;

@@ -22,13 +22,13 @@ CPU_INLINE C N(share)(C g, C u, C v)
 /* v u^(v-1), where u^0 is constant. */
 CPU_INLINE C N(power_by_base)(C u, C v)
 {
-    return v == 0 ? 0 : v * N(power)(u, v - 1);
+    return v == 0 ? 0 : v * OF(power)(u, v - 1);
 }
 
 /* u^v log u, where 0^v is constant. */
 CPU_INLINE C N(power_by_exponent)(C u, C v)
 {
-    return u == 0 && v >= 0 ? 0 : N(power)(u, v) * N(logarithm)(u);
+    return u == 0 && v >= 0 ? 0 : OF(power)(u, v) * OF(logarithm)(u);
 }
 #endif
 
@@ -38,7 +38,7 @@ CPU_INLINE C N(power_by_exponent)(C u, C v)
     F(WEFT_MUL, (u * v), (g * v), (g * u))                                                         \
     F(WEFT_SUB, u - v, g, -g)                                                                      \
     F(WEFT_DIV, u / v, g / v, -g * (u / v / v))                                                    \
-    F(WEFT_POW, M(power)(u, v), (g * M(power_by_base)(u, v)), (g * M(power_by_exponent)(u, v)))    \
+    F(WEFT_POW, OF(power)(u, v), (g * M(power_by_base)(u, v)), (g * M(power_by_exponent)(u, v)))   \
     F(WEFT_MAXIMUM, M(larger)(u, v), M(share)(g, u, v), M(share)(g, v, u))                         \
     F(WEFT_MINIMUM, M(smaller)(u, v), M(share)(g, v, u), M(share)(g, u, v))
 
@@ -106,7 +106,7 @@ static void N(run_back)(weft_binary op, int input, T *y, const T *gy, const T *a
 #undef BY_U
 #undef BY_V
 
-CPU_WIDE static void N(binary)(const void *args, int64_t lo, int64_t hi)
+static void N(binary)(const void *args, int64_t lo, int64_t hi)
 {
     const struct binary *o = args;
     const int last = o->walk.rank - 1;

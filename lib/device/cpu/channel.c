@@ -73,7 +73,7 @@ CPU_INLINE void N(some_channels)(const struct channels *a, int64_t first, int64_
     }
 }
 
-CPU_WIDE static void N(channel_moments)(const void *args, int64_t lo, int64_t hi)
+static void N(channel_moments)(const void *args, int64_t lo, int64_t hi)
 {
     const struct channels *a = args;
     const double count = (double)(a->n * a->inner);
@@ -113,7 +113,7 @@ CPU_INLINE void N(normal_run)(const struct channels *a, int64_t i, int64_t j, in
 }
 
 /* Rows, or channels of rows. */
-CPU_WIDE static void N(channel_norm)(const void *args, int64_t lo, int64_t hi)
+static void N(channel_norm)(const void *args, int64_t lo, int64_t hi)
 {
     const struct channels *a = args;
     for (int64_t t = lo; t < hi; t++) {
@@ -125,7 +125,7 @@ CPU_WIDE static void N(channel_norm)(const void *args, int64_t lo, int64_t hi)
 }
 
 /* Channels side by side, of all rows. */
-CPU_WIDE static void N(channel_tile)(const void *args, int64_t lo, int64_t hi)
+static void N(channel_tile)(const void *args, int64_t lo, int64_t hi)
 {
     const struct channels *a = args;
     for (int64_t t = lo; t < hi; t++) {

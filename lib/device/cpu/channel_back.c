@@ -54,7 +54,7 @@ CPU_INLINE void N(tile_sums)(const struct channels *a, int64_t first)
     }
 }
 
-CPU_WIDE static void N(channel_sums)(const void *args, int64_t lo, int64_t hi)
+static void N(channel_sums)(const void *args, int64_t lo, int64_t hi)
 {
     const struct channels *a = args;
     for (int64_t t = lo; t < hi; t++) {
@@ -90,7 +90,7 @@ CPU_INLINE void N(run_back)(const struct channels *a, int64_t i, int64_t j, doub
 }
 
 /* Channels of rows. */
-CPU_WIDE static void N(channel_back)(const void *args, int64_t lo, int64_t hi)
+static void N(channel_back)(const void *args, int64_t lo, int64_t hi)
 {
     const struct channels *a = args;
     for (int64_t t = lo; t < hi; t++) {
@@ -103,7 +103,7 @@ CPU_WIDE static void N(channel_back)(const void *args, int64_t lo, int64_t hi)
 }
 
 /* Channels side by side, of all rows. */
-CPU_WIDE static void N(tile_back)(const void *args, int64_t lo, int64_t hi)
+static void N(tile_back)(const void *args, int64_t lo, int64_t hi)
 {
     const struct channels *a = args;
     for (int64_t t = lo; t < hi; t++) {
@@ -129,7 +129,7 @@ CPU_WIDE static void N(tile_back)(const void *args, int64_t lo, int64_t hi)
 }
 
 /* Groups of rows. */
-CPU_WIDE static void N(group_back)(const void *args, int64_t lo, int64_t hi)
+static void N(group_back)(const void *args, int64_t lo, int64_t hi)
 {
     const struct channels *a = args;
     const int64_t size = a->c / a->groups;

@@ -11,7 +11,7 @@ static double N(power)(const T *x, double p, int64_t n)
 }
 
 /* NaN wins. */
-CPU_WIDE static double N(largest)(const T *x, int64_t n)
+static double N(largest)(const T *x, int64_t n)
 {
     C lane[CPU_LANES] = {0}, most = 0;
     int odd[CPU_LANES] = {0}, any = 0;
@@ -35,7 +35,7 @@ CPU_WIDE static double N(largest)(const T *x, int64_t n)
     return any ? NAN : (double)most;
 }
 
-CPU_WIDE static double N(product)(const T *x, const T *z, int64_t n)
+static double N(product)(const T *x, const T *z, int64_t n)
 {
     double lane[CPU_LANES] = {0};
     int64_t i = 0;
@@ -62,7 +62,7 @@ static void N(norm)(const void *args, int64_t lo, int64_t hi)
     }
 }
 
-CPU_WIDE static void N(shrink)(const void *args, int64_t lo, int64_t hi)
+static void N(shrink)(const void *args, int64_t lo, int64_t hi)
 {
     const struct clip *a = args;
     const C factor = (C)a->factor;

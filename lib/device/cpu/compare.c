@@ -28,7 +28,7 @@ static void N(decide)(weft_compare op, uint8_t *y, const T *a, int64_t sa, const
 }
 #undef LOOP
 
-CPU_WIDE static void N(compare)(const void *args, int64_t lo, int64_t hi)
+static void N(compare)(const void *args, int64_t lo, int64_t hi)
 {
     const struct condition *o = args;
     const int last = o->walk.rank - 1;
@@ -41,7 +41,7 @@ CPU_WIDE static void N(compare)(const void *args, int64_t lo, int64_t hi)
     }
 }
 
-CPU_WIDE static void N(where)(const void *args, int64_t lo, int64_t hi)
+static void N(where)(const void *args, int64_t lo, int64_t hi)
 {
     const struct condition *o = args;
     const int last = o->walk.rank - 1;

@@ -197,7 +197,7 @@ struct copy {
     weft__walk walk;
 };
 
-CPU_WIDE static void copy_range(const void *args, int64_t lo, int64_t hi)
+static void copy_range(const void *args, int64_t lo, int64_t hi)
 {
     const struct copy *c = args;
     const weft__walk *w = &c->walk;
@@ -237,7 +237,7 @@ struct fill {
     _Alignas(8) char value[8];
 };
 
-CPU_WIDE static void fill_range(const void *args, int64_t lo, int64_t hi)
+static void fill_range(const void *args, int64_t lo, int64_t hi)
 {
     const struct fill *f = args;
     char *y = f->y + lo * f->size;

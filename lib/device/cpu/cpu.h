@@ -10,13 +10,22 @@
 
 typedef void weft__cpu_body(const void *args, int64_t lo, int64_t hi);
 
-/* Bodies are compiled for AVX2 too, where the linker can choose when the program starts. Without
- * FMA: the bits are those of the plain version. */
-#if defined(__x86_64__) && defined(__gnu_linux__) && defined(__GNUC__) && !defined(__clang__)
-#define CPU_WIDE __attribute__((target_clones("avx2", "default")))
+/* The sets of vector instructions that bodies are compiled for; typed.h. */
+#if defined(__x86_64__) && defined(__GNUC__)
+#define CPU_SETS 3
+#define CPU_EACH_SET(name)                                                                         \
+    {                                                                                              \
+        name##_plain, name##_avx2, name##_avx512                                                   \
+    }
 #else
-#define CPU_WIDE
+#define CPU_SETS 1
+#define CPU_EACH_SET(name)                                                                         \
+    {                                                                                              \
+        name##_plain                                                                               \
+    }
 #endif
+#define CPU_NAME(name, set) CPU_PASTE(name, set)
+#define CPU_PASTE(name, set) name##_##set
 
 /* A part of a body that is compiled anew for the constants that it is called with, or a function of one
  * element that must become part of the loop for vectors to be made of it. */
@@ -25,15 +34,20 @@ typedef void weft__cpu_body(const void *args, int64_t lo, int64_t hi);
 /* The bodies of a kernel, with its name for messages; NULL: not of that type. */
 typedef struct weft__cpu_kernel {
     const char *name;
-    weft__cpu_body *f32, *f64, *bf16, *f16, *i64;
+    weft__cpu_body *f32[CPU_SETS], *f64[CPU_SETS], *bf16[CPU_SETS], *f16[CPU_SETS], *i64[CPU_SETS];
 } weft__cpu_kernel;
-#define CPU_PAIR(name) (&(const weft__cpu_kernel){#name, name##_f32, name##_f64, 0, 0, 0})
-#define CPU_FLOATS(name)                                                                           \
-    (&(const weft__cpu_kernel){#name, name##_f32, name##_f64, name##_bf16, name##_f16, 0})
-#define CPU_NUMBERS(name)                                                                          \
-    (&(const weft__cpu_kernel){#name, name##_f32, name##_f64, name##_bf16, name##_f16, name##_i64})
+#define CPU_TWO(name) .f32 = CPU_EACH_SET(name##_f32), .f64 = CPU_EACH_SET(name##_f64)
+#define CPU_FOUR(name)                                                                             \
+    CPU_TWO(name), .bf16 = CPU_EACH_SET(name##_bf16), .f16 = CPU_EACH_SET(name##_f16)
+#define CPU_PAIR(of) (&(const weft__cpu_kernel){.name = #of, CPU_TWO(of)})
+#define CPU_FLOATS(of) (&(const weft__cpu_kernel){.name = #of, CPU_FOUR(of)})
+#define CPU_NUMBERS(of)                                                                            \
+    (&(const weft__cpu_kernel){.name = #of, CPU_FOUR(of), .i64 = CPU_EACH_SET(of##_i64)})
 /* In a body: calls another function of the same type. */
 #define CPU_CALL(name, ...) N(name)(__VA_ARGS__)
+
+/* The set that this device's kernels are taken from. */
+int weft__cpu_set(const weft_device *d);
 
 /* Element operations that pay for a second thread. */
 #define CPU_SERIAL 65536.0
@@ -53,10 +67,6 @@ weft_status weft__cpu_each(weft_stream *s, const weft__cpu_kernel *k, weft_dtype
                            const void *args, int64_t n, int64_t cost);
 weft_status weft__cpu_each_row(weft_stream *s, const weft__cpu_kernel *k, weft_dtype dt,
                                const void *args, int64_t n, int64_t cost);
-
-/* y = exp(x - max x), not yet divided; returns the sum of y and sets *max. y may be x. */
-double weft__cpu_softmax_f32(float *y, const float *x, int64_t c, float *max);
-double weft__cpu_softmax_f64(double *y, const double *x, int64_t c, double *max);
 
 /* y[j] = alpha sum_k x[k] b[j, k] + beta y[j], the products with one row or column, for which some
  * of BLIS's kernel sets are slow; strides in elements. False: not these strides, nothing done. */
@@ -153,10 +163,13 @@ static inline uint64_t cpu_flush(void)
     return was;
 }
 
-/* Sums in f64 over eight lanes: an order that vectors can keep and that n alone decides. */
-#define CPU_LANES 8
-static inline double cpu_fold(const double s[CPU_LANES])
+/* Sums in f64 over sixteen lanes: an order that all vectors can keep and that n alone decides. */
+#define CPU_LANES 16
+CPU_INLINE double cpu_fold(const double s[CPU_LANES])
 {
-    return ((s[0] + s[4]) + (s[1] + s[5])) + ((s[2] + s[6]) + (s[3] + s[7]));
+    double t[CPU_LANES / 2];
+    for (int j = 0; j < 8; j++)
+        t[j] = s[j] + s[j + 8];
+    return ((t[0] + t[4]) + (t[1] + t[5])) + ((t[2] + t[6]) + (t[3] + t[7]));
 }
 #endif

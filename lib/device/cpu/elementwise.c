@@ -1,7 +1,7 @@
 /* Kernels on contiguous arrays, element by element: axpy, scale, relu, bias, nonfinite. */
 #ifdef T
 
-CPU_WIDE static void N(axpy)(const void *args, int64_t lo, int64_t hi)
+static void N(axpy)(const void *args, int64_t lo, int64_t hi)
 {
     const struct arrays *a = args;
     const T *x = a->x;
@@ -12,7 +12,7 @@ CPU_WIDE static void N(axpy)(const void *args, int64_t lo, int64_t hi)
         y[i] = STORE(LOAD(y[i]) + alpha * LOAD(x[i]));
 }
 
-CPU_WIDE static void N(scale)(const void *args, int64_t lo, int64_t hi)
+static void N(scale)(const void *args, int64_t lo, int64_t hi)
 {
     const struct arrays *a = args;
     const T *x = a->x;
@@ -24,7 +24,7 @@ CPU_WIDE static void N(scale)(const void *args, int64_t lo, int64_t hi)
 }
 
 /* NaN stays NaN. */
-CPU_WIDE static void N(relu)(const void *args, int64_t lo, int64_t hi)
+static void N(relu)(const void *args, int64_t lo, int64_t hi)
 {
     const struct arrays *a = args;
     const T *x = a->x;
@@ -34,7 +34,7 @@ CPU_WIDE static void N(relu)(const void *args, int64_t lo, int64_t hi)
         y[i] = LOAD(x[i]) <= 0 ? 0 : x[i];
 }
 
-CPU_WIDE static void N(relu_back)(const void *args, int64_t lo, int64_t hi)
+static void N(relu_back)(const void *args, int64_t lo, int64_t hi)
 {
     const struct arrays *a = args;
     const T *y = a->x, *gy = a->z;
@@ -45,7 +45,7 @@ CPU_WIDE static void N(relu_back)(const void *args, int64_t lo, int64_t hi)
 }
 
 /* Rows lo..hi-1. */
-CPU_WIDE static void N(bias)(const void *args, int64_t lo, int64_t hi)
+static void N(bias)(const void *args, int64_t lo, int64_t hi)
 {
     const struct arrays *a = args;
     const T *b = a->x;
@@ -65,7 +65,7 @@ CPU_WIDE static void N(bias)(const void *args, int64_t lo, int64_t hi)
 }
 
 /* x - x is 0 for finite x, NaN for all others. */
-CPU_WIDE static void N(nonfinite)(const void *args, int64_t lo, int64_t hi)
+static void N(nonfinite)(const void *args, int64_t lo, int64_t hi)
 {
     const struct arrays *a = args;
     const T *x = a->x;

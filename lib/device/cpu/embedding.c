@@ -16,7 +16,7 @@ static void N(embedding)(const void *args, int64_t lo, int64_t hi)
 
 /* Each thread has rows of the table and looks through all indices, so that a row's sum is in their
  * order. */
-CPU_WIDE static void N(embedding_back)(const void *args, int64_t lo, int64_t hi)
+static void N(embedding_back)(const void *args, int64_t lo, int64_t hi)
 {
     const struct table *a = args;
     memset((C *)a->y + lo * a->c, 0, (size_t)((hi - lo) * a->c) * sizeof(C));

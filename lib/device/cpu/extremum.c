@@ -4,7 +4,7 @@
 /* True if v takes the place of best: NaN beats all but another. */
 static inline bool N(beats)(C v, C best, int largest)
 {
-    return M(is_nan)(v) ? !M(is_nan)(best) : largest ? v > best : v < best;
+    return OF(is_nan)(v) ? !OF(is_nan)(best) : largest ? v > best : v < best;
 }
 
 /* `width` neighbouring outputs, whose elements lie `step` apart. */
@@ -25,7 +25,7 @@ static void N(search)(const T *x, int64_t n, int64_t step, int64_t width, int la
         }
 }
 
-CPU_WIDE static void N(extremum)(const void *args, int64_t lo, int64_t hi)
+static void N(extremum)(const void *args, int64_t lo, int64_t hi)
 {
     const struct extremum *a = args;
     C best[TILE];

@@ -2,6 +2,7 @@
  * exact in f32, so that the sums are those of a GPU but for their order. */
 #ifdef T
 
+#ifdef FIRST
 /* By its bits, of which a NaN's are the largest. */
 static uint32_t N(largest)(const void *x, int64_t n)
 {
@@ -12,6 +13,7 @@ static uint32_t N(largest)(const void *x, int64_t n)
     }
     return most;
 }
+#endif
 
 /* Rows lo..hi-1. */
 static void N(code)(const void *args, int64_t lo, int64_t hi)
@@ -55,10 +57,10 @@ weft_status weft__cpu_code8(weft_stream *s, weft_dev q, weft_dev qt, weft_dev sc
     float *out = cpu_ptr(scale);
     if (!cpu_gives(dt, dt))
         return weft__no_kernel(s->device, "code8", dt);
-    const uint32_t most = dt == WEFT_BF16  ? largest_bf16(from, n)
-                          : dt == WEFT_F16 ? largest_f16(from, n)
-                          : dt == WEFT_F64 ? largest_f64(from, n)
-                                           : largest_f32(from, n);
+    const uint32_t most = dt == WEFT_BF16  ? largest_bf16_plain(from, n)
+                          : dt == WEFT_F16 ? largest_f16_plain(from, n)
+                          : dt == WEFT_F64 ? largest_f64_plain(from, n)
+                                           : largest_f32_plain(from, n);
     const struct coding a = {.x = from,
                              .q = cpu_ptr(q),
                              .qt = cpu_ptr(qt),

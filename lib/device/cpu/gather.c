@@ -2,7 +2,7 @@
  * whole: no two write to one place. */
 #ifdef T
 
-CPU_WIDE static void N(gather)(const void *args, int64_t lo, int64_t hi)
+static void N(gather)(const void *args, int64_t lo, int64_t hi)
 {
     const struct gather *a = args;
     weft__place p = weft__walk_seek(&a->lines, lo);
@@ -18,7 +18,7 @@ CPU_WIDE static void N(gather)(const void *args, int64_t lo, int64_t hi)
     }
 }
 
-CPU_WIDE static void N(gather_back)(const void *args, int64_t lo, int64_t hi)
+static void N(gather_back)(const void *args, int64_t lo, int64_t hi)
 {
     const struct gather *a = args;
     weft__place p = weft__walk_seek(&a->lines, lo);

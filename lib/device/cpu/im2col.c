@@ -29,7 +29,7 @@ CPU_INLINE void N(lay_moved)(T *y, const T *x, int64_t wide, int64_t by, range r
 }
 
 /* Rows of the matrix: place t of its plane in all windows. */
-CPU_WIDE static void N(im2col)(const void *args, int64_t lo, int64_t hi)
+static void N(im2col)(const void *args, int64_t lo, int64_t hi)
 {
     const struct windows *a = args;
     const weft_window *o = &a->o;
@@ -81,7 +81,7 @@ CPU_INLINE void N(gather_row)(C *sum, const C *x, const weft_window *o, int64_t 
 }
 
 /* Rows of all planes. */
-CPU_WIDE static void N(col2im)(const void *args, int64_t lo, int64_t hi)
+static void N(col2im)(const void *args, int64_t lo, int64_t hi)
 {
     const struct windows *a = args;
     const weft_window *o = &a->o;

@@ -40,7 +40,7 @@ CPU_INLINE void N(affine)(T *y, const T *x, const T *w, const T *b, int64_t c, d
     }
 }
 
-CPU_WIDE static void N(layernorm)(const void *args, int64_t lo, int64_t hi)
+static void N(layernorm)(const void *args, int64_t lo, int64_t hi)
 {
     const struct norm *a = args;
     const T *w = a->w, *b = a->b;
@@ -67,7 +67,7 @@ CPU_WIDE static void N(layernorm)(const void *args, int64_t lo, int64_t hi)
     }
 }
 
-CPU_WIDE static void N(rows_back)(const void *args, int64_t lo, int64_t hi)
+static void N(rows_back)(const void *args, int64_t lo, int64_t hi)
 {
     const struct norm *a = args;
     const T *w = a->w;
@@ -92,7 +92,7 @@ CPU_WIDE static void N(rows_back)(const void *args, int64_t lo, int64_t hi)
 }
 
 /* Tiles of columns. */
-CPU_WIDE static void N(columns_back)(const void *args, int64_t lo, int64_t hi)
+static void N(columns_back)(const void *args, int64_t lo, int64_t hi)
 {
     const struct norm *a = args;
     for (int64_t t = lo; t < hi; t++) {

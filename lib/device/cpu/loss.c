@@ -10,8 +10,7 @@
         (void)z;                                                                                   \
     }
 
-CPU_WIDE static void N(distance)(const struct loss *a, T *y, const T *x, const T *t, int64_t lo,
-                                 int64_t hi)
+static void N(distance)(const struct loss *a, T *y, const T *x, const T *t, int64_t lo, int64_t hi)
 {
     const T b = (T)a->parameter;
     if (a->kind == WEFT_LOSS_MSE)
@@ -22,8 +21,7 @@ CPU_WIDE static void N(distance)(const struct loss *a, T *y, const T *x, const T
         OF_EACH(z < b ? d * d / (2 * b) : z - b / 2)
 }
 
-CPU_WIDE static void N(slope)(const struct loss *a, T *y, const T *x, const T *t, int64_t lo,
-                              int64_t hi)
+static void N(slope)(const struct loss *a, T *y, const T *x, const T *t, int64_t lo, int64_t hi)
 {
     const T b = (T)a->parameter;
     if (a->kind == WEFT_LOSS_MSE)

@@ -1,6 +1,6 @@
 /* exp, tanh and erf of additions, multiplications and choices alone: the compiler makes vectors of
  * them, and they give the same bits on every processor and with every C library. exp is within 1.5
- * units in the last place, tanh within 2; zeros lose their sign. Read in both passes of a family; the
+ * units in the last place, tanh within 2; zeros lose their sign. Read in every pass of a family; the
  * first time it defines what does not depend on the type.
  *
  *   exp x = 2^k exp r,  k the whole number next to x / log 2,  exp r = 1 + r + r^2 p(r)
@@ -153,8 +153,8 @@ CPU_INLINE double erf_far_f64(double q)
 }
 
 /* 1 - erf x, for x from 1 on; erf_most: from there on it is lost beside 1. */
-#define erfc_f32(x) cpu_exp_f32(-(x)*erf_far_f32(x))
-#define erfc_f64(x) (cpu_exp_f64(-(x) * (x)) * erf_far_f64(((x)-2) / ((x) + 2)))
+#define erfc_f32(x) N(cpu_exp)(-(x)*erf_far_f32(x))
+#define erfc_f64(x) (N(cpu_exp)(-(x) * (x)) * erf_far_f64(((x)-2) / ((x) + 2)))
 #define erf_most_f32 4.0F
 #define erf_most_f64 6.0
 #endif
@@ -163,11 +163,11 @@ CPU_INLINE double erf_far_f64(double q)
 /* 2^k of a whole number k, where that is a normal number. */
 CPU_INLINE T N(two_to)(T k)
 {
-    const T shifted = k + N(shift);
-    N(bits) u;
+    const T shifted = k + OF(shift);
+    OF(bits) u;
     T y;
     memcpy(&u, &shifted, sizeof u);
-    u = (u + N(bias)) << N(mantissa);
+    u = (u + OF(bias)) << OF(mantissa);
     memcpy(&y, &u, sizeof y);
     return y;
 }
@@ -175,28 +175,28 @@ CPU_INLINE T N(two_to)(T k)
 /* Choices come last: the compiler would thread their constants through what follows. */
 CPU_INLINE T N(cpu_exp)(T x)
 {
-    const T k = (x * (T)LOG2_E + N(shift)) - N(shift);
-    const T half = (k * (T)0.5 + N(shift)) - N(shift);
-    const T r = (x - k * N(log2_high)) - k * N(log2_low);
-    const T y = (1 + (r + r * r * N(exp_series)(r))) * N(two_to)(half) * N(two_to)(k - half);
-    const T floored = x < N(exp_least) ? 0 : y;
-    return x > N(exp_most) ? (T)INFINITY : floored;
+    const T k = (x * (T)LOG2_E + OF(shift)) - OF(shift);
+    const T half = (k * (T)0.5 + OF(shift)) - OF(shift);
+    const T r = (x - k * OF(log2_high)) - k * OF(log2_low);
+    const T y = (1 + (r + r * r * OF(exp_series)(r))) * N(two_to)(half) * N(two_to)(k - half);
+    const T floored = x < OF(exp_least) ? 0 : y;
+    return x > OF(exp_most) ? (T)INFINITY : floored;
 }
 
 CPU_INLINE T N(cpu_tanh)(T x)
 {
-    const T size = N(absolute)(x), z = x * x;
-    const T near = x + x * z * N(tanh_series)(z);
+    const T size = OF(absolute)(x), z = x * x;
+    const T near = x + x * z * OF(tanh_series)(z);
     const T far = 1 - 2 / (N(cpu_exp)(2 * size) + 1);
-    return size > (T)TANH_NEAR ? N(with_sign)(far, x) : near;
+    return size > (T)TANH_NEAR ? OF(with_sign)(far, x) : near;
 }
 
 CPU_INLINE T N(cpu_erf)(T x)
 {
-    const T size = N(absolute)(x);
-    const T near = x + x * N(erf_near)(x * x);
-    const T far = 1 - N(erfc)(size);
-    const T most = size > N(erf_most) ? 1 : far;
-    return size > 1 ? N(with_sign)(most, x) : near;
+    const T size = OF(absolute)(x);
+    const T near = x + x * OF(erf_near)(x * x);
+    const T far = 1 - OF(erfc)(size);
+    const T most = size > OF(erf_most) ? 1 : far;
+    return size > 1 ? OF(with_sign)(most, x) : near;
 }
 #endif

@@ -25,7 +25,7 @@ CPU_INLINE void N(sgd_pass)(const struct run *r, int64_t lo, int64_t hi, const i
     }
 }
 
-CPU_WIDE static void N(sgd)(const void *args, int64_t lo, int64_t hi)
+static void N(sgd)(const void *args, int64_t lo, int64_t hi)
 {
     CPU_FLUSH;
     const struct run *r = args;
@@ -61,11 +61,11 @@ CPU_INLINE void N(adam_pass)(const struct run *r, int64_t lo, int64_t hi, const 
         v[i] = vi;
         if (amsgrad)
             top[i] = most = vi >= top[i] || vi != vi ? vi : top[i];
-        p[i] = STORE(at * keep - rate * mi / (M(root)(most) / root2 + eps));
+        p[i] = STORE(at * keep - rate * mi / (OF(root)(most) / root2 + eps));
     }
 }
 
-CPU_WIDE static void N(adam)(const void *args, int64_t lo, int64_t hi)
+static void N(adam)(const void *args, int64_t lo, int64_t hi)
 {
     CPU_FLUSH;
     const struct run *r = args;
@@ -96,7 +96,7 @@ CPU_INLINE void N(rmsprop_pass)(const struct run *r, int64_t lo, int64_t hi, con
             mean[i] = mi;
             spread = vi - mi * mi;
         }
-        C size = M(root)(spread) + eps;
+        C size = OF(root)(spread) + eps;
         if (momentum) {
             C bi = b[i] * mu + d / size;
             b[i] = bi;
@@ -107,7 +107,7 @@ CPU_INLINE void N(rmsprop_pass)(const struct run *r, int64_t lo, int64_t hi, con
     }
 }
 
-CPU_WIDE static void N(rmsprop)(const void *args, int64_t lo, int64_t hi)
+static void N(rmsprop)(const void *args, int64_t lo, int64_t hi)
 {
     CPU_FLUSH;
     const struct run *r = args;
@@ -122,7 +122,7 @@ CPU_WIDE static void N(rmsprop)(const void *args, int64_t lo, int64_t hi)
         N(rmsprop_pass)(r, lo, hi, 0, 0);
 }
 
-CPU_WIDE static void N(adagrad)(const void *args, int64_t lo, int64_t hi)
+static void N(adagrad)(const void *args, int64_t lo, int64_t hi)
 {
     CPU_FLUSH;
     const struct run *r = args;
@@ -137,7 +137,7 @@ CPU_WIDE static void N(adagrad)(const void *args, int64_t lo, int64_t hi)
         const C at = LOAD(p[i]);
         C d = sign * g[i] + decay * at, vi = v[i] + d * d;
         v[i] = vi;
-        p[i] = STORE(at - lr * d / (M(root)(vi) + eps));
+        p[i] = STORE(at - lr * d / (OF(root)(vi) + eps));
     }
 }
 

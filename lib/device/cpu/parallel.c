@@ -45,26 +45,40 @@ void weft__cpu_rows(const weft_device *d, weft__cpu_body *body, const void *args
     weft__cpu_pieces(body, args, n, 1, weft__cpu_team(d, (double)n * (double)cost));
 }
 
-static weft__cpu_body *pick(const weft__cpu_kernel *k, weft_dtype dt)
+int weft__cpu_set(const weft_device *d)
 {
+    int best = 0;
+#if CPU_SETS > 1
+    if (__builtin_cpu_supports("avx2"))
+        best = 1;
+    if (__builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
+        __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl"))
+        best = 2;
+#endif
+    return d->vectors > 0 && d->vectors <= best ? d->vectors - 1 : best;
+}
+
+static weft__cpu_body *pick(const weft_device *d, const weft__cpu_kernel *k, weft_dtype dt)
+{
+    const int set = weft__cpu_set(d);
     switch (dt) {
     case WEFT_F32:
-        return k->f32;
+        return k->f32[set];
     case WEFT_F64:
-        return k->f64;
+        return k->f64[set];
     case WEFT_BF16:
-        return k->bf16;
+        return k->bf16[set];
     case WEFT_F16:
-        return k->f16;
+        return k->f16[set];
     default:
-        return dt == WEFT_I64 ? k->i64 : NULL;
+        return dt == WEFT_I64 ? k->i64[set] : NULL;
     }
 }
 
 weft_status weft__cpu_each(weft_stream *s, const weft__cpu_kernel *k, weft_dtype dt,
                            const void *args, int64_t n, int64_t cost)
 {
-    weft__cpu_body *body = pick(k, dt);
+    weft__cpu_body *body = pick(s->device, k, dt);
     if (!body)
         return weft__no_kernel(s->device, k->name, dt);
     weft__cpu_elements(s->device, body, args, n, cost);
@@ -74,7 +88,7 @@ weft_status weft__cpu_each(weft_stream *s, const weft__cpu_kernel *k, weft_dtype
 weft_status weft__cpu_each_row(weft_stream *s, const weft__cpu_kernel *k, weft_dtype dt,
                                const void *args, int64_t n, int64_t cost)
 {
-    weft__cpu_body *body = pick(k, dt);
+    weft__cpu_body *body = pick(s->device, k, dt);
     if (!body)
         return weft__no_kernel(s->device, k->name, dt);
     weft__cpu_rows(s->device, body, args, n, cost);

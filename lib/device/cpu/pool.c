@@ -28,7 +28,7 @@ CPU_INLINE void N(largest)(const T *x, const weft_window *o, int64_t r, int64_t 
 }
 
 /* Rows of windows. */
-CPU_WIDE static void N(maxpool)(const void *args, int64_t lo, int64_t hi)
+static void N(maxpool)(const void *args, int64_t lo, int64_t hi)
 {
     const struct pool *a = args;
     const weft_window *o = &a->o;
@@ -45,7 +45,7 @@ CPU_WIDE static void N(maxpool)(const void *args, int64_t lo, int64_t hi)
 }
 
 /* Rows of planes. */
-CPU_WIDE static void N(maxpool_back)(const void *args, int64_t lo, int64_t hi)
+static void N(maxpool_back)(const void *args, int64_t lo, int64_t hi)
 {
     const struct pool *a = args;
     const weft_window *o = &a->o;
@@ -71,7 +71,7 @@ CPU_WIDE static void N(maxpool_back)(const void *args, int64_t lo, int64_t hi)
 }
 
 /* Planes in which no two windows share a place: each gives to one. */
-CPU_WIDE static void N(maxpool_spread)(const void *args, int64_t lo, int64_t hi)
+static void N(maxpool_spread)(const void *args, int64_t lo, int64_t hi)
 {
     const struct pool *a = args;
     const int64_t in = a->o.in[0] * a->o.in[1], out = a->o.out[0] * a->o.out[1];
@@ -86,7 +86,7 @@ CPU_WIDE static void N(maxpool_spread)(const void *args, int64_t lo, int64_t hi)
     }
 }
 
-CPU_WIDE static void N(avgpool)(const void *args, int64_t lo, int64_t hi)
+static void N(avgpool)(const void *args, int64_t lo, int64_t hi)
 {
     const struct pool *a = args;
     const weft_window *o = &a->o;
@@ -119,7 +119,7 @@ CPU_INLINE void N(share)(const struct pool *a, const T *gy, int64_t p, int64_t c
     }
 }
 
-CPU_WIDE static void N(avgpool_back)(const void *args, int64_t lo, int64_t hi)
+static void N(avgpool_back)(const void *args, int64_t lo, int64_t hi)
 {
     const struct pool *a = args;
     const weft_window *o = &a->o;

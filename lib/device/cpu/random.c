@@ -36,5 +36,8 @@ weft_status weft__cpu_uniform(weft_stream *s, weft_dev y, uint64_t seed, uint64_
                               weft_dtype dt)
 {
     const struct draws a = {cpu_ptr(y), seed, stream, step, first, lo, hi - lo};
-    return weft__cpu_each(s, CPU_PAIR(uniform), dt, &a, n, 8);
+    if (dt != WEFT_F32 && dt != WEFT_F64)
+        return weft__no_kernel(s->device, "uniform", dt);
+    weft__cpu_elements(s->device, dt == WEFT_F32 ? uniform_f32 : uniform_f64, &a, n, 8);
+    return WEFT_OK;
 }

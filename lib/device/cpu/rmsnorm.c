@@ -3,7 +3,7 @@
  * gx = r (h - n mean(h n)), gw = sum gy n over the rows, in their order. Sums are formed in f64. */
 #ifdef T
 
-CPU_WIDE static void N(rmsnorm)(const void *args, int64_t lo, int64_t hi)
+static void N(rmsnorm)(const void *args, int64_t lo, int64_t hi)
 {
     const struct rms *a = args;
     const T *w = a->w;
@@ -24,7 +24,7 @@ CPU_WIDE static void N(rmsnorm)(const void *args, int64_t lo, int64_t hi)
     }
 }
 
-CPU_WIDE static void N(rms_rows)(const void *args, int64_t lo, int64_t hi)
+static void N(rms_rows)(const void *args, int64_t lo, int64_t hi)
 {
     const struct rms *a = args;
     const T *w = a->w;
@@ -46,7 +46,7 @@ CPU_WIDE static void N(rms_rows)(const void *args, int64_t lo, int64_t hi)
 }
 
 /* Tiles of columns. */
-CPU_WIDE static void N(rms_columns)(const void *args, int64_t lo, int64_t hi)
+static void N(rms_columns)(const void *args, int64_t lo, int64_t hi)
 {
     const struct rms *a = args;
     for (int64_t t = lo; t < hi; t++) {

@@ -1,8 +1,8 @@
 /* Softmax of rows, its logarithm, and their gradients. Rows go to threads whole. */
 #ifdef T
-#include "device/cpu/math.h"
+#include "device/cpu/softmax.h"
 
-/* Sums of x z and of x, in eight lanes. */
+/* Sum of x z, in the lanes. */
 static double N(dot)(const T *x, const T *z, int64_t n)
 {
     double s[CPU_LANES] = {0};
@@ -17,66 +17,19 @@ static double N(dot)(const T *x, const T *z, int64_t n)
     return cpu_fold(s);
 }
 
-static double N(total)(const T *x, int64_t n)
-{
-    double s[CPU_LANES] = {0};
-    int64_t i = 0;
-    for (; i + CPU_LANES <= n; i += CPU_LANES) {
-#pragma omp simd
-        for (int j = 0; j < CPU_LANES; j++)
-            s[j] += (double)x[i + j];
-    }
-    for (int j = 0; i < n; i++, j++)
-        s[j] += (double)x[i];
-    return cpu_fold(s);
-}
-
-/* The maximum, in eight lanes; NaN is passed over. */
-static T N(highest)(const T *x, int64_t n)
-{
-    T m[CPU_LANES], top = -(T)INFINITY;
-    int64_t i = 0;
-    for (int j = 0; j < CPU_LANES; j++)
-        m[j] = top;
-    for (; i + CPU_LANES <= n; i += CPU_LANES)
-        for (int j = 0; j < CPU_LANES; j++)
-            m[j] = x[i + j] > m[j] ? x[i + j] : m[j];
-    for (; i < n; i++)
-        top = x[i] > top ? x[i] : top;
-    for (int j = 0; j < CPU_LANES; j++)
-        top = m[j] > top ? m[j] : top;
-    return top;
-}
-
-CPU_WIDE static double N(powers)(T *y, const T *x, int64_t c, T *max)
-{
-    const T m = N(highest)(x, c);
-#pragma omp simd
-    for (int64_t j = 0; j < c; j++)
-        y[j] = N(cpu_exp)(x[j] - m);
-    *max = m;
-    return N(total)(y, c);
-}
-
-/* Hidden, which functions with clones are not. */
-double N(weft__cpu_softmax)(T *y, const T *x, int64_t c, T *max)
-{
-    return N(powers)(y, x, c, max);
-}
-
-CPU_WIDE static void N(softmax)(const void *args, int64_t lo, int64_t hi)
+static void N(softmax)(const void *args, int64_t lo, int64_t hi)
 {
     const struct rows *a = args;
     for (int64_t r = lo; r < hi; r++) {
         T *y = (T *)a->y + r * a->c, m;
-        const T sum = (T)N(weft__cpu_softmax)(y, (const T *)a->x + r * a->c, a->c, &m);
+        const T sum = (T)N(powers)(y, (const T *)a->x + r * a->c, a->c, &m);
 #pragma omp simd
         for (int64_t j = 0; j < a->c; j++)
             y[j] /= sum;
     }
 }
 
-CPU_WIDE static void N(softmax_back)(const void *args, int64_t lo, int64_t hi)
+static void N(softmax_back)(const void *args, int64_t lo, int64_t hi)
 {
     const struct rows *a = args;
     for (int64_t r = lo; r < hi; r++) {
@@ -90,20 +43,20 @@ CPU_WIDE static void N(softmax_back)(const void *args, int64_t lo, int64_t hi)
 }
 
 /* x - max x - log sum exp(x - max x) */
-CPU_WIDE static void N(log_softmax)(const void *args, int64_t lo, int64_t hi)
+static void N(log_softmax)(const void *args, int64_t lo, int64_t hi)
 {
     const struct rows *a = args;
     for (int64_t r = lo; r < hi; r++) {
         const T *x = (const T *)a->x + r * a->c;
         T *y = (T *)a->y + r * a->c, m;
-        const T sum = (T)log(N(weft__cpu_softmax)(y, x, a->c, &m));
+        const T sum = (T)log(N(powers)(y, x, a->c, &m));
 #pragma omp simd
         for (int64_t j = 0; j < a->c; j++)
             y[j] = (x[j] - m) - sum;
     }
 }
 
-CPU_WIDE static void N(log_softmax_back)(const void *args, int64_t lo, int64_t hi)
+static void N(log_softmax_back)(const void *args, int64_t lo, int64_t hi)
 {
     const struct rows *a = args;
     for (int64_t r = lo; r < hi; r++) {

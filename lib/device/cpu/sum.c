@@ -43,7 +43,7 @@ static void N(add_block)(const struct sum *a, double *acc, const T *x, int64_t s
 }
 
 /* Units: tiles of outputs times blocks of reduced elements. */
-CPU_WIDE static void N(sum)(const void *args, int64_t lo, int64_t hi)
+static void N(sum)(const void *args, int64_t lo, int64_t hi)
 {
     const struct sum *a = args;
     const weft__walk *w = &a->kept;

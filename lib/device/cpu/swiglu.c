@@ -10,7 +10,7 @@ CPU_INLINE C N(gate)(C a)
 }
 #endif
 
-CPU_WIDE static void N(swiglu)(const void *args, int64_t lo, int64_t hi)
+static void N(swiglu)(const void *args, int64_t lo, int64_t hi)
 {
     const struct swiglu *t = args;
     const T *as = t->a, *bs = t->b;
@@ -22,7 +22,7 @@ CPU_WIDE static void N(swiglu)(const void *args, int64_t lo, int64_t hi)
     }
 }
 
-CPU_WIDE static void N(swiglu_back)(const void *args, int64_t lo, int64_t hi)
+static void N(swiglu_back)(const void *args, int64_t lo, int64_t hi)
 {
     const struct swiglu *t = args;
     const T *as = t->a, *bs = t->b, *gs = t->gy;

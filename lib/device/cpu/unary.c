@@ -54,13 +54,13 @@ CPU_INLINE C N(clamp)(C x, C low, C high)
 /* The function of x and its gradient from that of the result, g, by way of x or the result, y. */
 #define UNARIES(F)                                                                                 \
     F(WEFT_NEG, -x, -g)                                                                            \
-    F(WEFT_ABS, M(absolute)(x), (g * M(sign)(x)))                                                  \
+    F(WEFT_ABS, OF(absolute)(x), (g * M(sign)(x)))                                                 \
     F(WEFT_EXP, M(cpu_exp)(x), (g * y))                                                            \
-    F(WEFT_LOG, M(log)(x), g / x)                                                                  \
-    F(WEFT_SQRT, M(sqrt)(x), g / (2 * y))                                                          \
-    F(WEFT_SIN, M(sin)(x), (g * M(cos)(x)))                                                        \
-    F(WEFT_COS, M(cos)(x), (-g * M(sin)(x)))                                                       \
-    F(WEFT_POWER, M(pow)(x, p), p == 0 ? 0 : g * (p * M(pow)(x, p - 1)))                           \
+    F(WEFT_LOG, OF(log)(x), g / x)                                                                 \
+    F(WEFT_SQRT, OF(sqrt)(x), g / (2 * y))                                                         \
+    F(WEFT_SIN, OF(sin)(x), (g * OF(cos)(x)))                                                      \
+    F(WEFT_COS, OF(cos)(x), (-g * OF(sin)(x)))                                                     \
+    F(WEFT_POWER, OF(pow)(x, p), p == 0 ? 0 : g * (p * OF(pow)(x, p - 1)))                         \
     F(WEFT_CLAMP, M(clamp)(x, p, q), x > p && x < q ? g : 0)                                       \
     F(WEFT_SIGMOID, M(sigmoid)(x), (g * y * (1 - y)))                                              \
     F(WEFT_TANH, M(cpu_tanh)(x), (g * (1 - y * y)))                                                \
@@ -85,7 +85,7 @@ CPU_INLINE C N(clamp)(C x, C low, C high)
         }                                                                                          \
         break;
 
-CPU_WIDE static void N(unary)(const void *args, int64_t lo, int64_t hi)
+static void N(unary)(const void *args, int64_t lo, int64_t hi)
 {
     const struct unary *a = args;
     const T *xs = a->x;
@@ -98,7 +98,7 @@ CPU_WIDE static void N(unary)(const void *args, int64_t lo, int64_t hi)
     }
 }
 
-CPU_WIDE static void N(unary_back)(const void *args, int64_t lo, int64_t hi)
+static void N(unary_back)(const void *args, int64_t lo, int64_t hi)
 {
     const struct unary *a = args;
     const T *xs = a->x, *ys = a->y, *gs = a->gy;

@@ -35,7 +35,7 @@ static void N(put)(const struct vector *v, int64_t j, T sum)
     *y = v->beta == 0 ? (T)v->alpha * sum : (T)v->alpha * sum + (T)v->beta * *y;
 }
 
-CPU_WIDE static void N(dots)(const void *args, int64_t lo, int64_t hi)
+static void N(dots)(const void *args, int64_t lo, int64_t hi)
 {
     const struct vector *v = args;
     for (int64_t j = lo; j < hi; j++)
@@ -43,7 +43,7 @@ CPU_WIDE static void N(dots)(const void *args, int64_t lo, int64_t hi)
 }
 
 /* b's rows lie along j: sums side by side. */
-CPU_WIDE static void N(columns)(const void *args, int64_t lo, int64_t hi)
+static void N(columns)(const void *args, int64_t lo, int64_t hi)
 {
     const struct vector *v = args;
     for (; lo < hi; lo += TILE) {

@@ -2,12 +2,14 @@
  *   loss = log sum exp(x - max) + (max - x[label]),   p = exp(x - max) / sum
  * <weft/sys/kernels.h> has the formula with weights and smoothing. */
 #ifdef T
+#include "device/cpu/softmax.h"
 
 static double N(weight_of)(const struct xent *a, int64_t j)
 {
     return a->weight ? (double)((const T *)a->weight)[j] : 1;
 }
 
+#ifdef FIRST
 /* Labels are looked at first, in order: the first bad one goes into flag, unless an earlier call
  * left one there; the sum of the counted ones' weights, and that of all classes. */
 static void N(survey)(struct xent *a, int64_t *flag, double *divisor)
@@ -30,6 +32,7 @@ static void N(survey)(struct xent *a, int64_t *flag, double *divisor)
     for (int64_t j = 0; j < a->c && a->weight && a->smoothing > 0; j++)
         a->all += CPU_CALL(weight_of, a, j) - 1;
 }
+#endif
 
 /* Sum of w x over the classes. */
 static double N(weighted)(const struct xent *a, const T *x)
@@ -40,7 +43,7 @@ static double N(weighted)(const struct xent *a, const T *x)
     return s;
 }
 
-CPU_WIDE static void N(xent)(const void *args, int64_t lo, int64_t hi)
+static void N(xent)(const void *args, int64_t lo, int64_t hi)
 {
     const struct xent *a = args;
     const double spread = a->smoothing / (double)a->c;
@@ -52,7 +55,7 @@ CPU_WIDE static void N(xent)(const void *args, int64_t lo, int64_t hi)
         const double u = good ? (1 - a->smoothing) * CPU_CALL(weight_of, a, label) : 0;
         const T at = good ? x[label] : (T)NAN; /* read before p, which may lie on x */
         const double mean = spread > 0 && counts ? CPU_CALL(weighted, a, x) : 0;
-        const double sum = a->log_probs ? 1 : N(weft__cpu_softmax)(p, x, a->c, &m);
+        const double sum = a->log_probs ? 1 : N(powers)(p, x, a->c, &m);
         const double smooth = spread > 0 ? spread * (a->all * (log(sum) + (double)m) - mean) : 0;
         const double hit = good && u == 0 ? 0 : log(sum) + ((double)m - (double)at);
         const double whole = counts ? (good ? u * hit : hit) + smooth : 0;
@@ -64,7 +67,7 @@ CPU_WIDE static void N(xent)(const void *args, int64_t lo, int64_t hi)
 }
 
 /* gx = s ((u + e/c sum w) p - e/c w), and -s u more at the label. */
-CPU_WIDE static void N(xent_back)(const void *args, int64_t lo, int64_t hi)
+static void N(xent_back)(const void *args, int64_t lo, int64_t hi)
 {
     const struct xent *a = args;
     const double spread = a->smoothing / (double)a->c;
@@ -143,7 +146,7 @@ static struct xent terms(const weft_xent_terms *o, weft_dev label, weft_dtype lt
 static void survey(struct xent *a, weft_dev flag, weft_dev divisor, weft_dtype dt)
 {
     double *d = cpu_ptr(divisor);
-    (dt == WEFT_F32 ? survey_f32 : survey_f64)(a, cpu_ptr(flag), flag.addr ? d : NULL);
+    (dt == WEFT_F32 ? survey_f32_plain : survey_f64_plain)(a, cpu_ptr(flag), flag.addr ? d : NULL);
     a->divisor = d ? *d : 1;
 }
 

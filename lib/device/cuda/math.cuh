@@ -5,14 +5,18 @@
 #define CPU_INLINE static __device__ __forceinline__
 #define T float
 #define N(name) name##_f32
+#define OF(name) name##_f32
 #include "device/cpu/math.h"
 #undef T
 #undef N
+#undef OF
 #define T double
 #define N(name) name##_f64
+#define OF(name) name##_f64
 #include "device/cpu/math.h"
 #undef T
 #undef N
+#undef OF
 
 /* One name for both types. */
 #define CUDA_BOTH(name, of_float, of_double)                                                       \
