@@ -1,13 +1,19 @@
 /* Options on several ranks: wrong on one rank alone or on all, said by rank 0 alone, checked against what
  * runs, and printed as what runs. */
 #include "mpi_all.h"
+#include "near_machine.h"
 
 #include "comm/nccl.h"
+#include "core/context.h"
+#include "environ/environ.h"
 
+#include <sched.h>
 #include <signal.h>
 #include <string.h>
 #include <sys/resource.h>
+#include <unistd.h>
 #include <weft.h>
+#include <weft/sys/device.h>
 
 static char said[8000];
 
@@ -240,10 +246,56 @@ START_TEST(visible_devices)
 }
 END_TEST
 
+/* The number of the device that this rank gets. */
+static int device_of(const char *text)
+{
+    weft_fabric *f;
+    listen();
+    const weft_status s = weft_open_text(&f, NULL, NULL, text);
+    const int index = s ? -1 : f->device->index;
+    weft_close(&f);
+    return index;
+}
+
+/* Two ranks that are bound take the devices beside their cores, but for a list, which is as it is. */
+START_TEST(near_devices)
+{
+    static const char path[] = "near_machine.xml";
+    unsigned char mask[WEFT__MASK];
+    cpu_set_t before, mine;
+    CPU_ZERO(&mine);
+    CPU_SET((size_t)all_rank(), &mine);
+    if (all_world() != 2 || sysconf(_SC_NPROCESSORS_ONLN) < 2 ||
+        !all(!sched_getaffinity(0, sizeof before, &before) &&
+             !sched_setaffinity(0, sizeof mine, &mine)))
+        return;
+    weft__environ_mask(mask);
+    weft__environ_cores(mask); /* of the real machine */
+    ck_all(all_rank() || near_machine(path));
+    setenv("HWLOC_XMLFILE", path, 1);
+    see(2, 0);
+    ck_all(device_of("accelerator=mock") == 1 - all_rank());
+    unsetenv("HWLOC_XMLFILE");
+    ck_all(all_rank() || !remove(path));
+    see(4, 0);
+    ck_all(device_of("accelerator=mock") == 1 - all_rank());
+    ck_all(device_of("accelerator=mock devices=2") == 1 - all_rank());
+    ck_all(device_of("accelerator=mock devices=0,1") == all_rank());
+    CPU_SET(0, &mine);
+    CPU_SET(1, &mine);
+    ck_all(!sched_setaffinity(0, sizeof mine, &mine));
+    ck_all(device_of("accelerator=mock") == all_rank());
+    sched_setaffinity(0, sizeof before, &before);
+    unsetenv("WEFT_MOCK_DEVICES");
+    unsetenv("WEFT_MOCK_FIRST");
+}
+END_TEST
+
 static Suite *suite(void)
 {
     Suite *s = suite_create("options");
     TCase *t = tcase_create("on ranks");
+    tcase_add_test(t, near_devices); /* first: hwloc looks once */
     tcase_add_loop_test(t, on_all_ranks, 0, (int)(sizeof row / sizeof row[0]));
     tcase_add_loop_test(t, on_one_rank, 0, (int)(sizeof row / sizeof row[0]));
     tcase_add_test(t, strategies);

@@ -1,5 +1,7 @@
 /* What the launcher says, read and checked; threads; and a program that starts itself again. Called
  * with arguments this program is the one that does. */
+#include "near_machine.h"
+
 #include <check.h>
 
 #include "comm/comm.h"
@@ -496,6 +498,71 @@ START_TEST(mpi_life)
 }
 END_TEST
 
+/* How near devices are to ranks, and what each gets. The last rows: the only one that is near to a rank,
+ * and a rank's second best so that all are near in all. */
+static const struct {
+    int ranks, devices;
+    unsigned char near[4][4];
+    int of[4];
+} assigned[] = {
+    {1, 1, {{0}}, {0}},
+    {4, 4, {{0}, {0}, {0}, {0}}, {0, 1, 2, 3}},
+    {2, 4, {{0}, {0}}, {0, 1}},
+    {2, 2, {{0, 1}, {1, 0}}, {1, 0}},
+    {4, 4, {{1, 0, 1, 0}, {0, 1, 0, 1}, {1, 0, 1, 0}, {0, 1, 0, 1}}, {0, 1, 2, 3}},
+    {4, 4, {{0, 0, 1, 1}, {0, 0, 1, 1}, {1, 1, 0, 0}, {1, 1, 0, 0}}, {2, 3, 0, 1}},
+    {2, 4, {{0, 1, 0, 3}, {0, 0, 0, 3}}, {1, 3}},
+    {2, 2, {{3, 3}, {3, 0}}, {1, 0}},
+    {3, 3, {{2, 3, 0}, {0, 3, 2}, {0, 2, 0}}, {0, 2, 1}},
+};
+
+START_TEST(nearest_devices)
+{
+    unsigned char near[4 * WEFT__DEVICE_IDS] = {0};
+    int of[4] = {-1, -1, -1, -1};
+    for (int r = 0; r < 4; r++)
+        memcpy(near + r * WEFT__DEVICE_IDS, assigned[_i].near[r], 4);
+    weft__devices_near(assigned[_i].ranks, assigned[_i].devices, near, of);
+    for (int r = 0; r < assigned[_i].ranks; r++)
+        ck_assert_msg(of[r] == assigned[_i].of[r], "rank %d has device %d", r, of[r]);
+}
+END_TEST
+
+/* As many as a node may have, each near to one rank alone, in some order. */
+START_TEST(many_devices)
+{
+    static unsigned char near[WEFT__DEVICE_IDS * WEFT__DEVICE_IDS];
+    int of[WEFT__DEVICE_IDS];
+    for (int r = 0; r < WEFT__DEVICE_IDS; r++)
+        near[r * WEFT__DEVICE_IDS + (r * 29 + 5) % WEFT__DEVICE_IDS] = WEFT__NEAREST;
+    weft__devices_near(WEFT__DEVICE_IDS, WEFT__DEVICE_IDS, near, of);
+    for (int r = 0; r < WEFT__DEVICE_IDS; r++)
+        ck_assert_int_eq(of[r], (r * 29 + 5) % WEFT__DEVICE_IDS);
+}
+END_TEST
+
+/* Where a device is, by hwloc, which looks once. */
+START_TEST(where_devices_are)
+{
+    char path[] = "near-XXXXXX.xml";
+    unsigned char mask[WEFT__MASK] = {1}, other[WEFT__MASK] = {2}, all[WEFT__MASK];
+    memset(all, 0xff, sizeof all);
+    if (sysconf(_SC_NPROCESSORS_ONLN) < 2)
+        return;
+    close(mkstemps(path, 4));
+    ck_assert(near_machine(path));
+    setenv("HWLOC_XMLFILE", path, 1);
+    ck_assert_int_gt(weft__environ_near(mask, "ffff:01:00.0"), 0);
+    ck_assert(!remove(path) && !unsetenv("HWLOC_XMLFILE"));
+    ck_assert_int_eq(weft__environ_near(mask, "ffff:00:00.0"), 0);
+    ck_assert_int_gt(weft__environ_near(other, "ffff:00:00.0"), 0);
+    ck_assert_int_eq(weft__environ_near(other, "ffff:03:00.0"), 0);
+    ck_assert_int_eq(weft__environ_near(all, "ffff:01:00.0"), 0);  /* not bound */
+    ck_assert_int_eq(weft__environ_near(mask, "ffff:07:00.0"), 0); /* hwloc does not know it */
+    ck_assert_int_eq(weft__environ_near(mask, "") + weft__environ_near(mask, "what?"), 0);
+}
+END_TEST
+
 static Suite *suite(void)
 {
     Suite *s = suite_create("environ and launch");
@@ -506,6 +573,9 @@ static Suite *suite(void)
     tcase_add_test(t, alone_in_a_batch_script);
     tcase_add_loop_test(t, threads, 0, sizeof thread / sizeof thread[0]);
     tcase_add_test(t, cores);
+    tcase_add_loop_test(t, nearest_devices, 0, sizeof assigned / sizeof assigned[0]);
+    tcase_add_test(t, many_devices);
+    tcase_add_test(t, where_devices_are);
     suite_add_tcase(s, t);
     tcase_set_timeout(l, 60);
     if (system("command -v mpirun >/dev/null") == 0) {

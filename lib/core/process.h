@@ -34,6 +34,7 @@ typedef struct weft__process_facts {
     int traps; /* in use: then SIGSEGV is caught, and handled as it was before */
     struct sigaction before_traps;
     void *topology;                      /* hwloc's, of the machine, once it was asked for */
+    void *buses;                         /* the same with its PCI devices */
     int kernels_chosen;                  /* 1: BLIS_ARCH_TYPE has been looked at */
     struct weft__onednn *_Atomic onednn; /* once it was asked for */
     atomic_int amx;                      /* 1: the system lets us, -1: not; 0: not yet asked */

@@ -72,6 +72,13 @@ weft_status weft__devices_of_node(const char *accelerator, const char *text, int
  * if there are fewer devices than ranks and they may not. */
 weft_status weft__devices_index(const char *accelerator, const weft__devices *d, int local_rank,
                                 int local_size, bool share, int *index);
+/* How near the device at a PCI address ("0000:65:00.0"; "": unknown) is to the cores of a mask, 0 to
+ * WEFT__NEAREST: 0 for all that hwloc does not tell apart. */
+#define WEFT__NEAREST 15
+int weft__environ_near(const unsigned char mask[WEFT__MASK], const char *bus);
+/* Of `devices`, at least as many as ranks, rank r gets of[r], each another one: the nearest in all, in the
+ * order of both where they are as near. near: (ranks, WEFT__DEVICE_IDS). */
+void weft__devices_near(int ranks, int devices, const unsigned char *near, int *of);
 /* For an accelerator that is the host's processor, where a device is a process: *n of them, 0 for
  * "auto". All and ids are refused. */
 weft_status weft__devices_of_host(const char *accelerator, const char *text, int *n);

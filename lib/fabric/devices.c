@@ -26,20 +26,23 @@ weft_status weft__devices_wanted(weft_fabric *f, int *devices)
     return WEFT_OK;
 }
 
-/* What a rank says to the others: its node, and which devices it sees, or which one it takes. */
-enum { NODE, WHICH, WORDS };
+/* What a rank says to the others: its node, which devices it sees, or which one it takes, and how near
+ * each is to its cores. */
+enum { NODE, WHICH, NEAR, WORDS = NEAR + WEFT__DEVICE_IDS / 8 };
 
-static uint64_t identity(const weft_device_ops *ops, int index)
+static weft_device_facts facts_of(const weft_device_ops *ops, int index)
 {
     weft_device_facts facts = {.identity = 0};
     if (ops->facts && ops->facts(index, &facts))
-        facts.identity = 0;
-    return facts.identity;
+        facts = (weft_device_facts){.identity = 0};
+    return facts;
 }
 
-static weft_status tell(weft_fabric *f, uint64_t which, int64_t *all)
+static weft_status tell(weft_fabric *f, uint64_t which, const unsigned char *near, int64_t *all)
 {
-    const int64_t mine[WORDS] = {f->node_rank, (int64_t)which};
+    int64_t mine[WORDS] = {f->node_rank, (int64_t)which};
+    if (near)
+        memcpy(&mine[NEAR], near, WEFT__DEVICE_IDS);
     int64_t *each = all + WORDS * f->world;
     for (int r = 0; r < f->world; r++)
         each[r] = WORDS;
@@ -47,22 +50,29 @@ static weft_status tell(weft_fabric *f, uint64_t which, int64_t *all)
 }
 
 /* This rank's number among those of its node that see what it sees, and how many these are: a launcher
- * may have given each rank a device of its own, which is number 0 to all of them. */
-static weft_status peers(weft_fabric *f, const weft_device_ops *ops, int64_t *all, int *place,
-                         int *n)
+ * may have given each rank a device of its own, which is number 0 to all of them. near: room for how
+ * near devices are to each of them. */
+static weft_status peers(weft_fabric *f, const weft_device_ops *ops, int64_t *all,
+                         unsigned char *near, int *place, int *n)
 {
     const weft__devices *d = &f->facade->devices;
+    unsigned char mask[WEFT__MASK], mine[WEFT__DEVICE_IDS] = {0};
     uint64_t seen = WEFT__HASH;
+    weft__environ_mask(mask);
     for (int i = 0; i < d->n; i++) {
-        const uint64_t one = identity(ops, d->id[i]);
-        seen = weft__hash(seen, &one, sizeof one);
+        const weft_device_facts one = facts_of(ops, d->id[i]);
+        seen = weft__hash(seen, &one.identity, sizeof one.identity);
+        if (d->n > 1)
+            mine[i] = (unsigned char)weft__environ_near(mask, one.bus);
     }
-    WEFT_TRY(tell(f, seen, all));
+    WEFT_TRY(tell(f, seen, mine, all));
     *place = *n = 0;
     for (int r = 0; r < f->world; r++) {
         const int64_t *it = all + WORDS * r;
         const bool peer = it[NODE] == f->node_rank && it[WHICH] == (int64_t)seen;
         *place += peer && r < f->rank;
+        if (peer && *n < WEFT__DEVICE_IDS)
+            memcpy(near + WEFT__DEVICE_IDS * *n, &it[NEAR], WEFT__DEVICE_IDS);
         *n += peer;
     }
     return WEFT_OK;
@@ -72,8 +82,8 @@ static weft_status peers(weft_fabric *f, const weft_device_ops *ops, int64_t *al
 static weft_status alone_on(weft_fabric *f, const weft_device_ops *ops, int64_t *all, int index)
 {
     const weft_open_options *o = &f->facade->settings.o;
-    const int64_t mine = (int64_t)identity(ops, index);
-    WEFT_TRY(tell(f, (uint64_t)mine, all));
+    const int64_t mine = (int64_t)facts_of(ops, index).identity;
+    WEFT_TRY(tell(f, (uint64_t)mine, NULL, all));
     for (int r = 0; r < f->rank && mine && !o->share_devices && f->facade->devices.n; r++) {
         const int64_t *it = all + WORDS * r;
         if (it[NODE] == f->node_rank && it[WHICH] == mine)
@@ -86,19 +96,24 @@ static weft_status alone_on(weft_fabric *f, const weft_device_ops *ops, int64_t 
     return WEFT_OK;
 }
 
-/* Where devices have no numbers, all ranks compute on the same one. */
+/* Where devices have no numbers, all ranks compute on the same one; a list of ids is taken as it is. */
 static weft_status choose(weft_fabric *f, const weft_device_ops *ops, int64_t *all, int *index)
 {
     const weft_open_options *o = &f->facade->settings.o;
     const weft__devices *d = &f->facade->devices;
-    int place = f->local_rank, n = f->local_size;
+    unsigned char near[WEFT__DEVICE_IDS * WEFT__DEVICE_IDS];
+    int place = f->local_rank, n = f->local_size, of[WEFT__DEVICE_IDS];
     if (f->world > 1)
-        WEFT_TRY(peers(f, ops, all, &place, &n));
+        WEFT_TRY(peers(f, ops, all, near, &place, &n));
     weft_status s = WEFT_OK;
     if (d->n)
         s = weft__devices_index(o->accelerator, d, place, n, o->share_devices, index);
     if (f->world == 1)
         return s;
+    if (!s && n <= d->n && d->kind != WEFT__DEVICES_IDS) {
+        weft__devices_near(n, d->n, near, of);
+        *index = d->id[of[place]];
+    }
     WEFT_TRY(weft__agree(f->comm, "devices", s, ""));
     return alone_on(f, ops, all, *index);
 }

@@ -15,6 +15,7 @@ typedef struct weft_device_facts {
     int64_t bytes;     /* of its memory; 0: unknown */
     uint64_t identity; /* the same for all processes of a node that see it, whatever its number; 0:
                           unknown */
+    char bus[16];      /* its PCI address, "0000:65:00.0"; "": unknown */
 } weft_device_facts;
 
 /* Memory and streams. `self` is the device's own. REQUIRED unless marked OPTIONAL. */

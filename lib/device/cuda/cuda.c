@@ -61,6 +61,8 @@ static weft_status facts(int index, weft_device_facts *out)
     }
     *out = (weft_device_facts){.bytes = (int64_t)p.totalGlobalMem};
     snprintf(out->name, sizeof out->name, "%.95s", p.name);
+    snprintf(out->bus, sizeof out->bus, "%04x:%02x:%02x.0", (unsigned)p.pciDomainID & 0xffff,
+             (unsigned)p.pciBusID & 0xff, (unsigned)p.pciDeviceID & 0xff);
     out->identity = weft__hash(WEFT__HASH, p.uuid.bytes, sizeof p.uuid.bytes) | 1;
     return WEFT_OK;
 }
