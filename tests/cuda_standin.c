@@ -16,6 +16,7 @@ typedef struct op {
     const char *from;
     size_t n;
     int value;
+    uint64_t digest;            /* of what a host's copy is of */
     struct CUstream_st *stream; /* WAIT: for its op number `ticket` */
     long ticket;
     struct op *next;
@@ -118,12 +119,21 @@ static void enqueue(struct CUstream_st *s, op o)
 
 static void run(struct CUstream_st *s, long ticket);
 
+static uint64_t digest_of(const char *at, size_t n)
+{
+    uint64_t h = 1;
+    for (size_t i = 0; i < n; i++)
+        h = (h ^ (unsigned char)at[i]) * 0x100000001b3u;
+    return h;
+}
+
 static void perform(const op *o)
 {
     if (o->kind == WAIT)
         run(o->stream, o->ticket);
     if (o->kind == COPY || o->kind == SET)
         cuda.stale += was_freed(o->to) || (o->from && was_freed(o->from));
+    cuda.changed += o->digest && o->digest != digest_of(o->from, o->n);
     if (o->kind == COPY)
         memmove(o->to, o->from, o->n);
     if (o->kind == SET)
@@ -405,7 +415,13 @@ cudaError_t cudaMemcpyAsync(void *to, const void *from, size_t n, enum cudaMemcp
     enter();
     check(s);
     cuda.pageable += !block_of(to) || !block_of(from);
-    enqueue(s, (op){.kind = COPY, .to = to, .from = from, .n = n});
+    const block *b = block_of(from);
+    cuda.direct += b && b->owner == REGISTERED;
+    enqueue(s, (op){.kind = COPY,
+                    .to = to,
+                    .from = from,
+                    .n = n,
+                    .digest = b && b->owner != DEVICE ? digest_of(from, n) : 0});
     return leave(kind == cudaMemcpyDefault ? cudaSuccess : cudaErrorInvalidValue);
 }
 

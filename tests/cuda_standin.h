@@ -19,7 +19,9 @@ typedef struct standin {
     /* What it saw. */
     unsigned contexts; /* of devices, as bits */
     int pageable;      /* copies from or to host memory that is not pinned */
+    int direct;        /* copies from host memory that was registered */
     int plain;         /* work on the default stream */
+    int changed;       /* copies of what was another when they were enqueued */
     int stale;         /* copies from or to memory that was freed */
     int foreign;       /* streams and events that were used with another device's context */
     int launches, stream_waits, event_waits;

@@ -28,12 +28,12 @@ struct weft_tensor {
 static weft_tensor pool[64];
 static int pooled;
 
-weft_tensor *weft_tensor_of(weft_fabric *f, const void *data, int rank, const int64_t *shape,
-                            weft_dtype dtype)
+weft_tensor *weft__tensor_of(weft_fabric *f, const void *data, weft_dev near, int rank,
+                             const int64_t *shape, weft_dtype dtype)
 {
     weft_tensor *t = &pool[pooled++ % 64];
     size_t bytes = weft_dtype_size(dtype);
-    (void)f;
+    (void)f, (void)near;
     *t = (weft_tensor){.rank = rank, .dtype = dtype};
     for (int d = 0; d < rank; d++)
         bytes *= (size_t)(t->shape[d] = shape[d]);
@@ -41,6 +41,12 @@ weft_tensor *weft_tensor_of(weft_fabric *f, const void *data, int rank, const in
     if (data)
         memcpy(t->data, data, bytes);
     return t;
+}
+
+weft_tensor *weft_tensor_of(weft_fabric *f, const void *data, int rank, const int64_t *shape,
+                            weft_dtype dtype)
+{
+    return weft__tensor_of(f, data, (weft_dev){0}, rank, shape, dtype);
 }
 
 void weft__set_rows(weft_tensor *t, const weft__rows *rows)

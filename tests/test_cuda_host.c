@@ -31,7 +31,7 @@ static void close_device(void)
     device->ops->stream_free(stream);
     weft__device_close(device);
     ck_assert_uint_eq(cuda.contexts, own);
-    ck_assert_int_eq(cuda.plain + cuda.pageable + cuda.stale + cuda.foreign, 0);
+    ck_assert_int_eq(cuda.plain + cuda.pageable + cuda.changed + cuda.stale + cuda.foreign, 0);
     ck_assert_int_eq(cuda.pinned + cuda.registered + cuda.streams + cuda.events, 0);
 }
 
@@ -78,6 +78,7 @@ START_TEST(a_parent_makes_no_context)
     standin_reset(4);
     ck_assert(!weft__device_find("auto", &ops) && strcmp(ops->name, "cuda") == 0);
     ck_assert(!ops->count(&n) && n == 4 && !ops->facts(2, &facts) && facts.identity);
+    ck_assert_str_eq(facts.bus, "0000:03:00.0");
     setenv("WEFT_MPIRUN", "/bin/true", 1);
     const weft_status s =
         weft_open(&f, NULL, NULL, WEFT_OPEN(.accelerator = "cuda", .devices = "2"));
@@ -102,7 +103,42 @@ START_TEST(a_rank_stays_on_its_gpu)
     ck_assert(x[0] == 1);
     ck_assert_int_eq(weft_close(&f), WEFT_OK);
     ck_assert_uint_eq(cuda.contexts, 1u << 2);
-    ck_assert_int_eq(cuda.plain + cuda.pageable + cuda.stale + cuda.foreign, 0);
+    ck_assert_int_eq(cuda.plain + cuda.pageable + cuda.changed + cuda.stale + cuda.foreign, 0);
+}
+END_TEST
+
+/* A loader's batches leave from where they were made: pages are registered once, the host moves nothing, and
+ * waits for a batch's copies before it makes another there. */
+START_TEST(batches_are_pinned)
+{
+    enum { ROWS = 64, WIDE = 1000 };
+    static float x[ROWS][WIDE], got[4 * WIDE];
+    const int64_t shape[1] = {WIDE};
+    weft_fabric *f;
+    int registered = 0, n = 0, bad = 0;
+    for (int i = 0; i < ROWS; i++)
+        for (int j = 0; j < WIDE; j++)
+            x[i][j] = (float)(i + j);
+    standin_reset(1);
+    ck_assert(
+        !weft_open(&f, NULL, NULL, WEFT_OPEN(.accelerator = "cuda", .devices = "1", .threads = 1)));
+    weft_loader *l = weft_loader_arrays(f, ROWS, x, 1, shape, WEFT_F32, NULL, WEFT_DEFAULT,
+                                        WEFT_LOADER(.global_batch = 4, .prefetch = 2));
+    weft_setup_loader(f, l);
+    for (weft_batch b; weft_next(l, &b); n++) {
+        ck_assert(!n || cuda.registered == registered);
+        registered = cuda.registered;
+        if (n % 3) /* the others are not looked at */
+            continue;
+        ck_assert_int_eq(weft_copy_out(b.x, got, sizeof got), WEFT_OK);
+        for (int i = 0; i < 4 * WIDE; i++)
+            bad += got[i] != x[4 * n + i / WIDE][i % WIDE];
+    }
+    ck_assert_msg(n == ROWS / 4 && bad == 0, "%d batches, %d wrong", n, bad);
+    ck_assert_int_gt(registered, 0);
+    ck_assert_int_ge(cuda.direct, n);
+    ck_assert_int_eq(weft_close(&f), WEFT_OK);
+    ck_assert_int_eq(cuda.registered + cuda.pageable + cuda.changed + cuda.foreign, 0);
 }
 END_TEST
 
@@ -209,6 +245,7 @@ static Suite *suite(void)
     tcase_add_loop_test(t, a_machine_without, 0, (int)(sizeof lacking / sizeof lacking[0]));
     tcase_add_test(t, a_parent_makes_no_context);
     tcase_add_test(t, a_rank_stays_on_its_gpu);
+    tcase_add_test(t, batches_are_pinned);
     tcase_add_test(t, copies_pass_pinned_memory);
     tcase_add_test(t, memory_goes_in_order);
     tcase_add_test(t, a_full_gpu_goes_on);

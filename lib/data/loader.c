@@ -84,6 +84,7 @@ weft_loader *weft__loader_make(weft_fabric *f, const weft_dataset_ops *ops, void
         return NULL;
     l->source = (weft__source){.ops = ops, .self = self, .fields = fields};
     weft__ring_init(&l->ring, &l->plan, &l->source, &weft__map_ops, &l->map, 0);
+    l->ring.device = f->device;
     return finish(l, make(l, rows, field, label, name, o));
 }
 
@@ -140,16 +141,19 @@ weft_loader *weft_loader_stream(weft_fabric *f, const weft_stream_ops *ops, void
         return NULL;
     l->source = (weft__source){.stream = ops, .self = self, .fields = fields};
     weft__ring_init(&l->ring, &l->plan, &l->source, &weft__stream_ops, &l->stream, INT64_MAX);
+    l->ring.device = f->device;
     return finish(l, make(l, 0, field, ops->name ? ops->name : "stream", name, o));
 }
 
-static weft_tensor *to_tensor(weft_loader *l, const weft__slot *s, int k, const weft__rows *rows)
+static weft_tensor *to_tensor(const weft_loader *l, const weft__slot *s, int k,
+                              const weft__rows *rows)
 {
     const weft_field *field = &l->source.field[k];
     int64_t shape[WEFT_MAX_RANK] = {rows->local};
     memcpy(shape + 1, s->shape[k], (size_t)field->rank * sizeof *shape);
     weft_tensor *t =
-        weft_tensor_of(fabric_of(l), s->data[k], field->rank + 1, shape, l->source.cast[k].to);
+        weft__tensor_of(fabric_of(l), s->data[k], weft__pinned_at(&l->ring.pinned, s->data[k]),
+                        field->rank + 1, shape, l->source.cast[k].to);
     if (t)
         weft__set_rows(t, rows);
     return t;
@@ -174,6 +178,9 @@ bool weft__loader_hand_out(weft_loader *l, const weft__slot *s, const weft__part
     for (int k = 0; k < source->fields && ok; k++)
         if (source->field[k].present)
             ok = (b->field[k] = to_tensor(l, s, k, &rows)) != NULL;
+    const weft_status read = weft__pinned_read(&l->ring.pinned, fabric_of(l)->stream);
+    if (read)
+        weft__stick(fabric_of(l), read);
     b->x = b->field[0];
     b->y = b->field[1];
     return ok;

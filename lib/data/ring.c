@@ -20,6 +20,7 @@ static size_t rounded(size_t bytes)
 
 static void release(weft__ring *r)
 {
+    weft__pinned_close(&r->pinned);
     weft__free(r->slot);
     weft__free(r->memory);
     r->slot = NULL;
@@ -63,6 +64,7 @@ static weft_status reserve(weft__ring *r)
     else
         cut(r, ids, field);
     r->bytes = s < 0 ? 0 : (size_t)r->depth * all;
+    weft__pinned_open(&r->pinned, r->device, r->memory, r->bytes);
     return s;
 }
 
@@ -140,6 +142,7 @@ void weft__ring_stop(weft__ring *r)
     pthread_mutex_unlock(&r->mutex);
     for (; r->running > 0; r->running--)
         pthread_join(r->hand[r->running - 1].thread, NULL);
+    weft__pinned_wait(&r->pinned);
 }
 
 void weft__ring_init(weft__ring *r, const weft__plan *plan, const weft__source *source,
@@ -163,6 +166,7 @@ weft_status weft__ring_take(weft__ring *r, weft__slot **out)
         return WEFT_OK;
     if (!r->depth)
         WEFT_TRY(reserve(r));
+    WEFT_TRY(weft__pinned_wait(&r->pinned)); /* for the last batch, whose slot is given back */
     if (r->plan->prefetch && !r->running)
         WEFT_TRY(start(r));
     if (!r->running)

@@ -1,6 +1,7 @@
 /* Batches made ahead: a ring of slots, filled by workers, or by the caller without them. */
 #ifndef DATA_RING_H
 #define DATA_RING_H
+#include "data/pinned.h"
 #include "data/source.h"
 
 #include <pthread.h>
@@ -34,7 +35,9 @@ struct weft__ring {
     int depth; /* slots: one in the consumer's hands, the others ahead; 0 before the first use */
     weft__slot *slot;
     void *memory;
-    size_t bytes; /* of memory */
+    size_t bytes;        /* of memory */
+    weft_device *device; /* that batches go to; NULL: none */
+    weft__pinned pinned; /* the memory */
     bool stop;
     int running; /* workers */
     weft__hand hand[WEFT__WORKERS];

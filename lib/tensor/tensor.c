@@ -37,19 +37,27 @@ static weft_tensor *made(weft_fabric *f, weft_status s, const weft_view *v)
     return weft__tensor_new(f, v, true, NULL);
 }
 
-weft_tensor *weft_tensor_of(weft_fabric *f, const void *data, int rank, const int64_t *shape,
-                            weft_dtype dtype)
+weft_tensor *weft__tensor_of(weft_fabric *f, const void *data, weft_dev near, int rank,
+                             const int64_t *shape, weft_dtype dtype)
 {
     weft_view v;
     weft_status s = shaped(f, &v, rank, shape, dtype);
+    const size_t bytes = s ? 0 : weft__view_bytes(&v);
     if (!s)
-        s = weft__scratch(f, weft__view_bytes(&v), &v.data);
+        s = weft__scratch(f, bytes, &v.data);
     if (!s)
-        s = data ? f->device->ops->upload(f->stream, v.data, data, weft__view_bytes(&v))
-                 : f->device->ops->zero(f->stream, v.data, weft__view_bytes(&v));
+        s = !data       ? f->device->ops->zero(f->stream, v.data, bytes)
+            : near.addr ? f->device->ops->move(f->stream, v.data, near, bytes)
+                        : f->device->ops->upload(f->stream, v.data, data, bytes);
     if (!s && data)
         weft__count_copy(f, &v);
     return made(f, s, &v);
+}
+
+weft_tensor *weft_tensor_of(weft_fabric *f, const void *data, int rank, const int64_t *shape,
+                            weft_dtype dtype)
+{
+    return weft__tensor_of(f, data, (weft_dev){0}, rank, shape, dtype);
 }
 
 weft_tensor *weft_full(weft_fabric *f, double value, int rank, const int64_t *shape,

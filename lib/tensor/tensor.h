@@ -135,6 +135,10 @@ weft_status weft__scratch_view(weft_fabric *f, weft_view *v);
 /* Elements of v were copied as they are: from or to the program, in another order, or cast. */
 void weft__count_copy(weft_fabric *f, const weft_view *v);
 
+/* weft_tensor_of, of data that the device has at `near` (addr 0: nowhere): then it copies beside the host, and
+ * data must stay until it has. */
+weft_tensor *weft__tensor_of(weft_fabric *f, const void *data, weft_dev near, int rank,
+                             const int64_t *shape, weft_dtype dtype);
 /* A new tensor of v; step: it dies at the edge. NULL after ENOMEM has stuck. */
 weft_tensor *weft__tensor_new(weft_fabric *f, const weft_view *v, bool step, weft__tensor **slot);
 /* The slot behind a token, and its fabric. NULL for NULL (silently) and for a stale or foreign
