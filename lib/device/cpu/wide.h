@@ -16,6 +16,8 @@
 #define WIDE_COLUMNS 32 /* of a tile with so many rows, and of a panel of packed B */
 #define WIDE_DEPTH 800  /* of a block of k, at most */
 #define WIDE_STEP 816   /* from row to row of packed A: no two rows in the same set of the cache */
+#define WIDE_ROOM (WIDE_DEPTH * 256) /* numbers of packed B */
+#define WIDE_LINES 2048              /* of a list, at most */
 
 /* C = alpha A B + beta C; strides in elements, of rows and columns. Of C one of them is 1. */
 typedef struct weft__wide {
@@ -26,6 +28,12 @@ typedef struct weft__wide {
     float alpha, beta;
 } weft__wide;
 
+/* Addresses of lines that shall come into the second cache. */
+typedef struct weft__wide_list {
+    int64_t n;
+    uintptr_t line[WIDE_LINES];
+} weft__wide_list;
+
 /* A tile of C: at most 14 x 32, 6 x 64 or 2 x 128, from packed A and packed or plain B. */
 typedef struct weft__wide_tile {
     const float *a, *b;
@@ -33,6 +41,7 @@ typedef struct weft__wide_tile {
     int64_t rb, rc, k;
     int64_t n; /* columns; of b there are whole vectors */
     float alpha, beta;
+    const uintptr_t *line; /* one for two steps along k */
 } weft__wide_tile;
 
 /* `rows` rows of A from k0 on, as they lie (by_depth: false) or sixteen numbers of a column side by side. */
@@ -41,10 +50,20 @@ void weft__wide_pack_a(float *to, const weft__wide *p, int64_t i, int64_t rows, 
 /* At most 32 columns of B, from k0 on, in a panel of `depth` rows of 32; filled up with zeros. */
 void weft__wide_pack_b(float *to, const weft__wide *p, int64_t j, int64_t columns, int64_t k0,
                        int64_t depth);
+/* They append to a list: n rows of A; part `part` of `parts` of a block of B; n rows of C. */
+void weft__wide_fetch_a(weft__wide_list *l, const weft__wide *p, int64_t i, int64_t n, int64_t k0,
+                        int64_t depth);
+void weft__wide_fetch_b(weft__wide_list *l, const weft__wide *p, int64_t j, int64_t columns,
+                        int64_t k0, int64_t depth, int64_t part, int64_t parts);
+void weft__wide_fetch_c(weft__wide_list *l, const float *c, int64_t step, int64_t n,
+                        int64_t length);
 void weft__wide_multiply(const weft__wide_tile *t, int64_t rows, bool by_depth);
 /* The same into a C whose rows are adjacent: number (i, j) goes to c[i + j cc]. */
 void weft__wide_multiply_turned(const weft__wide_tile *t, int64_t rows, bool by_depth, int64_t cc);
-/* Rows i0..i1-1 and columns j0..j1-1 of C where rows of A and columns of B lie along k. */
+/* Rows i0..i1-1 and columns j0..j1-1 of C; room: for WIDE_ROOM numbers, or NULL. */
+void weft__wide_rectangle(const weft__wide *p, int64_t i0, int64_t i1, int64_t j0, int64_t j1,
+                          float *room);
+/* The same where rows of A and columns of B lie along k. */
 void weft__wide_dots(const weft__wide *p, int64_t i0, int64_t i1, int64_t j0, int64_t j1);
 #endif
 

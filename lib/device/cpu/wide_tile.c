@@ -5,7 +5,6 @@
 #if CPU_HAS_WIDE
 
 #define MOST_VECTORS 8
-#define LINE 16 /* floats */
 
 WIDE_TARGET CPU_INLINE void finish(const weft__wide_tile *t, const int rows, const int vectors,
                                    __m512 s[][MOST_VECTORS])
@@ -48,20 +47,29 @@ WIDE_TARGET CPU_INLINE void sums(const weft__wide_tile *t, const int rows, const
 #pragma GCC unroll 8
         for (int j = 0; j < vectors; j++)
             s[i][j] = _mm512_setzero_ps();
-    for (int64_t k = t->k; k > 0; k--, a += ca, b += rb) {
-        __m512 w[MOST_VECTORS];
-#pragma GCC unroll 8
-        for (int j = 0; j < vectors; j++)
-            w[j] = _mm512_loadu_ps(b + j * WIDE_LANES);
-#pragma GCC unroll 14
-        for (int i = 0; i < rows; i++) {
-            const __m512 x = _mm512_set1_ps(a[i * ra]);
-#pragma GCC unroll 8
-            for (int j = 0; j < vectors; j++)
-                s[i][j] = _mm512_fmadd_ps(x, w[j], s[i][j]);
-        }
+#define STEP                                                                                       \
+    {                                                                                              \
+        __m512 w[MOST_VECTORS];                                                                    \
+        _Pragma("GCC unroll 8") for (int j = 0; j < vectors; j++) w[j] =                           \
+            _mm512_loadu_ps(b + j * WIDE_LANES);                                                   \
+        _Pragma("GCC unroll 14") for (int i = 0; i < rows; i++)                                    \
+        {                                                                                          \
+            const __m512 x = _mm512_set1_ps(a[i * ra]);                                            \
+            _Pragma("GCC unroll 8") for (int j = 0; j < vectors; j++) s[i][j] =                    \
+                _mm512_fmadd_ps(x, w[j], s[i][j]);                                                 \
+        }                                                                                          \
+        a += ca, b += rb;                                                                          \
     }
-    finish(t, rows, vectors, s);
+    const uintptr_t *line = t->line;
+    int64_t k = t->k;
+    for (; k > 1; k -= 2) {
+        _mm_prefetch((const char *)*line++, _MM_HINT_T1); /* NOLINT: an address */
+        STEP STEP
+    }
+    if (k)
+        STEP
+#undef STEP
+            finish(t, rows, vectors, s);
 }
 
 #define TILE(rows, vectors)                                                                        \
@@ -89,25 +97,10 @@ typedef void tile(const weft__wide_tile *t);
 static tile *const by_rows[MOST_VECTORS + 1][WIDE_ROWS + 1] = {ALL(ROW)};
 static tile *const by_columns[MOST_VECTORS + 1][WIDE_ROWS + 1] = {ALL(DEEP)};
 
-/* The lines of C that will be written are fetched while the sums are made. */
-__attribute__((target("prfchw"))) static void fetch(const float *c, int64_t step, int64_t rows,
-                                                    int64_t n)
-{
-    for (int64_t i = 0; i < rows; i++)
-        for (int64_t j = 0; j < n; j += LINE)
-            __builtin_prefetch(c + i * step + j, 1);
-}
-
-static void multiply(const weft__wide_tile *t, int64_t rows, bool by_depth)
+void weft__wide_multiply(const weft__wide_tile *t, int64_t rows, bool by_depth)
 {
     const int64_t vectors = (t->n + WIDE_LANES - 1) / WIDE_LANES;
     (by_depth ? by_columns : by_rows)[vectors][rows](t);
-}
-
-void weft__wide_multiply(const weft__wide_tile *t, int64_t rows, bool by_depth)
-{
-    fetch(t->c, t->rc, rows, t->n);
-    multiply(t, rows, by_depth);
 }
 
 WIDE_TARGET void weft__wide_multiply_turned(const weft__wide_tile *t, int64_t rows, bool by_depth,
@@ -120,8 +113,7 @@ WIDE_TARGET void weft__wide_multiply_turned(const weft__wide_tile *t, int64_t ro
     mine.c = block;
     mine.rc = WIDE_COLUMNS;
     mine.beta = 0;
-    fetch(t->c, cc, t->n, rows);
-    multiply(&mine, rows, by_depth);
+    weft__wide_multiply(&mine, rows, by_depth);
     for (int64_t j = 0; j < t->n; j += WIDE_LANES) {
         const int64_t left = t->n - j < WIDE_LANES ? t->n - j : WIDE_LANES;
         float *c = t->c + j * cc;

@@ -1,0 +1,170 @@
+/* Rows i0..i1-1 and columns j0..j1-1 of C: blocks of columns and of k, whose part of B is packed into the
+ * second cache, and of these tiles. A's rows are packed a tile's height at a time. While a tile is computed, a part
+ * of what comes next is fetched from afar, by what the tile asks for (wide_fetch.c), and that of A is packed after
+ * it, before anything else can push it out. */
+#include "device/cpu/wide.h"
+
+#if CPU_HAS_WIDE
+#include <string.h>
+
+#define IN_PLACE 14 /* rows for which packing B does not pay where its rows are adjacent */
+#define SHALLOW 100 /* steps along k in which a tile cannot ask for much */
+#define NEAR 150000 /* numbers of A, B and C that are sure to be in the second cache */
+
+typedef struct rectangle {
+    const weft__wide *p;
+    int64_t i0, i1, j0, j1;
+    int64_t block, blocks, parts; /* columns of a block, blocks of columns and of k */
+    int64_t panels;               /* of rows */
+    int64_t width;                /* columns of a tile */
+    bool plain;                   /* B is not packed */
+    bool near; /* nothing is asked for: all of it may be in the second cache, or tiles are short */
+    float *room, *a, *ahead; /* packed: B, the rows of A in use and those that come next */
+} rectangle;
+
+typedef struct block {
+    int64_t j, columns, k, depth;
+} block;
+
+/* Rows of A in a block. */
+typedef struct panel {
+    int64_t i, rows, k, depth;
+} panel;
+
+static int64_t least(int64_t a, int64_t b)
+{
+    return a < b ? a : b;
+}
+
+static int64_t ceiling(int64_t a, int64_t b)
+{
+    return (a + b - 1) / b;
+}
+
+static block block_of(const rectangle *o, int64_t at)
+{
+    const int64_t e = at % o->parts, j = o->j0 + at / o->parts * o->block;
+    const int64_t k = o->p->k * e / o->parts;
+    return (block){j, least(o->block, o->j1 - j), k, o->p->k * (e + 1) / o->parts - k};
+}
+
+static panel panel_of(const rectangle *o, const block *b, int64_t i)
+{
+    const int64_t rows = o->i1 - o->i0, lo = rows * i / o->panels;
+    return (panel){o->i0 + lo, rows * (i + 1) / o->panels - lo, b->k, b->depth};
+}
+
+/* Part x of `across` of a panel, cut along k. */
+static panel slice(const panel *n, int64_t x, int64_t across)
+{
+    const int64_t lo = n->depth * x / across & -WIDE_LANES;
+    const int64_t hi = x + 1 < across ? n->depth * (x + 1) / across & -WIDE_LANES : n->depth;
+    return (panel){n->i, n->rows, n->k + lo, hi - lo};
+}
+
+static void pack_a(float *to, const rectangle *o, const panel *n, const panel *some)
+{
+    const bool by_depth = o->p->ca != 1;
+    weft__wide_pack_a(to + (some->k - n->k) * (by_depth ? WIDE_LANES : 1), o->p, some->i,
+                      some->rows, some->k, some->depth, by_depth);
+}
+
+/* What is to be fetched during a tile: its part of C, of the next rows of A and of the next block of B; then
+ * what is there already. */
+static void list(weft__wide_list *l, const rectangle *o, const weft__wide_tile *t, int64_t rows,
+                 const panel *some, const weft__wide_list *b, int64_t x, int64_t across)
+{
+    const int64_t lo = b->n * x / across, more = b->n * (x + 1) / across - lo;
+    const weft__wide *p = o->p;
+    l->n = 0;
+    if (!o->near) {
+        weft__wide_fetch_c(l, t->c, p->cc == 1 ? p->rc : p->cc, p->cc == 1 ? rows : t->n,
+                           p->cc == 1 ? t->n : rows);
+        if (some->depth)
+            weft__wide_fetch_a(l, p, some->i, some->rows, some->k, some->depth);
+        memcpy(l->line + l->n, b->line + lo,
+               (size_t)least(more, WIDE_LINES - l->n) * sizeof *l->line);
+        l->n += least(more, WIDE_LINES - l->n);
+    }
+    for (; l->n < t->k / 2; l->n++)
+        l->line[l->n] = (uintptr_t)t->a;
+}
+
+/* One row of tiles. The first one of a block packs B. */
+static void across(rectangle *o, const block *b, int64_t i, const panel *next,
+                   const weft__wide_list *next_b)
+{
+    weft__wide_list mine;
+    const weft__wide *p = o->p;
+    const bool by_depth = p->ca != 1;
+    const panel n = panel_of(o, b, i);
+    const int64_t times = ceiling(b->columns, o->width);
+    weft__wide_tile t = {.a = o->a,
+                         .rb = o->plain ? p->rb : WIDE_COLUMNS,
+                         .rc = p->rc,
+                         .k = b->depth,
+                         .alpha = p->alpha,
+                         .beta = b->k ? 1 : p->beta,
+                         .line = mine.line};
+    for (int64_t x = 0; x < times; x++) {
+        const int64_t j = x * o->width;
+        const panel some = slice(next, x, times);
+        t.n = least(o->width, b->columns - j);
+        t.b = o->plain ? p->b + b->k * p->rb + b->j + j : o->room + j * b->depth;
+        t.c = p->c + n.i * p->rc + (b->j + j) * p->cc;
+        if (!o->plain && i == 0)
+            weft__wide_pack_b(o->room + j * b->depth, p, b->j + j, t.n, b->k, b->depth);
+        list(&mine, o, &t, n.rows, &some, next_b, x, times);
+        if (p->cc == 1)
+            weft__wide_multiply(&t, n.rows, by_depth);
+        else
+            weft__wide_multiply_turned(&t, n.rows, by_depth, p->cc);
+        if (some.depth)
+            pack_a(o->ahead, o, next, &some);
+    }
+}
+
+static void down(rectangle *o, int64_t at)
+{
+    const bool last = at + 1 == o->blocks * o->parts;
+    const block b = block_of(o, at), then = block_of(o, last ? at : at + 1);
+    for (int64_t i = 0; i < o->panels; i++) {
+        const bool below = i + 1 < o->panels;
+        panel next = panel_of(o, below ? &b : &then, below ? i + 1 : 0);
+        weft__wide_list next_b;
+        next_b.n = 0;
+        if (last && !below)
+            next.depth = 0;
+        if (!last && !o->plain && !o->near)
+            weft__wide_fetch_b(&next_b, o->p, then.j, then.columns, then.k, then.depth, i,
+                               o->panels);
+        across(o, &b, i, &next, &next_b);
+        float *was = o->a;
+        o->a = o->ahead;
+        o->ahead = was;
+    }
+}
+
+void weft__wide_rectangle(const weft__wide *p, int64_t i0, int64_t i1, int64_t j0, int64_t j1,
+                          float *room)
+{
+    float small[WIDE_DEPTH * WIDE_COLUMNS];
+    _Alignas(64) float a[2][WIDE_STEP * WIDE_LANES];
+    rectangle o = {.p = p, .i0 = i0, .i1 = i1, .j0 = j0, .j1 = j1, .a = a[0], .ahead = a[1]};
+    const int64_t rows = i1 - i0, depth = ceiling(p->k, o.parts = ceiling(p->k, WIDE_DEPTH));
+    o.panels = ceiling(rows, WIDE_ROWS);
+    o.near = p->k < SHALLOW || p->m * p->k + p->k * p->n + p->m * p->n < NEAR;
+    o.plain = p->cb == 1 && p->cc == 1 && p->m <= IN_PLACE && (j1 - j0) % WIDE_LANES == 0;
+    o.width = !o.plain || rows > 6 ? WIDE_COLUMNS : rows > 2 ? 64 : 128;
+    o.block = o.plain || room ? WIDE_ROOM / depth / WIDE_COLUMNS * WIDE_COLUMNS : WIDE_COLUMNS;
+    o.blocks = ceiling(j1 - j0, o.block);
+    o.block = ceiling(ceiling(j1 - j0, o.blocks), WIDE_COLUMNS) * WIDE_COLUMNS;
+    o.blocks = ceiling(j1 - j0, o.block);
+    o.room = room ? room : small;
+    const block b = block_of(&o, 0);
+    const panel first = panel_of(&o, &b, 0);
+    pack_a(o.a, &o, &first, &first);
+    for (int64_t at = 0; at < o.blocks * o.parts; at++)
+        down(&o, at);
+}
+#endif
