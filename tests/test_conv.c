@@ -145,7 +145,7 @@ END_TEST
 static void bits(int threads, const char *precision, float *out, size_t n)
 {
     open_with(precision, threads);
-    const int64_t many[4] = {6, 8, 20, 20}, size[4] = {12, 8, 3, 3};
+    const int64_t many[4] = {6, 17, 12, 12}, size[4] = {40, 17, 3, 3};
     weft_tensor *x = weft_cast(noise(many, 1), WEFT_F32), *w = weft_cast(noise(size, 2), WEFT_F32);
     weft_require_grad(x);
     weft_require_grad(w);

@@ -118,4 +118,11 @@ void weft__conv_weights(const weft_device *d, const weft_conv_terms *t, float *g
                         const void *x, char *room, weft_dtype dt);
 int64_t weft__conv_weights_room(const weft_conv_terms *t, int threads);
 int64_t weft__conv_weights_each(const weft_conv_terms *t);
+#if CPU_HAS_AMX
+/* conv_weights_amx.c: the same of bf16. */
+void weft__conv_weights_amx(const weft_device *d, const weft_conv_terms *t, float *gw,
+                            const void *gy, const void *x, char *room);
+int64_t weft__conv_weights_amx_room(const weft_conv_terms *t, int threads);
+int64_t weft__conv_weights_amx_each(const weft_conv_terms *t);
+#endif
 #endif

@@ -1,5 +1,6 @@
 /* How images are laid out, and results put back. */
 #include "device/cpu/conv.h"
+#include "device/cpu/range.h"
 #include "device/cpu/wide_turn.h"
 
 #if CPU_HAS_WIDE
@@ -43,12 +44,11 @@ WIDE_TARGET CPU_INLINE void row(float *to, int64_t wide, const char *from, int64
                                 int64_t step, int64_t off, const weft_dtype dt)
 {
     const int64_t size = dt == WEFT_F32 ? 4 : 2;
-    int64_t q = off < 0 ? (step - 1 - off) / step : 0;
-    int64_t end = off < extent ? (extent - 1 - off) / step + 1 : 0;
-    end = end < wide ? end : wide;
-    for (; q < end && step == 1; q += 16)
-        store((char *)(to + q), end - q, load(from + (q + off) * size, end - q, dt), WEFT_F32);
-    for (; q < end; q++)
+    const range in = cpu_inside(off, step, extent, wide);
+    for (int64_t q = in.first; q < in.end && step == 1; q += 16)
+        store((char *)(to + q), in.end - q, load(from + (q + off) * size, in.end - q, dt),
+              WEFT_F32);
+    for (int64_t q = in.first; q < in.end && step > 1; q++)
         to[q] = _mm512_cvtss_f32(load(from + (q * step + off) * size, 1, dt));
 }
 
