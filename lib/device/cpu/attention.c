@@ -169,26 +169,6 @@ static void N(read_head)(const struct attend *t, const head *at, C *keys, C *val
     (values, (const T *)t->v + place_of(o->v, at->b, at->group, 0), o->v[2], o->keys, o->vsize);
 }
 
-/* Of the head that follows in lo..hi-1, all but what is in the caches anyhow or would not stay there. */
-static void N(look_ahead)(const struct attend *t, ahead *a, int64_t e, int64_t hi)
-{
-    const weft_attention_terms *o = t->o;
-    const int64_t tiles = tiles_of(o->queries), x = e / tiles + 1, h = x % o->heads;
-    const int64_t b = x / o->heads, g = h / (o->heads / o->kv_heads), size = sizeof(T);
-    const int64_t n = o->queries > o->keys ? o->queries : o->keys;
-    const bool any = x * tiles < hi && n <= AHEAD && o->queries == o->keys;
-    *a = (ahead){.rows = any ? n : 0,
-                 .each = 1 + n / (tiles * (tiles + 1) / 2 * 2 * TILE / STEP),
-                 .stride = {o->q[2] * size, o->k[2] * size, o->v[2] * size, o->y[2] * size},
-                 .bytes = {o->size * size, o->size * size, o->vsize * size, o->vsize * size}};
-    if (any) {
-        a->at[0] = (const char *)((const T *)t->q + place_of(o->q, b, h, 0));
-        a->at[1] = (const char *)((const T *)t->k + place_of(o->k, b, g, 0));
-        a->at[2] = (const char *)((const T *)t->v + place_of(o->v, b, g, 0));
-        a->at[3] = (const char *)((const T *)t->y + place_of(o->y, b, h, 0));
-    }
-}
-
 /* Tiles of queries, head by head: each head is read once, if there is room for all of it. */
 static void N(attention)(const void *args, int64_t lo, int64_t hi)
 {
@@ -207,7 +187,9 @@ static void N(attention)(const void *args, int64_t lo, int64_t hi)
         if (fits && last != e / tiles / many)
             N(read_head)(t, &at, ready, values);
         if (e == lo || e % tiles == 0)
-            N(look_ahead)(t, &next, e, hi);
+            want_forward(&next, t,
+                         (e / tiles + 1) * tiles < hi ? e / tiles + 1 : o->batch * o->heads,
+                         sizeof(T), tiles * (tiles + 1) * TILE / STEP);
         last = e / tiles / many;
         int64_t d = 0;
         do {
@@ -224,7 +206,6 @@ static void N(attention)(const void *args, int64_t lo, int64_t hi)
 
 /* Bytes of a head's keys and values that are read once for all its queries. */
 #define READY (1 << 19)
-#define AHEAD 512 /* rows that are asked for ahead, at most */
 #define CPU_FAMILY "device/cpu/attention.c"
 #define CPU_LOW
 #include "device/cpu/typed.h"

@@ -95,19 +95,60 @@ CPU_INLINE int64_t place_of(const int64_t stride[3], int64_t b, int64_t h, int64
 /* Rows that are wanted soon: products ask for some before each of their steps, as memory has nothing else
  * to do then, and where heads lie apart no processor guesses them. */
 typedef struct ahead {
-    const char *at[4];
-    int64_t stride[4], bytes[4];
-    int64_t rows, each; /* that are left, and that are asked for at a time */
+    const char *at[8];
+    int64_t stride[8], bytes[8];
+    int64_t n, rows, each; /* matrices, rows that are left, and that are asked for at a time */
 } ahead;
+#define AHEAD 512 /* rows: more would not stay in the caches */
+
+/* Rows of a head of x, too, columns of so many bytes. */
+CPU_INLINE void want(ahead *a, const void *x, const int64_t stride[3], int64_t b, int64_t h,
+                     int64_t columns, int64_t size)
+{
+    a->at[a->n] = (const char *)x + place_of(stride, b, h, 0) * size;
+    a->stride[a->n] = stride[2] * size;
+    a->bytes[a->n++] = columns * size;
+}
 
 CPU_INLINE void fetch(ahead *a)
 {
     for (int64_t r = 0; r < a->each && a->rows > 0; r++, a->rows--)
-        for (int i = 0; i < 4; i++) {
+        for (int64_t i = 0; i < a->n; i++) {
             for (int64_t b = 0; b < a->bytes[i]; b += 64)
                 __builtin_prefetch(a->at[i] + b, 0, 2);
             a->at[i] += a->stride[i];
         }
+}
+
+/* What attention reads and writes of a head, rows of which are asked for `times` times. */
+CPU_INLINE void want_forward(ahead *a, const struct attend *t, int64_t e, int64_t size,
+                             int64_t times)
+{
+    const weft_attention_terms *o = t->o;
+    const int64_t b = e / o->heads, h = e % o->heads, g = h / (o->heads / o->kv_heads);
+    *a = (ahead){.rows = 0};
+    if (b >= o->batch || o->queries != o->keys || o->queries > AHEAD)
+        return;
+    a->rows = o->queries;
+    a->each = 1 + o->queries / times;
+    want(a, t->q, o->q, b, h, o->size, size);
+    want(a, t->k, o->k, b, g, o->size, size);
+    want(a, t->v, o->v, b, g, o->vsize, size);
+    want(a, t->y, o->y, b, h, o->vsize, size);
+}
+
+/* Its gradient, too. */
+CPU_INLINE void want_back(ahead *a, const struct attend *t, int64_t e, int64_t size, int64_t times)
+{
+    const weft_attention_terms *o = t->o;
+    const int64_t b = e / o->heads, h = e % o->heads, g = h / (o->heads / o->kv_heads);
+    want_forward(a, t, e, size, times);
+    if (a->rows == 0)
+        return;
+    want(a, t->gy, o->y, b, h, o->vsize, size);
+    want(a, t->gq, o->gq, b, h, o->size, size);
+    want(a, t->gk, o->gk, b, g, o->size, size);
+    want(a, t->gv, o->gv, b, g, o->vsize, size);
 }
 
 /* What dropout multiplies weights with that it keeps. */

@@ -98,14 +98,14 @@ AMX_INLINE void soften(work *w, const weft_attention_terms *o, int64_t r, int64_
 }
 
 /* n keys from j0 on, packed. */
-AMX_TARGET static void attend_block(const struct attend *t, const head *at, work *w,
+AMX_TARGET static void attend_block(const struct attend *t, const head *at, ahead *next, work *w,
                                     const char *packed, int64_t i0, int64_t rows, int64_t j0,
                                     int64_t n)
 {
     const weft_attention_terms *o = t->o;
     const int64_t deep = even(o->size) / 32, all = even(keys_of(o, j0));
     const char *v = packed + all * even(o->size) * 2;
-    for (int64_t j = 0; j < n; j += 32)
+    for (int64_t j = 0; j < n; j += 32, fetch(next))
         multiply((char *)w->s + j / LANES * BYTES, DOWN, BYTES, w->q, deep * BYTES,
                  packed + j / LANES * deep * BYTES, deep * BYTES, deep, false);
     if (o->p > 0)
@@ -113,7 +113,7 @@ AMX_TARGET static void attend_block(const struct attend *t, const head *at, work
             keep_or_drop(o, at, i0, rows, j0 + j, least(TILE, n - j), w->keep + j, BLOCK, 1);
     for (int64_t r = 0; r < QUERIES; r++)
         soften(w, o, r, r < rows ? within(seen_below(o, i0 + r + 1) - j0, n) : 0, n, j0 == 0);
-    for (int64_t d = 0; d < o->vsize; d += 32)
+    for (int64_t d = 0; d < o->vsize; d += 32, fetch(next))
         multiply((char *)w->y + d / LANES * BYTES, even(o->vsize) / LANES * BYTES, BYTES,
                  w->weights, DOWN / 2, v + d / LANES * (all / 32) * BYTES, all / 32 * BYTES,
                  even(n) / 32, j0 > 0);
@@ -145,6 +145,7 @@ AMX_TARGET static void attend_all(const void *args, int64_t lo, int64_t hi)
     _Alignas(64) char ready[READY];
     _Alignas(64) work w;
     int64_t last = -1;
+    ahead next = {.rows = 0};
     if (o->p > 0) /* nothing undefined meets the zeros of the edges */
         memset(w.keep, 0, sizeof w.keep);
     tiles_begin();
@@ -156,6 +157,10 @@ AMX_TARGET static void attend_all(const void *args, int64_t lo, int64_t hi)
         for (int64_t j = 0; fits && last != e / tiles / many && j < blocks; j++)
             pack_block(t, &at, j * BLOCK, ready + j * block_bytes(o));
         last = e / tiles / many;
+        if (e == lo || e % tiles == 0)
+            want_forward(&next, t,
+                         (e / tiles + 1) * tiles < hi ? e / tiles + 1 : o->batch * o->heads, 2,
+                         tiles * (tiles + 1) / 2 + tiles);
         pack_left(w.q, (const uint16_t *)t->q + place_of(o->q, at.b, at.h, i0), o->q[2], rows,
                   o->size);
         for (int64_t r = 0; r < QUERIES; r++)
@@ -165,8 +170,8 @@ AMX_TARGET static void attend_all(const void *args, int64_t lo, int64_t hi)
         for (int64_t j = 0; j < end; j += BLOCK) {
             if (!fits)
                 pack_block(t, &at, j, ready);
-            attend_block(t, &at, &w, ready + (fits ? j / BLOCK * block_bytes(o) : 0), i0, rows, j,
-                         least(BLOCK, end - j));
+            attend_block(t, &at, &next, &w, ready + (fits ? j / BLOCK * block_bytes(o) : 0), i0,
+                         rows, j, least(BLOCK, end - j));
         }
         finish(t, &at, &w, i0, rows, end > 0);
     }

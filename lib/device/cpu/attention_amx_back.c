@@ -159,8 +159,9 @@ CPU_INLINE int64_t first_of(const weft_attention_terms *o, int64_t j, int64_t i0
 }
 
 /* n keys from j0 on with m queries from i0 on: what they add to gk, gv and gq. */
-AMX_TARGET static void add_block(const weft_attention_terms *o, const queries *q, block *x,
-                                 float *gk, float *gv, int64_t j0, int64_t n, int64_t i0, int64_t m)
+AMX_TARGET static void add_block(const weft_attention_terms *o, const queries *q, ahead *next,
+                                 block *x, float *gk, float *gv, int64_t j0, int64_t n, int64_t i0,
+                                 int64_t m)
 {
     const int64_t size = q->deep * 2 * BYTES, vsize = q->vdeep * 2 * BYTES;
     const int64_t right = q->n * BYTES, down = SIDE / 32 * BYTES;
@@ -168,20 +169,21 @@ AMX_TARGET static void add_block(const weft_attention_terms *o, const queries *q
     for (int64_t j = 0; j < n; j += 32)
         for (int64_t i = first_of(o, j0 + j, i0); i < m; i += 32) {
             weigh_part(o, q, x, j0 + j, i0 + i);
+            fetch(next);
             seeing[i / 32] = j / 32 + 1;
         }
     for (int64_t j = 0; j < n; j += 32) {
         const int64_t first = first_of(o, j0 + j, i0), tiles = (even(m) - first) / 32;
         const int64_t left = j / LANES * down + first / 32 * BYTES, at = (i0 + first) / 32 * BYTES;
-        for (int64_t d = 0; d < o->vsize && tiles > 0; d += 32)
+        for (int64_t d = 0; d < o->vsize && tiles > 0; d += 32, fetch(next))
             multiply((char *)gv + j / LANES * vsize + d / LANES * BYTES, vsize, BYTES, x->p + left,
                      down, q->gy_along + d / LANES * right + at, right, tiles, true);
-        for (int64_t d = 0; d < o->size && tiles > 0; d += 32)
+        for (int64_t d = 0; d < o->size && tiles > 0; d += 32, fetch(next))
             multiply((char *)gk + j / LANES * size + d / LANES * BYTES, size, BYTES, x->g + left,
                      down, q->q_along + d / LANES * right + at, right, tiles, true);
     }
     for (int64_t i = 0; i < m; i += 32)
-        for (int64_t d = 0; d < o->size && seeing[i / 32]; d += 32)
+        for (int64_t d = 0; d < o->size && seeing[i / 32]; d += 32, fetch(next))
             multiply((char *)q->gq + (d / LANES * 2 * q->n + (i0 + i) / LANES) * BYTES,
                      2 * q->n * BYTES, BYTES, x->turned + d / LANES * (even(n) / 32) * BYTES,
                      even(n) / 32 * BYTES, x->g_along + i / LANES * down, down, seeing[i / 32],
@@ -220,8 +222,8 @@ AMX_TARGET static void write_queries(const struct attend *t, const head *at, con
 }
 
 /* All keys with a head's queries. */
-AMX_TARGET static void head_back(const struct attend *t, const head *at, queries *q, block *x,
-                                 bool first, bool last)
+AMX_TARGET static void head_back(const struct attend *t, const head *at, ahead *next, queries *q,
+                                 block *x, bool first, bool last)
 {
     const weft_attention_terms *o = t->o;
     const bool shared = o->heads > o->kv_heads;
@@ -240,7 +242,7 @@ AMX_TARGET static void head_back(const struct attend *t, const head *at, queries
             const int64_t m = least(SIDE, o->queries - i);
             if (o->p > 0)
                 keep_or_drop(o, at, i, m, j, n, x->keep, 1, SIDE);
-            add_block(o, q, x, gk, gv, j, n, i, m);
+            add_block(o, q, next, x, gk, gv, j, n, i, m);
         }
         if (last) {
             write_keys(t->gk, o->gk, at, gk, j, n, o->size, (float)o->scale);
@@ -258,6 +260,8 @@ AMX_TARGET static void heads_back(const void *args, int64_t lo, int64_t hi)
     _Alignas(64) char room[ROOM];
     _Alignas(64) block x;
     queries q;
+    ahead next = {.rows = 0};
+    const int64_t blocks = (o->queries + SIDE - 1) / SIDE;
     lay(o, room, &q);
     if (o->p > 0) /* nothing undefined meets the zeros of the edges */
         memset(x.keep, 0, sizeof x.keep);
@@ -266,7 +270,10 @@ AMX_TARGET static void heads_back(const void *args, int64_t lo, int64_t hi)
         head at = {.b = e / o->kv_heads, .group = e % o->kv_heads};
         for (int64_t h = 0; h < many; h++) {
             at.h = at.group * many + h;
-            head_back(t, &at, &q, &x, h == 0, h == many - 1);
+            const int64_t here = at.b * o->heads + at.h + 1;
+            want_back(&next, t, here < hi * many ? here : o->batch * o->heads, 2,
+                      blocks * (blocks + 1) * 8);
+            head_back(t, &at, &next, &q, &x, h == 0, h == many - 1);
         }
     }
     tiles_end();

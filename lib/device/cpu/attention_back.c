@@ -209,7 +209,7 @@ static void N(keys_back)(const void *args, int64_t lo, int64_t hi)
 
 /* Tile j0 of n keys with all queries of its group's heads, of one part each: its gk and gv, and what it adds
  * to gq, head after head in `sum`. */
-static void N(key_tile)(const struct attend *t, head at, int64_t j0, C *sum)
+static void N(key_tile)(const struct attend *t, ahead *next, head at, int64_t j0, C *sum)
 {
     const weft_attention_terms *o = t->o;
     const int64_t n = least(TILE, o->keys - j0), many = o->heads / o->kv_heads;
@@ -226,10 +226,10 @@ static void N(key_tile)(const struct attend *t, head at, int64_t j0, C *sum)
             const int64_t rows = least(TILE, o->queries - i);
             const band seeing = queries_seeing(o, i, j0, n), seen = keys_seen(o, i, j0, n);
             N(by_queries)(t, &at, &x, i, rows, j0, n);
-            M(weigh_of)(t->set, NULL, seeing, vsum, x.s, 1, TILE, x.gy, n, o->vsize, rows, any);
-            M(weigh_of)(t->set, NULL, seeing, ksum, x.g, 1, TILE, x.q, n, o->size, rows, any);
+            M(weigh_of)(t->set, next, seeing, vsum, x.s, 1, TILE, x.gy, n, o->vsize, rows, any);
+            M(weigh_of)(t->set, next, seeing, ksum, x.g, 1, TILE, x.q, n, o->size, rows, any);
             M(weigh_of)
-            (t->set, NULL, seen, sum + ((at.h - first) * o->queries + i) * w, x.g, TILE, 1, keys,
+            (t->set, next, seen, sum + ((at.h - first) * o->queries + i) * w, x.g, TILE, 1, keys,
              rows, o->size, n, true);
         }
     N(write)
@@ -247,11 +247,15 @@ static void N(groups_back)(const void *args, int64_t lo, int64_t hi)
     const weft_attention_terms *o = t->o;
     const int64_t many = o->heads / o->kv_heads, w = M(lines)(o->size);
     C sum[TOGETHER / sizeof(C)];
+    ahead next = {.rows = 0};
     for (int64_t e = lo; e < hi; e++) {
         head at = {.b = e / o->kv_heads, .group = e % o->kv_heads};
+        const int64_t tiles = tiles_of(o->queries);
+        want_back(&next, t, e + 1 < hi ? (e + 1) * many : o->batch * o->heads, sizeof(T),
+                  tiles * (tiles + 1) / 2 * 3 * TILE / STEP);
         memset(sum, 0, (size_t)(many * o->queries * w) * sizeof *sum);
         for (int64_t j = 0; j < o->keys; j += TILE)
-            N(key_tile)(t, at, j, sum);
+            N(key_tile)(t, &next, at, j, sum);
         for (int64_t h = 0; h < many; h++)
             N(write)
         ((T *)t->gq + place_of(o->gq, at.b, at.group * many + h, 0), o->gq[2],
