@@ -42,39 +42,20 @@ CPU_INLINE C N(power_by_exponent)(C u, C v)
     F(WEFT_MAXIMUM, M(larger)(u, v), M(share)(g, u, v), M(share)(g, v, u))                         \
     F(WEFT_MINIMUM, M(smaller)(u, v), M(share)(g, v, u), M(share)(g, u, v))
 
-/* The inner loop, for the strides that ops produce and for all others. */
-#define LOOP(i, j, G, value)                                                                       \
-    do {                                                                                           \
+#define LOOP(op, G, value)                                                                         \
+    case op:                                                                                       \
         _Pragma("omp simd") for (int64_t e = 0; e < n; e++)                                        \
         {                                                                                          \
-            const C u = LOAD(a[i]), v = LOAD(b[j]), g = G;                                         \
+            const C u = LOAD(a[e]), v = LOAD(b[e]), g = G;                                         \
             (void)u, (void)v, (void)g;                                                             \
             y[e] = STORE(value);                                                                   \
         }                                                                                          \
-    } while (0)
-#define STRIDES(G, value)                                                                          \
-    do {                                                                                           \
-        if (sa == 1 && sb == 1)                                                                    \
-            LOOP(e, e, G, value);                                                                  \
-        else if (sa == 1 && sb == 0)                                                               \
-            LOOP(e, 0, G, value);                                                                  \
-        else if (sa == 0 && sb == 1)                                                               \
-            LOOP(0, e, G, value);                                                                  \
-        else                                                                                       \
-            LOOP(e *sa, e *sb, G, value);                                                          \
-    } while (0);                                                                                   \
-    break
-#define VALUE(op, value, by_u, by_v)                                                               \
-    case op:                                                                                       \
-        STRIDES(0, value);
-#define BY_U(op, value, by_u, by_v)                                                                \
-    case op:                                                                                       \
-        STRIDES(LOAD(gy[e]), by_u);
-#define BY_V(op, value, by_u, by_v)                                                                \
-    case op:                                                                                       \
-        STRIDES(LOAD(gy[e]), by_v);
+        break;
+#define VALUE(op, value, by_u, by_v) LOOP(op, 0, value)
+#define BY_U(op, value, by_u, by_v) LOOP(op, LOAD(gy[e]), by_u)
+#define BY_V(op, value, by_u, by_v) LOOP(op, LOAD(gy[e]), by_v)
 
-static void N(run)(weft_binary op, T *y, const T *a, int64_t sa, const T *b, int64_t sb, int64_t n)
+static void N(run)(weft_binary op, T *y, const T *a, const T *b, int64_t n)
 {
     switch (op) {
         BINARIES(VALUE)
@@ -83,8 +64,8 @@ static void N(run)(weft_binary op, T *y, const T *a, int64_t sa, const T *b, int
     }
 }
 
-static void N(run_back)(weft_binary op, int input, T *y, const T *gy, const T *a, int64_t sa,
-                        const T *b, int64_t sb, int64_t n)
+static void N(run_back)(weft_binary op, int input, T *y, const T *gy, const T *a, const T *b,
+                        int64_t n)
 {
     if (input == 0)
         switch (op) {
@@ -101,25 +82,43 @@ static void N(run_back)(weft_binary op, int input, T *y, const T *gy, const T *a
 }
 #undef BINARIES
 #undef LOOP
-#undef STRIDES
 #undef VALUE
 #undef BY_U
 #undef BY_V
+
+/* n elements one behind the other: where they lie, or in room. */
+static const T *N(line)(T *room, const T *x, int64_t s, int64_t n)
+{
+    if (s == 1)
+        return x;
+    if (s == 0)
+#pragma omp simd
+        for (int64_t i = 0; i < n; i++)
+            room[i] = x[0];
+    else
+        for (int64_t i = 0; i < n; i++)
+            room[i] = x[i * s];
+    return room;
+}
 
 static void N(binary)(const void *args, int64_t lo, int64_t hi)
 {
     const struct binary *o = args;
     const int last = o->walk.rank - 1;
     const int64_t sa = o->walk.stride[0][last], sb = o->walk.stride[1][last];
-    const T *a = o->a, *b = o->b, *gy = o->gy;
-    T *y = o->y;
+    const T *gy = o->gy;
+    T *y = o->y, left[CHUNK], right[CHUNK];
     weft__place p = weft__walk_seek(&o->walk, lo);
     for (int64_t i = lo, n; i < hi; i += n) {
         n = weft__walk_run(&o->walk, &p, hi - i);
+        if (sa != 1 || sb != 1)
+            n = n < CHUNK ? n : CHUNK;
+        const T *a = N(line)(left, (const T *)o->a + p.at[0], sa, n);
+        const T *b = N(line)(right, (const T *)o->b + p.at[1], sb, n);
         if (gy)
-            CPU_CALL(run_back, o->op, o->input, y + i, gy + i, a + p.at[0], sa, b + p.at[1], sb, n);
+            N(run_back)(o->op, o->input, y + i, gy + i, a, b, n);
         else
-            CPU_CALL(run, o->op, y + i, a + p.at[0], sa, b + p.at[1], sb, n);
+            N(run)(o->op, y + i, a, b, n);
         weft__walk_step(&o->walk, &p, n);
     }
 }
@@ -130,6 +129,8 @@ static void N(binary)(const void *args, int64_t lo, int64_t hi)
 #include "device/cpu/walk.h"
 
 #include <math.h>
+
+#define CHUNK 256 /* elements that strides have apart are brought together so many at a time */
 
 struct binary {
     weft_binary op;

@@ -1,5 +1,5 @@
 /* Dot products, norms, and gradients cut to them. A sum is formed in f64; its order is a function of
- * n alone: blocks in their order, eight lanes in a block. */
+ * n alone: blocks in their order, the lanes of a block. */
 #ifdef T
 
 static double N(power)(const T *x, double p, int64_t n)
@@ -49,15 +49,30 @@ static double N(product)(const T *x, const T *z, int64_t n)
     return cpu_fold(lane);
 }
 
+static double N(squares)(const T *x, int64_t n)
+{
+    double lane[CPU_LANES] = {0};
+    int64_t i = 0;
+    for (; i + CPU_LANES <= n; i += CPU_LANES) {
+#pragma omp simd
+        for (int j = 0; j < CPU_LANES; j++)
+            lane[j] += (double)LOAD(x[i + j]) * (double)LOAD(x[i + j]);
+    }
+    for (; i < n; i++)
+        lane[i % CPU_LANES] += (double)LOAD(x[i]) * (double)LOAD(x[i]);
+    return cpu_fold(lane);
+}
+
 /* Blocks lo..hi-1: a dot product where there is a z. */
 static void N(norm)(const void *args, int64_t lo, int64_t hi)
 {
     const struct clip *a = args;
     for (int64_t b = lo; b < hi; b++) {
         const int64_t from = a->n * b / a->blocks, n = a->n * (b + 1) / a->blocks - from;
-        const T *x = (const T *)a->x + from, *z = a->z ? (const T *)a->z + from : x;
-        a->partial[b] = isinf(a->p)   ? N(largest)(x, n)
-                        : a->p == 2.0 ? N(product)(x, z, n)
+        const T *x = (const T *)a->x + from;
+        a->partial[b] = a->z          ? N(product)(x, (const T *)a->z + from, n)
+                        : isinf(a->p) ? N(largest)(x, n)
+                        : a->p == 2.0 ? N(squares)(x, n)
                                       : N(power)(x, a->p, n);
     }
 }

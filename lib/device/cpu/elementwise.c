@@ -30,8 +30,10 @@ static void N(relu)(const void *args, int64_t lo, int64_t hi)
     const T *x = a->x;
     T *y = a->y;
 #pragma omp simd
-    for (int64_t i = lo; i < hi; i++)
-        y[i] = LOAD(x[i]) <= 0 ? 0 : x[i];
+    for (int64_t i = lo; i < hi; i++) {
+        const T v = x[i];
+        y[i] = LOAD(v) <= 0 ? 0 : v;
+    }
 }
 
 static void N(relu_back)(const void *args, int64_t lo, int64_t hi)
@@ -40,8 +42,10 @@ static void N(relu_back)(const void *args, int64_t lo, int64_t hi)
     const T *y = a->x, *gy = a->z;
     T *gx = a->y;
 #pragma omp simd
-    for (int64_t i = lo; i < hi; i++)
-        gx[i] = LOAD(y[i]) > 0 ? gy[i] : 0;
+    for (int64_t i = lo; i < hi; i++) {
+        const T g = gy[i]; /* whether it counts or not: no branch */
+        gx[i] = LOAD(y[i]) > 0 ? g : 0;
+    }
 }
 
 /* Rows lo..hi-1. */

@@ -4,26 +4,29 @@
  * too, and its own gradient is added to gx. */
 #ifdef T
 
-/* Sum of (x - m) and of its square, in eight lanes. */
-static double N(deviation)(const T *x, int64_t c, double m, double *square)
+/* Mean and variance in one reading. No element is further from the mean than sqrt(c) times the deviation,
+ * so that what is subtracted of the squares about the first one costs a factor of c of f64's precision. */
+CPU_INLINE double N(moments)(const T *x, int64_t c, double *variance)
 {
+    const double origin = (double)LOAD(x[0]), n = (double)c;
     double s[CPU_LANES] = {0}, q[CPU_LANES] = {0};
     int64_t i = 0;
     for (; i + CPU_LANES <= c; i += CPU_LANES) {
 #pragma omp simd
         for (int j = 0; j < CPU_LANES; j++) {
-            const double d = (double)LOAD(x[i + j]) - m;
+            const double d = (double)LOAD(x[i + j]) - origin;
             s[j] += d;
             q[j] += d * d;
         }
     }
     for (int j = 0; i < c; i++, j++) {
-        const double d = (double)LOAD(x[i]) - m;
+        const double d = (double)LOAD(x[i]) - origin;
         s[j] += d;
         q[j] += d * d;
     }
-    *square = cpu_fold(q);
-    return cpu_fold(s);
+    const double mean = cpu_fold(s) / n;
+    *variance = cpu_fold(q) / n - mean * mean;
+    return origin + mean;
 }
 
 CPU_INLINE void N(affine)(T *y, const T *x, const T *w, const T *b, int64_t c, double m,
@@ -44,50 +47,80 @@ static void N(layernorm)(const void *args, int64_t lo, int64_t hi)
 {
     const struct norm *a = args;
     const T *w = a->w, *b = a->b;
-    for (int64_t r = lo; r < hi; r++) {
+    for (int64_t r = lo; r < hi && a->c > 0; r++) {
         const T *x = (const T *)a->x + r * a->c;
         const T *more = a->r ? (const T *)a->r + r * a->c : NULL;
         T *y = (T *)a->y + r * a->c, *sum = a->sum ? (T *)a->sum + r * a->c : NULL;
-        for (int64_t j = 0; j < a->c && sum; j++)
+#pragma omp simd
+        for (int64_t j = 0; j < (sum ? a->c : 0); j++)
             sum[j] = STORE(LOAD(x[j]) + LOAD(more[j]));
         x = sum ? sum : x;
-        double square, m = CPU_CALL(deviation, x, a->c, 0, &square) / (double)a->c;
-        CPU_CALL(deviation, x, a->c, m, &square);
-        const double rstd = 1 / sqrt(square / (double)a->c + a->eps);
+        double variance, m = N(moments)(x, a->c, &variance);
+        const double rstd = 1 / sqrt(variance + a->eps);
         a->stats[2 * r] = m;
         a->stats[2 * r + 1] = rstd;
         if (w && b)
-            CPU_CALL(affine, y, x, w, b, a->c, m, rstd);
+            N(affine)(y, x, w, b, a->c, m, rstd);
         else if (w)
-            CPU_CALL(affine, y, x, w, NULL, a->c, m, rstd);
+            N(affine)(y, x, w, NULL, a->c, m, rstd);
         else if (b)
-            CPU_CALL(affine, y, x, NULL, b, a->c, m, rstd);
+            N(affine)(y, x, NULL, b, a->c, m, rstd);
         else
-            CPU_CALL(affine, y, x, NULL, NULL, a->c, m, rstd);
+            N(affine)(y, x, NULL, NULL, a->c, m, rstd);
     }
 }
+
+/* h and h n of an element. */
+#define TERMS(j)                                                                                   \
+    const double h = w ? (double)LOAD(gy[j]) * (double)LOAD(w[j]) : (double)LOAD(gy[j]);           \
+    const double hn = h * (((double)LOAD(x[j]) - m) * rstd)
+
+CPU_INLINE void N(row_back)(T *gx, const T *x, const T *gy, const T *w, const T *more, int64_t c,
+                            const double m, const double rstd)
+{
+    double s[CPU_LANES] = {0}, q[CPU_LANES] = {0};
+    int64_t i = 0;
+    for (; i + CPU_LANES <= c; i += CPU_LANES) {
+#pragma omp simd
+        for (int j = 0; j < CPU_LANES; j++) {
+            TERMS(i + j);
+            s[j] += h;
+            q[j] += hn;
+        }
+    }
+    for (int j = 0; i < c; i++, j++) {
+        TERMS(i);
+        s[j] += h;
+        q[j] += hn;
+    }
+    const double mh = cpu_fold(s) / (double)c, mhn = cpu_fold(q) / (double)c;
+#pragma omp simd
+    for (int64_t j = 0; j < c; j++) {
+        const double h = w ? (double)LOAD(gy[j]) * (double)LOAD(w[j]) : (double)LOAD(gy[j]);
+        const C v = (C)(rstd * (h - mh - ((double)LOAD(x[j]) - m) * rstd * mhn));
+        gx[j] = STORE(more ? v + LOAD(more[j]) : v);
+    }
+}
+#undef TERMS
 
 static void N(rows_back)(const void *args, int64_t lo, int64_t hi)
 {
     const struct norm *a = args;
     const T *w = a->w;
     for (int64_t r = lo; r < hi; r++) {
-        const T *x = (const T *)a->x + r * a->c, *gy = (const T *)a->gy + r * a->c;
-        const T *more = a->r ? (const T *)a->r + r * a->c : NULL;
-        T *gx = (T *)a->y + r * a->c;
+        const int64_t at = r * a->c;
+        const T *x = (const T *)a->x + at, *gy = (const T *)a->gy + at;
+        const T *more = a->r ? (const T *)a->r + at : NULL;
+        T *gx = (T *)a->y + at;
         const double m = a->stats[2 * r], rstd = a->stats[2 * r + 1];
-        double h[CPU_LANES] = {0}, hn[CPU_LANES] = {0};
-        for (int64_t j = 0; j < a->c; j++) {
-            const double g = w ? (double)LOAD(gy[j]) * (double)LOAD(w[j]) : (double)LOAD(gy[j]);
-            h[j % CPU_LANES] += g;
-            hn[j % CPU_LANES] += g * (((double)LOAD(x[j]) - m) * rstd);
-        }
-        const double mh = cpu_fold(h) / (double)a->c, mhn = cpu_fold(hn) / (double)a->c;
-        for (int64_t j = 0; j < a->c; j++) {
-            const double g = w ? (double)LOAD(gy[j]) * (double)LOAD(w[j]) : (double)LOAD(gy[j]);
-            const C v = (C)(rstd * (g - mh - ((double)LOAD(x[j]) - m) * rstd * mhn));
-            gx[j] = STORE(more ? v + LOAD(more[j]) : v);
-        }
+        if (w && a->r)
+            N(row_back)(gx, x, gy, w, more, a->c, m, rstd);
+        else if (w)
+            N(row_back)(gx, x, gy, w, NULL, a->c, m, rstd);
+        else if (a->r)
+            N(row_back)(gx, x, gy, NULL, more, a->c, m, rstd);
+        else
+            N(row_back)(gx, x, gy, NULL, NULL, a->c, m, rstd);
     }
 }
 
@@ -122,7 +155,7 @@ static void N(columns_back)(const void *args, int64_t lo, int64_t hi)
 
 #include <math.h>
 
-#define TILE 64
+#define TILE 256
 
 struct norm {
     void *y, *gw, *gb, *sum;

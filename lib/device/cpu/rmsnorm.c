@@ -3,6 +3,15 @@
  * gx = r (h - n mean(h n)), gw = sum gy n over the rows, in their order. Sums are formed in f64. */
 #ifdef T
 
+CPU_INLINE void N(scaled)(T *y, const T *x, const T *w, int64_t c, double rms)
+{
+#pragma omp simd
+    for (int64_t j = 0; j < c; j++) {
+        const C v = (C)((double)LOAD(x[j]) * rms);
+        y[j] = STORE(w ? v * LOAD(w[j]) : v);
+    }
+}
+
 static void N(rmsnorm)(const void *args, int64_t lo, int64_t hi)
 {
     const struct rms *a = args;
@@ -11,37 +20,56 @@ static void N(rmsnorm)(const void *args, int64_t lo, int64_t hi)
         const T *x = (const T *)a->x + r * a->c;
         T *y = (T *)a->y + r * a->c;
         double q[CPU_LANES] = {0};
-        for (int64_t j = 0; j < a->c; j++) {
-            const double v = (double)LOAD(x[j]);
-            q[j % CPU_LANES] += v * v;
+        int64_t i = 0;
+        for (; i + CPU_LANES <= a->c; i += CPU_LANES) {
+#pragma omp simd
+            for (int j = 0; j < CPU_LANES; j++)
+                q[j] += (double)LOAD(x[i + j]) * (double)LOAD(x[i + j]);
         }
+        for (int j = 0; i < a->c; i++, j++)
+            q[j] += (double)LOAD(x[i]) * (double)LOAD(x[i]);
         const double rms = 1 / sqrt(cpu_fold(q) / (double)a->c + a->eps);
         a->stats[r] = rms;
-        for (int64_t j = 0; j < a->c; j++) {
-            const C v = (C)((double)LOAD(x[j]) * rms);
-            y[j] = STORE(w ? v * LOAD(w[j]) : v);
+        if (w)
+            N(scaled)(y, x, w, a->c, rms);
+        else
+            N(scaled)(y, x, NULL, a->c, rms);
+    }
+}
+
+CPU_INLINE void N(rms_row)(T *gx, const T *x, const T *gy, const T *w, int64_t c, const double rms)
+{
+    double hn[CPU_LANES] = {0};
+    int64_t i = 0;
+    for (; i + CPU_LANES <= c; i += CPU_LANES) {
+#pragma omp simd
+        for (int j = 0; j < CPU_LANES; j++) {
+            const double h = (double)LOAD(gy[i + j]) * (w ? (double)LOAD(w[i + j]) : 1);
+            hn[j] += h * ((double)LOAD(x[i + j]) * rms);
         }
+    }
+    for (int j = 0; i < c; i++, j++) {
+        const double h = (double)LOAD(gy[i]) * (w ? (double)LOAD(w[i]) : 1);
+        hn[j] += h * ((double)LOAD(x[i]) * rms);
+    }
+    const double mean = cpu_fold(hn) / (double)c;
+#pragma omp simd
+    for (int64_t j = 0; j < c; j++) {
+        const double h = (double)LOAD(gy[j]) * (w ? (double)LOAD(w[j]) : 1);
+        gx[j] = STORE((C)(rms * (h - (double)LOAD(x[j]) * rms * mean)));
     }
 }
 
 static void N(rms_rows)(const void *args, int64_t lo, int64_t hi)
 {
     const struct rms *a = args;
-    const T *w = a->w;
     for (int64_t r = lo; r < hi; r++) {
         const T *x = (const T *)a->x + r * a->c, *gy = (const T *)a->gy + r * a->c;
         T *gx = (T *)a->y + r * a->c;
-        const double rms = a->stats[r];
-        double hn[CPU_LANES] = {0};
-        for (int64_t j = 0; j < a->c; j++) {
-            const double h = w ? (double)LOAD(gy[j]) * (double)LOAD(w[j]) : (double)LOAD(gy[j]);
-            hn[j % CPU_LANES] += h * ((double)LOAD(x[j]) * rms);
-        }
-        const double mean = cpu_fold(hn) / (double)a->c;
-        for (int64_t j = 0; j < a->c; j++) {
-            const double h = w ? (double)LOAD(gy[j]) * (double)LOAD(w[j]) : (double)LOAD(gy[j]);
-            gx[j] = STORE((C)(rms * (h - (double)LOAD(x[j]) * rms * mean)));
-        }
+        if (a->w)
+            N(rms_row)(gx, x, gy, a->w, a->c, a->stats[r]);
+        else
+            N(rms_row)(gx, x, gy, NULL, a->c, a->stats[r]);
     }
 }
 
@@ -70,7 +98,7 @@ static void N(rms_columns)(const void *args, int64_t lo, int64_t hi)
 
 #include <math.h>
 
-#define TILE 64
+#define TILE 256
 
 struct rms {
     void *y, *gw;

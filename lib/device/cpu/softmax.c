@@ -22,10 +22,10 @@ static void N(softmax)(const void *args, int64_t lo, int64_t hi)
     const struct rows *a = args;
     for (int64_t r = lo; r < hi; r++) {
         T *y = (T *)a->y + r * a->c, m;
-        const T sum = (T)N(powers)(y, (const T *)a->x + r * a->c, a->c, &m);
+        const T part = (T)(1 / N(powers)(y, (const T *)a->x + r * a->c, a->c, &m));
 #pragma omp simd
         for (int64_t j = 0; j < a->c; j++)
-            y[j] /= sum;
+            y[j] *= part;
     }
 }
 

@@ -17,23 +17,27 @@ static double N(total)(const T *x, int64_t n)
     return cpu_fold(s);
 }
 
-/* The maximum, in the lanes; NaN is passed over. */
+/* The maximum; NaN is passed over. */
 static T N(highest)(const T *x, int64_t n)
 {
-    T m[CPU_LANES], top = -(T)INFINITY;
+    enum { LANES = 2 * CPU_LANES };
+    T m[LANES], top = -(T)INFINITY;
     int64_t i = 0;
-    for (int j = 0; j < CPU_LANES; j++)
+    for (int j = 0; j < LANES; j++)
         m[j] = top;
-    for (; i + CPU_LANES <= n; i += CPU_LANES)
-        for (int j = 0; j < CPU_LANES; j++)
+    for (; i + LANES <= n; i += LANES) {
+#pragma omp simd
+        for (int j = 0; j < LANES; j++)
             m[j] = x[i + j] > m[j] ? x[i + j] : m[j];
+    }
     for (; i < n; i++)
         top = x[i] > top ? x[i] : top;
-    for (int j = 0; j < CPU_LANES; j++)
+    for (int j = 0; j < LANES; j++)
         top = m[j] > top ? m[j] : top;
     return top;
 }
 
+/* y = exp(x - max x), not yet divided; returns the sum of y and sets *max. y may be x. */
 static double N(powers)(T *y, const T *x, int64_t c, T *max)
 {
     const T m = N(highest)(x, c);

@@ -4,7 +4,7 @@
  * are cut into blocks, a block is added up along its runs, and the blocks in their order. */
 #ifdef T
 
-/* Adds a run of n elements with stride s, in eight lanes. */
+/* Adds a run of n elements with stride s, in the lanes. */
 static double N(add_run)(const T *x, int64_t s, int64_t n)
 {
     double lane[CPU_LANES] = {0};
@@ -18,6 +18,13 @@ static double N(add_run)(const T *x, int64_t s, int64_t n)
     for (; i < n; i++)
         lane[i % CPU_LANES] += LOAD(x[i * s]);
     return cpu_fold(lane);
+}
+
+CPU_INLINE void N(add_row)(double *acc, const T *x, int64_t step, int64_t width)
+{
+#pragma omp simd
+    for (int64_t j = 0; j < width; j++)
+        acc[j] += LOAD(x[j * step]);
 }
 
 /* acc[0..width) += the reduced elements lo..hi-1 of the outputs whose first is at x, `step` apart. */
@@ -34,11 +41,11 @@ static void N(add_block)(const struct sum *a, double *acc, const T *x, int64_t s
             acc[0] += N(add_run)(from, s, n);
             continue;
         }
-        for (int64_t i = 0; i < n; i++, from += s) {
-#pragma omp simd
-            for (int64_t j = 0; j < width; j++)
-                acc[j] += LOAD(from[j * step]);
-        }
+        for (int64_t i = 0; i < n; i++, from += s)
+            if (step == 1)
+                N(add_row)(acc, from, 1, width);
+            else
+                N(add_row)(acc, from, step, width);
     }
 }
 

@@ -59,10 +59,11 @@ static void N(xent)(const void *args, int64_t lo, int64_t hi)
         const double smooth = spread > 0 ? spread * (a->all * (log(sum) + (double)m) - mean) : 0;
         const double hit = good && u == 0 ? 0 : log(sum) + ((double)m - (double)at);
         const double whole = counts ? (good ? u * hit : hit) + smooth : 0;
+        const T part = (T)(1 / sum);
         *loss = (T)(whole / a->divisor); /* NaN where nothing counts */
 #pragma omp simd
         for (int64_t j = 0; j < (a->log_probs ? 0 : a->c); j++)
-            p[j] /= (T)sum;
+            p[j] *= part;
     }
 }
 
@@ -81,9 +82,12 @@ static void N(xent_back)(const void *args, int64_t lo, int64_t hi)
         const double all = !counts ? 0 : a->log_probs ? 0 * u : u + spread * a->all;
         const T of_row = counts ? (T)(s * all) : 0, each = counts ? (T)(s * spread) : 0;
         const double here = a->log_probs || !good ? 0 : all * (double)p[label];
+        const bool scaled = counts && !a->log_probs;
 #pragma omp simd
-        for (int64_t j = 0; j < a->c; j++)
-            gx[j] = a->log_probs || !counts ? of_row : of_row * p[j];
+        for (int64_t j = 0; j < (scaled ? a->c : 0); j++)
+            gx[j] = of_row * p[j];
+        for (int64_t j = 0; j < (scaled ? 0 : a->c); j++)
+            gx[j] = of_row;
         for (int64_t j = 0; j < a->c && spread > 0; j++)
             gx[j] -= each * (T)CPU_CALL(weight_of, a, j);
         if (good && counts)
