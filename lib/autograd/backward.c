@@ -149,7 +149,7 @@ static weft_status prepare(weft__walk *w, weft__node *n, weft_op_call *c, collec
             continue;
         }
         WEFT_TRY(collect(w, in, &to[j]));
-        weft__view_copy(&c->gin[j], &in->view);
+        weft__view_copy(&c->gin[j], &c->in[j]);
         c->gin[j].dtype = n->op->wide ? to[j].type : in->view.dtype;
         c->gin[j].data = to[j].data;
         if (!n->op->contiguous)

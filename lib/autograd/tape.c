@@ -155,7 +155,10 @@ static void note_input(weft__input *to, const weft_view *v, const source *in, co
     to->from.result = x->result;
     to->plane = in->plane;
     to->wants_grad = x->wants_grad;
-    weft__view_copy(&to->view, v);
+    if (x->segment) /* which has the rest */
+        to->view.dtype = v->dtype;
+    else
+        weft__view_copy(&to->view, v);
 }
 
 static weft_status record(weft_fabric *f, const weft_op_call *c, const source *in,

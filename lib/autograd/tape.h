@@ -25,7 +25,7 @@ typedef struct weft__input {
     weft__origin from;
     weft__plane plane; /* of the segment, that was used */
     bool wants_grad;
-    weft_view view;
+    weft_view view; /* of a parameter its type alone */
 } weft__input;
 
 /* Each kind of walk has gradients of its own. */
@@ -114,12 +114,15 @@ static inline void weft__view_none(weft_view *v)
     v->rank = 0;
     v->numel = 0;
 }
-/* Most views have few dimensions: the rest is not copied. */
+/* Most views have few dimensions: the rest is not copied, and of none nothing. */
 static inline void weft__view_copy(weft_view *to, const weft_view *from)
 {
-    const size_t part = from->rank <= 4 ? 4 : WEFT_MAX_RANK;
+    if (from->dtype == WEFT_DEFAULT) {
+        weft__view_none(to);
+        return;
+    }
     memcpy(to, from, offsetof(weft_view, shape));
-    if (part == 4) {
+    if (from->rank <= 4) {
         memcpy(to->shape, from->shape, 4 * sizeof *to->shape);
         memcpy(to->stride, from->stride, 4 * sizeof *to->stride);
     } else {
