@@ -240,9 +240,10 @@ cudaError_t cudaEventCreate(cudaEvent_t *out)
 
 cudaError_t cudaEventDestroy(cudaEvent_t e)
 {
+    enter();
     free(e);
     cuda.events--;
-    return cudaSuccess;
+    return leave(cudaSuccess);
 }
 
 cudaError_t cudaEventRecord(cudaEvent_t e, cudaStream_t s)
@@ -294,8 +295,9 @@ cudaError_t cudaMemPoolCreate(cudaMemPool_t *out, const struct cudaMemPoolProps 
 
 cudaError_t cudaMemPoolDestroy(cudaMemPool_t pool)
 {
+    enter();
     free(pool);
-    return cudaSuccess;
+    return leave(cudaSuccess);
 }
 
 cudaError_t cudaMemPoolSetAttribute(cudaMemPool_t pool, enum cudaMemPoolAttr attr, void *value)

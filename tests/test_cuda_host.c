@@ -7,6 +7,7 @@
 #include "device/device.h"
 
 #include <check.h>
+#include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -238,6 +239,71 @@ START_TEST(pages_of_the_host)
 }
 END_TEST
 
+/* Every call in a thread of its own, whose device is 0 until it says otherwise. */
+static struct {
+    weft_stream *stream, *urgent;
+    weft_event *event;
+    weft_dev p, q, import;
+    char x[64], page[4096];
+} work;
+
+#define STEP(name, ok)                                                                             \
+    static bool name(const weft_device_ops *o)                                                     \
+    {                                                                                              \
+        return o && (ok);                                                                          \
+    }
+STEP(makes_stream, !o->stream_new(device, &work.stream))
+STEP(makes_urgent, !o->stream_urgent(device, &work.urgent))
+STEP(makes_event, !o->event_new(device, &work.event))
+STEP(allocates, !o->alloc(device, 64, &work.p) && !o->alloc(device, 64, &work.q))
+STEP(uploads, !o->upload(work.stream, work.p, work.x, 64))
+STEP(moves, !o->move(work.stream, work.q, work.p, 64))
+STEP(zeroes, !o->zero(work.stream, work.p, 64))
+STEP(fills, !o->kernels->fill(work.stream, work.p, 16, 1, WEFT_F32))
+STEP(downloads, !o->download(work.stream, work.x, work.q, 64))
+STEP(records, !o->event_record(work.event, work.stream))
+STEP(waits, !o->event_wait(work.urgent, work.event))
+STEP(looks, !o->event_done(work.event, &(bool){false}))
+STEP(awaits, !o->event_sync(work.event))
+STEP(imports, !o->import(device, work.page, sizeof work.page, &work.import))
+STEP(finds, o->host(device, work.import) && !o->holds(device, work.x))
+STEP(unimports, (o->unimport(device, work.import, sizeof work.page), true))
+STEP(syncs, !o->sync(work.stream))
+STEP(syncs_all, !o->sync_all(device))
+STEP(frees, (o->free(device, work.p, 64), o->free(device, work.q, 64), true))
+STEP(imports_again, !o->import(device, work.page, sizeof work.page, &work.import))
+STEP(ends_event, (o->event_free(work.event), true))
+STEP(ends_streams, (o->stream_free(work.stream), o->stream_free(work.urgent), true))
+STEP(closes, (weft__device_close(device), true))
+
+static bool (*const steps[])(const weft_device_ops *) = {
+    makes_stream, makes_urgent,  makes_event, allocates,    uploads, moves,
+    zeroes,       fills,         downloads,   records,      waits,   looks,
+    awaits,       imports,       finds,       unimports,    syncs,   syncs_all,
+    frees,        imports_again, ends_event,  ends_streams, closes};
+
+static void *take_step(void *step)
+{
+    return (*(bool (*const *)(const weft_device_ops *))step)(&weft__cuda_device) ? step : NULL;
+}
+
+START_TEST(any_thread_may_call)
+{
+    standin_reset(3);
+    ck_assert(!weft__device_open(&device, "cuda", 2, 1));
+    for (size_t i = 0; i < sizeof steps / sizeof steps[0]; i++) {
+        pthread_t thread;
+        void *ok = NULL;
+        ck_assert(!pthread_create(&thread, NULL, take_step, (void *)(uintptr_t)&steps[i]));
+        pthread_join(thread, &ok);
+        ck_assert_msg(ok && cuda.contexts == 1u << 2 && !cuda.foreign && !cuda.plain,
+                      "step %zu: ok %d, contexts %x, foreign %d", i, ok != NULL, cuda.contexts,
+                      cuda.foreign);
+    }
+    ck_assert_int_eq(cuda.pinned + cuda.registered + cuda.streams + cuda.events, 0);
+}
+END_TEST
+
 static Suite *suite(void)
 {
     Suite *s = suite_create("cuda host");
@@ -250,6 +316,7 @@ static Suite *suite(void)
     tcase_add_test(t, memory_goes_in_order);
     tcase_add_test(t, a_full_gpu_goes_on);
     tcase_add_test(t, pages_of_the_host);
+    tcase_add_test(t, any_thread_may_call);
     tcase_set_timeout(t, 60);
     suite_add_tcase(s, t);
     return s;

@@ -119,10 +119,12 @@ static weft_status start(weft_device *d, weft__cuda *c)
     return WEFT_OK;
 }
 
-/* What there is of it. */
+/* What there is of it, from any thread. */
 static void close_cuda(weft_device *d)
 {
     weft__cuda *c = cuda_of(d);
+    if (c->pool)
+        cudaSetDevice(c->index);
     weft__cuda_dnn_close(d);
     weft__cuda_gemm_close(d);
     weft__cuda_imports_close(c);
