@@ -308,6 +308,54 @@ START_TEST(none_gives_each_label_its_loss)
 }
 END_TEST
 
+#define LOW_ROWS 5
+#define LOW_WIDTH 2500
+
+static weft_tensor *low_logits(weft_dtype t, weft_tensor **leaf)
+{
+    static float x[LOW_ROWS * LOW_WIDTH];
+    for (int i = 0; i < LOW_ROWS * LOW_WIDTH; i++)
+        x[i] = i < LOW_WIDTH / 2 ? -INFINITY : (float)(i * 7919 % 1013) / 64 - 8;
+    *leaf = weft_cast(weft_tensor_of(f, x, 2, (int64_t[]){LOW_ROWS, LOW_WIDTH}, WEFT_F32), t);
+    weft_require_grad(*leaf);
+    return *leaf;
+}
+
+/* Logits that stay in 16 bits give what they give as f32, the gradient rounded once. */
+START_TEST(logits_of_16_bits_stay_as_they_are)
+{
+    static const weft_cross_entropy_options options[] = {
+        {0}, {.reduction = "sum"}, {.reduction = "none"}, {.ignore_index = 77}};
+    static float g[2][LOW_ROWS * LOW_WIDTH];
+    const weft_dtype t = _i ? WEFT_F16 : WEFT_BF16;
+    const int64_t y[LOW_ROWS] = {LOW_WIDTH - 1, 0, 77, 1024, 3}, n = LOW_ROWS;
+    for (size_t i = 0; i < sizeof options / sizeof *options; i++) {
+        double v[2];
+        for (int k = 0; k < 2; k++) {
+            weft_tensor *leaf, *x = low_logits(t, &leaf);
+            weft_tensor *loss = weft_cross_entropy_with(
+                k ? weft_cast(x, WEFT_F32) : x, weft_tensor_of(f, y, 1, &n, WEFT_I64), &options[i]);
+            ck_assert_int_eq(weft_dtype_of(loss), WEFT_F32);
+            loss = weft_sum(weft_mul(loss, loss), WEFT_ALL);
+            v[k] = weft_item(loss);
+            ck_assert_int_eq(weft_backward(f, loss), 0);
+            ck_assert_int_eq(weft_dtype_of(weft_gradient(leaf)), t);
+            weft_copy_out(weft_cast(weft_gradient(leaf), WEFT_F32), g[k], sizeof g[k]);
+        }
+        ck_assert_double_eq_tol(v[0], v[1], 1e-5 * fabs(v[1]));
+        double off = 0;
+        for (int j = 0; j < LOW_ROWS * LOW_WIDTH; j++)
+            off = fmax(off, fabs((double)(g[0][j] - g[1][j])) / (fabs((double)g[1][j]) + 1e-6));
+        ck_assert_msg(off <= 0x1p-7, "%zu: the gradient is off by %g", i, off);
+    }
+    weft_tensor *leaf, *x = low_logits(t, &leaf);
+    ck_assert_ptr_null(looked_at(
+        f, weft_cross_entropy(
+               x, weft_tensor_of(f, (int64_t[LOW_ROWS]){0, 1, 2, LOW_WIDTH}, 1, &n, WEFT_I64))));
+    stuck_with(WEFT_EDATA, "cross_entropy: label 2500 at row 3");
+}
+END_TEST
+
 int main(void)
 {
     Suite *s = suite_create("losses");
@@ -329,6 +377,7 @@ int main(void)
     tcase_add_test(t, what_one_number_weighs_is_added);
     tcase_add_test(t, sums_and_means_are_not_added);
     tcase_add_test(t, none_gives_each_label_its_loss);
+    tcase_add_loop_test(t, logits_of_16_bits_stay_as_they_are, 0, 2);
     SRunner *r = srunner_create(s);
     srunner_run_all(r, CK_NORMAL);
     int failed = srunner_ntests_failed(r);

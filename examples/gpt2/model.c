@@ -187,32 +187,30 @@ weft_module *gpt2_new(weft_fabric *f, const gpt2_options *given)
     return weft_error(f) ? NULL : m;
 }
 
-/* ln_f's result and the classifier's weight, so that logits come and go in chunks. */
-static weft_tensor *loss_in_chunks(weft_module *m, part *p, weft_tensor *tokens, weft_tensor *y)
+/* Of ln_f's result x and the classifier's weight, so that logits come and go in chunks, or stay in the low type. */
+static weft_tensor *loss_of(weft_tensor *x, weft_tensor *w, weft_tensor *targets, int64_t chunk)
 {
+    const int64_t row = -1, rows[2] = {-1, w ? weft_dim(w, 0) : 1};
+    if (chunk)
+        return weft_linear_cross_entropy(x, w, NULL, targets,
+                                         WEFT_LINEAR_CROSS_ENTROPY(.chunk = chunk));
+    return weft_cross_entropy(weft_reshape(weft_linear(x, w, NULL), 2, rows),
+                              weft_reshape(targets, 1, &row));
+}
+
+weft_tensor *gpt2_loss(weft_module *m, weft_tensor *tokens, weft_tensor *targets)
+{
+    part *p = m ? weft_module_self(m) : NULL;
+    if (!p)
+        return NULL;
     weft_fabric *f = weft_module_fabric(m);
     p->hidden = true;
     weft_tensor *x = weft_forward(m, tokens);
     p->hidden = false;
     weft_autocast_begin(f);
-    weft_tensor *loss =
-        weft_linear_cross_entropy(x, weft_module_own(p->child[LM_HEAD], "weight"), NULL, y,
-                                  WEFT_LINEAR_CROSS_ENTROPY(.chunk = p->chunk));
+    weft_tensor *loss = loss_of(x, weft_module_own(p->child[LM_HEAD], "weight"), targets, p->chunk);
     weft_autocast_end(f);
     return loss;
-}
-
-weft_tensor *gpt2_loss(weft_module *m, weft_tensor *tokens, weft_tensor *targets)
-{
-    const int64_t row = -1;
-    part *p = m ? weft_module_self(m) : NULL;
-    if (!p)
-        return NULL;
-    if (p->chunk)
-        return loss_in_chunks(m, p, tokens, targets);
-    weft_tensor *x = weft_forward(m, tokens);
-    const int64_t rows[2] = {-1, x ? weft_dim(x, -1) : 1};
-    return weft_cross_entropy(weft_reshape(x, 2, rows), weft_reshape(targets, 1, &row));
 }
 
 weft_optimizer *gpt2_adamw(weft_module *m, double lr, double weight_decay)

@@ -1,11 +1,12 @@
 /* loss = mean or sum of -log softmax(x)[label], or of -x[label] (nll_loss); <weft/loss.h> has the
  * formula with smoothing and weights. The probabilities are saved, and the sum of the weights where
- * it is not the number of rows. */
+ * it is not the number of rows. Logits of 16 bits stay as they are, unless there is smoothing or weights:
+ * the logarithm of the sum of their powers is saved, and the loss is f32. */
 #include "ops/ops.h"
 
 #include <math.h>
 
-enum { PROBABILITIES, DIVISOR };
+enum { PROBABILITIES, LSE = PROBABILITIES, DIVISOR };
 
 typedef struct attributes {
     weft_xent_terms terms;
@@ -39,6 +40,15 @@ static weft_status shape(weft_op_call *c)
     if (t->weighed)
         c->saved[DIVISOR].dtype = WEFT_F64;
     c->rows = weft__reduce_rows(t->reduce);
+    return WEFT_OK;
+}
+
+static weft_status shape_low(weft_op_call *c)
+{
+    WEFT_TRY(shape(c));
+    c->out.dtype = WEFT_F32;
+    c->saved[LSE] = c->in[1];
+    c->saved[LSE].dtype = WEFT_F64;
     return WEFT_OK;
 }
 
@@ -82,6 +92,35 @@ static weft_status forward(weft_op_call *c)
     return weft__reduce_forward(c, a->reduce, factor(c), &loss);
 }
 
+static weft_status forward_low(weft_op_call *c)
+{
+    const attributes *a = c->attr;
+    const weft_view *x = &c->in[0];
+    const weft_xent_terms t = terms(c);
+    weft_view loss = c->in[1];
+    weft_dev flag;
+    loss.dtype = WEFT_F32;
+    if (a->reduce == WEFT__EACH)
+        loss = c->out;
+    else
+        WEFT_TRY(weft__scratch_view(c->fabric, &loss));
+    WEFT_TRY(weft__late_flag(c->fabric, &flag));
+    WEFT_TRY(c->k->xent_lse(c->stream, loss.data, c->saved[LSE].data, flag, x->data, c->in[1].data,
+                            c->in[1].dtype, loss.numel, x->shape[x->rank - 1], &t, x->dtype));
+    WEFT_TRY(weft__op_judge(c, flag, "label", &c->in[1], x->shape[x->rank - 1]));
+    c->weight = t.divisor;
+    return weft__reduce_forward(c, a->reduce, factor(c), &loss);
+}
+
+static weft_status backward_low(weft_op_call *c)
+{
+    const weft_xent_terms t = terms(c);
+    const weft_view *x = &c->in[0];
+    return c->k->xent_lse_back(c->stream, c->gin[0].data, c->gout.data, factor(c), x->data,
+                               c->saved[LSE].data, c->in[1].data, c->in[1].dtype, c->in[1].numel,
+                               x->shape[x->rank - 1], &t, x->dtype);
+}
+
 static weft_status backward(weft_op_call *c)
 {
     const weft_xent_terms t = terms(c);
@@ -98,6 +137,15 @@ static weft_status backward(weft_op_call *c)
         .backward = backward                                                                       \
     }
 static const weft_op cross_entropy = OP("cross_entropy"), nll_loss = OP("nll_loss");
+
+static const weft_op low = {.size = sizeof low,
+                            .name = "cross_entropy",
+                            .cast = WEFT_CAST_NONE,
+                            .attr_size = sizeof(attributes),
+                            .contiguous = 1,
+                            .shape = shape_low,
+                            .forward = forward_low,
+                            .backward = backward_low};
 
 static weft_status read(const weft_op *op, const weft_cross_entropy_options *o, attributes *a)
 {
@@ -143,6 +191,9 @@ static weft_tensor *apply(const weft_op *op, weft_tensor *logits, weft_tensor *l
     }
     weft_tensor *const in[] = {classes_last(logits), labels,
                                o->weight ? weft_detach(o->weight) : NULL};
+    if (op == &cross_entropy && !o->weight && !a.terms.smoothing &&
+        weft_dtype_size(weft_dtype_of(logits)) == 2)
+        op = &low;
     return weft_apply(f, op, o->weight ? 3 : 2, in, &a);
 }
 

@@ -1,5 +1,5 @@
-/* loss = cross entropy of x W^T + b with labels, x (...,I) seen as (R,I), W (O,I), b (O). Logits are f32 or
- * f64, of so many rows at a time; backward computes them again, and with z their gradient
+/* loss = cross entropy of x W^T + b with labels, x (...,I) seen as (R,I), W (O,I), b (O). Logits are of x's
+ * type, with smoothing f32 at least, of so many rows at a time; backward computes them again, and with z their gradient
  *   dx = z W,  dW = z^T x,  db = sum of z's rows,  the last two summed up over the chunks.
  * Only what a mean is divided by is saved, where that is not the number of rows. */
 #include "ops/ops.h"
@@ -45,8 +45,10 @@ static weft_status shape(weft_op_call *c)
 /* Rows, inputs and outputs of the layer, and what the loss needs beside the logits. */
 typedef struct sizes {
     int64_t rows, in, out, chunk;
-    weft_dtype type; /* of logits */
-    double factor;   /* of the sum of the losses */
+    weft_dtype type;   /* of logits */
+    weft_dtype result; /* of losses */
+    bool low;      /* logits have 16 bits, and stay: kept is the logarithm of their sum of powers */
+    double factor; /* of the sum of the losses */
     weft_xent_terms terms;
 } sizes;
 
@@ -62,8 +64,11 @@ static sizes measure(const weft_op_call *c)
                .out = c->in[WEIGHT].shape[0],
                .chunk = a->chunk,
                .type = c->out.dtype,
+               .result = c->out.dtype,
                .factor = 1,
                .terms = a->terms};
+    s.low = weft_dtype_size(c->in[X].dtype) == 2 && !a->terms.smoothing;
+    s.type = s.low ? c->in[X].dtype : s.type;
     if (!s.chunk) {
         s.chunk = s.out ? (int64_t)((double)s.rows * (double)s.in / (double)s.out) : s.rows;
         s.chunk = s.chunk < LEAST ? LEAST : s.chunk;
@@ -137,9 +142,9 @@ static weft_status look_at_labels(weft_op_call *c, const sizes *s)
     return weft__op_judge(c, flag, "label", &c->in[LABELS], s->out);
 }
 
-/* Probabilities p of n rows from `first` on, and their losses. */
+/* Probabilities p of n rows from `first` on, or logits and their lse, and their losses. */
 static weft_status probabilities(const weft_op_call *c, const sizes *s, int64_t first, int64_t n,
-                                 weft_dev p, weft_dev loss)
+                                 weft_dev p, weft_dev lse, weft_dev loss)
 {
     const weft_view *x = &c->in[X], *labels = &c->in[LABELS];
     const bool bias = c->nin > BIAS;
@@ -150,6 +155,9 @@ static weft_status probabilities(const weft_op_call *c, const sizes *s, int64_t 
     }
     WEFT_TRY(c->k->gemm(c->stream, p, s->type, s->out, 1, weft__op_at(x, first * s->in), s->in, 0,
                         c->in[WEIGHT].data, s->in, 1, bias, n, s->out, s->in, x->dtype));
+    if (s->low)
+        return c->k->xent_lse(c->stream, loss, lse, (weft_dev){0}, p, weft__op_at(labels, first),
+                              labels->dtype, n, s->out, &s->terms, s->type);
     return c->k->xent(c->stream, loss, p, (weft_dev){0}, p, weft__op_at(labels, first),
                       labels->dtype, n, s->out, &s->terms, s->type);
 }
@@ -158,27 +166,29 @@ static weft_status forward(weft_op_call *c)
 {
     const attributes *a = c->attr;
     const sizes s = measure(c);
-    weft_view loss = c->out, p;
+    weft_view loss = c->out, p, lse;
     if (a->reduce != WEFT__EACH)
-        WEFT_TRY(room(c, s.type, s.rows, &loss));
+        WEFT_TRY(room(c, s.result, s.rows, &loss));
     WEFT_TRY(look_at_labels(c, &s));
     WEFT_TRY(room(c, s.type, s.chunk * s.out, &p));
+    WEFT_TRY(room(c, WEFT_F64, s.low ? s.chunk : 0, &lse));
     for (int64_t at = 0, n; at < s.rows; at += n) {
         n = s.rows - at < s.chunk ? s.rows - at : s.chunk;
-        WEFT_TRY(probabilities(c, &s, at, n, p.data, weft__op_at(&loss, at)));
+        WEFT_TRY(probabilities(c, &s, at, n, p.data, lse.data, weft__op_at(&loss, at)));
     }
     return weft__reduce_forward(c, a->reduce, s.factor, &loss);
 }
 
 /* What backward works in: the gradient of a chunk's logits, in the type of x too, and sums. */
 typedef struct chunk {
-    weft_view z, low, loss, bias, gw, gb;
+    weft_view z, low, lse, loss, bias, gw, gb;
 } chunk;
 
 static weft_status prepare(const weft_op_call *c, const sizes *s, chunk *k)
 {
     WEFT_TRY(room(c, s->type, s->chunk * s->out, &k->z));
-    WEFT_TRY(room(c, s->type, s->chunk, &k->loss));
+    WEFT_TRY(room(c, WEFT_F64, s->low ? s->chunk : 0, &k->lse));
+    WEFT_TRY(room(c, s->result, s->chunk, &k->loss));
     k->low = k->z;
     if (c->in[X].dtype != s->type)
         WEFT_TRY(room(c, c->in[X].dtype, s->chunk * s->out, &k->low));
@@ -187,7 +197,7 @@ static weft_status prepare(const weft_op_call *c, const sizes *s, chunk *k)
         WEFT_TRY(c->device->ops->zero(c->stream, k->gw.data, weft__view_bytes(&k->gw)));
     }
     if (c->nin > BIAS && c->want[BIAS]) {
-        WEFT_TRY(room(c, s->type, s->out, &k->bias));
+        WEFT_TRY(room(c, s->result, s->out, &k->bias));
         WEFT_TRY(weft__op_sums(c, BIAS, &k->gb));
         WEFT_TRY(c->device->ops->zero(c->stream, k->gb.data, weft__view_bytes(&k->gb)));
     }
@@ -197,20 +207,32 @@ static weft_status prepare(const weft_op_call *c, const sizes *s, chunk *k)
 static weft_status add_bias(const weft_op_call *c, const sizes *s, const chunk *k, int64_t n)
 {
     const int64_t ystride[2] = {0, 1}, zstride[2] = {s->out, 1}, rows[2] = {n, s->out};
-    WEFT_TRY(c->k->sum(c->stream, k->bias.data, s->type, ystride, 1, k->z.data, zstride, 2, rows,
+    WEFT_TRY(c->k->sum(c->stream, k->bias.data, s->result, ystride, 1, k->z.data, zstride, 2, rows,
                        s->type));
-    return c->k->axpy(c->stream, k->gb.data, 1, k->bias.data, s->out, s->type);
+    return c->k->axpy(c->stream, k->gb.data, 1, k->bias.data, s->out, s->result);
+}
+
+/* z = the gradient of the logits. */
+static weft_status logits_back(const weft_op_call *c, const sizes *s, const chunk *k, int64_t first,
+                               int64_t n)
+{
+    const weft_view *labels = &c->in[LABELS];
+    const weft_dev g = weft__op_at(&c->gout, s->terms.each ? first : 0), z = k->z.data;
+    if (s->low)
+        return c->k->xent_lse_back(c->stream, z, g, s->factor, z, k->lse.data,
+                                   weft__op_at(labels, first), labels->dtype, n, s->out, &s->terms,
+                                   s->type);
+    return c->k->xent_back(c->stream, z, g, s->factor, z, weft__op_at(labels, first), labels->dtype,
+                           n, s->out, &s->terms, s->type);
 }
 
 /* The gradients that n rows from `first` on give. */
 static weft_status add(weft_op_call *c, const sizes *s, const chunk *k, int64_t first, int64_t n)
 {
-    const weft_view *x = &c->in[X], *labels = &c->in[LABELS], *gx = &c->gin[X];
+    const weft_view *x = &c->in[X], *gx = &c->gin[X];
     const int64_t one = 1, numbers = n * s->out;
-    WEFT_TRY(probabilities(c, s, first, n, k->z.data, k->loss.data));
-    WEFT_TRY(c->k->xent_back(c->stream, k->z.data, weft__op_at(&c->gout, s->terms.each ? first : 0),
-                             s->factor, k->z.data, weft__op_at(labels, first), labels->dtype, n,
-                             s->out, &s->terms, s->type));
+    WEFT_TRY(probabilities(c, s, first, n, k->z.data, k->lse.data, k->loss.data));
+    WEFT_TRY(logits_back(c, s, k, first, n));
     if (c->nin > BIAS && c->want[BIAS])
         WEFT_TRY(add_bias(c, s, k, n));
     if (x->dtype != s->type)

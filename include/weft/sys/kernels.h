@@ -122,6 +122,10 @@
  *            of 16 bits. t->some and t->room are weft__convolve_plan's (lib/device/conv.h), room is so many bytes
  *   conv_back from gy, x and w: what is wanted of gx, of type xt, which is dt, or f32 where dt has 16 bits, and gw (f64
  *            where dt is, else f32), the other is 0
+ *   xent_lse loss[i] = lse[i] - x[i][label[i]], lse[i] = log sum exp(x[i]) (f64): as xent, which keeps
+ *            p; dt has 16 bits, loss is f32. Of the terms ignores, ignore, divisor and each alone
+ *   xent_lse_back gx[i] = g[0] * alpha / divisor * (exp(x[i] - lse[i]) - onehot(label[i])); g is f32; gx
+ *            may be x
  */
 #ifndef WEFT_SYS_KERNELS_H
 #define WEFT_SYS_KERNELS_H
@@ -457,6 +461,12 @@ typedef struct weft_rotary_terms {
     D(y) D(x) D(w) D(b) D(room) A(weft_conv_terms, t, 1) V(weft_dtype, dt)
 #define WEFT_ARGS_conv_back(D, V, A) \
     D(gx) V(weft_dtype, xt) D(gw) D(gy) D(x) D(w) D(room) A(weft_conv_terms, t, 1) V(weft_dtype, dt)
+#define WEFT_ARGS_xent_lse(D, V, A) \
+    D(loss) D(lse) D(flag) D(x) D(label) V(weft_dtype, lt) V(int64_t, rows) V(int64_t, c) \
+    A(weft_xent_terms, o, 1) V(weft_dtype, dt)
+#define WEFT_ARGS_xent_lse_back(D, V, A) \
+    D(gx) D(g) V(double, alpha) D(x) D(lse) D(label) V(weft_dtype, lt) V(int64_t, rows) \
+    V(int64_t, c) A(weft_xent_terms, o, 1) V(weft_dtype, dt)
 
 #define WEFT_KERNEL_LIST(K) \
     K(fill) K(copy) K(binary) K(axpy) K(scale) K(relu) K(relu_back) K(unary) K(unary_back) \
@@ -469,7 +479,7 @@ typedef struct weft_rotary_terms {
     K(rmsnorm) K(rmsnorm_back) K(swiglu) K(swiglu_back) K(add_layernorm) K(add_layernorm_back) \
     K(channel_moments) K(channel_stats) K(channel_norm) K(channel_sums) K(channel_norm_back) \
     K(attention) K(attention_back) K(rotary) \
-    K(linear) K(linear_back) K(code8) K(gemm8) K(conv) K(conv_back)
+    K(linear) K(linear_back) K(code8) K(gemm8) K(conv) K(conv_back) K(xent_lse) K(xent_lse_back)
 /* clang-format on */
 
 /* "weft_stream *s, weft_dev y, ..." */
