@@ -22,11 +22,11 @@ export TMPDIR
 trap 'rm -rf "$TMPDIR"' EXIT
 limit="timeout -k 5 ${WEFT_TEST_TIMEOUT:-120}"
 
-# mock/PROG is PROG, or PROG.sh, once more, on the device mock; far/PROG on one whose memory the host does not reach; cuda/PROG on a GPU, which ranks share. All others run
+# mock/PROG is PROG, or PROG.sh, once more, on the device mock; graph/PROG there with graph=on; far/PROG on one whose memory the host does not reach; cuda/PROG on a GPU, which ranks share. All others run
 # on the cpu, where there is a GPU, too.
 gpus=$(ls /dev/nvidia[0-9]* /dev/dxg 2>/dev/null)
 case $1 in
-*mock/* | *far/* | *cuda/*)
+*mock/* | *graph/* | *far/* | *cuda/*)
     WEFT_ACCELERATOR=$(basename "$(dirname "$1")")
     program=$(basename "$1")
     shift
@@ -35,6 +35,7 @@ case $1 in
         [ -n "$gpus" ] || { echo "no GPU here"; exit 77; }
         export WEFT_SHARE_DEVICES=true
     fi
+    if [ "$WEFT_ACCELERATOR" = graph ]; then export WEFT_ACCELERATOR=mock WEFT_GRAPH=on; fi
     if [ "$WEFT_ACCELERATOR" = far ]; then export WEFT_ACCELERATOR=mock WEFT_MOCK_FAR=1; fi
     export WEFT_ACCELERATOR NPS="${MOCK_NPS:-2}" ;;
 *)

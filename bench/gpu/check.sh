@@ -6,7 +6,8 @@
 #   sanitizer    compute-sanitizer over kernels, ops and an optimizer
 #   mnist        the Fashion-MNIST example
 #   attention    attention's tests, and GPT-2's step, with cuDNN and without
-#   step         bench/step
+#   graph        rows of the conformance tables with graph=on
+#   step         bench/step, with graphs of the step and without
 #   gemm         bench/gemm beside torch.matmul
 #   optim        the optimizer's pass and the norm beside a copy
 #   compare      bench/compare: training steps beside PyTorch's on the card
@@ -131,6 +132,24 @@ conformance() {
     return $((bad > 0))
 }
 
+# The rows that train, once more with the step as CUDA graphs; lines follow those of conformance.
+graph() {
+    deadline=$(($(now) + ${GRAPH_SECONDS:-60}))
+    export deadline WEFT_GRAPH=on
+    cd "$root/tests" || return 1
+    bad=0
+    : >"$result/graph.jsonl"
+    for r in ${GRAPH_ROWS:-test_nn test_precision test_schedule mpi_fabric mpi_clip mpi_optim mpi_gpt2}; do
+        [ -x "$r" ] || continue
+        row "$r"
+        cat "$logs/row-$r.json" >>"$result/graph.jsonl"
+        [ "$rc" = 0 ] || [ "$rc" = 77 ] || { bad=1; grep -a -v '^ *[0-9]*%:' "$logs/row-$r.log" | tail -n 15; }
+    done
+    unset WEFT_GRAPH
+    cat "$result/graph.jsonl"
+    return $bad
+}
+
 sanitizer() {
     [ "$on" = cuda ] || { echo "no GPU"; return 77; }
     tool=$(command -v compute-sanitizer || ls /usr/local/cuda/bin/compute-sanitizer /opt/nvidia/*/compute-sanitizer 2>/dev/null | head -n 1)
@@ -188,10 +207,11 @@ attention() {
 
 step() {
     bad=0
-    for batch in 64 1024; do
-        for precision in 32-true bf16-mixed; do
-            limited 20 env LD_LIBRARY_PATH="$paths" WEFT_PRECISION=$precision "$root/bench/step" --batch $batch --steps 500 \
-                --tag "$precision" || bad=1
+    for run in "64 32-true" "64 bf16-mixed" "1024 32-true" "1024 bf16-mixed"; do
+        set -- $run
+        for graph in off on; do
+            limited 20 env LD_LIBRARY_PATH="$paths" WEFT_PRECISION=$2 WEFT_GRAPH=$graph "$root/bench/step" --batch $1 --steps 500 \
+                --tag "$2, graph $graph" || bad=1
         done
     done >"$result/step.jsonl"
     cat "$result/step.jsonl"
@@ -228,6 +248,9 @@ gpt2() {
         limited 40 env LD_LIBRARY_PATH="$paths" WEFT_PRECISION=$1 "$root/bench/gpt2" --batch $3 --steps 20 || bad=1
         limited 100 "$python" "$here/gpt2.py" "$on" $2 $3 1024 20 || bad=1
     done >"$result/gpt2.jsonl" 2>"$logs/gpt2.err"
+    # With the step as graphs.
+    limited 40 env LD_LIBRARY_PATH="$paths" WEFT_PRECISION=bf16-mixed WEFT_GRAPH=on "$root/bench/gpt2" --batch 16 --steps 20 |
+        sed 's/^{/{"graph": "on", /' >>"$result/gpt2.jsonl" 2>>"$logs/gpt2.err"
     # The most memory without logits as a whole.
     limited 40 env LD_LIBRARY_PATH="$paths" WEFT_PRECISION=bf16-mixed "$root/bench/gpt2" --batch 16 --steps 10 --chunk 2048 \
         >>"$result/gpt2.jsonl" 2>>"$logs/gpt2.err" || bad=1
@@ -246,7 +269,7 @@ if [ "${1:-}" = --row ]; then
     row "$2"
     exit 0
 fi
-[ $# -gt 0 ] || set -- versions conformance sanitizer mnist gpt2 attention step optim compare gemm cpu
+[ $# -gt 0 ] || set -- versions conformance graph sanitizer mnist gpt2 attention step optim compare gemm cpu
 : >"$out/summary.txt"
 failed=0
 for s in "$@"; do
