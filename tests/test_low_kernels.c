@@ -17,6 +17,7 @@ static void start(void)
 {
     for (int t = 0; t < THREADS; t++) {
         ck_assert_int_eq(weft__device_open(&device[t], "cpu", 0, t + 1), WEFT_OK);
+        device[t]->vectors = t; /* of a CPU: the best, those that all have, AVX2 */
         ck_assert_int_eq(device[t]->ops->stream_new(device[t], &stream[t]), WEFT_OK);
     }
 }

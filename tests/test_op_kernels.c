@@ -1,5 +1,6 @@
 /* The kernels of the elementwise and choosing ops: how far they are from the C library's functions
- * in long double, what they do at the ends, and the same bits on one, two and three threads. */
+ * in long double, what they do at the ends, and the same bits on one, two and three threads and with any
+ * set of instructions for vectors. */
 #include "core/error.h"
 #include "core/rng.h"
 #include "device/device.h"
@@ -20,6 +21,7 @@ static void start(void)
 {
     for (int t = 0; t < THREADS; t++) {
         ck_assert_int_eq(weft__device_open(&device[t], device_name(), 0, t + 1), WEFT_OK);
+        device[t]->vectors = t; /* of a CPU: the best, those that all have, AVX2 */
         ck_assert_int_eq(device[t]->ops->stream_new(device[t], &stream[t]), WEFT_OK);
     }
 }
@@ -177,7 +179,7 @@ START_TEST(a_result_may_lie_on_its_argument)
 }
 END_TEST
 
-/* --- the same bits on any number of threads --- */
+/* --- the same bits on any number of threads and with any vectors --- */
 
 #define BIG 200003
 #define ACROSS 331 /* BIG is 604 x 331 + 79 */
