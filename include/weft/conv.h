@@ -26,9 +26,9 @@ typedef struct weft_conv_options {
  *   w[o][i][p][q] x[n][i][r stride - padding + p dilation][the same of c and q]
  * where x is 0 outside: x (N,C,H,W), weight (O,C/groups,kh,kw), bias (O) or NULL -> (N,O,H',W') with
  *   H' = floor((H + 2 padding - dilation (kh - 1) - 1) / stride) + 1
- * and the same of W'. groups divides C and O; groups = C: each channel alone (depthwise). By matrix
- * products of windows laid out as columns, some images at a time. WEFT_EARG: an option has no such
- * value. */
+ * and the same of W'. groups divides C and O; groups = C: each channel alone (depthwise). f64, groups,
+ * images that no cache holds, and what has no AVX-512 by products with columns of windows, some images at a
+ * time, else image by image, bf16 by AMX. WEFT_EARG: an option has no such value. */
 WEFT_API weft_tensor *weft_conv2d(weft_tensor *x, weft_tensor *weight, weft_tensor *bias,
                                   const weft_conv_options *o);
 /* The same of x (N,C,L) and weight (O,C/groups,k) -> (N,O,L'); options are those of rows. */
