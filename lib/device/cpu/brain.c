@@ -1,7 +1,7 @@
 /* C = alpha A B + beta C in bf16: C is cut into a rectangle for each thread. Of one operand a block is packed
- * that stays in the second cache (r), of the other a panel at a time that stays in the first (s), while the
- * panel before is multiplied. k is cut where its packed block would be too large, and where sums leave the
- * registers; they go on in f32. */
+ * that stays in the second cache (r), of the other some panels at a time beside it (s). A panel of A stays in
+ * the first cache while B's pass, so that C is written along its rows. k is cut where its packed block would
+ * be too large, and where sums leave the registers; they go on in f32. */
 #include "device/cpu/brain.h"
 
 #include "device/cpu/amx.h"
@@ -13,16 +13,17 @@
 #include <omp.h>
 
 #define MULTIPLY_ADDS 64.0 /* that count as one element operation */
-#define RESIDENT 655360    /* numbers of r: 1.25 MiB */
-#define DEPTH 3072         /* numbers of a line that are packed, at most */
-#define KEPT 256           /* blocks of sums */
+#define RESIDENT 524288    /* numbers of r: 1 MiB, */
+#define BESIDE 196608      /* and of s: 384 KiB */
+#define DEPTH 1024         /* numbers of a line that are packed, at most */
+#define KEPT 192           /* blocks of sums */
 #define FEW_ROWS 32        /* for which A is turned rather than B */
 
 /* What a thread packs in: with the rest 4 MiB, for which there are huge pages. */
 typedef struct room {
-    uint16_t r[RESIDENT], s[2][BRAIN_SIDE * DEPTH];
+    uint16_t r[RESIDENT], s[BESIDE];
     float sums[KEPT + 3][BRAIN_SUMS], last[2][BRAIN_SUMS];
-    char rest[1 << 20];
+    char rest[3 << 19];
 } room;
 
 typedef struct job {
@@ -38,8 +39,10 @@ typedef struct work {
     bool r_is_b;
     room *room;
     int64_t parts, steps;       /* of k: parts that are packed, and steps of all */
-    int64_t rows, columns;      /* panels of r and of s that are packed, or whose sums are kept */
-    int64_t r0, r1, s0, s1;     /* panels now */
+    int64_t rows, columns;      /* panels of r that are packed, and of s whose sums are kept, */
+    int64_t some;               /* and of s that are packed */
+    int64_t r0, r1, s0, s1;     /* panels now, */
+    int64_t some0, some1;       /* and what of s is packed */
     int64_t part, first, count; /* of k, and its steps */
     int now;                    /* which of last[] comes next */
     weft__brain_aside aside;
@@ -106,82 +109,73 @@ static int64_t k_of(const work *w, int64_t step)
     return least(w->p.k, step * BRAIN_STEP);
 }
 
-static void pack_panel(const work *w, const weft__brain_side *s, uint16_t *to, int64_t panel)
+static void pack(const work *w, uint16_t *to, const weft__brain_side *s, int64_t p0, int64_t p1)
 {
-    for (int64_t t = 0; t < 2 * w->count; t++)
-        weft__brain_pack(to, s, panel * BRAIN_SIDE, k_of(w, w->first), k_of(w, w->first + w->count),
-                         t);
+    weft__brain_pack(to, s, p0, p1, k_of(w, w->first), k_of(w, w->first + w->count));
 }
 
-static void pack_r(const work *w)
-{
-    for (int64_t r = w->r0; r < w->r1; r++)
-        pack_panel(w, &w->r, w->room->r + (r - w->r0) * w->count * 2 * BRAIN_TILE, r);
-}
-
-/* The panel after this one is packed meanwhile. */
-static void pack_later(work *w, int64_t s)
+static void round_later(work *w, int64_t a, int64_t b, const float *sums)
 {
     weft__brain_aside *o = &w->aside;
-    const int64_t steps = (w->r1 - w->r0) * w->count, tiles = 2 * w->count;
-    if (s + 1 >= w->s1)
-        return;
-    o->side = &w->s;
-    o->to = w->room->s[(s + 1) % 2];
-    o->line = (s + 1) * BRAIN_SIDE;
-    o->k0 = k_of(w, w->first);
-    o->k1 = k_of(w, w->first + w->count);
-    o->tile = o->step = 0;
-    o->tiles = tiles;
-    o->every = steps > tiles ? steps / tiles : 1;
-}
-
-static void round_later(work *w, int64_t r, int64_t s, const float *sums)
-{
-    weft__brain_aside *o = &w->aside;
-    weft__brain_end_sums(o);
+    weft__brain_finish(o);
     o->sums = sums;
-    o->i = (w->r_is_b ? s : r) * BRAIN_SIDE;
-    o->j = (w->r_is_b ? r : s) * BRAIN_SIDE;
+    o->i = a * BRAIN_SIDE;
+    o->j = b * BRAIN_SIDE;
     o->row = 0;
 }
 
-/* Steps from..to-1 of this part, of all panels of r. */
-static void multiply_panel(work *w, int64_t s, int64_t from, int64_t to)
+/* The block of sums that waits for more of k. */
+static int64_t kept(const work *w, int64_t a, int64_t b)
 {
-    const bool first = w->part + from == 0;
-    const bool last = w->part + 1 == w->parts && to == w->count;
-    int64_t kept = w->parts > 1 ? (s - w->s0) * (w->r1 - w->r0) : 0;
-    weft__brain_block o = {.s = w->room->s[s % 2] + from * 2 * BRAIN_TILE,
+    const int64_t r = (w->r_is_b ? b : a) - w->r0, s = (w->r_is_b ? a : b) - w->s0;
+    return w->parts > 1 ? s * w->rows + r : w->r_is_b ? r : s - (w->some0 - w->s0);
+}
+
+/* Steps from..to-1 of this part, of a panel of A and panels b0..b1-1 of B. */
+static void multiply_panel(work *w, int64_t a, int64_t b0, int64_t b1, int64_t from, int64_t to)
+{
+    const int64_t long_panel = w->count * 2 * BRAIN_TILE, at = from * 2 * BRAIN_TILE;
+    const uint16_t *const pa = w->r_is_b ? w->room->s + (a - w->some0) * long_panel
+                                         : w->room->r + (a - w->r0) * long_panel;
+    const uint16_t *const pb = w->r_is_b ? w->room->r : w->room->s;
+    const bool first = w->part + from == 0, last = w->part + 1 == w->parts && to == w->count;
+    weft__brain_block o = {.a = pa + at,
                            .steps = to - from,
-                           .stiles = tiles_of(&w->s, s),
+                           .atiles = tiles_of(&w->p.a, a),
                            .add = !first,
-                           .r_is_b = w->r_is_b,
                            .aside = &w->aside};
-    for (int64_t r = w->r0; r < w->r1; r++, kept += first && last ? 0 : 1) {
-        o.r = w->room->r + ((r - w->r0) * w->count + from) * 2 * BRAIN_TILE;
-        o.rtiles = tiles_of(&w->r, r);
-        o.before = w->room->sums[kept];
-        o.sums = last ? w->room->last[w->now] : w->room->sums[kept];
-        o.later = first && last ? o.sums : w->room->sums[kept + 1];
+    for (int64_t b = b0; b < b1; b++) {
+        const int64_t slot = first && last ? 0 : kept(w, a, b);
+        o.b = pb + (b - b0) * long_panel + at;
+        o.btiles = tiles_of(&w->p.b, b);
+        o.before = w->room->sums[slot];
+        o.sums = last ? w->room->last[w->now] : w->room->sums[slot];
+        o.later = w->room->sums[b + 1 < b1 && !(first && last) ? kept(w, a, b + 1) : slot];
         (w->p.kind == BRAIN_AMX ? weft__brain_by_tiles : weft__brain_by_pairs)(&o);
         if (last) {
-            round_later(w, r, s, o.sums);
+            round_later(w, a, b, o.sums);
             w->now = !w->now;
         }
     }
 }
 
-static void multiply_part(work *w)
+static void multiply_some(work *w)
 {
     const int64_t blocks = ceiling(w->count, BRAIN_STEPS);
-    for (int64_t s = w->s0; s < w->s1; s++) {
-        if (s == w->s0)
-            pack_panel(w, &w->s, w->room->s[s % 2], s);
-        pack_later(w, s);
+    const int64_t a0 = w->r_is_b ? w->some0 : w->r0, a1 = w->r_is_b ? w->some1 : w->r1;
+    const int64_t b0 = w->r_is_b ? w->r0 : w->some0, b1 = w->r_is_b ? w->r1 : w->some1;
+    for (int64_t a = a0; a < a1; a++)
         for (int64_t e = 0; e < blocks; e++)
-            multiply_panel(w, s, w->count * e / blocks, w->count * (e + 1) / blocks);
-        weft__brain_end_packing(&w->aside);
+            multiply_panel(w, a, b0, b1, w->count * e / blocks, w->count * (e + 1) / blocks);
+}
+
+static void multiply_part(work *w)
+{
+    pack(w, w->room->r, &w->r, w->r0, w->r1);
+    for (w->some0 = w->s0; w->some0 < w->s1; w->some0 = w->some1) {
+        w->some1 = least(w->s1, w->some0 + w->some);
+        pack(w, w->room->s, &w->s, w->some0, w->some1);
+        multiply_some(w);
     }
 }
 
@@ -199,11 +193,11 @@ static void choose(work *w)
     w->s = w->r_is_b ? p->a : p->b;
     w->steps = ceiling(p->k, BRAIN_STEP);
     w->parts = ceiling(p->k, DEPTH);
-    w->rows = RESIDENT / (ceiling(w->steps, w->parts) * 2 * BRAIN_TILE);
-    w->rows = ceiling(panels_of(&w->r), ceiling(panels_of(&w->r), w->rows));
+    const int64_t numbers = ceiling(w->steps, w->parts) * 2 * BRAIN_TILE;
+    w->rows = ceiling(panels_of(&w->r), ceiling(panels_of(&w->r), RESIDENT / numbers));
     w->columns = w->parts > 1 ? KEPT / w->rows : panels_of(&w->s);
+    w->some = BESIDE / numbers;
     w->aside.p = p;
-    w->aside.by_b = w->r_is_b;
     w->aside.row = BRAIN_SIDE;
 }
 
@@ -217,11 +211,10 @@ static void rectangle(work *w)
             for (w->part = 0; w->part < w->parts; w->part++) {
                 w->first = w->steps * w->part / w->parts;
                 w->count = w->steps * (w->part + 1) / w->parts - w->first;
-                pack_r(w);
                 multiply_part(w);
             }
         }
-    weft__brain_end_sums(&w->aside);
+    weft__brain_finish(&w->aside);
 }
 
 static weft__brain_side lines_of(weft__brain_side s, int64_t lo, int64_t hi)

@@ -43,41 +43,32 @@ typedef struct weft__brain {
     weft__brain_kind kind;
 } weft__brain;
 
-/* What is done beside a product, a bit in each step: packing the next panel, and rounding the block before
- * into C. */
+/* A block of sums that become numbers of C, some rows in each step of the next block. */
 typedef struct weft__brain_aside {
-    const weft__brain_side *side;
-    uint16_t *to;
-    int64_t line, k0, k1; /* of the panel, and what of k is packed */
-    int64_t tile, tiles;  /* done, and to be done */
-    int64_t step, every;  /* a tile in so many steps */
     const weft__brain *p; /* whose C */
     const float *sums;
     int64_t i, j;
-    bool by_b; /* tiles of sums follow each other along a row of A's */
-    int row;   /* done: of 32 */
+    int row; /* done: of 32 */
 } weft__brain_aside;
 
-/* A panel of what stays in the second cache (r) times one that stays in the first (s). */
+/* A panel of A times one of B. Sums of tile y of A and x of B are the tile 2 y + x. */
 typedef struct weft__brain_block {
-    const uint16_t *r, *s;
+    const uint16_t *a, *b;
     const float *before; /* what is added to */
     float *sums;
     const float *later; /* what the next block adds to */
     int64_t steps;
-    int rtiles, stiles; /* 1 or 2 */
+    int atiles, btiles; /* 1 or 2 */
     bool add;           /* sums are added to */
-    bool r_is_b;
     weft__brain_aside *aside;
 } weft__brain_block;
 
-/* Tile `tile` of a panel's part, from number k0 + tile / 2 * 32 on. */
-void weft__brain_pack(uint16_t *to, const weft__brain_side *s, int64_t line, int64_t k0, int64_t k1,
-                      int64_t tile);
+/* Panels p0..p1-1 of a side, of numbers k0..k1-1 of each line. */
+void weft__brain_pack(uint16_t *to, const weft__brain_side *s, int64_t p0, int64_t p1, int64_t k0,
+                      int64_t k1);
 void weft__brain_step(weft__brain_aside *o);
-/* All that is left of both. */
-void weft__brain_end_packing(weft__brain_aside *o);
-void weft__brain_end_sums(weft__brain_aside *o);
+/* All that is left. */
+void weft__brain_finish(weft__brain_aside *o);
 
 void weft__brain_tiles_on(void);
 void weft__brain_tiles_off(void);

@@ -1,5 +1,4 @@
-/* What is done between the steps of a product, while the tiles multiply: the next panel is packed, and the
- * sums before become numbers of C. */
+/* Sums become numbers of C between the steps of the next block, while the tiles multiply. */
 #include "device/cpu/brain.h"
 
 #if CPU_HAS_BRAIN
@@ -40,7 +39,7 @@ BRAIN_TARGET CPU_INLINE void put(const weft__brain *p, int64_t at, __m512 v, __m
 
 static const float *tile_of(const weft__brain_aside *o, int y, int x)
 {
-    return o->sums + (o->by_b ? 2 * x + y : 2 * y + x) * 256;
+    return o->sums + (2 * y + x) * 256;
 }
 
 BRAIN_TARGET static void rows_of(const weft__brain_aside *o, int row, int64_t rows)
@@ -82,28 +81,13 @@ static void put_some(weft__brain_aside *o)
     o->row += ROWS;
 }
 
-static void pack_some(weft__brain_aside *o)
-{
-    weft__brain_pack(o->to, o->side, o->line, o->k0, o->k1, o->tile++);
-}
-
 void weft__brain_step(weft__brain_aside *o)
 {
     if (o->row < BRAIN_SIDE)
         put_some(o);
-    if (o->tile < o->tiles && ++o->step >= o->every) {
-        o->step = 0;
-        pack_some(o);
-    }
 }
 
-void weft__brain_end_packing(weft__brain_aside *o)
-{
-    while (o->tile < o->tiles)
-        pack_some(o);
-}
-
-void weft__brain_end_sums(weft__brain_aside *o)
+void weft__brain_finish(weft__brain_aside *o)
 {
     while (o->row < BRAIN_SIDE)
         put_some(o);

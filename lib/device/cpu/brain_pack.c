@@ -60,20 +60,32 @@ TILE(some_along_turned, lines_along, some, numbers, true)
 TILE(some_across, lines_across, some, numbers, false)
 TILE(some_across_turned, lines_across, some, numbers, true)
 
-void weft__brain_pack(uint16_t *to, const weft__brain_side *s, int64_t line, int64_t k0, int64_t k1,
-                      int64_t tile)
+/* The tile of lines from `line` and numbers from k on. */
+static void pack_tile(uint16_t *to, const weft__brain_side *s, int64_t line, int64_t k, int64_t k1)
 {
     typedef void pack(uint16_t * to, const uint16_t *x, int64_t ld, int64_t some, int64_t numbers);
     static pack *const all[2][2][2] = {
         {{some_across, some_across_turned}, {some_along, some_along_turned}},
         {{across, across_turned}, {along, along_turned}},
     };
-    const int64_t at = line + tile % 2 * 16, k = k0 + tile / 2 * BRAIN_STEP;
-    const int64_t lines = s->lines - at, left = k1 - k;
-    if (lines <= 0)
-        return;
-    const uint16_t *x = s->x + (s->along ? at * s->ld + k : k * s->ld + at);
-    all[lines >= 16 && left >= BRAIN_STEP][s->along][s->turn](to + tile * BRAIN_TILE, x, s->ld,
-                                                              lines, left);
+    const int64_t lines = s->lines - line, left = k1 - k;
+    const uint16_t *x = s->x + (s->along ? line * s->ld + k : k * s->ld + line);
+    if (lines > 0)
+        all[lines >= 16 && left >= BRAIN_STEP][s->along][s->turn](to, x, s->ld, lines, left);
+}
+
+/* In the order in which rows lie in memory, as far as sixteen or 32 of them are read side by side. */
+void weft__brain_pack(uint16_t *to, const weft__brain_side *s, int64_t p0, int64_t p1, int64_t k0,
+                      int64_t k1)
+{
+    const int64_t steps = (k1 - k0 + BRAIN_STEP - 1) / BRAIN_STEP;
+    const int64_t tiles = 2 * (p1 - p0), outer = s->along ? tiles : steps;
+    const int64_t inner = s->along ? steps : tiles;
+    for (int64_t o = 0; o < outer; o++)
+        for (int64_t i = 0; i < inner; i++) {
+            const int64_t tile = s->along ? o : i, step = s->along ? i : o;
+            pack_tile(to + ((tile / 2 * steps + step) * 2 + tile % 2) * BRAIN_TILE, s,
+                      p0 * BRAIN_SIDE + tile * 16, k0 + step * BRAIN_STEP, k1);
+        }
 }
 #endif

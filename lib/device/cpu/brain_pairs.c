@@ -12,9 +12,9 @@ BRAIN_TARGET CPU_INLINE __m512 multiply(__m512 sum, __m512i a, __m512i b)
     return _mm512_dpbf16_ps(sum, (__m512bh)a, (__m512bh)b);
 }
 
-/* Eight rows of a tile of A and all columns of B; sums of the columns' tiles are `step` apart. */
+/* Eight rows of a tile of A and all columns of B. */
 BRAIN_TARGET CPU_INLINE void rows(const weft__brain_block *o, const uint16_t *a, const uint16_t *b,
-                                  int64_t at, int64_t step, const int vectors)
+                                  int64_t at, const int vectors)
 {
     __m512 s[ROWS][2];
 #pragma GCC unroll 8
@@ -22,7 +22,7 @@ BRAIN_TARGET CPU_INLINE void rows(const weft__brain_block *o, const uint16_t *a,
 #pragma GCC unroll 2
         for (int j = 0; j < vectors; j++)
             s[i][j] =
-                o->add ? _mm512_loadu_ps(o->before + at + j * step + i * 16) : _mm512_setzero_ps();
+                o->add ? _mm512_loadu_ps(o->before + at + j * 256 + i * 16) : _mm512_setzero_ps();
     for (int64_t k = 0; k < o->steps; k++, a += 2 * BRAIN_TILE, b += 2 * BRAIN_TILE)
         for (int q = 0; q < 16; q++) {
             __m512i w[2];
@@ -42,31 +42,24 @@ BRAIN_TARGET CPU_INLINE void rows(const weft__brain_block *o, const uint16_t *a,
     for (int i = 0; i < ROWS; i++)
 #pragma GCC unroll 2
         for (int j = 0; j < vectors; j++)
-            _mm512_storeu_ps(o->sums + at + j * step + i * 16, s[i][j]);
+            _mm512_storeu_ps(o->sums + at + j * 256 + i * 16, s[i][j]);
 }
 
-BRAIN_TARGET static void one(const weft__brain_block *o, const uint16_t *a, const uint16_t *b,
-                             int64_t at, int64_t step)
+BRAIN_TARGET static void one(const weft__brain_block *o, const uint16_t *a, int64_t at)
 {
-    rows(o, a, b, at, step, 1);
+    rows(o, a, o->b, at, 1);
 }
 
-BRAIN_TARGET static void two(const weft__brain_block *o, const uint16_t *a, const uint16_t *b,
-                             int64_t at, int64_t step)
+BRAIN_TARGET static void two(const weft__brain_block *o, const uint16_t *a, int64_t at)
 {
-    rows(o, a, b, at, step, 2);
+    rows(o, a, o->b, at, 2);
 }
 
 void weft__brain_by_pairs(const weft__brain_block *o)
 {
-    const uint16_t *a = o->r_is_b ? o->s : o->r, *b = o->r_is_b ? o->r : o->s;
-    const int atiles = o->r_is_b ? o->stiles : o->rtiles;
-    const int btiles = o->r_is_b ? o->rtiles : o->stiles;
-    const int64_t down = o->r_is_b ? 256 : 512, across = o->r_is_b ? 512 : 256;
-    for (int i = 0; i < 2 * atiles; i++)
-        (btiles == 2 ? two : one)(o, a + i / 2 * BRAIN_TILE + i % 2 * ROWS * 32, b,
-                                  i / 2 * down + i % 2 * ROWS * 16, across);
-    for (int64_t k = 0; k < o->steps; k++)
-        weft__brain_step(o->aside);
+    for (int i = 0; i < 2 * o->atiles; i++)
+        (o->btiles == 2 ? two : one)(o, o->a + i / 2 * BRAIN_TILE + i % 2 * ROWS * 32,
+                                     i / 2 * 512 + i % 2 * ROWS * 16);
+    weft__brain_finish(o->aside);
 }
 #endif
