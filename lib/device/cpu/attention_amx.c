@@ -6,6 +6,7 @@
 #include <string.h>
 
 #define QUERIES 32
+#define LOG2_E 1.4426950408889634
 #define BLOCK 256 /* keys */
 #define READY                                                                                      \
     (1 << 19) /* bytes of a head's keys and values that are packed once for all its queries */
@@ -16,7 +17,7 @@ typedef struct work {
     __m512 sum[QUERIES]; /* of weights, in lanes */
     char q[QUERIES * WIDTH * 2], weights[QUERIES * BLOCK * 2];
     float s[QUERIES * BLOCK], y[QUERIES * WIDTH]; /* in tiles */
-    float top[QUERIES], keep[QUERIES * BLOCK];
+    float top[QUERIES], level[QUERIES], keep[QUERIES * BLOCK];
 } work;
 
 /* Keys of a block from j0 on. */
@@ -60,32 +61,49 @@ AMX_INLINE __m512 weight(const float *s, __m512 scale, __m512 level, int64_t n)
     return n >= LANES ? x : _mm512_maskz_mov_ps(below(0, n), x);
 }
 
-/* Row r of scores of n keys, of which it sees `seen`, becomes weights; what was summed up before is brought
- * down to the new level. */
+/* The largest scores, those of a block included; what was summed up before is brought down to them. */
+AMX_TARGET static void rise(work *w, const weft_attention_terms *o, const int64_t *seen, bool first)
+{
+    const __m512 scale = _mm512_set1_ps((float)(o->scale * LOG2_E));
+    const __m512 none = _mm512_set1_ps(-INFINITY);
+    _Alignas(64) float here[QUERIES], factor[QUERIES];
+    for (int64_t r = 0; r < QUERIES; r++)
+        here[r] = seen[r] > 0 ? highest(row_in(w->s, DOWN, r), seen[r], scale) : -INFINITY;
+    for (int64_t r = 0; r < QUERIES; r += LANES) {
+        const __m512 before = _mm512_load_ps(w->top + r);
+        const __m512 top = _mm512_max_ps(_mm512_load_ps(here + r), before);
+        const __mmask16 any = _mm512_cmp_ps_mask(top, none, _CMP_NEQ_UQ);
+        const __m512 level = _mm512_maskz_mov_ps(any, top);
+        _mm512_store_ps(w->top + r, top);
+        _mm512_store_ps(w->level + r, level);
+        _mm512_store_ps(factor + r, two_to(_mm512_sub_ps(before, level)));
+    }
+    for (int64_t r = 0; r < QUERIES && !first; r++)
+        if (factor[r] != 1) {
+            const __m512 f = _mm512_set1_ps(factor[r]);
+            float *y = (float *)row_in(w->y, even(o->vsize) / LANES * BYTES, r);
+            for (int64_t d = 0; d < even(o->vsize); d += LANES)
+                _mm512_store_ps(y + d * LANES, _mm512_mul_ps(_mm512_load_ps(y + d * LANES), f));
+            w->sum[r] = _mm512_mul_ps(w->sum[r], f);
+        }
+}
+
+/* Row r of scores of n keys, of which it sees `seen`, becomes weights. */
 AMX_INLINE void soften(work *w, const weft_attention_terms *o, int64_t r, int64_t seen, int64_t n,
                        bool first)
 {
-    const __m512 scale = _mm512_set1_ps((float)(o->scale * 1.4426950408889634));
-    const float *s = row_in(w->s, DOWN, r), before = w->top[r];
+    const __m512 scale = _mm512_set1_ps((float)(o->scale * LOG2_E));
+    const __m512 level = _mm512_set1_ps(w->level[r]);
+    const float *s = row_in(w->s, DOWN, r), *keep = o->p > 0 ? w->keep + r * BLOCK : NULL;
     char *to = w->weights + r / LANES * (DOWN / 2) + r % LANES * 64;
-    const float here = seen > 0 ? highest(s, seen, scale) : -INFINITY;
-    const float top = here > before ? here : before, level = top == -INFINITY ? 0 : top;
-    const float *keep = o->p > 0 ? w->keep + r * BLOCK : NULL;
-    __m512 sum = _mm512_setzero_ps();
-    if (!first && before != top) {
-        const __m512 factor = two_to(_mm512_set1_ps(before - level));
-        float *y = (float *)row_in(w->y, even(o->vsize) / LANES * BYTES, r);
-        for (int64_t d = 0; d < even(o->vsize); d += LANES)
-            _mm512_store_ps(y + d * LANES, _mm512_mul_ps(_mm512_load_ps(y + d * LANES), factor));
-        w->sum[r] = _mm512_mul_ps(w->sum[r], factor);
-    }
+    __m512 sum = first ? _mm512_setzero_ps() : w->sum[r];
     for (int64_t j = 0; j < even(n); j += 32, to += BYTES) {
         if (j >= seen) {
             _mm512_store_si512(to, _mm512_setzero_si512());
             continue;
         }
-        __m512 a = weight(s + j * LANES, scale, _mm512_set1_ps(level), seen - j);
-        __m512 b = weight(s + (j + LANES) * LANES, scale, _mm512_set1_ps(level), seen - j - LANES);
+        __m512 a = weight(s + j * LANES, scale, level, seen - j);
+        __m512 b = weight(s + (j + LANES) * LANES, scale, level, seen - j - LANES);
         sum = _mm512_add_ps(sum, _mm512_add_ps(a, b));
         if (keep) {
             a = _mm512_mul_ps(a, _mm512_load_ps(keep + j));
@@ -93,8 +111,7 @@ AMX_INLINE void soften(work *w, const weft_attention_terms *o, int64_t r, int64_
         }
         _mm512_store_si512(to, (__m512i)_mm512_cvtne2ps_pbh(b, a));
     }
-    w->top[r] = top;
-    w->sum[r] = first ? sum : _mm512_add_ps(w->sum[r], sum);
+    w->sum[r] = sum;
 }
 
 /* n keys from j0 on, packed. */
@@ -105,6 +122,7 @@ AMX_TARGET static void attend_block(const struct attend *t, const head *at, ahea
     const weft_attention_terms *o = t->o;
     const int64_t deep = even(o->size) / 32, all = even(keys_of(o, j0));
     const char *v = packed + all * even(o->size) * 2;
+    int64_t seen[QUERIES];
     for (int64_t j = 0; j < n; j += 32, fetch(next))
         multiply((char *)w->s + j / LANES * BYTES, DOWN, BYTES, w->q, deep * BYTES,
                  packed + j / LANES * deep * BYTES, deep * BYTES, deep, false);
@@ -112,7 +130,10 @@ AMX_TARGET static void attend_block(const struct attend *t, const head *at, ahea
         for (int64_t j = 0; j < n; j += TILE)
             keep_or_drop(o, at, i0, rows, j0 + j, least(TILE, n - j), w->keep + j, BLOCK, 1);
     for (int64_t r = 0; r < QUERIES; r++)
-        soften(w, o, r, r < rows ? within(seen_below(o, i0 + r + 1) - j0, n) : 0, n, j0 == 0);
+        seen[r] = r < rows ? within(seen_below(o, i0 + r + 1) - j0, n) : 0;
+    rise(w, o, seen, j0 == 0);
+    for (int64_t r = 0; r < QUERIES; r++)
+        soften(w, o, r, seen[r], n, j0 == 0);
     for (int64_t d = 0; d < o->vsize; d += 32, fetch(next))
         multiply((char *)w->y + d / LANES * BYTES, even(o->vsize) / LANES * BYTES, BYTES,
                  w->weights, DOWN / 2, v + d / LANES * (all / 32) * BYTES, all / 32 * BYTES,
@@ -129,7 +150,9 @@ AMX_TARGET static void finish(const struct attend *t, const head *at, const work
     for (int64_t r = 0; r < rows; r++, y += o->y[2]) {
         const double l = any ? (double)_mm512_reduce_add_ps(w->sum[r]) : 0;
         const float *s = row_in(w->y, even(o->vsize) / LANES * BYTES, r);
-        lse[r] = l == 0 ? -INFINITY : (float)(((double)w->top[r] + log2(l)) * 0.69314718055994531);
+        lse[r] = l == 0
+                     ? -INFINITY
+                     : (float)(((double)w->top[r] + (double)log2f((float)l)) * 0.69314718055994531);
         narrow(y, s, o->vsize, l == 0 ? 0 : (float)(1 / l));
     }
 }

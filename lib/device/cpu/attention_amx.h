@@ -10,6 +10,8 @@
 #include "device/cpu/attention.h"
 
 #if CPU_HAS_AMX
+#include "device/cpu/turn.h"
+
 #include <immintrin.h>
 
 #define BYTES 1024 /* of a tile */
@@ -88,38 +90,6 @@ AMX_INLINE __m512i row_of(const uint16_t *x, int64_t xs, int64_t r, int64_t rows
              : _mm512_setzero_si512();
 }
 
-/* 16 rows of 16 numbers of 32 bits become columns. */
-AMX_INLINE void transpose(__m512i *v)
-{
-    __m512i u[LANES];
-    AMX_UNROLL for (int i = 0; i < LANES; i += 2)
-    {
-        u[i] = _mm512_unpacklo_epi32(v[i], v[i + 1]);
-        u[i + 1] = _mm512_unpackhi_epi32(v[i], v[i + 1]);
-    }
-    AMX_UNROLL for (int i = 0; i < LANES; i += 4)
-    {
-        v[i] = _mm512_unpacklo_epi64(u[i], u[i + 2]);
-        v[i + 1] = _mm512_unpackhi_epi64(u[i], u[i + 2]);
-        v[i + 2] = _mm512_unpacklo_epi64(u[i + 1], u[i + 3]);
-        v[i + 3] = _mm512_unpackhi_epi64(u[i + 1], u[i + 3]);
-    }
-    AMX_UNROLL for (int i = 0; i < 4; i++)
-    {
-        u[i] = _mm512_shuffle_i32x4(v[i], v[i + 4], 0x88);
-        u[i + 4] = _mm512_shuffle_i32x4(v[i], v[i + 4], 0xDD);
-        u[i + 8] = _mm512_shuffle_i32x4(v[i + 8], v[i + 12], 0x88);
-        u[i + 12] = _mm512_shuffle_i32x4(v[i + 8], v[i + 12], 0xDD);
-    }
-    AMX_UNROLL for (int i = 0; i < 4; i++)
-    {
-        v[i] = _mm512_shuffle_i32x4(u[i], u[i + 8], 0x88);
-        v[i + 8] = _mm512_shuffle_i32x4(u[i], u[i + 8], 0xDD);
-        v[i + 4] = _mm512_shuffle_i32x4(u[i + 4], u[i + 12], 0x88);
-        v[i + 12] = _mm512_shuffle_i32x4(u[i + 4], u[i + 12], 0xDD);
-    }
-}
-
 AMX_INLINE void put(char *to, const __m512i *v)
 {
     AMX_UNROLL for (int i = 0; i < LANES; i++) _mm512_store_si512(to + 64 * i, v[i]);
@@ -138,7 +108,7 @@ AMX_INLINE void across_tile(char *to, const uint16_t *x, int64_t xs, int64_t r, 
 {
     __m512i v[LANES];
     AMX_UNROLL for (int i = 0; i < LANES; i++) v[i] = row_of(x, xs, r + i, rows, j, columns);
-    transpose(v);
+    cpu_turn(v);
     put(to, v);
 }
 
@@ -160,8 +130,8 @@ AMX_INLINE void along_tiles(char *to, int64_t right, const uint16_t *x, int64_t 
         w[i] = _mm512_permutex2var_epi16(a, second, b);
     }
     if (turned) {
-        transpose(v);
-        transpose(w);
+        cpu_turn(v);
+        cpu_turn(w);
     }
     put(to, v);
     put(to + right, w);

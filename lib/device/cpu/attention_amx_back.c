@@ -212,7 +212,7 @@ AMX_TARGET static void write_queries(const struct attend *t, const head *at, con
                 __m512i v[LANES];
                 AMX_UNROLL for (int r = 0; r < LANES; r++) v[r] =
                     _mm512_load_si512(from + r * LANES);
-                transpose(v);
+                cpu_turn(v);
                 put((char *)(rows + e * 256), v);
             }
             for (int64_t r = 0; r < LANES && i + r < o->queries; r++)
