@@ -6,6 +6,7 @@
 #ifndef DEVICE_CPU_WIDE_H
 #define DEVICE_CPU_WIDE_H
 #include "device/cpu/cpu.h"
+#include "device/cpu/unroll.h"
 
 #if defined(__x86_64__) && defined(__GNUC__)
 #define CPU_HAS_WIDE 1

@@ -9,16 +9,16 @@
 WIDE_TARGET CPU_INLINE __m512 fold(__m512 s[16])
 {
 #define PD(f, x, y) _mm512_castpd_ps(f(_mm512_castps_pd(x), _mm512_castps_pd(y)))
-#pragma GCC unroll 8
+    CPU_UNROLL(8)
     for (int i = 0; i < 8; i++)
         s[i] = _mm512_add_ps(_mm512_unpacklo_ps(s[2 * i], s[2 * i + 1]),
                              _mm512_unpackhi_ps(s[2 * i], s[2 * i + 1]));
-#pragma GCC unroll 4
+    CPU_UNROLL(4)
     for (int i = 0; i < 4; i++)
         s[i] = _mm512_add_ps(PD(_mm512_unpacklo_pd, s[2 * i], s[2 * i + 1]),
                              PD(_mm512_unpackhi_pd, s[2 * i], s[2 * i + 1]));
 #undef PD
-#pragma GCC unroll 2
+    CPU_UNROLL(2)
     for (int i = 0; i < 2; i++)
         s[i] = _mm512_add_ps(_mm512_shuffle_f32x4(s[2 * i], s[2 * i + 1], 0x88),
                              _mm512_shuffle_f32x4(s[2 * i], s[2 * i + 1], 0xDD));
@@ -32,25 +32,25 @@ WIDE_TARGET CPU_INLINE void some(const weft__wide *p, int64_t i, int64_t m, int6
 {
     const float *a[4], *b[16];
     __m512 s[16], x[4];
-#pragma GCC unroll 4
+    CPU_UNROLL(4)
     for (int r = 0; r < rows; r++)
         a[r] = p->a + (i + (r < m ? r : m - 1)) * p->ra;
-#pragma GCC unroll 16
+    CPU_UNROLL(16)
     for (int c = 0; c < columns; c++)
         b[c] = p->b + (j + (c < n ? c : n - 1)) * p->cb;
-#pragma GCC unroll 16
+    CPU_UNROLL(16)
     for (int e = 0; e < 16; e++)
         s[e] = _mm512_setzero_ps();
     for (int64_t k = 0; k < p->k; k += WIDE_LANES) {
         const int64_t left = p->k - k;
         const __mmask16 in = left < WIDE_LANES ? (__mmask16)((1u << left) - 1) : (__mmask16)-1;
-#pragma GCC unroll 4
+        CPU_UNROLL(4)
         for (int r = 0; r < rows; r++)
             x[r] = _mm512_maskz_loadu_ps(in, a[r] + k);
-#pragma GCC unroll 16
+        CPU_UNROLL(16)
         for (int c = 0; c < columns; c++) {
             const __m512 y = _mm512_maskz_loadu_ps(in, b[c] + k);
-#pragma GCC unroll 4
+            CPU_UNROLL(4)
             for (int r = 0; r < rows; r++)
                 s[r * columns + c] = _mm512_fmadd_ps(x[r], y, s[r * columns + c]);
         }

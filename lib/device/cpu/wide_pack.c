@@ -51,7 +51,7 @@ WIDE_TARGET static void columns_of(float *to, const float *from, int64_t step, i
     for (; columns >= WIDE_LANES && k + WIDE_LANES <= depth; k += WIDE_LANES) {
         __m512 v[16];
         weft__wide_turn(v, from + k, step);
-#pragma GCC unroll 16
+        CPU_UNROLL(16)
         for (int i = 0; i < 16; i++)
             _mm512_storeu_ps(to + (k + i) * WIDE_COLUMNS, v[i]);
     }

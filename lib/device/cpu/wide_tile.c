@@ -14,13 +14,14 @@ WIDE_TARGET CPU_INLINE void finish(const weft__wide_tile *t, const int rows, con
     const __mmask16 last = (__mmask16)((1u << (t->n - (vectors - 1) * WIDE_LANES)) - 1);
     float *c = t->c;
 #define EACH(value)                                                                                \
-    _Pragma("GCC unroll 14") for (int i = 0; i < rows; i++, c += rc)                               \
-        _Pragma("GCC unroll 8") for (int j = 0; j < vectors; j++)                                  \
-    {                                                                                              \
-        float *const to = c + j * WIDE_LANES;                                                      \
-        const __mmask16 some = j + 1 < vectors ? (__mmask16)-1 : last;                             \
-        _mm512_mask_storeu_ps(to, some, value);                                                    \
-    }
+    CPU_UNROLL(14)                                                                                 \
+    for (int i = 0; i < rows; i++, c += rc)                                                        \
+        CPU_UNROLL(8) for (int j = 0; j < vectors; j++)                                            \
+        {                                                                                          \
+            float *const to = c + j * WIDE_LANES;                                                  \
+            const __mmask16 some = j + 1 < vectors ? (__mmask16)-1 : last;                         \
+            _mm512_mask_storeu_ps(to, some, value);                                                \
+        }
     if (alpha == 1 && beta == 0) {
         EACH(s[i][j])
     } else if (alpha == 1 && beta == 1) {
@@ -42,34 +43,37 @@ WIDE_TARGET CPU_INLINE void sums(const weft__wide_tile *t, const int rows, const
     const float *a = t->a, *b = t->b;
     const int64_t rb = t->rb;
     __m512 s[WIDE_ROWS][MOST_VECTORS];
-#pragma GCC unroll 14
+    CPU_UNROLL(14)
     for (int i = 0; i < rows; i++)
-#pragma GCC unroll 8
-        for (int j = 0; j < vectors; j++)
-            s[i][j] = _mm512_setzero_ps();
+        CPU_UNROLL(8)
+    for (int j = 0; j < vectors; j++)
+        s[i][j] = _mm512_setzero_ps();
 #define STEP                                                                                       \
-    {                                                                                              \
+    do {                                                                                           \
         __m512 w[MOST_VECTORS];                                                                    \
-        _Pragma("GCC unroll 8") for (int j = 0; j < vectors; j++) w[j] =                           \
-            _mm512_loadu_ps(b + j * WIDE_LANES);                                                   \
-        _Pragma("GCC unroll 14") for (int i = 0; i < rows; i++)                                    \
-        {                                                                                          \
+        CPU_UNROLL(8)                                                                              \
+        for (int j = 0; j < vectors; j++)                                                          \
+            w[j] = _mm512_loadu_ps(b + j * WIDE_LANES);                                            \
+        CPU_UNROLL(14)                                                                             \
+        for (int i = 0; i < rows; i++) {                                                           \
             const __m512 x = _mm512_set1_ps(a[i * ra]);                                            \
-            _Pragma("GCC unroll 8") for (int j = 0; j < vectors; j++) s[i][j] =                    \
-                _mm512_fmadd_ps(x, w[j], s[i][j]);                                                 \
+            CPU_UNROLL(8)                                                                          \
+            for (int j = 0; j < vectors; j++)                                                      \
+                s[i][j] = _mm512_fmadd_ps(x, w[j], s[i][j]);                                       \
         }                                                                                          \
         a += ca, b += rb;                                                                          \
-    }
+    } while (0)
     const uintptr_t *line = t->line;
     int64_t k = t->k;
     for (; k > 1; k -= 2) {
         _mm_prefetch((const char *)*line++, _MM_HINT_T1); /* NOLINT: an address */
-        STEP STEP
+        STEP;
+        STEP;
     }
     if (k)
-        STEP
+        STEP;
 #undef STEP
-            finish(t, rows, vectors, s);
+    finish(t, rows, vectors, s);
 }
 
 #define TILE(rows, vectors)                                                                        \

@@ -12,10 +12,10 @@ WIDE_TARGET CPU_INLINE void weft__wide_turn(__m512 v[16], const float *from, int
 {
 #define PS(f, x, y) _mm512_castps_pd(f(x, y))
 #define PD(f, x, y) _mm512_castpd_ps(f(x, y))
-#pragma GCC unroll 4
+    CPU_UNROLL(4)
     for (int q = 0; q < 4; q++) {
         __m512 z[4];
-#pragma GCC unroll 4
+        CPU_UNROLL(4)
         for (int i = 0; i < 4; i++) {
             const float *row = from + i * step + 4 * q;
             z[i] = _mm512_castps128_ps512(_mm_loadu_ps(row));
@@ -40,27 +40,27 @@ WIDE_TARGET CPU_INLINE void weft__wide_turn(__m512 v[16], const float *from, int
 WIDE_TARGET CPU_INLINE void weft__wide_exchange(__m512 v[16])
 {
     __m512 t[16];
-#pragma GCC unroll 8
+    CPU_UNROLL(8)
     for (int i = 0; i < 8; i++) {
         t[2 * i] = _mm512_unpacklo_ps(v[2 * i], v[2 * i + 1]);
         t[2 * i + 1] = _mm512_unpackhi_ps(v[2 * i], v[2 * i + 1]);
     }
 #define PD(f, x, y) _mm512_castpd_ps(f(_mm512_castps_pd(x), _mm512_castps_pd(y)))
-#pragma GCC unroll 4
+    CPU_UNROLL(4)
     for (int i = 0; i < 16; i += 4) {
         v[i] = PD(_mm512_unpacklo_pd, t[i], t[i + 2]);
         v[i + 1] = PD(_mm512_unpackhi_pd, t[i], t[i + 2]);
         v[i + 2] = PD(_mm512_unpacklo_pd, t[i + 1], t[i + 3]);
         v[i + 3] = PD(_mm512_unpackhi_pd, t[i + 1], t[i + 3]);
     }
-#pragma GCC unroll 4
+    CPU_UNROLL(4)
     for (int i = 0; i < 4; i++) { /* v[i + 4 g]: numbers i, i + 4, ... of rows 4 g..4 g + 3 */
         t[i] = _mm512_shuffle_f32x4(v[i], v[i + 4], 0x88);
         t[i + 4] = _mm512_shuffle_f32x4(v[i], v[i + 4], 0xDD);
         t[i + 8] = _mm512_shuffle_f32x4(v[i + 8], v[i + 12], 0x88);
         t[i + 12] = _mm512_shuffle_f32x4(v[i + 8], v[i + 12], 0xDD);
     }
-#pragma GCC unroll 4
+    CPU_UNROLL(4)
     for (int i = 0; i < 4; i++) {
         v[i] = _mm512_shuffle_f32x4(t[i], t[i + 8], 0x88);
         v[i + 4] = _mm512_shuffle_f32x4(t[i + 4], t[i + 12], 0x88);
