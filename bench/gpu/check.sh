@@ -132,7 +132,7 @@ conformance() {
     return $((bad > 0))
 }
 
-# The rows that train, once more with the step as CUDA graphs; lines follow those of conformance.
+# Rows that train, once more with the step as CUDA graphs.
 graph() {
     deadline=$(($(now) + ${GRAPH_SECONDS:-60}))
     export deadline WEFT_GRAPH=on
@@ -141,9 +141,9 @@ graph() {
     : >"$result/graph.jsonl"
     for r in ${GRAPH_ROWS:-test_nn test_precision test_schedule mpi_fabric mpi_clip mpi_optim mpi_gpt2}; do
         [ -x "$r" ] || continue
-        row "$r"
+        sh "$here/check.sh" --row "$r"
         cat "$logs/row-$r.json" >>"$result/graph.jsonl"
-        [ "$rc" = 0 ] || [ "$rc" = 77 ] || { bad=1; grep -a -v '^ *[0-9]*%:' "$logs/row-$r.log" | tail -n 15; }
+        grep -q -E '"rc":"(0|77)"' "$logs/row-$r.json" || { bad=1; grep -a -v '^ *[0-9]*%:' "$logs/row-$r.log" | tail -n 15; }
     done
     unset WEFT_GRAPH
     cat "$result/graph.jsonl"
