@@ -210,7 +210,7 @@ step() {
     for run in "64 32-true" "64 bf16-mixed" "1024 32-true" "1024 bf16-mixed"; do
         set -- $run
         for graph in off on; do
-            limited 20 env LD_LIBRARY_PATH="$paths" WEFT_PRECISION=$2 WEFT_GRAPH=$graph "$root/bench/step" --batch $1 --steps 500 \
+            limited 30 env LD_LIBRARY_PATH="$paths" WEFT_PRECISION=$2 WEFT_GRAPH=$graph "$root/bench/step" --batch $1 --steps 500 \
                 --tag "$2, graph $graph" || bad=1
         done
     done >"$result/step.jsonl"
