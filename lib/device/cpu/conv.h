@@ -91,8 +91,8 @@ typedef struct conv_way {
     /* Bytes of an image, laid out, and of weights, packed. */
     int64_t (*planes)(const conv_map *m);
     int64_t (*weights)(const conv_map *m);
-    /* The weights of panel * CONV_PANEL and so on target channels, of one tap. */
-    void (*pack)(char *to, const conv_map *m, const void *w, int64_t panel, int64_t tap,
+    /* The weights of so many target channels from panel * CONV_PANEL on, and source channels from `first` on. */
+    void (*pack)(char *to, const conv_map *m, const void *w, int64_t panel, int64_t first,
                  weft_dtype dt);
     /* An image; what is not in it is left as it is, 0. */
     void (*lay)(char *to, const conv_map *m, const void *from, weft_dtype dt);

@@ -24,19 +24,22 @@ static int64_t weights_of(const conv_map *m)
     return conv_up(m->target, CONV_PANEL) * m->taps * depth_of(m) * (int64_t)sizeof(uint16_t);
 }
 
-/* Steps of both halves of a panel, side by side. */
-static void pack(char *to, const conv_map *m, const void *w, int64_t panel, int64_t tap,
+/* A step of both halves of a panel, side by side. */
+static void pack(char *to, const conv_map *m, const void *w, int64_t panel, int64_t first,
                  weft_dtype dt)
 {
-    uint16_t *p = (uint16_t *)to + (panel * m->taps + tap) * CONV_PANEL * depth_of(m);
+    const int64_t tap = CONV_PANEL * depth_of(m);
+    uint16_t *p = (uint16_t *)to + panel * m->taps * tap + first * CONV_PANEL;
     (void)dt;
-    for (int64_t s0 = 0; s0 < m->source; s0 += DEPTH)
-        for (int64_t t0 = panel * CONV_PANEL; t0 < (panel + 1) * CONV_PANEL; t0 += SIDE)
-            for (int64_t e = 0; e < TILE; e++) {
-                const int64_t t = t0 + e / 2 % SIDE, s = s0 + e / DEPTH * 2 + e % 2;
-                const int64_t from = t * m->wt + s * m->ws + m->tap[tap].place;
-                *p++ = t < m->target && s < m->source ? ((const uint16_t *)w)[from] : 0;
-            }
+    for (int64_t l = 0; l < CONV_PANEL; l++)
+        for (int64_t s = 0; s < DEPTH; s++) {
+            const int64_t t = panel * CONV_PANEL + l;
+            const bool is = t < m->target && first + s < m->source;
+            const uint16_t *from = (const uint16_t *)w + t * m->wt + (first + s) * m->ws;
+            uint16_t *at = p + l / SIDE * TILE + s / 2 * DEPTH + l % SIDE * 2 + s % 2;
+            for (int64_t e = 0; e < m->taps; e++)
+                at[e * tap] = is ? from[m->tap[e].place] : 0;
+        }
 }
 
 /* 16 numbers of a channel and of the next one, in pairs. */

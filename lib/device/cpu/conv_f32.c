@@ -34,15 +34,18 @@ static int64_t weights_at(const conv_map *m, int64_t panel, int64_t tap)
     return (panel * CONV_PANEL * m->taps + tap * lanes) * m->source;
 }
 
-static void pack(char *to, const conv_map *m, const void *w, int64_t panel, int64_t tap,
+static void pack(char *to, const conv_map *m, const void *w, int64_t panel, int64_t first,
                  weft_dtype dt)
 {
-    const int64_t first = panel * CONV_PANEL, lanes = vectors_of(m, panel) * WIDE_LANES;
-    float *p = (float *)to + weights_at(m, panel, tap);
-    for (int64_t s = 0; s < m->source; s++)
-        for (int64_t l = 0; l < lanes; l++) {
-            const int64_t from = (first + l) * m->wt + s * m->ws + m->tap[tap].place;
-            *p++ = first + l < m->target ? number(w, from, dt) : 0;
+    const int64_t lanes = vectors_of(m, panel) * WIDE_LANES, step = lanes * m->source;
+    const int64_t end = first + CONV_PANEL < m->source ? first + CONV_PANEL : m->source;
+    float *p = (float *)to + weights_at(m, panel, 0);
+    for (int64_t l = 0; l < lanes; l++)
+        for (int64_t s = first; s < end; s++) {
+            const int64_t t = panel * CONV_PANEL + l, from = t * m->wt + s * m->ws;
+            for (int64_t e = 0; e < m->taps; e++)
+                p[e * step + s * lanes + l] =
+                    t < m->target ? number(w, from + m->tap[e].place, dt) : 0;
         }
 }
 

@@ -57,12 +57,18 @@ int64_t weft__conv_images_room(const conv_map *m, int threads, weft_dtype dt)
     return packed_of(m, way_of(m, dt)) + bias_of(m) + threads * weft__conv_images_each(m, dt);
 }
 
-/* Items are a panel's tap. */
+static int64_t panels_of(int64_t channels)
+{
+    return (channels + CONV_PANEL - 1) / CONV_PANEL;
+}
+
+/* Items are panels' parts of the source channels. */
 static void pack(const void *args, int64_t lo, int64_t hi)
 {
     const job *o = args;
+    const int64_t parts = panels_of(o->m->source);
     for (int64_t e = lo; e < hi; e++)
-        o->way->pack(o->packed, o->m, o->w, e / o->m->taps, e % o->m->taps, o->dt);
+        o->way->pack(o->packed, o->m, o->w, e / parts, e % parts * CONV_PANEL, o->dt);
 }
 
 static void widen(const job *o)
@@ -124,8 +130,8 @@ void weft__conv_images(const weft_device *d, const conv_map *m, void *y, weft_dt
     o.bias = (float *)(room + packed_of(m, way));
     o.scratch = (char *)o.bias + bias_of(m);
     widen(&o);
-    weft__cpu_rows(d, pack, &o, (m->target + CONV_PANEL - 1) / CONV_PANEL * m->taps,
-                   m->source * CONV_PANEL);
+    weft__cpu_rows(d, pack, &o, panels_of(m->target) * panels_of(m->source),
+                   m->taps * CONV_PANEL * CONV_PANEL);
     weft__cpu_pieces(images, &o, o.slots, 1, (int)o.slots);
 }
 #endif
