@@ -20,6 +20,7 @@ typedef struct rectangle {
     bool plain;                   /* B is not packed */
     bool near; /* nothing is asked for: all of it may be in the second cache, or tiles are short */
     float *room, *a, *ahead; /* packed: B, the rows of A in use and those that come next */
+    weft__wide_list list;    /* of the tile that is computed */
 } rectangle;
 
 typedef struct block {
@@ -71,22 +72,20 @@ static void pack_a(float *to, const rectangle *o, const panel *n, const panel *s
 
 /* What is to be fetched during a tile: its part of C, of the next rows of A and of the next block of B; then
  * what is there already. */
-static void list(weft__wide_list *l, const rectangle *o, const weft__wide_tile *t, int64_t rows,
-                 const panel *some, const weft__wide_list *b, int64_t x, int64_t across)
+static void list(rectangle *o, const weft__wide_tile *t, int64_t rows, const panel *some,
+                 const weft__wide_list *b, int64_t x, int64_t across)
 {
-    const int64_t lo = b->n * x / across, more = b->n * (x + 1) / across - lo;
     const weft__wide *p = o->p;
+    weft__wide_list *l = &o->list;
+    const int64_t lo = b->n * x / across, all = b->n * (x + 1) / across - lo;
     l->n = 0;
-    if (!o->near) {
-        weft__wide_fetch_c(l, t->c, p->cc == 1 ? p->rc : p->cc, p->cc == 1 ? rows : t->n,
-                           p->cc == 1 ? t->n : rows);
-        if (some->depth)
-            weft__wide_fetch_a(l, p, some->i, some->rows, some->k, some->depth);
-        memcpy(l->line + l->n, b->line + lo,
-               (size_t)least(more, WIDE_LINES - l->n) * sizeof *l->line);
-        l->n += least(more, WIDE_LINES - l->n);
-    }
-    for (; l->n < t->k / 2; l->n++)
+    weft__wide_fetch_c(l, t->c, p->cc == 1 ? p->rc : p->cc, p->cc == 1 ? rows : t->n,
+                       p->cc == 1 ? t->n : rows);
+    if (some->depth)
+        weft__wide_fetch_a(l, p, some->i, some->rows, some->k, some->depth);
+    const int64_t more = least(all, WIDE_LINES - l->n);
+    memcpy(l->line + l->n, b->line + lo, (size_t)more * sizeof *l->line);
+    for (l->n += more; l->n < t->k / 2; l->n++)
         l->line[l->n] = (uintptr_t)t->a;
 }
 
@@ -94,7 +93,7 @@ static void list(weft__wide_list *l, const rectangle *o, const weft__wide_tile *
 static void across(rectangle *o, const block *b, int64_t i, const panel *next,
                    const weft__wide_list *next_b)
 {
-    weft__wide_list mine;
+    static const panel none;
     const weft__wide *p = o->p;
     const bool by_depth = p->ca != 1;
     const panel n = panel_of(o, b, i);
@@ -105,16 +104,17 @@ static void across(rectangle *o, const block *b, int64_t i, const panel *next,
                          .k = b->depth,
                          .alpha = p->alpha,
                          .beta = b->k ? 1 : p->beta,
-                         .line = mine.line};
+                         .line = o->list.line};
     for (int64_t x = 0; x < times; x++) {
         const int64_t j = x * o->width;
-        const panel some = slice(next, x, times);
+        const panel some = !o->near ? slice(next, x, times) : x + 1 == times ? *next : none;
         t.n = least(o->width, b->columns - j);
         t.b = o->plain ? p->b + b->k * p->rb + b->j + j : o->room + j * b->depth;
         t.c = p->c + n.i * p->rc + (b->j + j) * p->cc;
         if (!o->plain && i == 0)
             weft__wide_pack_b(o->room + j * b->depth, p, b->j + j, t.n, b->k, b->depth);
-        list(&mine, o, &t, n.rows, &some, next_b, x, times);
+        if (!o->near)
+            list(o, &t, n.rows, &some, next_b, x, times);
         if (p->cc == 1)
             weft__wide_multiply(&t, n.rows, by_depth);
         else
@@ -150,7 +150,8 @@ void weft__wide_rectangle(const weft__wide *p, int64_t i0, int64_t i1, int64_t j
 {
     float small[WIDE_DEPTH * WIDE_COLUMNS];
     _Alignas(64) float a[2][WIDE_STEP * WIDE_LANES];
-    rectangle o = {.p = p, .i0 = i0, .i1 = i1, .j0 = j0, .j1 = j1, .a = a[0], .ahead = a[1]};
+    rectangle o; /* not all of it is set: the list is long */
+    o.p = p, o.i0 = i0, o.i1 = i1, o.j0 = j0, o.j1 = j1, o.a = a[0], o.ahead = a[1];
     const int64_t rows = i1 - i0, depth = ceiling(p->k, o.parts = ceiling(p->k, WIDE_DEPTH));
     o.panels = ceiling(rows, WIDE_ROWS);
     o.near = p->k < SHALLOW || p->m * p->k + p->k * p->n + p->m * p->n < NEAR;
@@ -161,6 +162,8 @@ void weft__wide_rectangle(const weft__wide *p, int64_t i0, int64_t i1, int64_t j
     o.block = ceiling(ceiling(j1 - j0, o.blocks), WIDE_COLUMNS) * WIDE_COLUMNS;
     o.blocks = ceiling(j1 - j0, o.block);
     o.room = room ? room : small;
+    for (int64_t i = 0; o.near && i < depth / 2; i++)
+        o.list.line[i] = (uintptr_t)a;
     const block b = block_of(&o, 0);
     const panel first = panel_of(&o, &b, 0);
     pack_a(o.a, &o, &first, &first);
