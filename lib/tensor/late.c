@@ -189,7 +189,6 @@ static weft_status send(weft_fabric *f)
 {
     weft__engine *e = f->engine;
     weft__due *d = &e->due;
-    WEFT_TRY(open_due(f));
     memcpy(d->late, e->late, e->lates * sizeof *d->late);
     d->n = e->lates;
     WEFT_TRY(keep_samples(d));
@@ -208,8 +207,11 @@ weft_status weft__late_edge(weft_fabric *f)
     if (weft__stuck(f) || !f->device->ops->import)
         return weft__late_read(f);
     weft_status s = settle(f);
-    if (s >= 0 && (f->engine->lates || f->engine->gate_asked))
+    if (s >= 0 && (f->engine->lates || f->engine->gate_asked)) {
+        if (open_due(f) < 0) /* a device that does not reach the host's memory */
+            return weft__late_read(f);
         s = send(f);
+    }
     return s < 0 ? weft__stick(f, s) : WEFT_OK;
 }
 
