@@ -20,21 +20,21 @@ static double N(total)(const T *x, int64_t n)
 /* The maximum; NaN is passed over. */
 static T N(highest)(const T *x, int64_t n)
 {
-    enum { LANES = 2 * CPU_LANES };
-    T m[LANES], top = -(T)INFINITY;
+    T m[CPU_LANES], top = -(T)INFINITY;
     int64_t i = 0;
-    for (int j = 0; j < LANES; j++)
+    for (int j = 0; j < CPU_LANES; j++)
         m[j] = top;
-    for (; i + LANES <= n; i += LANES) {
+    for (; i + CPU_LANES <= n; i += CPU_LANES) {
 #pragma omp simd
-        for (int j = 0; j < LANES; j++)
+        for (int j = 0; j < CPU_LANES; j++)
             m[j] = x[i + j] > m[j] ? x[i + j] : m[j];
     }
     for (; i < n; i++)
         top = x[i] > top ? x[i] : top;
-    for (int j = 0; j < LANES; j++)
-        top = m[j] > top ? m[j] : top;
-    return top;
+    for (int half = CPU_LANES / 2; half > 0; half /= 2)
+        for (int j = 0; j < half; j++)
+            m[j] = m[j + half] > m[j] ? m[j + half] : m[j];
+    return m[0] > top ? m[0] : top;
 }
 
 /* y = exp(x - max x), not yet divided; returns the sum of y and sets *max. y may be x. */
