@@ -8,6 +8,7 @@
 #include <omp.h>
 
 #define MULTIPLY_ADDS 16.0 /* that count as one element operation */
+#define MANY_ROWS 1024     /* above which turning B once costs less than turning all of C */
 #define FEW_ROWS 12        /* for which dot products are quicker than packing */
 
 typedef struct job {
@@ -134,7 +135,7 @@ bool weft__cpu_wide(weft_stream *s, weft_dev c, int64_t ldc, double alpha, weft_
         return false;
     const int team = weft__cpu_team(s->device, (double)m * (double)n * (double)k / MULTIPLY_ADDS);
     o.dots = !ta && tb && (m < FEW_ROWS || n < WIDE_LANES);
-    if (!o.dots && !ta && tb && m < n)
+    if (!o.dots && !ta && tb && m < n && m <= MANY_ROWS)
         turn(&o.p);
     cut(&o, team);
     weft__cpu_pieces(rectangles, &o, team, 1, team);
