@@ -45,8 +45,10 @@ def head(lines, abouts):
     yield f"Medians of {' or '.join(map(str, rounds))} interleaved rounds, quartiles in brackets; ratios are of the same round. Adam, of GPT-2 124M"
     checked = " or ".join(map(str, sorted({line["checked"] for line in lines})))
     yield f"AdamW after clipping; {data}. The first {checked} losses agreed before, to within"
-    yield f"{max(max(line['loss_difference'].values(), default=0) for line in lines if line['precision'] == 'f32'):.1e} in f32. " \
-        f"Taken out of the environment: {', '.join(abouts[0]['unset']) or 'nothing'}."
+    off = {p: max(max(line["loss_difference"].values(), default=0) for line in lines if line["precision"] == p)
+           for p in sorted({line["precision"] for line in lines})}
+    yield " and ".join(f"{d:.1e} in {p}" for p, d in off.items()) + \
+        f". Taken out of the environment: {', '.join(abouts[0]['unset']) or 'nothing'}."
     yield "The bound is the sum over the step's matrix products and Adam of the larger of flops / peak and bytes / bandwidth,"
     yield "both measured in the same run. Peaks and triad bandwidths (at the step's working set) were:"
     yield ""
