@@ -3,7 +3,7 @@
 #include "device/cpu/conv.h"
 
 #if CPU_HAS_AMX
-#include "device/cpu/wide_turn.h"
+#include "device/cpu/turn.h"
 
 #define DEPTH 32 /* numbers of a tile's row */
 #define SIDE 16  /* rows, and target channels, of a tile */
@@ -69,7 +69,7 @@ AMX_TARGET CPU_INLINE void lay_some(char *to, const conv_map *m, const uint16_t 
         for (int e = 0; e < SIDE; e++)
             v[e] = pairs(from + (c + 2 * e) * plane + y * m->in[1] + x, plane, m->in[1] - x,
                          m->source - c - 2 * e);
-        weft__wide_exchange(v);
+        cpu_turn_f32(v);
 #pragma GCC unroll 16
         for (int e = 0; e < SIDE; e++) {
             const int64_t right = x + e + m->before[1], column = right / m->phases[1];

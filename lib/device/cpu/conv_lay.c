@@ -1,7 +1,7 @@
 /* How images are laid out, and results put back. */
 #include "device/cpu/conv.h"
 #include "device/cpu/range.h"
-#include "device/cpu/wide_turn.h"
+#include "device/cpu/turn.h"
 
 #if CPU_HAS_WIDE
 /* --- up to 16 numbers of any type --- */
@@ -108,7 +108,7 @@ WIDE_TARGET CPU_INLINE void turn(const turned *t, const weft_dtype dt)
             for (int e = 0; e < 16; e++)
                 v[e] =
                     e < left ? load(from + e * t->plane * size, t->n - i, dt) : _mm512_setzero_ps();
-            weft__wide_exchange(v);
+            cpu_turn_f32(v);
 #pragma GCC unroll 16
             for (int e = 0; e < 16; e++)
                 if (i + e < t->n)
@@ -127,7 +127,7 @@ WIDE_TARGET CPU_INLINE void turn_back(const turned *t, const weft_dtype dt)
 #pragma GCC unroll 16
             for (int e = 0; e < 16; e++)
                 v[e] = i + e < t->n ? _mm512_loadu_ps(from + e * t->step) : _mm512_setzero_ps();
-            weft__wide_exchange(v);
+            cpu_turn_f32(v);
 #pragma GCC unroll 16
             for (int e = 0; e < 16; e++)
                 if (c + e < t->channels) {

@@ -7,7 +7,7 @@
 
 #if CPU_HAS_AMX
 #include "device/cpu/range.h"
-#include "device/cpu/wide_turn.h"
+#include "device/cpu/turn.h"
 
 #include <string.h>
 
@@ -141,7 +141,7 @@ AMX_TARGET static void lay_gy(const job *o, uint16_t *to, const uint16_t *from, 
             for (int e = 0; e < SIDE; e++)
                 v[e] = c + e < o->t->o ? _mm512_loadu_ps(lines + e * line + s * DEPTH)
                                        : _mm512_setzero_ps();
-            weft__wide_exchange(v);
+            cpu_turn_f32(v);
 #pragma GCC unroll 16
             for (int e = 0; e < SIDE; e++)
                 _mm512_storeu_ps(to + e * DEPTH, v[e]);

@@ -1,34 +1,38 @@
-/* A block of 16 x 16 numbers of 32 bits turned, in registers. */
+/* Blocks of 16 x 16 numbers of 32 bits turned, in registers. */
 #ifndef DEVICE_CPU_TURN_H
 #define DEVICE_CPU_TURN_H
-#include "device/cpu/cpu.h"
+#include "device/cpu/unroll.h"
+#include "device/cpu/wide.h"
 
+#if CPU_HAS_WIDE
 #include <immintrin.h>
 
+#define TURN_TARGET __attribute__((target("avx512f")))
+
 /* By pairs, fours, halves, wholes. */
-__attribute__((target("avx512f"))) CPU_INLINE void cpu_turn(__m512i v[16])
+TURN_TARGET CPU_INLINE void cpu_turn(__m512i v[16])
 {
     __m512i t[16];
-#pragma GCC unroll 8
+    CPU_UNROLL(8)
     for (int i = 0; i < 8; i++) {
         t[2 * i] = _mm512_unpacklo_epi32(v[2 * i], v[2 * i + 1]);
         t[2 * i + 1] = _mm512_unpackhi_epi32(v[2 * i], v[2 * i + 1]);
     }
-#pragma GCC unroll 4
+    CPU_UNROLL(4)
     for (int i = 0; i < 16; i += 4) {
         v[i] = _mm512_unpacklo_epi64(t[i], t[i + 2]);
         v[i + 1] = _mm512_unpackhi_epi64(t[i], t[i + 2]);
         v[i + 2] = _mm512_unpacklo_epi64(t[i + 1], t[i + 3]);
         v[i + 3] = _mm512_unpackhi_epi64(t[i + 1], t[i + 3]);
     }
-#pragma GCC unroll 4
+    CPU_UNROLL(4)
     for (int i = 0; i < 4; i++) { /* v[i + 4 g]: numbers i, i + 4, ... of rows 4 g..4 g + 3 */
         t[i] = _mm512_shuffle_i32x4(v[i], v[i + 4], 0x88);
         t[i + 4] = _mm512_shuffle_i32x4(v[i], v[i + 4], 0xDD);
         t[i + 8] = _mm512_shuffle_i32x4(v[i + 8], v[i + 12], 0x88);
         t[i + 12] = _mm512_shuffle_i32x4(v[i + 8], v[i + 12], 0xDD);
     }
-#pragma GCC unroll 4
+    CPU_UNROLL(4)
     for (int i = 0; i < 4; i++) {
         v[i] = _mm512_shuffle_i32x4(t[i], t[i + 8], 0x88);
         v[i + 4] = _mm512_shuffle_i32x4(t[i + 4], t[i + 12], 0x88);
@@ -36,4 +40,47 @@ __attribute__((target("avx512f"))) CPU_INLINE void cpu_turn(__m512i v[16])
         v[i + 12] = _mm512_shuffle_i32x4(t[i + 4], t[i + 12], 0xDD);
     }
 }
+
+TURN_TARGET CPU_INLINE void cpu_turn_f32(__m512 v[16])
+{
+    __m512i t[16];
+    CPU_UNROLL(16)
+    for (int i = 0; i < 16; i++)
+        t[i] = _mm512_castps_si512(v[i]);
+    cpu_turn(t);
+    CPU_UNROLL(16)
+    for (int i = 0; i < 16; i++)
+        v[i] = _mm512_castsi512_ps(t[i]);
+}
+
+/* v[i]: number i of each of the rows. Rows four apart come together as they are read; then four by four
+ * are turned in each quarter of the vectors. */
+TURN_TARGET CPU_INLINE void cpu_turn_rows(__m512 v[16], const float *from, int64_t step)
+{
+#define PS(f, x, y) _mm512_castps_pd(f(x, y))
+#define PD(f, x, y) _mm512_castpd_ps(f(x, y))
+    CPU_UNROLL(4)
+    for (int q = 0; q < 4; q++) {
+        __m512 z[4];
+        CPU_UNROLL(4)
+        for (int i = 0; i < 4; i++) {
+            const float *row = from + i * step + 4 * q;
+            z[i] = _mm512_castps128_ps512(_mm_loadu_ps(row));
+            z[i] = _mm512_insertf32x4(z[i], _mm_loadu_ps(row + 4 * step), 1);
+            z[i] = _mm512_insertf32x4(z[i], _mm_loadu_ps(row + 8 * step), 2);
+            z[i] = _mm512_insertf32x4(z[i], _mm_loadu_ps(row + 12 * step), 3);
+        }
+        const __m512d a = PS(_mm512_unpacklo_ps, z[0], z[1]),
+                      b = PS(_mm512_unpackhi_ps, z[0], z[1]);
+        const __m512d c = PS(_mm512_unpacklo_ps, z[2], z[3]),
+                      d = PS(_mm512_unpackhi_ps, z[2], z[3]);
+        v[4 * q] = PD(_mm512_unpacklo_pd, a, c);
+        v[4 * q + 1] = PD(_mm512_unpackhi_pd, a, c);
+        v[4 * q + 2] = PD(_mm512_unpacklo_pd, b, d);
+        v[4 * q + 3] = PD(_mm512_unpackhi_pd, b, d);
+    }
+#undef PS
+#undef PD
+}
+#endif
 #endif

@@ -1,5 +1,5 @@
 /* Operands in the order in which tiles read them. */
-#include "device/cpu/wide_turn.h"
+#include "device/cpu/turn.h"
 
 #if CPU_HAS_WIDE
 #include <string.h>
@@ -38,7 +38,7 @@ WIDE_TARGET static void corner(float *to, const float *from, int64_t step, int64
         _mm512_storeu_ps(block + j * WIDE_LANES, j < columns
                                                      ? _mm512_maskz_loadu_ps(some, from + j * step)
                                                      : _mm512_setzero_ps());
-    weft__wide_turn(v, block, WIDE_LANES);
+    cpu_turn_rows(v, block, WIDE_LANES);
     for (int64_t k = 0; k < depth; k++)
         memcpy(to + k * WIDE_COLUMNS, &v[k], sizeof v[k]);
 }
@@ -50,7 +50,7 @@ WIDE_TARGET static void columns_of(float *to, const float *from, int64_t step, i
     int64_t k = 0;
     for (; columns >= WIDE_LANES && k + WIDE_LANES <= depth; k += WIDE_LANES) {
         __m512 v[16];
-        weft__wide_turn(v, from + k, step);
+        cpu_turn_rows(v, from + k, step);
         CPU_UNROLL(16)
         for (int i = 0; i < 16; i++)
             _mm512_storeu_ps(to + (k + i) * WIDE_COLUMNS, v[i]);

@@ -1,6 +1,6 @@
 /* The tile: sums of rows x 16 vectors stay in registers while k goes by, a vector of B times one number of
  * A each. Compiled for every number of rows, so that the loops over sums are straight code. */
-#include "device/cpu/wide_turn.h"
+#include "device/cpu/turn.h"
 
 #if CPU_HAS_WIDE
 
@@ -122,7 +122,7 @@ WIDE_TARGET void weft__wide_multiply_turned(const weft__wide_tile *t, int64_t ro
         const int64_t left = t->n - j < WIDE_LANES ? t->n - j : WIDE_LANES;
         float *c = t->c + j * cc;
         __m512 v[16];
-        weft__wide_turn(v, block + j, WIDE_COLUMNS);
+        cpu_turn_rows(v, block + j, WIDE_COLUMNS);
         for (int64_t i = 0; i < left; i++, c += cc)
             _mm512_mask_storeu_ps(
                 c, some,
