@@ -82,6 +82,13 @@ static bool was_freed(const void *p)
     return gone;
 }
 
+/* Whole pages, as of the driver: none is in part the host's, who might register it. */
+static void *pages(size_t n)
+{
+    enum { PAGE = 4096 };
+    return aligned_alloc(PAGE, (n + PAGE - 1) / PAGE * PAGE);
+}
+
 static block *remember(void *at, size_t n, owner owner)
 {
     block *b = malloc(sizeof *b);
@@ -332,7 +339,7 @@ cudaError_t cudaMallocFromPoolAsync(void **out, size_t n, cudaMemPool_t pool, cu
     cuda.foreign += pool->device != current;
     if (n > cuda.room - cuda.used)
         return leave(cudaErrorMemoryAllocation);
-    *out = aligned_alloc(256, (n + 255) / 256 * 256);
+    *out = pages(n);
     memset(*out, 0xff, n);
     cuda.used += n;
     remember(*out, n, DEVICE);
@@ -357,7 +364,7 @@ cudaError_t cudaFreeAsync(void *p, cudaStream_t s)
 cudaError_t cudaHostAlloc(void **out, size_t n, unsigned flags)
 {
     enter();
-    *out = malloc(n);
+    *out = pages(n);
     remember(*out, n, PINNED);
     cuda.pinned++;
     return leave(flags & cudaHostAllocPortable ? cudaSuccess : cudaErrorInvalidValue);
