@@ -12,6 +12,11 @@
 #define WEFT__LANES 256   /* calls at one time that have room of their own */
 #define WEFT__FABRICS 128 /* the most fabrics open at once in a process */
 
+typedef struct weft__lane {
+    atomic_int busy; /* 1: a call has it */
+    void *room;      /* kept */
+} weft__lane;
+
 typedef struct weft__process_facts {
     weft_log_fn log_fn;
     void *log_user;
@@ -33,19 +38,12 @@ typedef struct weft__process_facts {
     } trap[WEFT__TRAPS];
     int traps; /* in use: then SIGSEGV is caught, and handled as it was before */
     struct sigaction before_traps;
-    void *topology;                      /* hwloc's, of the machine, once it was asked for */
-    void *buses;                         /* the same with its PCI devices */
+    void *machine[2];                    /* hwloc's, once asked for: cores, and with PCI devices */
     int kernels_chosen;                  /* 1: BLIS_ARCH_TYPE has been looked at */
     struct weft__onednn *_Atomic onednn; /* once it was asked for */
     atomic_int amx;                      /* 1: the system lets us, -1: not; 0: not yet asked */
-    struct {
-        atomic_int busy; /* 1: a call has it */
-        void *room;      /* where products of matrices pack; kept */
-    } lane[WEFT__LANES];
-    struct {
-        atomic_int busy;
-        void *room; /* where those in bf16 do */
-    } brain_lane[WEFT__LANES];
+    weft__lane lane[WEFT__LANES],
+        brain_lane[WEFT__LANES];        /* where products in f32 and in bf16 pack */
     struct weft__cuda_imports *imports; /* host memory that GPUs reach, while one is open; */
     int importers;                      /* how many are */
 } weft__process_facts;

@@ -1,9 +1,8 @@
 /* Cores that this process may use: the affinity mask, with hyperthreads of one core counted once. */
 #include "environ/environ.h"
 
-#include "core/process.h"
+#include "environ/machine.h"
 
-#include <hwloc.h>
 #include <hwloc/glibc-sched.h>
 #include <sched.h>
 #include <string.h>
@@ -22,36 +21,12 @@ void weft__environ_mask(unsigned char mask[WEFT__MASK])
     memcpy(mask, &set, WEFT__MASK);
 }
 
-/* The machine's cores and hyperthreads, and nothing else of it. */
-static hwloc_topology_t loaded(void)
-{
-    hwloc_topology_t t;
-    if (hwloc_topology_init(&t))
-        return NULL;
-    hwloc_topology_set_all_types_filter(t, HWLOC_TYPE_FILTER_KEEP_NONE);
-    hwloc_topology_set_type_filter(t, HWLOC_OBJ_CORE, HWLOC_TYPE_FILTER_KEEP_ALL);
-    if (hwloc_topology_load(t) == 0)
-        return t;
-    hwloc_topology_destroy(t);
-    return NULL;
-}
-
-/* Looked at once: hwloc opens hundreds of files and visits each CPU. NULL: it could not. */
-static hwloc_topology_t topology(void)
-{
-    weft__process_lock();
-    if (!weft__process.topology)
-        weft__process.topology = loaded();
-    weft__process_unlock();
-    return weft__process.topology;
-}
-
 int weft__environ_cores(const unsigned char mask[WEFT__MASK])
 {
     cpu_set_t set;
     memcpy(&set, mask, sizeof set);
     int n = CPU_COUNT(&set), cores = 0;
-    hwloc_topology_t t = topology();
+    hwloc_topology_t t = weft__environ_machine(false);
     hwloc_bitmap_t cpus = t ? hwloc_bitmap_alloc() : NULL;
     if (cpus && !hwloc_cpuset_from_glibc_sched_affinity(t, cpus, &set, sizeof set))
         for (hwloc_obj_t o = NULL; (o = hwloc_get_next_obj_by_type(t, HWLOC_OBJ_CORE, o));)

@@ -3,35 +3,12 @@
  * all, by the Hungarian method (Kuhn 1955, Munkres 1957). */
 #include "environ/environ.h"
 
-#include "core/process.h"
+#include "environ/machine.h"
 
-#include <hwloc.h>
 #include <hwloc/glibc-sched.h>
 #include <sched.h>
 #include <string.h>
 #include <unistd.h>
-
-static hwloc_topology_t loaded(void)
-{
-    hwloc_topology_t t;
-    if (hwloc_topology_init(&t))
-        return NULL;
-    hwloc_topology_set_io_types_filter(t, HWLOC_TYPE_FILTER_KEEP_IMPORTANT);
-    if (hwloc_topology_load(t) == 0)
-        return t;
-    hwloc_topology_destroy(t);
-    return NULL;
-}
-
-/* Looked at once, when a device is first chosen. NULL: it could not. */
-static hwloc_topology_t topology(void)
-{
-    weft__process_lock();
-    if (!weft__process.buses)
-        weft__process.buses = loaded();
-    weft__process_unlock();
-    return weft__process.buses;
-}
 
 static int depth_of_both(hwloc_topology_t t, hwloc_const_cpuset_t cpus, const char *bus)
 {
@@ -48,7 +25,7 @@ int weft__environ_near(const unsigned char mask[WEFT__MASK], const char *bus)
     memcpy(&set, mask, sizeof set);
     if (!*bus || CPU_COUNT(&set) >= sysconf(_SC_NPROCESSORS_ONLN)) /* not bound */
         return 0;
-    hwloc_topology_t t = topology();
+    hwloc_topology_t t = weft__environ_machine(true);
     hwloc_bitmap_t cpus = t ? hwloc_bitmap_alloc() : NULL;
     if (cpus && !hwloc_cpuset_from_glibc_sched_affinity(t, cpus, &set, sizeof set))
         depth = depth_of_both(t, cpus, bus);

@@ -4,6 +4,8 @@
 #include "core/process.h"
 
 #include <cpuid.h>
+#include <immintrin.h>
+#include <stdint.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
@@ -31,6 +33,23 @@ bool weft__cpu_amx(void)
         atomic_store_explicit(&weft__process.amx, known, memory_order_relaxed);
     }
     return known > 0;
+}
+
+AMX_TARGET void weft__amx_begin(void)
+{
+    static const struct {
+        uint8_t palette, start, none[14];
+        uint16_t bytes[16]; /* of a row of each tile, */
+        uint8_t rows[16];
+    } layout = {.palette = 1,
+                .bytes = {64, 64, 64, 64, 64, 64, 64, 64},
+                .rows = {16, 16, 16, 16, 16, 16, 16, 16}};
+    _tile_loadconfig(&layout);
+}
+
+AMX_TARGET void weft__amx_end(void)
+{
+    _tile_release();
 }
 #else
 bool weft__cpu_amx(void)

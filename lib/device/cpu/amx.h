@@ -11,4 +11,9 @@
 
 /* Whether this process may use AMX for bf16, and AVX-512 with its conversions to bf16. */
 bool weft__cpu_amx(void);
+#if CPU_HAS_AMX
+/* Eight tiles of this thread's, of 16 rows of 64 bytes, until the end. */
+void weft__amx_begin(void);
+void weft__amx_end(void);
+#endif
 #endif

@@ -171,7 +171,7 @@ AMX_TARGET static void attend_all(const void *args, int64_t lo, int64_t hi)
     ahead next = {.rows = 0};
     if (o->p > 0) /* nothing undefined meets the zeros of the edges */
         memset(w.keep, 0, sizeof w.keep);
-    tiles_begin();
+    weft__amx_begin();
     for (int64_t e = lo; e < hi; e++) {
         const int64_t h = e / tiles % o->heads, x = e % tiles;
         const int64_t i0 = (x % 2 ? tiles - 1 - x / 2 : x / 2) * QUERIES;
@@ -198,7 +198,7 @@ AMX_TARGET static void attend_all(const void *args, int64_t lo, int64_t hi)
         }
         finish(t, &at, &w, i0, rows, end > 0);
     }
-    tiles_end();
+    weft__amx_end();
 }
 
 bool weft__cpu_attention_amx(weft_stream *s, const struct attend *t)

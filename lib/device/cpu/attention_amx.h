@@ -29,24 +29,6 @@ CPU_INLINE int64_t even(int64_t n)
     return (n + 31) / 32 * 32;
 }
 
-/* Eight tiles of 16 rows of 64 bytes, until tiles_end. */
-AMX_INLINE void tiles_begin(void)
-{
-    static const struct {
-        uint8_t palette, start, none[14];
-        uint16_t bytes[16];
-        uint8_t rows[16];
-    } layout = {.palette = 1,
-                .bytes = {64, 64, 64, 64, 64, 64, 64, 64},
-                .rows = {16, 16, 16, 16, 16, 16, 16, 16}};
-    _tile_loadconfig(&layout);
-}
-
-AMX_INLINE void tiles_end(void)
-{
-    _tile_release();
-}
-
 /* Two by two tiles of sums c, k tiles of each factor: to the tile below and to that on the right it is so many
  * bytes. */
 AMX_INLINE void multiply(char *c, int64_t c_down, int64_t c_right, const char *a, int64_t a_down,

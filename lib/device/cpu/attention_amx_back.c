@@ -265,7 +265,7 @@ AMX_TARGET static void heads_back(const void *args, int64_t lo, int64_t hi)
     lay(o, room, &q);
     if (o->p > 0) /* nothing undefined meets the zeros of the edges */
         memset(x.keep, 0, sizeof x.keep);
-    tiles_begin();
+    weft__amx_begin();
     for (int64_t e = lo; e < hi; e++) {
         head at = {.b = e / o->kv_heads, .group = e % o->kv_heads};
         for (int64_t h = 0; h < many; h++) {
@@ -276,7 +276,7 @@ AMX_TARGET static void heads_back(const void *args, int64_t lo, int64_t hi)
             head_back(t, &at, &next, &q, &x, h == 0, h == many - 1);
         }
     }
-    tiles_end();
+    weft__amx_end();
 }
 
 bool weft__cpu_attention_amx_back(weft_stream *s, const struct attend *t)

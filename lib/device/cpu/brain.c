@@ -7,10 +7,7 @@
 #include "device/cpu/amx.h"
 
 #if CPU_HAS_BRAIN
-#include "core/alloc.h"
 #include "core/process.h"
-
-#include <omp.h>
 
 #define MULTIPLY_ADDS 64.0 /* that count as one element operation */
 #define RESIDENT 524288    /* numbers of r: 1 MiB, */
@@ -68,37 +65,23 @@ static int tiles_of(const weft__brain_side *s, int64_t panel)
     return s->lines - panel * BRAIN_SIDE > BRAIN_SIDE / 2 ? 2 : 1;
 }
 
-/* --- rooms: a lane for each call at one time, kept until the process ends --- */
-
-static bool take(int *lane)
-{
-    for (int i = 0; i < WEFT__LANES; i++) {
-        *lane = (omp_get_thread_num() + i) % WEFT__LANES;
-        if (atomic_exchange(&weft__process.brain_lane[*lane].busy, 1))
-            continue;
-        if (!weft__process.brain_lane[*lane].room)
-            weft__process.brain_lane[*lane].room = weft__claim(sizeof(room));
-        if (weft__process.brain_lane[*lane].room)
-            return true;
-        atomic_store(&weft__process.brain_lane[*lane].busy, 0);
-        return false;
-    }
-    return false;
-}
+/* --- rooms --- */
 
 static void give_back(const int *lane, int n)
 {
     for (int i = 0; i < n; i++)
-        atomic_store(&weft__process.brain_lane[lane[i]].busy, 0);
+        weft__cpu_lane_give(weft__process.brain_lane, lane[i]);
 }
 
 static bool take_all(int *lane, int n)
 {
-    for (int i = 0; i < n; i++)
-        if (!take(&lane[i])) {
+    for (int i = 0; i < n; i++) {
+        lane[i] = weft__cpu_lane_take(weft__process.brain_lane, sizeof(room));
+        if (lane[i] < 0) {
             give_back(lane, i);
             return false;
         }
+    }
     return true;
 }
 
@@ -229,7 +212,7 @@ static void rectangles(const void *args, int64_t lo, int64_t hi)
     const job *o = args;
     const int64_t rows = panels_of(&o->p.a), columns = panels_of(&o->p.b);
     if (o->p.kind == BRAIN_AMX)
-        weft__brain_tiles_on();
+        weft__amx_begin();
     for (int64_t t = lo; t < hi; t++) {
         const int64_t y = t / o->across, x = t % o->across;
         const int64_t i0 = rows * y / o->down * BRAIN_SIDE,
@@ -247,7 +230,7 @@ static void rectangles(const void *args, int64_t lo, int64_t hi)
         rectangle(&w);
     }
     if (o->p.kind == BRAIN_AMX)
-        weft__brain_tiles_off();
+        weft__amx_end();
 }
 
 /* As many rectangles as threads; each packs its own share of A and B, so they should be few. */

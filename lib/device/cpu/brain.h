@@ -70,8 +70,6 @@ void weft__brain_step(weft__brain_aside *o);
 /* All that is left. */
 void weft__brain_finish(weft__brain_aside *o);
 
-void weft__brain_tiles_on(void);
-void weft__brain_tiles_off(void);
 void weft__brain_by_tiles(const weft__brain_block *o);
 void weft__brain_by_pairs(const weft__brain_block *o);
 #endif

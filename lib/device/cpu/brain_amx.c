@@ -10,23 +10,6 @@
 #define NEAR 16 /* steps of A that stay in the first cache: 32 KiB */
 #define ROW 64  /* bytes of a row of a tile */
 
-TILES void weft__brain_tiles_on(void)
-{
-    static const struct {
-        uint8_t palette, start, zero[14];
-        uint16_t bytes[16]; /* of a row of each tile, */
-        uint8_t rows[16];
-    } shape = {.palette = 1,
-               .bytes = {ROW, ROW, ROW, ROW, ROW, ROW, ROW, ROW},
-               .rows = {16, 16, 16, 16, 16, 16, 16, 16}};
-    _tile_loadconfig(&shape);
-}
-
-TILES void weft__brain_tiles_off(void)
-{
-    _tile_release();
-}
-
 #define STEP(LOAD)                                                                                 \
     do {                                                                                           \
         _tile_stream_loadd(6, b, ROW);                                                             \

@@ -151,18 +151,6 @@ AMX_TARGET static void lay_gy(const job *o, uint16_t *to, const uint16_t *from, 
 
 /* --- products --- */
 
-AMX_TARGET static void begin(void)
-{
-    static const struct {
-        uint8_t palette, start, none[14];
-        uint16_t bytes[16];
-        uint8_t rows[16];
-    } layout = {.palette = 1,
-                .bytes = {64, 64, 64, 64, 64, 64, 64, 64},
-                .rows = {16, 16, 16, 16, 16, 16, 16, 16}};
-    _tile_loadconfig(&layout);
-}
-
 /* Two by two tiles of a place's sums: of so many images, from x and gy on. */
 AMX_TARGET CPU_INLINE void add_tiles(const job *o, const uint16_t *x, const uint16_t *gy,
                                      float *sums, int64_t images, bool first)
@@ -202,14 +190,14 @@ AMX_TARGET CPU_INLINE void add_tiles(const job *o, const uint16_t *x, const uint
 AMX_TARGET static void add_up(const job *o, const uint16_t *x, const uint16_t *gy, float *sums,
                               int64_t images, int64_t o0, int64_t o1, bool first)
 {
-    begin();
+    weft__amx_begin();
     for (int64_t e = 0; e < o->m.taps; e++)
         for (int64_t c = 0; c < o->channels; c += PAIR)
             for (int64_t p = o0; p < o1; p += PAIR)
                 add_tiles(o, x + c * o->plane + o->m.tap[e].at,
                           gy + (p - o0) / SIDE * o->steps * TILE,
                           sums + (e * o->channels + c) * o->all + p, images, first);
-    _tile_release();
+    weft__amx_end();
 }
 
 /* --- all of them --- */

@@ -6,6 +6,7 @@
 #ifndef DEVICE_CPU_CPU_H
 #define DEVICE_CPU_CPU_H
 #include "core/error.h"
+#include "core/process.h"
 #include "device/device.h"
 
 typedef void weft__cpu_body(const void *args, int64_t lo, int64_t hi);
@@ -48,6 +49,10 @@ typedef struct weft__cpu_kernel {
 
 /* The set that this device's kernels are taken from. */
 int weft__cpu_set(const weft_device *d);
+
+/* Memory of `bytes` for a call alone, which stays where it is for later calls with the same lanes; -1: there is none. */
+int weft__cpu_lane_take(weft__lane *of, size_t bytes);
+void weft__cpu_lane_give(weft__lane *of, int lane);
 
 /* Element operations that pay for a second thread. */
 #define CPU_SERIAL 65536.0

@@ -2,10 +2,7 @@
 #include "device/cpu/wide.h"
 
 #if CPU_HAS_WIDE
-#include "core/alloc.h"
 #include "core/process.h"
-
-#include <omp.h>
 
 #define MULTIPLY_ADDS 16.0 /* that count as one element operation */
 #define MANY_ROWS 1024     /* above which turning B once costs less than turning all of C */
@@ -27,38 +24,13 @@ static int64_t ceiling(int64_t a, int64_t b)
     return (a + b - 1) / b;
 }
 
-/* --- room for packed B: a lane for each call at one time, kept until the process ends --- */
-
-static float *take(int *lane)
-{
-    const size_t bytes = (size_t)WIDE_ROOM * sizeof(float);
-    for (int i = 0; i < WEFT__LANES; i++) {
-        *lane = (omp_get_thread_num() + i) % WEFT__LANES;
-        if (atomic_exchange(&weft__process.lane[*lane].busy, 1))
-            continue;
-        if (!weft__process.lane[*lane].room)
-            weft__process.lane[*lane].room = weft__new(bytes, 1);
-        if (weft__process.lane[*lane].room)
-            return weft__process.lane[*lane].room;
-        atomic_store(&weft__process.lane[*lane].busy, 0);
-        break;
-    }
-    *lane = -1;
-    return NULL;
-}
-
-static void give_back(int lane)
-{
-    if (lane >= 0)
-        atomic_store(&weft__process.lane[lane].busy, 0);
-}
-
 static void one(const weft__wide *p, int64_t i0, int64_t i1, int64_t j0, int64_t j1)
 {
-    int lane = -1;
-    float *room = j1 - j0 > WIDE_COLUMNS ? take(&lane) : NULL;
-    weft__wide_rectangle(p, i0, i1, j0, j1, room);
-    give_back(lane);
+    weft__lane *of = weft__process.lane;
+    const int lane =
+        j1 - j0 > WIDE_COLUMNS ? weft__cpu_lane_take(of, WIDE_ROOM * sizeof(float)) : -1;
+    weft__wide_rectangle(p, i0, i1, j0, j1, lane >= 0 ? of[lane].room : NULL);
+    weft__cpu_lane_give(of, lane);
 }
 
 static void rectangles(const void *args, int64_t lo, int64_t hi)
