@@ -25,6 +25,7 @@ typedef struct library {
     int calls, polls; /* made so far; of the last one, before it has ended */
     int waited;       /* calls that came behind an event */
     int has, gave;    /* pieces of memory that it handed out, and those that came back */
+    int listed;       /* of them, pieces that all ranks have enlisted */
     bool poor, fails; /* it has no memory; its next call fails */
     weft_dev last;
 } library;
@@ -94,6 +95,22 @@ static weft_status take(void *self, size_t bytes, weft_dev *out)
     return WEFT_OK;
 }
 
+static weft_status enlist(void *self, weft_dev p)
+{
+    library *l = self;
+    if (l->has == l->gave || p.addr != l->last.addr)
+        return weft__fail(WEFT_ENOTSUP, "another's memory");
+    l->listed++;
+    return WEFT_OK;
+}
+
+static void strike(void *self, weft_dev p)
+{
+    library *l = self;
+    ck_assert(p.addr == l->last.addr);
+    l->listed--;
+}
+
 static bool give_back(void *self, weft_dev p)
 {
     library *l = self;
@@ -118,6 +135,8 @@ static const weft__direct_ops ops = {.name = "fake",
                                      .wait = wait,
                                      .broadcast = broadcast,
                                      .alloc = take,
+                                     .enlist = enlist,
+                                     .strike = strike,
                                      .release = give_back,
                                      .free = end};
 

@@ -52,7 +52,7 @@ static void finish(weft_comm *c)
 {
     weft__comm_free(c);
     ck_all(fake.finalized == 1 && fake.destroyed == 1 && fake.aborted == 0);
-    ck_all(fake.registered == 0 && fake.allocated == 0 && fake.depth == 0);
+    ck_all(fake.registered == 0 && fake.allocated == 0 && fake.early == 0 && fake.depth == 0);
 }
 
 /* One that was lost on these ranks: MPI itself is whole, so that it can be freed. */
@@ -164,6 +164,24 @@ START_TEST(memory_is_registered)
     ck_all(!device->ops->zero(stream, p, 800)); /* still to come when it is given back */
     weft__comm_release(c, device, p, 800, WEFT_MEMORY_GRADS);
     ck_all(fake.registered == 0 && fake.allocated == 0 && !device->ops->sync(stream));
+    finish(c);
+}
+END_TEST
+
+/* One rank alone has it, and keeps it to itself until all are there; if one of them has none, no other's is
+ * registered. */
+START_TEST(memory_is_registered_later)
+{
+    weft_comm *c = make(60);
+    weft_dev p, q;
+    ck_all(!weft__comm_reserve(c, device, 800, WEFT_MEMORY_PARAMS, &p) && fake.registered == 0);
+    ck_all(!weft__comm_enlist(c, p) && fake.registered == 1 && fake.allocated == 1);
+    fake.poor = c->rank == 0;
+    ck_all(!weft__comm_reserve(c, device, 400, WEFT_MEMORY_PARAMS, &q));
+    ck_all(!weft__comm_enlist(c, q) && fake.registered == 1 && !c->lost);
+    ck_all(fake.allocated == (c->rank == 0 ? 1 : 2));
+    weft__comm_release(c, device, q, 400, WEFT_MEMORY_PARAMS);
+    weft__comm_release(c, device, p, 800, WEFT_MEMORY_PARAMS);
     finish(c);
 }
 END_TEST
@@ -323,7 +341,7 @@ static size_t train(bool by_nccl, const char *strategy, bool reproducible, doubl
     ck_all(weft_close(&f) == 0);
     device = ours;
     ck_all(!by_nccl || (fake.destroyed == 1 && fake.aborted == 0 && fake.registered == 0 &&
-                        fake.allocated == 0));
+                        fake.allocated == 0 && fake.early == 0 && fake.loose == 0));
     return n;
 }
 
@@ -359,6 +377,7 @@ static Suite *suite(void)
     tcase_add_loop_test(t, calls, 0, 2);
     tcase_add_test(t, requests);
     tcase_add_test(t, memory_is_registered);
+    tcase_add_test(t, memory_is_registered_later);
     tcase_add_loop_test(t, one_rank_does_not_start, 0, 3);
     tcase_add_test(t, one_gpu_for_two);
     tcase_add_loop_test(t, lost_peer, 0, 2);

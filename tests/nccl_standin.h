@@ -11,6 +11,8 @@
 #include <string.h>
 
 #define STANDIN_BYTES (1 << 20)
+#define STANDIN_PIECES 64
+#define STANDIN_SMALL 64 /* bytes of what need not be registered */
 
 static weft_device *device; /* whose memory it moves */
 
@@ -26,6 +28,13 @@ static struct {
     ncclResult_t call, look;
     bool stuck; /* events do not happen */
     int opened, finalized, destroyed, aborted, registered, allocated;
+    struct {
+        uintptr_t at;
+        size_t bytes;        /* 0: none */
+    } piece[STANDIN_PIECES]; /* that are registered */
+    bool poor;               /* it has no memory */
+    int loose;               /* calls with a larger buffer that is not registered */
+    int early;               /* pieces whose memory went before their registration */
     int calls, depth;
     uint64_t order; /* hash of all calls */
 } fake;
@@ -112,6 +121,15 @@ static size_t size_of(ncclDataType_t t)
     return (size_t)size;
 }
 
+static int piece_of(const void *p)
+{
+    const uintptr_t at = (uintptr_t)p;
+    for (int i = 0; i < STANDIN_PIECES; i++)
+        if (fake.piece[i].bytes > at - fake.piece[i].at)
+            return i;
+    return -1;
+}
+
 /* Before a call: all ranks ask for the same. What has to be there is not, unless the stream waited. */
 static ncclResult_t enter(int kind, size_t n, int type, int root, const void *in, char *host,
                           size_t bytes, cudaStream_t s)
@@ -126,6 +144,7 @@ static ncclResult_t enter(int kind, size_t n, int type, int root, const void *in
     if (memcmp(least, most, sizeof least))
         return ncclInvalidUsage;
     fake.calls++;
+    fake.loose += n * size_of((ncclDataType_t)type) > STANDIN_SMALL && piece_of(in) < 0;
     for (int i = 0; i < 4; i++)
         fake.order = fake.order * 1000003 + (uint64_t)what[i];
     if (bytes && device->ops->download(q, host, (weft_dev){(uintptr_t)in}, bytes))
@@ -222,7 +241,7 @@ static ncclResult_t group_end(void)
 static ncclResult_t mem_alloc(void **p, size_t bytes)
 {
     weft_dev d;
-    if (device->ops->alloc(device, bytes, &d))
+    if (fake.poor || device->ops->alloc(device, bytes, &d))
         return ncclSystemError;
     fake.allocated++;
     *p = (void *)d.addr; /* NOLINT */
@@ -231,6 +250,7 @@ static ncclResult_t mem_alloc(void **p, size_t bytes)
 
 static ncclResult_t mem_free(void *p)
 {
+    fake.early += piece_of(p) >= 0;
     device->ops->free(device, (weft_dev){(uintptr_t)p}, 0);
     fake.allocated--;
     return ncclSuccess;
@@ -238,7 +258,14 @@ static ncclResult_t mem_free(void *p)
 
 static ncclResult_t enroll(ncclComm_t c, void *p, size_t bytes, void **handle)
 {
-    (void)c, (void)bytes;
+    int i = 0;
+    (void)c;
+    while (i < STANDIN_PIECES && fake.piece[i].bytes)
+        i++;
+    if (i == STANDIN_PIECES || piece_of(p) >= 0)
+        return ncclInvalidUsage;
+    fake.piece[i].at = (uintptr_t)p;
+    fake.piece[i].bytes = bytes;
     fake.registered++;
     *handle = p;
     return ncclSuccess;
@@ -246,7 +273,11 @@ static ncclResult_t enroll(ncclComm_t c, void *p, size_t bytes, void **handle)
 
 static ncclResult_t strike(ncclComm_t c, void *handle)
 {
-    (void)c, (void)handle;
+    const int i = piece_of(handle);
+    (void)c;
+    if (i < 0)
+        return ncclInvalidArgument;
+    fake.piece[i].bytes = 0;
     fake.registered--;
     return ncclSuccess;
 }

@@ -176,6 +176,10 @@ weft_status weft__comm_check(const weft_comm_ops *ops)
     if (!HAS(ops, alloc) != !HAS(ops, release))
         return weft__fail(WEFT_EARG, "communicator \"%s\" has only one of alloc and release",
                           ops->name);
+    if (!HAS(ops, reserve) != !HAS(ops, enlist) || (HAS(ops, reserve) && !HAS(ops, release)))
+        return weft__fail(WEFT_EARG,
+                          "communicator \"%s\" has only some of reserve, enlist and release",
+                          ops->name);
     if (!HAS(ops, start) != !HAS(ops, test) || !HAS(ops, start) != !HAS(ops, wait))
         return weft__fail(WEFT_EARG, "communicator \"%s\" has only some of start, test and wait",
                           ops->name);
@@ -193,6 +197,19 @@ weft_status weft__comm_alloc(weft_comm *c, weft_device *d, size_t bytes, weft_me
     const weft_status s =
         HAS(c->ops, alloc) ? c->ops->alloc(c, d, bytes, out) : d->ops->alloc(d, bytes, out);
     return weft__device_account(d, s, bytes, kind);
+}
+
+weft_status weft__comm_reserve(weft_comm *c, weft_device *d, size_t bytes, weft_memory_kind kind,
+                               weft_dev *out)
+{
+    const weft_status s =
+        HAS(c->ops, reserve) ? c->ops->reserve(c, d, bytes, out) : d->ops->alloc(d, bytes, out);
+    return weft__device_account(d, s, bytes, kind);
+}
+
+weft_status weft__comm_enlist(weft_comm *c, weft_dev p)
+{
+    return HAS(c->ops, enlist) ? c->ops->enlist(c, p) : WEFT_OK;
 }
 
 void weft__comm_release(weft_comm *c, weft_device *d, weft_dev p, size_t bytes,

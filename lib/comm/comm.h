@@ -37,7 +37,12 @@ weft_status weft__split(weft_comm *c, const char *name, int color, int key, weft
  * rank's own. */
 weft_status weft__comm_alloc(weft_comm *c, weft_device *d, size_t bytes, weft_memory_kind kind,
                              weft_dev *out);
-/* Not collective. */
+/* The same memory before all ranks are there: local, and as any of the device's until it is enlisted. */
+weft_status weft__comm_reserve(weft_comm *c, weft_device *d, size_t bytes, weft_memory_kind kind,
+                               weft_dev *out);
+/* Collective. A failure is c's own; p is good in any case. */
+weft_status weft__comm_enlist(weft_comm *c, weft_dev p);
+/* Of either. Not collective. */
 void weft__comm_release(weft_comm *c, weft_device *d, weft_dev p, size_t bytes,
                         weft_memory_kind kind);
 /* The next call finds what was enqueued on s so far; the host may be made to wait for it. Local. */

@@ -172,7 +172,33 @@ static weft_status split(weft_comm *c, int color, int key, weft_comm **out)
     return below->ops->split(below, color, key, out);
 }
 
-/* Memory of the library's on all ranks or on none. */
+static weft_status reserve(weft_comm *c, weft_device *d, size_t bytes, weft_dev *out)
+{
+    direct *s = c->self;
+    return s->library->alloc && d == s->device && !s->library->alloc(s->self, bytes, out)
+               ? WEFT_OK
+               : d->ops->alloc(d, bytes, out);
+}
+
+/* On all ranks or on none. mine: whether this one has memory. */
+static weft_status together(weft_comm *c, weft_dev p, weft_status mine)
+{
+    direct *s = c->self;
+    mine = mine ? mine : s->library->enlist(s->self, p);
+    const weft_status all = weft__agree(lend(s), "memory of the library", mine, "");
+    c->lost |= s->below->lost;
+    if (all && !mine)
+        s->library->strike(s->self, p);
+    return all;
+}
+
+static weft_status enlist(weft_comm *c, weft_dev p)
+{
+    const direct *s = c->self;
+    const weft_status all = s->library->alloc ? together(c, p, WEFT_OK) : WEFT_OK;
+    return c->lost ? all : WEFT_OK;
+}
+
 static weft_status alloc(weft_comm *c, weft_device *d, size_t bytes, weft_dev *out)
 {
     direct *s = c->self;
@@ -180,8 +206,7 @@ static weft_status alloc(weft_comm *c, weft_device *d, size_t bytes, weft_dev *o
     if (!s->library->alloc || d != s->device)
         return d->ops->alloc(d, bytes, out);
     const weft_status mine = s->library->alloc(s->self, bytes, &p);
-    const weft_status all = weft__agree(lend(s), "memory of the library", mine, "");
-    c->lost |= s->below->lost;
+    const weft_status all = together(c, p, mine);
     if (!all) {
         *out = p;
         return WEFT_OK;
@@ -237,6 +262,8 @@ static const weft_comm_ops table = {
     .test = test,
     .wait = wait,
     .after = after,
+    .reserve = reserve,
+    .enlist = enlist,
 };
 
 /* Local. */

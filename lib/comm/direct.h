@@ -17,9 +17,12 @@ typedef struct weft__direct_ops {
     weft_status (*wait)(void *self, const weft_comm *c, weft_request *r);
     weft_status (*broadcast)(void *self, const weft_comm *c, void *buf, int64_t bytes, int root,
                              weft_event *after);
-    /* OPTIONAL, both or none: memory that it moves fastest. Local; where a rank has none, all take the
-     * device's own. release: nothing uses it any more. @return whether it was of alloc. */
+    /* OPTIONAL, all or none: memory that it moves fastest once it was enlisted, which all ranks do or none
+     * does: strike undoes it. Local. WEFT_ENOTSUP: it is not of alloc. release: nothing uses it any more.
+     * @return whether it was of alloc. */
     weft_status (*alloc)(void *self, size_t bytes, weft_dev *out);
+    weft_status (*enlist)(void *self, weft_dev p);
+    void (*strike)(void *self, weft_dev p);
     bool (*release)(void *self, weft_dev p);
     /* lost: nothing that goes on may be waited for. */
     void (*free)(void *self, bool lost);

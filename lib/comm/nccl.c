@@ -196,6 +196,8 @@ const weft__direct_ops weft__nccl_ops = {
     .wait = wait,
     .broadcast = broadcast,
     .alloc = weft__nccl_alloc,
+    .enlist = weft__nccl_enlist,
+    .strike = weft__nccl_strike,
     .release = weft__nccl_release,
     .free = weft__nccl_close,
 };

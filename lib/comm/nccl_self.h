@@ -20,9 +20,11 @@ typedef struct weft__nccl_api {
 #undef MEMBER
 } weft__nccl_api;
 
-/* A piece of memory that was registered. */
+/* A piece of memory, and what it is registered as. */
 typedef struct weft__nccl_memory {
     void *at, *handle;
+    size_t bytes;
+    bool registered;
     struct weft__nccl_memory *next;
 } weft__nccl_memory;
 
@@ -46,6 +48,8 @@ weft_status weft__nccl_load(weft__nccl_api *out);
 weft_status weft__nccl_open(void **self, weft_comm *c, weft_device *d, const weft__nccl_api *api);
 void weft__nccl_close(void *self, bool lost);
 weft_status weft__nccl_alloc(void *self, size_t bytes, weft_dev *out);
+weft_status weft__nccl_enlist(void *self, weft_dev p);
+void weft__nccl_strike(void *self, weft_dev p);
 bool weft__nccl_release(void *self, weft_dev p);
 weft_status weft__nccl_failed(const weft__nccl *q, const char *call, ncclResult_t e);
 /* Until what NCCL does beside us is over, or a peer is lost, or c's time is. */

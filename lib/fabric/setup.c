@@ -41,13 +41,16 @@ static weft_status spread(weft_fabric *f, weft_module *m)
 {
     for (int i = 0; i < m->flats; i++) {
         m->flat[i]->scopes = &m->scopes;
+        WEFT_TRY(weft__comm_enlist(f->comm, m->flat[i]->plane[WEFT__PARAM]));
         WEFT_TRY(weft__strategy_setup(f->facade->strategy, m->flat[i]));
         weft__flat_written(m->flat[i]);
         m->flat[i]->changed = 0; /* rank 0's parameters are everyone's now */
         WEFT_TRY(weft__agree(f->comm, "memory of the tree", weft__leaves_setup(f, m->flat[i]), ""));
     }
-    if (m->space)
+    if (m->space) {
+        WEFT_TRY(weft__comm_enlist(f->comm, m->space->plane[WEFT__PARAM]));
         weft__flat_written(m->space);
+    }
     WEFT_TRY(weft__strategy_meet(f->facade->strategy, weft__module_meets(m)));
     m->setup = true;
     WEFT_TRY(weft__buffers_spread(f, m));

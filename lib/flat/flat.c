@@ -1,6 +1,7 @@
 /* Layout and planes of a flat space. */
 #include "flat/flat.h"
 
+#include "comm/comm.h"
 #include "core/alloc.h"
 #include "core/hash.h"
 #include "core/rng.h"
@@ -162,9 +163,12 @@ static weft_memory_kind kind_of(const weft__flat *flat, weft__plane plane)
 
 weft_status weft__flat_plane(weft__flat *flat, weft__plane plane)
 {
-    weft_device *d = flat->fabric->device;
+    weft_fabric *f = flat->fabric;
+    weft_device *d = f->device;
+    const weft_memory_kind kind = kind_of(flat, plane);
     size_t bytes = weft__flat_bytes(flat, plane);
-    WEFT_TRY(weft_device_alloc(d, bytes, kind_of(flat, plane), &flat->plane[plane]));
+    WEFT_TRY(plane == WEFT__PARAM ? weft__comm_reserve(f->comm, d, bytes, kind, &flat->plane[plane])
+                                  : weft_device_alloc(d, bytes, kind, &flat->plane[plane]));
     return d->ops->zero(flat->fabric->stream, flat->plane[plane], bytes);
 }
 
@@ -234,6 +238,9 @@ void weft__flat_drop(weft__flat *flat, weft__plane plane)
         return;
     if (plane == WEFT__GRAD && flat->grad_free)
         flat->grad_free(flat);
+    else if (plane == WEFT__PARAM)
+        weft__comm_release(flat->fabric->comm, flat->fabric->device, flat->plane[plane],
+                           weft__flat_bytes(flat, plane), kind_of(flat, plane));
     else
         weft_device_free(flat->fabric->device, flat->plane[plane], weft__flat_bytes(flat, plane),
                          kind_of(flat, plane));

@@ -121,7 +121,8 @@ weft_status weft__flat_new(weft_fabric *f, weft__segment *const *segment, int n,
 weft_status weft__flat_state(weft_fabric *f, weft__segment *const *segment, int n, weft_dtype dtype,
                              weft__flat **out);
 void weft__flat_free(weft__flat *flat);
-/* A zeroed plane, in memory of the device, and its end. */
+/* A zeroed plane, in memory of the device, and its end. That of parameters is such as the communicator can
+ * move fastest. */
 weft_status weft__flat_plane(weft__flat *flat, weft__plane plane);
 void weft__flat_drop(weft__flat *flat, weft__plane plane);
 /* Cuts each bucket in a piece a rank. Planes that are sharded have no memory yet. */

@@ -1,6 +1,6 @@
 /* A communicator: ranks that reduce, gather and agree. Buffers are host addresses that the
  * communicator reaches (see reach). All calls are collective over the communicator, except send,
- * recv, release and reach. */
+ * recv, release, reserve and reach. */
 #ifndef WEFT_SYS_COMM_H
 #define WEFT_SYS_COMM_H
 #include <weft/sys/device.h>
@@ -81,6 +81,11 @@ typedef struct weft_comm_ops {
     /* OPTIONAL: the next call finds in device memory what was enqueued on s so far. Default: s is waited
      * for. */
     weft_status (*after)(weft_comm *c, weft_stream *s);
+    /* OPTIONAL, both or none, and with alloc: memory of d, one rank's own affair and released as alloc's, that
+     * enlist makes as fast: that all ranks do alike and in one order, whatever each has; where not all can, it
+     * stays as it is. Default: the device's own, which needs no more. */
+    weft_status (*reserve)(weft_comm *c, weft_device *d, size_t bytes, weft_dev *out);
+    weft_status (*enlist)(weft_comm *c, weft_dev p);
 } weft_comm_ops;
 
 struct weft_comm {
