@@ -42,7 +42,8 @@ typedef struct weft__wide_tile {
     int64_t rb, rc, k;
     int64_t n; /* columns; of b there are whole vectors */
     float alpha, beta;
-    const uintptr_t *line; /* one for two steps along k */
+    const uintptr_t *line; /* what is asked for, evenly spread over k */
+    uint32_t pace;         /* of a line, with two steps along k: 1/65536 */
 } weft__wide_tile;
 
 /* `rows` rows of A from k0 on, as they lie (by_depth: false) or sixteen numbers of a column side by side. */

@@ -70,9 +70,8 @@ static void pack_a(float *to, const rectangle *o, const panel *n, const panel *s
                       some->rows, some->k, some->depth, by_depth);
 }
 
-/* What is to be fetched during a tile: its part of C, of the next rows of A and of the next block of B; then
- * what is there already. */
-static void list(rectangle *o, const weft__wide_tile *t, int64_t rows, const panel *some,
+/* What is to be fetched during a tile: its part of C, of the next rows of A and of the next block of B. */
+static void list(rectangle *o, weft__wide_tile *t, int64_t rows, const panel *some,
                  const weft__wide_list *b, int64_t x, int64_t across)
 {
     const weft__wide *p = o->p;
@@ -85,8 +84,8 @@ static void list(rectangle *o, const weft__wide_tile *t, int64_t rows, const pan
         weft__wide_fetch_a(l, p, some->i, some->rows, some->k, some->depth);
     const int64_t more = least(all, WIDE_LINES - l->n);
     memcpy(l->line + l->n, b->line + lo, (size_t)more * sizeof *l->line);
-    for (l->n += more; l->n < t->k / 2; l->n++)
-        l->line[l->n] = (uintptr_t)t->a;
+    l->n += more;
+    t->pace = t->k > 1 ? (uint32_t)((l->n << 16) / (t->k / 2)) : 0;
 }
 
 /* One row of tiles. The first one of a block packs B. */
@@ -162,8 +161,7 @@ void weft__wide_rectangle(const weft__wide *p, int64_t i0, int64_t i1, int64_t j
     o.block = ceiling(ceiling(j1 - j0, o.blocks), WIDE_COLUMNS) * WIDE_COLUMNS;
     o.blocks = ceiling(j1 - j0, o.block);
     o.room = room ? room : small;
-    for (int64_t i = 0; o.near && i < depth / 2; i++)
-        o.list.line[i] = (uintptr_t)a;
+    o.list.line[0] = (uintptr_t)a;
     const block b = block_of(&o, 0);
     const panel first = panel_of(&o, &b, 0);
     pack_a(o.a, &o, &first, &first);

@@ -1,5 +1,5 @@
-/* What will be read or written soon, line by line: a tile asks for a line with every second step along k, so
- * that lines come from far away while it computes, and never so many at once that it waits. */
+/* What will be read or written soon, line by line: a tile asks for lines evenly over its steps along k, so
+ * that they come from far away while it computes, and leave what it waits for the core's buffers of lines. */
 #include "device/cpu/wide.h"
 
 #if CPU_HAS_WIDE

@@ -63,10 +63,13 @@ WIDE_TARGET CPU_INLINE void sums(const weft__wide_tile *t, const int rows, const
         }                                                                                          \
         a += ca, b += rb;                                                                          \
     } while (0)
-    const uintptr_t *line = t->line;
+    const uintptr_t *const line = t->line;
+    const uint32_t pace = t->pace;
+    uint32_t at = 0;
     int64_t k = t->k;
     for (; k > 1; k -= 2) {
-        _mm_prefetch((const char *)*line++, _MM_HINT_T1); /* NOLINT: an address */
+        _mm_prefetch((const char *)line[at >> 16], _MM_HINT_T1); /* NOLINT: an address */
+        at += pace;
         STEP;
         STEP;
     }
