@@ -43,7 +43,8 @@ typedef struct weft__process_facts {
     struct weft__onednn *_Atomic onednn; /* once it was asked for */
     atomic_int amx;                      /* 1: the system lets us, -1: not; 0: not yet asked */
     weft__lane lane[WEFT__LANES],
-        brain_lane[WEFT__LANES];        /* where products in f32 and in bf16 pack */
+        brain_lane[WEFT__LANES],        /* where products in f32 and in bf16 pack */
+        norm_lane[WEFT__LANES];         /* where gradients of normalisation are summed */
     struct weft__cuda_imports *imports; /* host memory that GPUs reach, while one is open; */
     int importers;                      /* how many are */
 } weft__process_facts;

@@ -33,8 +33,8 @@ HALF_INLINE float half_wide_bf16(uint16_t h)
 
 HALF_INLINE uint16_t half_low_bf16(float x)
 {
-    const uint32_t u = half_bits(x), rounded = (u + 0x7FFF + (u >> 16 & 1)) >> 16;
-    return (uint16_t)((u & 0x7FFFFFFF) > 0x7F800000 ? u >> 16 | 0x40 : rounded);
+    const uint32_t u = half_bits(x), rounded = u + 0x7FFF + (u >> 16 & 1);
+    return (uint16_t)((isnan(x) ? u | 0x400000 : rounded) >> 16);
 }
 
 /* Mantissas move up by 13 bits and exponents by 112; subnormal ones lie 2^-14 too high after that. */
