@@ -421,6 +421,7 @@ module weft
         real(c_double) :: weight_decay = 0
         logical(c_bool) :: amsgrad = .false.
         logical(c_bool) :: maximize = .false.
+        logical(c_bool) :: stochastic_rounding = .false.
     end type
 
     type, bind(C) :: weft_rmsprop_options

@@ -39,6 +39,7 @@ static const recipe table[] = {
     {"dropout", "32-true", 37, 0, 0.3, false, false, false},
     {"weighted", "32-true", 37, 0, 0, true, false, false},
     {"ignoring", "32-true", 37, 0, 0, false, true, false},
+    {"16 bits", "bf16-true", 37, 0, 0, false, false, false},
     {"wide", "32-true", 300, 0, 0, false, false, true},
 };
 
@@ -72,7 +73,7 @@ static size_t trained(const recipe *r, MPI_Comm comm, int leaves, int threads, d
                             .threads = threads, .reproducible = leaves));
     weft_logger_new(f, &remembers, NULL, 0);
     weft_module *net = net_of(f, r);
-    weft_optimizer *adam = weft_adamw(net, WEFT_ADAM(.lr = 0.02));
+    weft_optimizer *adam = weft_adamw(net, WEFT_ADAM(.lr = 0.02, .stochastic_rounding = true));
     weft_loader *train = weft_loader_arrays(
         f, ROWS, data_x, 1, &features, WEFT_F64, data_y, WEFT_I32,
         WEFT_LOADER(.global_batch = r->batch, .epochs = 100, .shuffle = true, .seed = 9));

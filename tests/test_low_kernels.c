@@ -1,6 +1,7 @@
 /* Kernels in 16 bits against those in f32: the same numbers, rounded once, on one, two and three
  * threads; matrix products against sums in f64. */
 #include "core/error.h"
+#include "core/rng.h"
 #include "device/cpu/half.h"
 #include "device/device.h"
 
@@ -281,6 +282,59 @@ START_TEST(optimizers)
 }
 END_TEST
 
+/* One of the two numbers around the f32 one, as the words say. */
+static bool as_drawn(const weft_adam_step *o, int64_t i)
+{
+    uint32_t word[4];
+    const uint64_t number = (uint64_t)(o->number + i);
+    const uint16_t near = narrow(fy[i]);
+    const double x = fabs((double)fy[i]), at = fabs((double)wide(near));
+    const uint16_t below = at > x ? near - 1 : near;
+    const double from = fabs((double)wide(below)), to = fabs((double)wide(below + 1));
+    weft__draw(o->seed, o->stream, o->t, number / 8, word);
+    const uint32_t half = word[number % 8 / 2] >> (number & 1 ? 16 : 0) & 0xFFFF;
+    return y[i] == ((x - from) / (to - from) * 65536 > half ? below + 1 : below);
+}
+
+START_TEST(rounded_at_random)
+{
+    static float m[N], v[N];
+    const weft_adam_step step = {.lr = 1,
+                                 .beta1 = 0.9,
+                                 .beta2 = 0.99,
+                                 .eps = 1e-8,
+                                 .correct1 = 10, /* steps of many sizes */
+                                 .correct2 = 0.01,
+                                 .chance = 1,
+                                 .seed = 3,
+                                 .stream = 4,
+                                 .t = 7,
+                                 .number = 40};
+    inputs(_i);
+    for (int64_t i = 0; i < N;
+         i++) /* some of the steps end below the smallest normal number of f16 */
+        fb[i] *= i % 3 ? 1 : 0x1p-20F;
+    for (int t = -1; t < THREADS; t++) {
+        const weft_kernels *k = device[t < 0 ? 0 : t]->ops->kernels;
+        memset(m, 0, sizeof m);
+        memset(v, 0, sizeof v);
+        memcpy(fy, t < 0 ? fa : fy, sizeof fy);
+        memcpy(y, a, sizeof y);
+        for (int64_t i = 0; i < N / 2; i++) {
+            fy[i] = t < 0 ? 0 : fy[i];
+            y[i] = 0;
+        }
+        ck_assert_int_eq(k->adam(stream[t < 0 ? 0 : t], t < 0 ? dev(fy) : dev(y), dev(m), dev(v),
+                                 dev(NULL), dev(fb), dev(NULL), N, &step, t < 0 ? WEFT_F32 : low),
+                         0);
+        for (int64_t i = 0; i < N && t >= 0; i++)
+            if (!as_drawn(&step, i))
+                ck_abort_msg("on %d threads [%lld]: %g of %g", t + 1, (long long)i,
+                             (double)wide(y[i]), (double)fy[i]);
+    }
+}
+END_TEST
+
 /* C = alpha op(A) op(B) + beta C in f64, from the same 16 bits. Sums of k products of up to 4 in f32,
  * in any order: k 2^-24 of their size, and a rounding to C's type. */
 static void product(int t, int64_t m, int64_t cols, int64_t k, int form, weft_dtype ct)
@@ -336,6 +390,7 @@ int main(void)
     tcase_add_loop_test(c, sums, 0, 2);
     tcase_add_loop_test(c, bad_numbers_are_found, 0, 2);
     tcase_add_loop_test(c, optimizers, 0, 2);
+    tcase_add_loop_test(c, rounded_at_random, 0, 2);
     tcase_add_loop_test(c, products, 0, 2);
     suite_add_tcase(s, c);
     SRunner *r = srunner_create(s);

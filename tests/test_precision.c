@@ -427,6 +427,37 @@ START_TEST(true_precisions_learn)
 }
 END_TEST
 
+/* Steps of an eighth of the last bit, which would all be rounded off. */
+START_TEST(small_steps_add_up)
+{
+    enum { OUT = 1000, ALL = 4 * OUT, TIMES = 32 };
+    static double v[ALL];
+    static uint16_t one_and_half[ALL];
+    double sum = 0;
+    const double unit = _i ? 0x1p-10 : 0x1p-7, ones[] = {1, 1, 1, 1};
+    start(_i ? "16-true" : "bf16-true");
+    weft_module *m = weft_nn_linear(f, 4, OUT);
+    weft_optimizer *o =
+        weft_adam(m, WEFT_ADAM(.lr = unit / 8, .eps = 1e-30, .stochastic_rounding = true));
+    for (int i = 0; i < ALL; i++)
+        one_and_half[i] = _i ? 0x3E00 : 0x3FC0;
+    ck_assert_int_eq(weft_setup(f, m, o), 0);
+    ck_assert_int_eq(weft_copy_in(weft_param(m, "weight"), one_and_half, sizeof one_and_half), 0);
+    for (int i = 0; i < TIMES; i++) {
+        weft_tensor *x = floats(ones, 2, (int64_t[]){1, 4}, WEFT_F32);
+        weft_zero_grad(o);
+        ck_assert_int_eq(weft_backward(f, weft_sum(weft_forward(m, x), WEFT_ALL)), 0);
+        ck_assert_int_ge(weft_step(o), 0);
+        weft_step_end(f);
+    }
+    fetch(weft_param(m, "weight"), v);
+    for (int i = 0; i < ALL; i++)
+        sum += (1.5 - v[i]) / unit;
+    ck_assert_msg(fabs(sum / ALL - TIMES / 8.0) < 0.15, "%g bits in %d eighths", sum / ALL, TIMES);
+    stop();
+}
+END_TEST
+
 /* --- checkpoints --- */
 
 static int all_of(weft_module *m, double *v)
@@ -526,6 +557,7 @@ int main(void)
     tcase_add_loop_test(c, ops_as_under_autocast, 0, 2);
     tcase_add_loop_test(c, a_run_as_under_autocast, 0, 2);
     tcase_add_loop_test(c, true_precisions_learn, 0, 2);
+    tcase_add_loop_test(c, small_steps_add_up, 0, 2);
     tcase_add_loop_test(c, resumes_bit_equal, 0, PRECISIONS);
     tcase_add_loop_test(c, loads_across_precisions, 0, PRECISIONS * PRECISIONS);
     suite_add_tcase(s, c);

@@ -36,6 +36,9 @@ typedef struct weft_adam_options {
     double weight_decay WEFT_INIT; /* default 0; of AdamW 1e-2, where WEFT_OFF is 0 */
     bool amsgrad WEFT_INIT;        /* default false (Reddi et al. 2018) */
     bool maximize WEFT_INIT;       /* default false */
+    /* default false: parameters of 16 bits (bf16-true, 16-true) are rounded up or down at random, with chances such
+     * that steps below their last bit add up; the same on any number of ranks. Others are not touched by it */
+    bool stochastic_rounding WEFT_INIT;
     WEFT_PTR(weft_adam_options)
 } weft_adam_options;
 #define WEFT_ADAM(...) WEFT__ARGS(weft_adam_options, __VA_ARGS__)

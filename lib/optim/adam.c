@@ -3,9 +3,14 @@
 #include <weft/sys/optimizer.h>
 
 typedef struct adam {
-    double beta1, beta2, eps, weight_decay, amsgrad, maximize;
+    double beta1, beta2, eps, weight_decay, amsgrad, maximize, stochastic_rounding;
     bool decoupled;
 } adam;
+
+static bool draws(const void *self)
+{
+    return ((const adam *)self)->stochastic_rounding != 0;
+}
 
 static weft_status update(weft_stream *s, const weft_kernels *k, void *self,
                           const weft_optim_run *r, int64_t t, double lr)
@@ -19,7 +24,12 @@ static weft_status update(weft_stream *s, const weft_kernels *k, void *self,
                                  .correct1 = 1 - pow(a->beta1, (double)t),
                                  .correct2 = 1 - pow(a->beta2, (double)t),
                                  .decoupled = a->decoupled,
-                                 .maximize = a->maximize != 0};
+                                 .maximize = a->maximize != 0,
+                                 .chance = draws(self),
+                                 .seed = r->seed,
+                                 .stream = r->stream,
+                                 .t = (uint64_t)t,
+                                 .number = r->number};
     return k->adam(s, r->p, r->moment[0], r->moment[1], r->moment[2], r->g, r->unless, r->n, &step,
                    r->dtype);
 }
@@ -29,17 +39,19 @@ static unsigned uses(const void *self)
     return ((const adam *)self)->amsgrad != 0 ? 7 : 3;
 }
 
-static const weft_hyper hyper[] = {{"beta1", offsetof(adam, beta1), 0.9, 0, 1},
-                                   {"beta2", offsetof(adam, beta2), 0.999, 0, 1},
-                                   {"eps", offsetof(adam, eps), 1e-8, 0, INFINITY},
-                                   {"weight_decay", offsetof(adam, weight_decay), 0, 0, INFINITY},
-                                   {"amsgrad", offsetof(adam, amsgrad), 0, 0, 2},
-                                   {"maximize", offsetof(adam, maximize), 0, 0, 2}};
+static const weft_hyper hyper[] = {
+    {"beta1", offsetof(adam, beta1), 0.9, 0, 1},
+    {"beta2", offsetof(adam, beta2), 0.999, 0, 1},
+    {"eps", offsetof(adam, eps), 1e-8, 0, INFINITY},
+    {"weight_decay", offsetof(adam, weight_decay), 0, 0, INFINITY},
+    {"amsgrad", offsetof(adam, amsgrad), 0, 0, 2},
+    {"maximize", offsetof(adam, maximize), 0, 0, 2},
+    {"stochastic_rounding", offsetof(adam, stochastic_rounding), 0, 0, 2}};
 #define TABLE(label)                                                                               \
     {                                                                                              \
         .size = sizeof(weft_optim_ops), .name = label, .moments = 3,                               \
         .moment_name = {"exp_avg", "exp_avg_sq", "max_exp_avg_sq"}, .update = update,              \
-        .hyper = hyper, .hypers = 6, .uses = uses, .conditional = true                             \
+        .hyper = hyper, .hypers = 7, .uses = uses, .conditional = true, .draws = draws             \
     }
 static const weft_optim_ops plain = TABLE("adam"), decoupled = TABLE("adamw");
 
@@ -53,6 +65,7 @@ static weft_optimizer *make(weft_module *m, const weft_optim_ops *table, const w
                        .weight_decay = o->weight_decay,
                        .amsgrad = o->amsgrad,
                        .maximize = o->maximize,
+                       .stochastic_rounding = o->stochastic_rounding,
                        .decoupled = table == &decoupled};
     return weft_optimizer_new(m, table, &self, sizeof self, o->lr ? o->lr : 1e-3);
 }

@@ -2,6 +2,7 @@
 #include "optim/optimizer.h"
 
 #include "core/alloc.h"
+#include "core/rng.h"
 #include "device/device.h"
 
 #include <math.h>
@@ -187,6 +188,11 @@ weft_status weft__optim_begin(weft_optimizer *o)
     return WEFT_OK;
 }
 
+static bool draws(const weft_optimizer *o, const weft__segment *s)
+{
+    return o->ops->draws && o->ops->draws(o->group[s->group].self);
+}
+
 /* of: the parameter that the run is, or the first of several. */
 static weft_status run(weft_optimizer *o, weft__flat *flat, const weft__segment *of, int64_t first,
                        int64_t count)
@@ -202,6 +208,12 @@ static weft_status run(weft_optimizer *o, weft__flat *flat, const weft__segment 
     if (o->ops->whole_tensors) {
         r.rank = of->rank;
         r.shape = of->shape;
+    }
+    if (draws(o, of)) {
+        const weft__bucket *b = &flat->bucket[of->bucket];
+        r.seed = f->seed;
+        r.stream = weft__stream_of(flat->segment[b->begin]->name);
+        r.number = first - b->first;
     }
     for (int k = 0; k < o->ops->moments; k++)
         if (o->uses & 1u << k)
@@ -219,6 +231,14 @@ static bool updates(const weft_optimizer *o, const weft__segment *s)
     return weft__optim_owns(o, s) && !s->frozen;
 }
 
+/* Whether a run that has s goes on with the next: not into another bucket where elements are numbered, since
+ * the padding between them depends on the number of ranks. */
+static bool goes_on(const weft_optimizer *o, const weft__segment *s, const weft__segment *next)
+{
+    return updates(o, next) && next->group == s->group &&
+           (next->bucket == s->bucket || !draws(o, s));
+}
+
 /* Segments that follow each other and have one group are one run: elementwise optimizers take it at
  * once, piece by piece; the padding in it is zero and stays zero. */
 static weft_status runs(weft_optimizer *o, weft__flat *flat)
@@ -228,8 +248,7 @@ static weft_status runs(weft_optimizer *o, weft__flat *flat)
         last = i;
         if (!updates(o, s))
             continue;
-        while (last + 1 < flat->nsegments && updates(o, flat->segment[last + 1]) &&
-               flat->segment[last + 1]->group == s->group)
+        while (last + 1 < flat->nsegments && goes_on(o, s, flat->segment[last + 1]))
             last++;
         const int64_t end = flat->segment[last]->first + flat->segment[last]->count;
         for (weft__range own = {0}; weft__flat_own(flat, s->first, end - s->first, &own);)

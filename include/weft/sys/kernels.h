@@ -195,6 +195,12 @@ typedef struct weft_adam_step {
     double lr, beta1, beta2, eps, weight_decay;
     double correct1, correct2; /* 1 - beta1^t, 1 - beta2^t */
     int decoupled, maximize;   /* decoupled: AdamW's weight decay */
+    /* chance: p[i] of 16 bits becomes one of the two numbers around what it should be, the one further from 0
+     * where more than h 65536ths of the way there are gone: h is one of the eight halves, the lower of a word
+     * first, of block (number + i) / 8 in step t of the stream */
+    int chance, unused;
+    uint64_t seed, stream, t;
+    int64_t number; /* of p[0], a multiple of 8 */
 } weft_adam_step;
 
 /* What cross entropy does beyond that, e the smoothing, w the weights, u[i] = w[label[i]]:

@@ -22,6 +22,10 @@ typedef struct weft_optim_run {
     /* On a device that queues: an int64 there which, if it is not 0, says that gradients are not finite;
      * the host learns of it later. 0: it has looked. */
     weft_dev unless;
+    /* For random numbers, where the table draws some: their key, and the number of the first element there, a
+     * multiple of 32 that is the same on any number of ranks. */
+    uint64_t seed, stream;
+    int64_t number;
 } weft_optim_run;
 
 /* A hyperparameter: a double of self, also a flag (0 or 1). Zero in it means `standard`; if that is not zero, WEFT_OFF means
@@ -87,6 +91,8 @@ typedef struct weft_optim_ops {
     size_t (*scratch)(const void *self, int rank, const int64_t *shape, weft_dtype dtype);
     /* update changes nothing where run->unless says so, which spares the host a wait in each step. */
     bool conditional;
+    /* OPTIONAL, default never. Whether update draws random numbers: runs are numbered then, and shorter. */
+    bool (*draws)(const void *self);
 } weft_optim_ops;
 
 /* An optimizer of the trainable parameters of m and all below it, with base rate lr; self is copied,

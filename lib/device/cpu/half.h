@@ -58,6 +58,28 @@ HALF_INLINE uint16_t half_low_f16(float x)
     return (uint16_t)(code | (u >> 16 & 0x8000));
 }
 
+/* To the number below or, where so many 65536ths of the way to the one above (in magnitude) are more than half,
+ * to that one. */
+HALF_INLINE uint16_t half_chance_bf16(float x, uint32_t half)
+{
+    const uint32_t u = half_bits(x);
+    if ((u & 0x7FFFFFFF) >= 0x7F800000)
+        return half_low_bf16(x);
+    return (uint16_t)((u + (0xFFFF - half)) >> 16);
+}
+
+/* unit: the distance of f16's numbers about x, at least the smallest one. */
+HALF_INLINE uint16_t half_chance_f16(float x, uint32_t half)
+{
+    const uint32_t u = half_bits(x), exponent = u >> 23 & 255, e = exponent < 113 ? 113 : exponent;
+    if (e >= 143) /* 2^16 and more */
+        return half_low_f16(x);
+    const float unit = half_float((e - 10) << 23), at = fabsf(x) * half_float((264 - e) << 23);
+    const float below = (float)(int32_t)at;
+    const float up = (at - below) * 65536 > (float)half;
+    return half_low_f16(copysignf((below + up) * unit, x));
+}
+
 /* From f64 straight: by way of f32 there would be two roundings. Formats with m mantissa bits, smallest
  * normal 2^emin and the given code of infinity. With |x| in [2^e, 2^(e+1)) and e at least emin, the
  * code is (e - emin) 2^m + round(|x| 2^(m-e)): subnormals, carries and overflow need no cases. */

@@ -38,7 +38,9 @@ static void N(sgd)(const void *args, int64_t lo, int64_t hi)
         N(sgd_pass)(r, lo, hi, 1, 0);
 }
 
-CPU_INLINE void N(adam_pass)(const struct run *r, int64_t lo, int64_t hi, const int amsgrad)
+/* exact, if it is there, gets what would go to p. */
+CPU_INLINE void N(adam_pass)(const struct run *r, int64_t lo, int64_t hi, const int amsgrad,
+                             C *exact)
 {
     const weft_adam_step *o = r->step;
     const C eps = (C)o->eps, rate = (C)(o->lr / o->correct1), sign = o->maximize ? -1 : 1;
@@ -61,18 +63,52 @@ CPU_INLINE void N(adam_pass)(const struct run *r, int64_t lo, int64_t hi, const 
         v[i] = vi;
         if (amsgrad)
             top[i] = most = vi >= top[i] || vi != vi ? vi : top[i];
-        p[i] = STORE(at * keep - rate * mi / (OF(root)(most) / root2 + eps));
+        const C to = at * keep - rate * mi / (OF(root)(most) / root2 + eps);
+        if (exact)
+            exact[i - lo] = to;
+        else
+            p[i] = STORE(to);
     }
 }
+
+#ifdef LOW
+/* Where numbers are rounded at random. */
+static void N(adam_chance)(const struct run *r, int64_t lo, int64_t hi)
+{
+    const weft_adam_step *o = r->step;
+    T *p = r->p;
+    C exact[CHUNK];
+    uint32_t word[4] = {0};
+    for (int64_t at = lo, end; at < hi; at = end) {
+        end = hi - at > CHUNK ? at + CHUNK : hi;
+        if (r->top)
+            N(adam_pass)(r, at, end, 1, exact);
+        else
+            N(adam_pass)(r, at, end, 0, exact);
+        for (int64_t i = at; i < end; i++) {
+            const uint64_t n = (uint64_t)(o->number + i);
+            if (n % 8 == 0 || i == at)
+                weft__draw(o->seed, o->stream, o->t, n / 8, word);
+            p[i] = CHANCE(exact[i - at], word[n % 8 / 2] >> 16 * (n % 2) & 0xFFFF);
+        }
+    }
+}
+#endif
 
 static void N(adam)(const void *args, int64_t lo, int64_t hi)
 {
     CPU_FLUSH;
     const struct run *r = args;
+#ifdef LOW
+    if (((const weft_adam_step *)r->step)->chance) {
+        N(adam_chance)(r, lo, hi);
+        return;
+    }
+#endif
     if (r->top)
-        N(adam_pass)(r, lo, hi, 1);
+        N(adam_pass)(r, lo, hi, 1, NULL);
     else
-        N(adam_pass)(r, lo, hi, 0);
+        N(adam_pass)(r, lo, hi, 0, NULL);
 }
 
 CPU_INLINE void N(rmsprop_pass)(const struct run *r, int64_t lo, int64_t hi, const int centered,
@@ -143,9 +179,12 @@ static void N(adagrad)(const void *args, int64_t lo, int64_t hi)
 
 #else
 
+#include "core/rng.h"
 #include "device/cpu/cpu.h"
 
 #include <math.h>
+
+#define CHUNK 256 /* elements that are rounded at random together */
 
 struct run {
     void *p, *m, *v, *top;

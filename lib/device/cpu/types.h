@@ -46,17 +46,21 @@
 #define M(name) CPU_NAME(name##_f32, SET)
 #define LOAD(x) half_wide_bf16(x)
 #define STORE(v) half_low_bf16(v)
+#define CHANCE(v, half) half_chance_bf16(v, half)
 #define N(name) CPU_NAME(name##_bf16, SET)
 #include CPU_FAMILY
 #undef LOAD
 #undef STORE
+#undef CHANCE
 #undef N
 #define LOAD(x) half_wide_f16(x)
 #define STORE(v) half_low_f16(v)
+#define CHANCE(v, half) half_chance_f16(v, half)
 #define N(name) CPU_NAME(name##_f16, SET)
 #include CPU_FAMILY
 #undef LOAD
 #undef STORE
+#undef CHANCE
 #undef T
 #undef C
 #undef OF

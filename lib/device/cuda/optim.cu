@@ -2,6 +2,7 @@
  * the parameters alone: gradients and moments are of type C. */
 #include "device/cuda/each.cuh"
 #include "device/cuda/math.cuh"
+#include "device/cuda/random.cuh"
 
 #define N 4 /* elements a thread */
 
@@ -88,7 +89,56 @@ weft_status weft__cuda_sgd(weft_stream *s, weft_dev p, weft_dev v, weft_dev g, w
 template <class C> struct adam_step {
     C eps, rate, sign, decay, keep, beta2, w2, root2, w;
     bool near; /* the first moment is formed from this end */
+    bool chance;
+    uint64_t seed, stream, t;
+    int64_t number;
 };
+
+/* As cpu/half.h: to the number below, or the one above. */
+template <class T> struct by_chance {
+    static constexpr bool is = false;
+    template <class V> __device__ static T of(V v, uint32_t)
+    {
+        return cuda_narrow<T>(v);
+    }
+};
+template <> struct by_chance<cuda_bf16> {
+    static constexpr bool is = true;
+    __device__ static cuda_bf16 of(float v, uint32_t half)
+    {
+        const uint32_t u = __float_as_uint(v);
+        if ((u & 0x7FFFFFFF) >= 0x7F800000)
+            return cuda_narrow<cuda_bf16>(v);
+        return cuda_bf16{(uint16_t)((u + (0xFFFF - half)) >> 16)};
+    }
+};
+template <> struct by_chance<cuda_f16> {
+    static constexpr bool is = true;
+    __device__ static cuda_f16 of(float v, uint32_t half)
+    {
+        const uint32_t exponent = __float_as_uint(v) >> 23 & 255;
+        const uint32_t e = exponent < 113 ? 113 : exponent;
+        if (e >= 143)
+            return cuda_narrow<cuda_f16>(v);
+        const float at = fabsf(v) * __uint_as_float((264 - e) << 23), below = truncf(at);
+        const float up = (at - below) * 65536 > (float)half;
+        return cuda_narrow<cuda_f16>(copysignf((below + up) * __uint_as_float((e - 10) << 23), v));
+    }
+};
+
+template <class T>
+__device__ static inline void write_by_chance(T *p, const cuda_c<T> (&at)[N], int64_t i, int64_t n,
+                                              const adam_step<cuda_c<T>> &o)
+{
+    const uint64_t number = (uint64_t)(o.number + i); /* a multiple of N */
+    uint32_t word[4];
+    cuda_draw(o.seed, o.stream, o.t, number / 8, word);
+    const uint32_t two[2] = {number & N ? word[2] : word[0], number & N ? word[3] : word[1]};
+#pragma unroll
+    for (int k = 0; k < N; k++)
+        if (i + k < n)
+            p[i + k] = by_chance<T>::of(at[k], two[k / 2] >> 16 * (k % 2) & 0xFFFF);
+}
 
 template <class T>
 __host__ __device__ static adam_step<cuda_c<T>> rounded(const weft_adam_step *o)
@@ -104,7 +154,12 @@ __host__ __device__ static adam_step<cuda_c<T>> rounded(const weft_adam_step *o)
             (C)(1 - o->beta2),
             (C)sqrt(o->correct2),
             near ? (C)(1 - o->beta1) : -(C)o->beta1,
-            near};
+            near,
+            o->chance != 0,
+            o->seed,
+            o->stream,
+            o->t,
+            o->number};
 }
 
 template <class T>
@@ -135,7 +190,10 @@ __global__ static void adam(T *p, cuda_c<T> *m, cuda_c<T> *v, cuda_c<T> *top, co
         cuda_write(v, vi, i, n, packs);
         if (top)
             cuda_write(top, most, i, n, packs);
-        cuda_write(p, at, i, n, packs);
+        if (by_chance<T>::is && o.chance)
+            write_by_chance(p, at, i, n, o);
+        else
+            cuda_write(p, at, i, n, packs);
     }
 }
 

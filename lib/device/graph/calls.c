@@ -44,6 +44,7 @@ static void renew_adam(void *kept, const void *now)
     k->lr = n->lr;
     k->correct1 = n->correct1;
     k->correct2 = n->correct2;
+    k->t = n->t;
 }
 
 static void renew_rmsprop(void *kept, const void *now)
