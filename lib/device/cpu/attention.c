@@ -37,7 +37,7 @@ static void M(rise)(M(running) * run, C *s, band seeing, int64_t n, int64_t w, C
 #pragma omp simd
     for (int64_t i = 0; i < w; i++) {
         const C level = top[i] == -(C)INFINITY ? 0 : top[i]; /* nothing was seen */
-        run->before[i] = M(cpu_exp)(run->m[i] - level);
+        run->before[i] = M(cpu_decay)(run->m[i] - level);
         run->m[i] = top[i];
         run->sum[i] = 0;
     }
@@ -55,7 +55,7 @@ static void M(soften)(M(running) * run, C *s, band seeing, int64_t n, int64_t w)
             s[j * TILE + i] = 0;
 #pragma omp simd
         for (int64_t i = from; i < w; i++) {
-            s[j * TILE + i] = M(cpu_exp)(s[j * TILE + i] - level[i]);
+            s[j * TILE + i] = M(cpu_decay)(s[j * TILE + i] - level[i]);
             run->sum[i] += s[j * TILE + i];
         }
     }

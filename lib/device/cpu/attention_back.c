@@ -13,7 +13,7 @@ CPU_INLINE void M(turn_places)(C *s, C *g, const float *keep, C factor, const C 
 {
 #pragma omp simd
     for (int64_t j = 0; j < n; j++) {
-        const C p = M(cpu_exp)(s[j] * scale - lse[j * step]);
+        const C p = M(cpu_decay)(s[j] * scale - lse[j * step]);
         const C z = keep ? (C)keep[j] * factor : 1;
         s[j] = p * z;
         g[j] = p * (z * g[j] - delta[j * step]) * scale;

@@ -65,7 +65,7 @@ static void N(log_softmax_back)(const void *args, int64_t lo, int64_t hi)
         T *gx = (T *)a->y + r * a->c;
 #pragma omp simd
         for (int64_t j = 0; j < a->c; j++)
-            gx[j] = gy[j] - N(cpu_exp)(y[j]) * sum;
+            gx[j] = gy[j] - N(cpu_decay)(y[j]) * sum;
     }
 }
 

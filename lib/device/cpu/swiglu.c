@@ -3,11 +3,6 @@
 #ifdef T
 #ifndef LOW
 #include "device/cpu/math.h"
-
-CPU_INLINE C N(gate)(C a)
-{
-    return 1 / (1 + N(cpu_exp)(-a));
-}
 #endif
 
 static void N(swiglu)(const void *args, int64_t lo, int64_t hi)
@@ -18,7 +13,7 @@ static void N(swiglu)(const void *args, int64_t lo, int64_t hi)
 #pragma omp simd
     for (int64_t i = lo; i < hi; i++) {
         const C a = LOAD(as[i]);
-        y[i] = STORE(a * M(gate)(a) * LOAD(bs[i]));
+        y[i] = STORE(a * M(cpu_sigmoid)(a) * LOAD(bs[i]));
     }
 }
 
@@ -30,14 +25,14 @@ static void N(swiglu_back)(const void *args, int64_t lo, int64_t hi)
     if (ga)
 #pragma omp simd
         for (int64_t i = lo; i < hi; i++) {
-            const C a = LOAD(as[i]), s = M(gate)(a);
+            const C a = LOAD(as[i]), s = M(cpu_sigmoid)(a);
             ga[i] = STORE(LOAD(gs[i]) * LOAD(bs[i]) * (s * (1 + a * (1 - s))));
         }
     if (gb)
 #pragma omp simd
         for (int64_t i = lo; i < hi; i++) {
             const C a = LOAD(as[i]);
-            gb[i] = STORE(LOAD(gs[i]) * (a * M(gate)(a)));
+            gb[i] = STORE(LOAD(gs[i]) * (a * M(cpu_sigmoid)(a)));
         }
 }
 

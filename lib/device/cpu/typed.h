@@ -5,8 +5,9 @@
  * also for i64, with CPU_LOW for bf16 and f16, whose C is f32; functions of C are there by then:
  * #ifndef LOW. VECTOR is the size of a vector in bytes; FIRST is there while the plain set is read. No guard: one use per family.
  *
- * All sets give the same bits: none has FMA (-ffp-contract=off), and sums are formed in a number of lanes
- * that the set does not change. */
+ * AVX2 and AVX-512 give the same bits: products and sums are fused where the source says so alone
+ * (-ffp-contract=off; FUSES, math.h), and sums are formed in a number of lanes that the set does not
+ * change. The plain set has no FMA, so that what goes by way of exp differs there by rounding. */
 #ifdef CPU_LOW
 #include "device/cpu/half.h"
 #endif
@@ -20,30 +21,32 @@
 
 #if CPU_SETS > 1
 #ifdef __clang__
-#pragma clang attribute push(__attribute__((target("avx2"))), apply_to = function)
+#pragma clang attribute push(__attribute__((target("avx2,fma"))), apply_to = function)
 #else
 #pragma GCC push_options
-#pragma GCC target("avx2")
+#pragma GCC target("avx2,fma")
 #endif
 #define SET avx2
 #define VECTOR 32
+#define FUSES
 #include "device/cpu/types.h"
 #undef SET
 #undef VECTOR
 #ifdef __clang__
 #pragma clang attribute pop
-#pragma clang attribute push(__attribute__((target("avx512f,avx512bw,avx512dq,avx512vl"))),        \
+#pragma clang attribute push(__attribute__((target("avx512f,avx512bw,avx512dq,avx512vl,fma"))),    \
                              apply_to = function)
 #else
 #pragma GCC pop_options
 #pragma GCC push_options
-#pragma GCC target("avx512f,avx512bw,avx512dq,avx512vl,prefer-vector-width=512")
+#pragma GCC target("avx512f,avx512bw,avx512dq,avx512vl,fma,prefer-vector-width=512")
 #endif
 #define SET avx512
 #define VECTOR 64
 #include "device/cpu/types.h"
 #undef SET
 #undef VECTOR
+#undef FUSES
 #ifdef __clang__
 #pragma clang attribute pop
 #else

@@ -8,16 +8,11 @@ CPU_INLINE C N(sign)(C x)
     return (C)((x > 0) - (x < 0));
 }
 
-CPU_INLINE C N(sigmoid)(C x)
-{
-    return 1 / (1 + N(cpu_exp)(-x));
-}
-
 /* (x s)' of s = sigmoid(x) */
 CPU_INLINE C N(silu_slope)(C x)
 {
-    const C s = N(sigmoid)(x);
-    return s * (1 + x * (1 - s));
+    const C s = N(cpu_sigmoid)(x);
+    return N(fused)(x, N(fused)(-s, s, s), s);
 }
 
 /* The normal distribution's: half of 1 + erf(x / sqrt(2)). */
@@ -28,19 +23,20 @@ CPU_INLINE C N(normal)(C x)
 
 CPU_INLINE C N(gelu_slope)(C x)
 {
-    return N(normal)(x) + x * (C)NORMAL_PEAK * N(cpu_exp)(x * x * (C)-0.5);
+    return N(normal)(x) + x * (C)NORMAL_PEAK * N(cpu_decay)(x * x * (C)-0.5);
 }
 
 /* Half of 1 + tanh(u) is sigmoid(2u), u = sqrt(2/pi) (x + 0.044715 x^3). */
 CPU_INLINE C N(gate)(C x)
 {
-    return N(sigmoid)((C)TWICE_ROOT * (x + (C)CUBIC * x * x * x));
+    return N(cpu_sigmoid)(x * N(fused)(x * x, (C)(TWICE_ROOT * CUBIC), (C)TWICE_ROOT));
 }
 
 CPU_INLINE C N(gelu_tanh_slope)(C x)
 {
     const C s = N(gate)(x);
-    return s + x * s * (1 - s) * ((C)TWICE_ROOT * (1 + 3 * (C)CUBIC * x * x));
+    const C slope = N(fused)(x * x, (C)(3 * TWICE_ROOT * CUBIC), (C)TWICE_ROOT);
+    return N(fused)(x * slope, N(fused)(-s, s, s), s);
 }
 
 /* The upper bound counts where they cross; NaN stays. */
@@ -62,9 +58,9 @@ CPU_INLINE C N(clamp)(C x, C low, C high)
     F(WEFT_COS, OF(cos)(x), (-g * OF(sin)(x)))                                                     \
     F(WEFT_POWER, OF(pow)(x, p), p == 0 ? 0 : g * (p * OF(pow)(x, p - 1)))                         \
     F(WEFT_CLAMP, M(clamp)(x, p, q), x > p && x < q ? g : 0)                                       \
-    F(WEFT_SIGMOID, M(sigmoid)(x), (g * y * (1 - y)))                                              \
+    F(WEFT_SIGMOID, M(cpu_sigmoid)(x), (g * y * (1 - y)))                                          \
     F(WEFT_TANH, M(cpu_tanh)(x), (g * (1 - y * y)))                                                \
-    F(WEFT_SILU, (x * M(sigmoid)(x)), (g * M(silu_slope)(x)))                                      \
+    F(WEFT_SILU, (x * M(cpu_sigmoid)(x)), (g * M(silu_slope)(x)))                                  \
     F(WEFT_GELU, (x * M(normal)(x)), (g * M(gelu_slope)(x)))                                       \
     F(WEFT_GELU_TANH, (x * M(gate)(x)), (g * M(gelu_tanh_slope)(x)))
 #define VALUE(f, value, gradient)                                                                  \

@@ -69,9 +69,9 @@ static void N(xent_lse_back)(const void *args, int64_t lo, int64_t hi)
         }
 #pragma omp simd
         for (int64_t j = 0; j < a->c; j++)
-            gx[j] = STORE(times * M(cpu_exp)(LOAD(x[j]) - lse));
+            gx[j] = STORE(times * M(cpu_decay)(LOAD(x[j]) - lse));
         if (good)
-            gx[label] = STORE((C)(s * ((double)M(cpu_exp)(at - lse) - 1)));
+            gx[label] = STORE((C)(s * ((double)M(cpu_decay)(at - lse) - 1)));
     }
 }
 #endif

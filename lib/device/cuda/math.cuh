@@ -1,8 +1,9 @@
-/* exp, tanh and erf as the cpu computes them, to the same bits where products and sums are not
- * contracted (-fmad=false). */
+/* exp, tanh and erf as the cpu computes them where it has FMA, to the same bits where other products and
+ * sums are not contracted (-fmad=false). */
 #ifndef DEVICE_CUDA_MATH_CUH
 #define DEVICE_CUDA_MATH_CUH
 #define CPU_INLINE static __device__ __forceinline__
+#define FUSES
 #define T float
 #define N(name) name##_f32
 #define OF(name) name##_f32
