@@ -13,6 +13,7 @@
 #   compare      bench/compare: training steps beside PyTorch's on the card
 #   gpt2         bench/gpt2, GPT-2 124M, beside PyTorch, eager and compiled
 #   cpu          bench/compare on this machine's CPU
+# Without steps it goes on where it stopped: what has passed of this pack is not run again.
 # $OUT (bench/results without it) gets summary.txt and results.tar.gz: <device>/<step>.jsonl and the logs.
 # WEFT_ACCELERATOR=cpu or mock tries the script where there is no GPU. ROWS="test_ops mpi_calls" limits conformance.
 set -u
@@ -33,6 +34,7 @@ unpack() { # file, command that reads it
 }
 if [ ! -e "$root/unpacked" ] || [ "$pack/weft.tar.xz" -nt "$root/unpacked" ]; then
     unpack "$pack/weft.tar.xz" | tar -C "$root" -xf - || exit 1
+    rm -f "$logs"/*.passed
     touch "$root/unpacked"
 fi
 
@@ -269,14 +271,20 @@ if [ "${1:-}" = --row ]; then
     row "$2"
     exit 0
 fi
+anew=$#
 [ $# -gt 0 ] || set -- versions conformance graph sanitizer mnist gpt2 attention step optim compare gemm cpu
 : >"$out/summary.txt"
 failed=0
 for s in "$@"; do
+    if [ "$anew" = 0 ] && [ -e "$logs/$s.$on.passed" ]; then
+        say "== $s: passed before; $(tail -n 1 "$logs/$s.log" | cut -c 1-200)"
+        continue
+    fi
     start=$(now)
+    rm -f "$logs/$s.$on.passed"
     "$s" >"$logs/$s.log" 2>&1
     rc=$?
-    case $rc in 0) word=passed ;; 77) word=skipped ;; *) word="failed ($rc)" failed=1 ;; esac
+    case $rc in 0) word=passed && touch "$logs/$s.$on.passed" ;; 77) word=skipped ;; *) word="failed ($rc)" failed=1 ;; esac
     say "== $s: $word in $(($(now) - start)) s; $(tail -n 1 "$logs/$s.log" | cut -c 1-200)"
     tar -C "$root" -czf "$out/results.tar.gz" results
 done
