@@ -88,5 +88,7 @@ weft_tensor *weft_gradient(weft_tensor *t)
         weft__note(f, s);
         return NULL;
     }
+    if (x->segment)
+        x->segment->flat->seen = true;
     return weft__tensor_new(f, &v, true, NULL);
 }

@@ -74,6 +74,30 @@ static weft_status measure(const void *clipping, weft_dev g, int64_t n, weft_dty
     return c->f->device->ops->kernels->norm(c->f->stream, c->norm, g, n, c->p, dtype);
 }
 
+weft_status weft__measure_squares(weft_optimizer *o)
+{
+    const clip c = {.f = o->object.fabric, .p = 2, .norm = o->norm};
+    WEFT_TRY(c.f->device->ops->kernels->fill(c.f->stream, c.norm, 1, 0, WEFT_F64));
+    WEFT_TRY(weft__each_gradient(o, measure, &c));
+    o->measured = true;
+    return WEFT_OK;
+}
+
+/* The norm to the power of p of this rank's pieces; the look after the backward has found it, where a clip
+ * like this one was expected. */
+static weft_status find(clip *c)
+{
+    const weft_device_ops *d = c->f->device->ops;
+    const weft__flat *flat = weft__optim_flat(c->o);
+    c->o->clips = c->p == 2.0 && flat;
+    if (c->o->clips && !c->o->norm.addr)
+        WEFT_TRY(weft_device_alloc(c->f->device, WEFT__NUMBERS, WEFT_MEMORY_OTHER, &c->o->norm));
+    if (c->o->clips && c->o->measured && !flat->seen)
+        return d->move(c->f->stream, c->norm, c->o->norm, sizeof(double));
+    WEFT_TRY(d->kernels->fill(c->f->stream, c->norm, 1, 0, WEFT_F64));
+    return weft__each_gradient(c->o, measure, c);
+}
+
 static weft_status shrink(const void *clipping, weft_dev g, int64_t n, weft_dtype dtype)
 {
     const clip *c = clipping;
@@ -146,8 +170,7 @@ static weft_status by_norm(clip *c, weft_tensor **out)
     weft_view v = {.dtype = WEFT_F64};
     WEFT_TRY(weft__scratch_view(c->f, &v));
     c->norm = v.data;
-    WEFT_TRY(k->fill(c->f->stream, c->norm, 1, 0, WEFT_F64));
-    WEFT_TRY(weft__each_gradient(c->o, measure, c));
+    WEFT_TRY(find(c));
     WEFT_TRY(combine(c));
     WEFT_TRY(k->root(c->f->stream, c->norm, c->norm, c->p));
     WEFT_TRY(judge(c));
@@ -166,6 +189,7 @@ static weft_status clip_now(clip *c, weft_status s, weft_tensor **norm)
     weft__alike_did(c->f, (const double[]){c->value, c->limit, c->p}, sizeof(double[3]));
     if (!s)
         s = c->value > 0 ? weft__each_gradient(c->o, clamp, c) : by_norm(c, norm);
+    c->o->measured = false;
     if (c->met || c->value != 0 || !c->o->setup || weft__strategy_alike(c->f->facade->strategy))
         return s;
     if (s < 0)

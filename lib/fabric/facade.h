@@ -154,6 +154,8 @@ weft_status weft__agree_on(weft_fabric *f, const char *what, const char *text);
 weft_status weft__reach(weft_fabric *f, const char *call, weft_tensor *x, weft_view *v);
 /* WEFT_ESTATE, naming the call, unless o's gradients are there and summed over ranks. */
 weft_status weft__gradients_ready(const weft_optimizer *o, const char *call);
+/* Finds o->norm. */
+weft_status weft__measure_squares(weft_optimizer *o);
 /* Visits this rank's part of every gradient of an optimizer. */
 typedef weft_status weft__visit_gradient(const void *self, weft_dev g, int64_t n, weft_dtype dtype);
 weft_status weft__each_gradient(const weft_optimizer *o, weft__visit_gradient *visit,

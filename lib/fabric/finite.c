@@ -11,13 +11,50 @@
 #include <stdio.h>
 #include <string.h>
 
+static bool has(const weft_optimizer *o, const weft__flat *flat)
+{
+    return o->setup && weft__optim_flat(o) == flat;
+}
+
+/* Whether a clip by their norm is expected for all of a space's gradients. In f64 the sum of finite squares may be
+ * infinite. */
+static bool is_clipped(const weft_fabric *f, const weft__flat *flat)
+{
+    int n = 0;
+    if (flat->hold || flat->seen || flat->type[WEFT__GRAD] != WEFT_F32)
+        return false;
+    for (weft__object *i = weft__object_first((weft_fabric *)f, WEFT__OPTIM); i;
+         i = weft__object_after(i)) {
+        const weft_optimizer *o = (const weft_optimizer *)i;
+        for (int k = 0; k < flat->nsegments && o->clips && has(o, flat); k++)
+            n += weft__optim_owns(o, flat->segment[k]);
+    }
+    return n == flat->nsegments;
+}
+
+/* The sum of the squares tells it too, and need not be taken again. */
+static weft_status look_by_norm(weft_fabric *f, const weft__flat *flat, weft_dev flag)
+{
+    for (weft__object *i = weft__object_first(f, WEFT__OPTIM); i; i = weft__object_after(i)) {
+        weft_optimizer *o = (weft_optimizer *)i;
+        if (!has(o, flat))
+            continue;
+        WEFT_TRY(weft__measure_squares(o));
+        WEFT_TRY(f->device->ops->kernels->nonfinite(f->stream, flag, o->norm, 1, WEFT_F64));
+    }
+    return WEFT_OK;
+}
+
 /* flag: an int64 that is set where a gradient is not finite. */
 static weft_status look(weft_fabric *f, weft_dev flag)
 {
     const weft__strategy *s = f->facade->strategy;
     for (size_t i = 0; i < s->flats; i++) {
         const weft__flat *flat = s->flat[i];
-        for (int k = 0; k < flat->npieces && !flat->hold; k++)
+        const bool clipped = is_clipped(f, flat);
+        if (clipped)
+            WEFT_TRY(look_by_norm(f, flat, flag));
+        for (int k = 0; k < flat->npieces && !flat->hold && !clipped; k++)
             WEFT_TRY(f->device->ops->kernels->nonfinite(
                 f->stream, flag, weft__flat_at(flat, WEFT__GRAD, flat->piece[k].first),
                 flat->piece[k].count, flat->type[WEFT__GRAD]));

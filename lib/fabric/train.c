@@ -148,6 +148,8 @@ static weft_status backward(weft_fabric *f, weft_tensor *loss)
 {
     weft__facade *p = f->facade;
     bool failed = false, due = true, sums = weft__window_open(f);
+    for (weft__object *i = weft__object_first(f, WEFT__OPTIM); i; i = weft__object_after(i))
+        ((weft_optimizer *)i)->measured = false;
     weft_status s = weft__scale_again(f);
     if (s < 0)
         weft__stick(f, s);

@@ -106,7 +106,8 @@ struct weft_space {
     weft_dev *level; /* reproducible mode: gradients that wait for their other half */
     int levels;
     const uint64_t *scopes; /* != 0: in one in which sums are left to this rank; NULL: not set up */
-    bool hold;              /* the backward that runs, or ran last, leaves the sums to this rank */
+    bool seen; /* the program has gradients as tensors, and may write to them whenever it likes */
+    bool hold; /* the backward that runs, or ran last, leaves the sums to this rank */
     uint64_t changed; /* a digest of what the program wrote and froze since setup, alike on all */
     uint64_t version; /* of the parameters: how often others wrote them */
     uint64_t copied, copied_changes; /* the version and the digest that the compute plane is of */

@@ -14,6 +14,8 @@ static void destroy(weft__object *object)
     weft__vector_close(o);
     if (o->scratch_bytes)
         weft_device_free(object->fabric->device, o->scratch, o->scratch_bytes, WEFT_MEMORY_OTHER);
+    if (o->norm.addr)
+        weft_device_free(object->fabric->device, o->norm, WEFT__NUMBERS, WEFT_MEMORY_OTHER);
     weft__groups_free(o);
     weft__free((void *)o->schedule.o.milestones);
 }

@@ -15,6 +15,8 @@ typedef struct weft__group {
     double rate;             /* of the step that runs */
 } weft__group;
 
+#define WEFT__NUMBERS 64 /* bytes of what is known of all gradients together */
+
 struct weft_optimizer {
     weft__object object; /* kind WEFT__OPTIM */
     const weft_optim_ops *ops;
@@ -30,6 +32,9 @@ struct weft_optimizer {
     bool setup;
     bool used;               /* a step was taken with the gradients that are there */
     bool unscaled, overflow; /* they were divided by the loss scale; some are not finite */
+    bool clips;              /* by the 2-norm, when it was clipped last */
+    bool measured;           /* norm is of the gradients as they are */
+    weft_dev norm; /* f64: the sum of their squares; memory for it is there once it was clipped */
     int number;
     weft_dev scratch; /* of the largest tensor */
     size_t scratch_bytes;

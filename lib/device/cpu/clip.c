@@ -54,6 +54,7 @@ static double N(squares)(const T *x, int64_t n)
     double lane[CPU_LANES] = {0};
     int64_t i = 0;
     for (; i + CPU_LANES <= n; i += CPU_LANES) {
+        CPU_AHEAD(x + i);
 #pragma omp simd
         for (int j = 0; j < CPU_LANES; j++)
             lane[j] += (double)LOAD(x[i + j]) * (double)LOAD(x[i + j]);

@@ -168,6 +168,9 @@ static inline uint64_t cpu_flush(void)
     return was;
 }
 
+/* Asks for what a loop over an array reads 4 KiB later: one stream, without it, waits for memory. */
+#define CPU_AHEAD(x) __builtin_prefetch((const char *)(x) + 4096)
+
 /* Sums in f64 over sixteen lanes: an order that all vectors can keep and that n alone decides. */
 #define CPU_LANES 16
 CPU_INLINE double cpu_fold(const double s[CPU_LANES])

@@ -73,10 +73,18 @@ static void N(nonfinite)(const void *args, int64_t lo, int64_t hi)
 {
     const struct arrays *a = args;
     const T *x = a->x;
-    int found = 0;
-#pragma omp simd reduction(| : found)
-    for (int64_t i = lo; i < hi; i++)
+    int lane[CPU_LANES] = {0}, found = 0;
+    int64_t i = lo;
+    for (; i + CPU_LANES <= hi; i += CPU_LANES) {
+        CPU_AHEAD(x + i);
+#pragma omp simd
+        for (int j = 0; j < CPU_LANES; j++)
+            lane[j] |= !(LOAD(x[i + j]) - LOAD(x[i + j]) == 0);
+    }
+    for (; i < hi; i++)
         found |= !(LOAD(x[i]) - LOAD(x[i]) == 0);
+    for (int j = 0; j < CPU_LANES; j++)
+        found |= lane[j];
     if (found)
         atomic_store_explicit(a->found, 1, memory_order_relaxed);
 }
