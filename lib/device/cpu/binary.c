@@ -1,4 +1,6 @@
-/* y = a op b, a and b strided (0 broadcasts), y contiguous; and the gradients by a and by b. */
+/* y = a op b, a and b strided (0 broadcasts), y contiguous; and the gradients by a and by b. Numbers of 16
+ * bits are brought to f32 first, but for sums and products of those that lie one behind the other. Powers
+ * call the C library, which no set of instructions makes faster. */
 #ifdef T
 
 #ifndef LOW
@@ -19,62 +21,49 @@ CPU_INLINE C N(share)(C g, C u, C v)
     return u < v ? 0 : u == v ? g / 2 : g;
 }
 
-/* v u^(v-1), where u^0 is constant. */
-CPU_INLINE C N(power_by_base)(C u, C v)
-{
-    return v == 0 ? 0 : v * OF(power)(u, v - 1);
-}
-
-/* u^v log u, where 0^v is constant. */
-CPU_INLINE C N(power_by_exponent)(C u, C v)
-{
-    return u == 0 && v >= 0 ? 0 : OF(power)(u, v) * OF(logarithm)(u);
-}
-#endif
-
 /* An operator of u and v, and its gradients by u and by v from that of the result, g. */
 #define BINARIES(F)                                                                                \
     F(WEFT_ADD, u + v, g, g)                                                                       \
     F(WEFT_MUL, (u * v), (g * v), (g * u))                                                         \
     F(WEFT_SUB, u - v, g, -g)                                                                      \
     F(WEFT_DIV, u / v, g / v, -g * (u / v / v))                                                    \
-    F(WEFT_POW, OF(power)(u, v), (g * M(power_by_base)(u, v)), (g * M(power_by_exponent)(u, v)))   \
-    F(WEFT_MAXIMUM, M(larger)(u, v), M(share)(g, u, v), M(share)(g, v, u))                         \
-    F(WEFT_MINIMUM, M(smaller)(u, v), M(share)(g, v, u), M(share)(g, u, v))
-
+    F(WEFT_MAXIMUM, N(larger)(u, v), N(share)(g, u, v), N(share)(g, v, u))                         \
+    F(WEFT_MINIMUM, N(smaller)(u, v), N(share)(g, v, u), N(share)(g, u, v))
 #define LOOP(op, G, value)                                                                         \
     case op:                                                                                       \
         _Pragma("omp simd") for (int64_t e = 0; e < n; e++)                                        \
         {                                                                                          \
-            const C u = LOAD(a[e]), v = LOAD(b[e]), g = G;                                         \
+            const C u = a[e], v = b[e], g = G;                                                     \
             (void)u, (void)v, (void)g;                                                             \
-            y[e] = STORE(value);                                                                   \
+            y[e] = value;                                                                          \
         }                                                                                          \
         break;
 #define VALUE(op, value, by_u, by_v) LOOP(op, 0, value)
-#define BY_U(op, value, by_u, by_v) LOOP(op, LOAD(gy[e]), by_u)
-#define BY_V(op, value, by_u, by_v) LOOP(op, LOAD(gy[e]), by_v)
+#define BY_U(op, value, by_u, by_v) LOOP(op, gy[e], by_u)
+#define BY_V(op, value, by_u, by_v) LOOP(op, gy[e], by_v)
 
-static void N(run)(weft_binary op, T *y, const T *a, const T *b, int64_t n)
+static void N(run)(weft_binary op, C *y, const C *a, const C *b, int64_t n)
 {
     switch (op) {
         BINARIES(VALUE)
     default:
-        break;
+        OF(powers)(y, a, b, n);
     }
 }
 
-static void N(run_back)(weft_binary op, int input, T *y, const T *gy, const T *a, const T *b,
+static void N(run_back)(const struct binary *o, C *y, const C *gy, const C *a, const C *b,
                         int64_t n)
 {
-    if (input == 0)
-        switch (op) {
+    if (o->op == WEFT_POW)
+        OF(powers_back)(o->input, y, gy, a, b, n);
+    else if (o->input == 0)
+        switch (o->op) {
             BINARIES(BY_U)
         default:
             break;
         }
     else
-        switch (op) {
+        switch (o->op) {
             BINARIES(BY_V)
         default:
             break;
@@ -85,20 +74,70 @@ static void N(run_back)(weft_binary op, int input, T *y, const T *gy, const T *a
 #undef VALUE
 #undef BY_U
 #undef BY_V
+#else
+
+/* Whether it was one of those that are straight. */
+static bool N(straight)(weft_binary op, T *y, const T *a, const T *b, int64_t n)
+{
+    if (op == WEFT_ADD)
+#pragma omp simd
+        for (int64_t e = 0; e < n; e++)
+            y[e] = STORE(LOAD(a[e]) + LOAD(b[e]));
+    else if (op == WEFT_MUL)
+#pragma omp simd
+        for (int64_t e = 0; e < n; e++)
+            y[e] = STORE(LOAD(a[e]) * LOAD(b[e]));
+    return op == WEFT_ADD || op == WEFT_MUL;
+}
+#endif
 
 /* n elements one behind the other: where they lie, or in room. */
-static const T *N(line)(T *room, const T *x, int64_t s, int64_t n)
+static const C *N(line)(C *room, const T *x, int64_t s, int64_t n)
 {
+#ifndef LOW
     if (s == 1)
         return x;
+#else
+    if (s == 1)
+#pragma omp simd
+        for (int64_t i = 0; i < n; i++)
+            room[i] = LOAD(x[i]);
+    else
+#endif
     if (s == 0)
 #pragma omp simd
         for (int64_t i = 0; i < n; i++)
-            room[i] = x[0];
+            room[i] = LOAD(x[0]);
     else
         for (int64_t i = 0; i < n; i++)
-            room[i] = x[i * s];
+            room[i] = LOAD(x[i * s]);
     return room;
+}
+
+/* n at most CHUNK where something must be brought together. */
+static void N(some)(const struct binary *o, int64_t i, const T *a, int64_t sa, const T *b,
+                    int64_t sb, int64_t n)
+{
+    const T *gy = o->gy ? (const T *)o->gy + i : NULL;
+    C left[CHUNK], right[CHUNK];
+    const C *u = N(line)(left, a, sa, n), *v = N(line)(right, b, sb, n);
+#ifdef LOW
+    C to[CHUNK], from[CHUNK];
+    const C *g = gy ? N(line)(from, gy, 1, n) : NULL;
+#else
+    C *to = (C *)o->y + i;
+    const C *g = gy;
+#endif
+    if (g)
+        M(run_back)(o, to, g, u, v, n);
+    else
+        M(run)(o->op, to, u, v, n);
+#ifdef LOW
+    T *y = (T *)o->y + i;
+#pragma omp simd
+    for (int64_t e = 0; e < n; e++)
+        y[e] = STORE(to[e]);
+#endif
 }
 
 static void N(binary)(const void *args, int64_t lo, int64_t hi)
@@ -106,19 +145,21 @@ static void N(binary)(const void *args, int64_t lo, int64_t hi)
     const struct binary *o = args;
     const int last = o->walk.rank - 1;
     const int64_t sa = o->walk.stride[0][last], sb = o->walk.stride[1][last];
-    const T *gy = o->gy;
-    T *y = o->y, left[CHUNK], right[CHUNK];
+    const bool near = sa == 1 && sb == 1;
     weft__place p = weft__walk_seek(&o->walk, lo);
     for (int64_t i = lo, n; i < hi; i += n) {
+        const T *a = (const T *)o->a + p.at[0], *b = (const T *)o->b + p.at[1];
         n = weft__walk_run(&o->walk, &p, hi - i);
-        if (sa != 1 || sb != 1)
+#ifdef LOW
+        if (near && !o->gy && N(straight)(o->op, (T *)o->y + i, a, b, n)) {
+            weft__walk_step(&o->walk, &p, n);
+            continue;
+        }
+        n = n < CHUNK ? n : CHUNK;
+#endif
+        if (!near)
             n = n < CHUNK ? n : CHUNK;
-        const T *a = N(line)(left, (const T *)o->a + p.at[0], sa, n);
-        const T *b = N(line)(right, (const T *)o->b + p.at[1], sb, n);
-        if (gy)
-            N(run_back)(o->op, o->input, y + i, gy + i, a, b, n);
-        else
-            N(run)(o->op, y + i, a, b, n);
+        N(some)(o, i, a, sa, b, sb, n);
         weft__walk_step(&o->walk, &p, n);
     }
 }
@@ -140,10 +181,27 @@ struct binary {
     weft__walk walk;
 };
 
-#define power_f32 powf
-#define power_f64 pow
-#define logarithm_f32 logf
-#define logarithm_f64 log
+/* u^v; by u: v u^(v-1), where u^0 is constant; by v: u^v log u, where 0^v is constant. */
+#define POWERS(type, C, pow, log)                                                                  \
+    static void powers_##type(C *y, const C *a, const C *b, int64_t n)                             \
+    {                                                                                              \
+        for (int64_t e = 0; e < n; e++)                                                            \
+            y[e] = pow(a[e], b[e]);                                                                \
+    }                                                                                              \
+                                                                                                   \
+    static void powers_back_##type(int input, C *y, const C *gy, const C *a, const C *b,           \
+                                   int64_t n)                                                      \
+    {                                                                                              \
+        for (int64_t e = 0; e < n; e++) {                                                          \
+            const C u = a[e], v = b[e];                                                            \
+            if (input == 0)                                                                        \
+                y[e] = gy[e] * (v == 0 ? 0 : v * pow(u, v - 1));                                   \
+            else                                                                                   \
+                y[e] = gy[e] * (u == 0 && v >= 0 ? 0 : pow(u, v) * log(u));                        \
+        }                                                                                          \
+    }
+POWERS(f32, float, powf, logf)
+POWERS(f64, double, pow, log)
 #define CPU_LOW
 #define CPU_FAMILY "device/cpu/binary.c"
 #include "device/cpu/typed.h"
