@@ -1,51 +1,45 @@
-/* Means, deviations and the normalised elements of channels: y = (x - m) r w + b. Means come first, then
- * what differs from them, in f64 and in an order that the shape alone decides. Blocks of rows, and parts of
+/* Means, deviations and the normalised elements of channels: y = (x - m) r w + b, with m in two parts, so that
+ * numbers far from zero lose no more than others. Sums are of what differs from a mean, in an order that the
+ * shape alone decides. Blocks of rows, and parts of
  * several ranks, join as in Chan, Golub, LeVeque, "Updating formulae and a pairwise algorithm for computing sample
  * variances" (1979): the squares about the common mean M are sum_r q_r + n_r (m_r - M)^2. */
 #ifdef T
+#include "device/cpu/lanes.h"
 
-/* Sum of (x - m) and of its square, added to eight lanes. */
-CPU_INLINE void N(differences)(const T *x, int64_t n, double m, double *s, double *q)
+/* Rows r..end-1 of one channel, which lie c inner apart: the sum of (x - m), and its squares'. */
+static double N(some_rows)(const struct channels *a, int64_t r, int64_t end, int64_t j, double m,
+                           double *square)
 {
-    int64_t i = 0;
-    for (; i + CPU_LANES <= n; i += CPU_LANES) {
-#pragma omp simd
-        for (int k = 0; k < CPU_LANES; k++) {
-            const double d = (double)LOAD(x[i + k]) - m;
-            s[k] += d;
-            q[k] += d * d;
+    const C high = (C)m, low = (C)(m - (double)high);
+    double sum = 0;
+    *square = 0;
+    for (int64_t at = 0; r < end;) {
+        C s[LANES] = {0}, q[LANES] = {0};
+        for (int64_t n, room = RUN; room > 0 && r < end; room -= n) {
+            const T *x = (const T *)a->x + (r * a->c + j) * a->inner + at;
+            n = channel_run(a, &r, &at);
+            EACH_LANE(n, const C d = (LOAD(x[i]) - high) - low; s[k] += d; q[k] += d * d;);
         }
+        sum += M(join)(s);
+        *square += M(join)(q);
     }
-    for (int k = 0; i < n; i++, k++) {
-        const double d = (double)LOAD(x[i]) - m;
-        s[k] += d;
-        q[k] += d * d;
-    }
+    return sum;
 }
 
-/* Rows i0..i1-1 of one channel, which lie c inner apart. */
-CPU_INLINE double N(some_rows)(const struct channels *a, int64_t i0, int64_t i1, int64_t j,
-                               double m, double *square)
-{
-    double s[CPU_LANES] = {0}, q[CPU_LANES] = {0};
-    for (int64_t i = i0; i < i1; i++)
-        CPU_CALL(differences, (const T *)a->x + (i * a->c + j) * a->inner, a->inner, m, s, q);
-    *square = cpu_fold(q);
-    return cpu_fold(s);
-}
-
-/* One channel: a block of rows is read twice, the second time from the cache, and joins those before. */
+/* One channel by blocks of rows, each about the mean of those before it; of the first one that is found out
+ * before. */
 CPU_INLINE void N(one_channel)(const struct channels *a, int64_t j, double *mean, double *square)
 {
     const int64_t rows = a->inner < BLOCK ? BLOCK / a->inner : 1;
     double count = 0, q;
-    for (int64_t i = 0; i < a->n; i += rows) {
-        const int64_t end = a->n - i < rows ? a->n : i + rows;
-        const double more = (double)((end - i) * a->inner), all = count + more;
-        const double m = CPU_CALL(some_rows, a, i, end, j, 0, &q) / more, d = m - *mean;
-        CPU_CALL(some_rows, a, i, end, j, m, &q);
+    for (int64_t r = 0; r < a->n; r += rows) {
+        const int64_t end = a->n - r < rows ? a->n : r + rows;
+        const double more = (double)((end - r) * a->inner), all = count + more;
+        if (r == 0)
+            *mean = CPU_CALL(some_rows, a, r, end, j, 0, &q) / more;
+        const double d = CPU_CALL(some_rows, a, r, end, j, *mean, &q) / more;
+        *square += q - d * d * more + d * d * (count * more / all);
         *mean += d * (more / all);
-        *square += q + d * d * (count * more / all);
         count = all;
     }
 }
@@ -102,14 +96,14 @@ CPU_INLINE double N(wide)(const void *w, weft_dtype wt, int64_t j)
 CPU_INLINE void N(normal_run)(const struct channels *a, int64_t i, int64_t j, int64_t n)
 {
     const int64_t at = channel_at(a, i, j), first = (i * a->c + j) * a->inner;
-    const double m = a->stats[at], r = a->stats[at + 1];
-    const double w = a->w ? CPU_CALL(wide, a->w, a->wt, j) : 1;
-    const double b = a->b ? CPU_CALL(wide, a->b, a->wt, j) : 0;
+    const double m = a->stats[at], w = a->w ? CPU_CALL(wide, a->w, a->wt, j) : 1;
+    const C high = (C)m, low = (C)(m - (double)high), by = (C)(a->stats[at + 1] * w);
+    const C b = a->b ? (C)CPU_CALL(wide, a->b, a->wt, j) : 0;
     const T *x = (const T *)a->x + first;
     T *y = (T *)a->y + first;
 #pragma omp simd
     for (int64_t k = 0; k < n; k++)
-        y[k] = STORE((C)(((double)LOAD(x[k]) - m) * r * w + b));
+        y[k] = STORE(((LOAD(x[k]) - high) - low) * by + b);
 }
 
 /* Rows, or channels of rows. */

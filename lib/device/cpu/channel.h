@@ -3,6 +3,7 @@
 #ifndef DEVICE_CPU_CHANNEL_H
 #define DEVICE_CPU_CHANNEL_H
 #include "device/cpu/cpu.h"
+#include "device/cpu/lanes.h"
 
 #define TILE 256 /* channels at a time where they lie side by side: inner is 1 */
 
@@ -20,6 +21,18 @@ struct channels {
 static inline int64_t channel_at(const struct channels *a, int64_t i, int64_t j)
 {
     return 1 + 2 * (a->groups ? i * a->groups + j / (a->c / a->groups) : j);
+}
+
+/* Numbers that lie one behind the other from number `at` of row r on, at most RUN; goes on behind them. */
+static inline int64_t channel_run(const struct channels *a, int64_t *r, int64_t *at)
+{
+    const int64_t left = a->inner - *at, n = left < RUN ? left : RUN;
+    *at += n;
+    if (*at == a->inner) {
+        *at = 0;
+        ++*r;
+    }
+    return n;
 }
 
 /* Channels or tiles of them. */

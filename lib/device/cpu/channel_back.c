@@ -1,34 +1,26 @@
 /* The gradient of normalisation over channels. With h = gy w and z = (x - m) r:
  * gx = r (h - mean(h) - z mean(h z)), the means over what shares m and r. */
 #ifdef T
+#include "device/cpu/lanes.h"
 
-/* Sums of gy and of gy (x - m) r, added to eight lanes. */
-CPU_INLINE void N(products)(const T *gy, const T *x, int64_t n, double m, double r, double *s,
-                            double *q)
+/* Adds the sums of gy and of gy (x - m) r over channel j of rows r..end-1, which share m and r. */
+static void N(products)(const struct channels *a, int64_t r, int64_t end, int64_t j, double *sum,
+                        double *product)
 {
-    int64_t i = 0;
-    for (; i + CPU_LANES <= n; i += CPU_LANES) {
-#pragma omp simd
-        for (int k = 0; k < CPU_LANES; k++) {
-            const double g = (double)LOAD(gy[i + k]);
-            s[k] += g;
-            q[k] += g * (((double)LOAD(x[i + k]) - m) * r);
+    const double m = a->stats[channel_at(a, r, j)];
+    const C high = (C)m, low = (C)(m - (double)high), rstd = (C)a->stats[channel_at(a, r, j) + 1];
+    for (int64_t at = 0; r < end && a->inner > 0;) {
+        C s[LANES] = {0}, q[LANES] = {0};
+        for (int64_t n, room = RUN; room > 0 && r < end; room -= n) {
+            const int64_t first = (r * a->c + j) * a->inner + at;
+            const T *x = (const T *)a->x + first, *gy = (const T *)a->gy + first;
+            n = channel_run(a, &r, &at);
+            EACH_LANE(n, const C g = LOAD(gy[i]); s[k] += g;
+                      q[k] += g * (((LOAD(x[i]) - high) - low) * rstd););
         }
+        *sum += M(join)(s);
+        *product += M(join)(q);
     }
-    for (int k = 0; i < n; i++, k++) {
-        const double g = (double)LOAD(gy[i]);
-        s[k] += g;
-        q[k] += g * (((double)LOAD(x[i]) - m) * r);
-    }
-}
-
-/* Of channel j of row i. */
-CPU_INLINE void N(row_products)(const struct channels *a, int64_t i, int64_t j, double *s,
-                                double *q)
-{
-    const int64_t at = channel_at(a, i, j), first = (i * a->c + j) * a->inner;
-    CPU_CALL(products, (const T *)a->gy + first, (const T *)a->x + first, a->inner, a->stats[at],
-             a->stats[at + 1], s, q);
 }
 
 CPU_INLINE void N(tile_sums)(const struct channels *a, int64_t first)
@@ -58,15 +50,17 @@ static void N(channel_sums)(const void *args, int64_t lo, int64_t hi)
 {
     const struct channels *a = args;
     for (int64_t t = lo; t < hi; t++) {
-        double s[CPU_LANES] = {0}, q[CPU_LANES] = {0};
+        double s = 0, q = 0;
         if (a->inner == 1) {
             CPU_CALL(tile_sums, a, t * TILE);
             continue;
         }
-        for (int64_t i = 0; i < a->n; i++)
-            CPU_CALL(row_products, a, i, t, s, q);
-        a->out[2 * t] = cpu_fold(s);
-        a->out[2 * t + 1] = cpu_fold(q);
+        for (int64_t i = 0, end = a->n; i < a->n; i = end) {
+            end = a->groups ? i + 1 : a->n;
+            CPU_CALL(products, a, i, end, t, &s, &q);
+        }
+        a->out[2 * t] = s;
+        a->out[2 * t + 1] = q;
     }
 }
 
@@ -81,12 +75,14 @@ CPU_INLINE double N(wide)(const void *w, weft_dtype wt, int64_t j)
 CPU_INLINE void N(run_back)(const struct channels *a, int64_t i, int64_t j, double mh, double mz)
 {
     const int64_t at = channel_at(a, i, j), first = (i * a->c + j) * a->inner;
-    const double m = a->stats[at], r = a->stats[at + 1], w = CPU_CALL(wide, a->w, a->wt, j);
+    const double m = a->stats[at];
+    const C high = (C)m, low = (C)(m - (double)high), r = (C)a->stats[at + 1];
+    const C w = (C)CPU_CALL(wide, a->w, a->wt, j), h = (C)mh, z = (C)mz;
     const T *x = (const T *)a->x + first, *gy = (const T *)a->gy + first;
     T *gx = (T *)a->y + first;
 #pragma omp simd
     for (int64_t k = 0; k < a->inner; k++)
-        gx[k] = STORE((C)(r * ((double)LOAD(gy[k]) * w - mh - ((double)LOAD(x[k]) - m) * r * mz)));
+        gx[k] = STORE(r * (LOAD(gy[k]) * w - h - ((LOAD(x[k]) - high) - low) * r * z));
 }
 
 /* Channels of rows. */
@@ -138,10 +134,10 @@ static void N(group_back)(const void *args, int64_t lo, int64_t hi)
         double mh = 0, mz = 0;
         for (int64_t j = first; j < first + size; j++) {
             const double w = CPU_CALL(wide, a->w, a->wt, j);
-            double s[CPU_LANES] = {0}, q[CPU_LANES] = {0};
-            CPU_CALL(row_products, a, i, j, s, q);
-            mh += w * cpu_fold(s);
-            mz += w * cpu_fold(q);
+            double s = 0, q = 0;
+            CPU_CALL(products, a, i, i + 1, j, &s, &q);
+            mh += w * s;
+            mz += w * q;
         }
         mh /= (double)(size * a->inner);
         mz /= (double)(size * a->inner);
