@@ -168,16 +168,28 @@ static int64_t effort(const weft__brain_side *s)
     return s->lines * (s->along ? s->turn ? 4 : 1 : s->turn ? 6 : 2);
 }
 
+static int64_t rows_of(const weft__brain_side *r, int64_t numbers)
+{
+    return ceiling(panels_of(r), ceiling(panels_of(r), RESIDENT / numbers));
+}
+
+/* s is packed for each block of r. Where k is in parts, so is r for some columns of s, whatever is r. */
+static int64_t price(const work *w, const weft__brain_side *r, const weft__brain_side *s,
+                     int64_t numbers)
+{
+    return effort(r) + (w->parts > 1 ? 0 : effort(s) * ceiling(panels_of(r), rows_of(r, numbers)));
+}
+
 static void choose(work *w)
 {
     const weft__brain *p = &w->p;
-    w->r_is_b = effort(&p->b) < effort(&p->a);
-    w->r = w->r_is_b ? p->b : p->a;
-    w->s = w->r_is_b ? p->a : p->b;
     w->steps = ceiling(p->k, BRAIN_STEP);
     w->parts = ceiling(p->k, DEPTH);
     const int64_t numbers = ceiling(w->steps, w->parts) * 2 * BRAIN_TILE;
-    w->rows = ceiling(panels_of(&w->r), ceiling(panels_of(&w->r), RESIDENT / numbers));
+    w->r_is_b = price(w, &p->b, &p->a, numbers) < price(w, &p->a, &p->b, numbers);
+    w->r = w->r_is_b ? p->b : p->a;
+    w->s = w->r_is_b ? p->a : p->b;
+    w->rows = rows_of(&w->r, numbers);
     w->columns = w->parts > 1 ? KEPT / w->rows : panels_of(&w->s);
     w->some = BESIDE / numbers;
     w->aside.p = p;
@@ -226,6 +238,8 @@ static void rectangles(const void *args, int64_t lo, int64_t hi)
         w.p.n = j1 - j0;
         w.p.a = lines_of(o->p.a, i0, i1);
         w.p.b = lines_of(o->p.b, j0, j1);
+        if (o->p.bias)
+            w.p.bias = o->p.bias + (o->p.cc == 1 ? j0 : i0);
         w.p.c = (char *)o->p.c + (i0 * o->p.rc + j0 * o->p.cc) * (int64_t)weft_dtype_size(o->p.ct);
         rectangle(&w);
     }
@@ -264,31 +278,57 @@ static void turn_round(weft__brain *p)
     p->cc = p0.rc;
 }
 
-bool weft__cpu_brain(weft_stream *s, weft__brain_kind kind, weft_dev c, weft_dtype ct, int64_t ldc,
-                     double alpha, weft_dev a, int64_t lda, int ta, weft_dev b, int64_t ldb, int tb,
-                     double beta, int64_t m, int64_t n, int64_t k)
+static bool multiply(weft_stream *s, const weft__brain *p)
 {
-    job o = {.p = {.m = m,
-                   .n = n,
-                   .k = k,
-                   .a = {cpu_ptr(a), m, k, lda, !ta, ta},
-                   .b = {cpu_ptr(b), n, k, ldb, tb, tb},
-                   .c = cpu_ptr(c),
-                   .rc = ldc,
-                   .cc = 1,
-                   .alpha = (float)alpha,
-                   .beta = (float)beta,
-                   .ct = ct,
-                   .kind = kind}};
-    int team = weft__cpu_team(s->device, (double)m * (double)n * (double)k / MULTIPLY_ADDS);
+    job o = {.p = *p};
+    int team =
+        weft__cpu_team(s->device, (double)p->m * (double)p->n * (double)p->k / MULTIPLY_ADDS);
     team = team < WEFT__LANES ? team : WEFT__LANES;
-    if (k == 0 || kind == BRAIN_NONE || !take_all(o.lane, team))
+    if (p->k == 0 || p->kind == BRAIN_NONE || !take_all(o.lane, team))
         return false;
     turn_round(&o.p);
     cut(&o, team);
     weft__cpu_pieces(rectangles, &o, team, 1, team);
     give_back(o.lane, team);
     return true;
+}
+
+bool weft__cpu_brain(weft_stream *s, weft__brain_kind kind, weft_dev c, weft_dtype ct, int64_t ldc,
+                     double alpha, weft_dev a, int64_t lda, int ta, weft_dev b, int64_t ldb, int tb,
+                     double beta, int64_t m, int64_t n, int64_t k)
+{
+    const weft__brain p = {.m = m,
+                           .n = n,
+                           .k = k,
+                           .a = {cpu_ptr(a), m, k, lda, !ta, ta},
+                           .b = {cpu_ptr(b), n, k, ldb, tb, tb},
+                           .c = cpu_ptr(c),
+                           .rc = ldc,
+                           .cc = 1,
+                           .alpha = (float)alpha,
+                           .beta = (float)beta,
+                           .ct = ct,
+                           .kind = kind};
+    return multiply(s, &p);
+}
+
+bool weft__cpu_brain_linear(weft_stream *s, weft__brain_kind kind, weft_dev y, weft_dev x,
+                            weft_dev w, weft_dev b, bool relu, int64_t rows, int64_t c, int64_t o)
+{
+    const weft__brain p = {.m = rows,
+                           .n = o,
+                           .k = c,
+                           .a = {cpu_ptr(x), rows, c, c, true, false},
+                           .b = {cpu_ptr(w), o, c, c, true, true},
+                           .c = cpu_ptr(y),
+                           .rc = o,
+                           .cc = 1,
+                           .bias = b.addr ? cpu_ptr(b) : NULL,
+                           .alpha = 1,
+                           .relu = relu,
+                           .ct = WEFT_BF16,
+                           .kind = kind};
+    return multiply(s, &p);
 }
 
 weft__brain_kind weft__brain_best(void)
@@ -312,6 +352,14 @@ bool weft__cpu_brain(weft_stream *s, weft__brain_kind kind, weft_dev c, weft_dty
 {
     (void)s, (void)kind, (void)c, (void)ct, (void)ldc, (void)alpha, (void)a, (void)lda, (void)ta;
     (void)b, (void)ldb, (void)tb, (void)beta, (void)m, (void)n, (void)k;
+    return false;
+}
+
+bool weft__cpu_brain_linear(weft_stream *s, weft__brain_kind kind, weft_dev y, weft_dev x,
+                            weft_dev w, weft_dev b, bool relu, int64_t rows, int64_t c, int64_t o)
+{
+    (void)s, (void)kind, (void)y, (void)x, (void)w, (void)b, (void)relu, (void)rows, (void)c,
+        (void)o;
     return false;
 }
 #endif

@@ -32,13 +32,15 @@ typedef struct weft__brain_side {
     bool turn;  /* what is read has to be turned to become a tile */
 } weft__brain_side;
 
-/* C = alpha A B + beta C. */
+/* C = alpha A B + beta C + bias, what is below zero being none with relu. */
 typedef struct weft__brain {
     int64_t m, n, k;
     weft__brain_side a, b;
     void *c;
-    int64_t rc, cc; /* from row to row, from column to column: one of them is 1 */
+    int64_t rc, cc;       /* from row to row, from column to column: one of them is 1 */
+    const uint16_t *bias; /* of each of the numbers that are adjacent in C, or NULL */
     float alpha, beta;
+    bool relu;
     weft_dtype ct;
     weft__brain_kind kind;
 } weft__brain;
@@ -80,6 +82,9 @@ weft__brain_kind weft__brain_best(void);
 bool weft__cpu_brain(weft_stream *s, weft__brain_kind kind, weft_dev c, weft_dtype ct, int64_t ldc,
                      double alpha, weft_dev a, int64_t lda, int ta, weft_dev b, int64_t ldb, int tb,
                      double beta, int64_t m, int64_t n, int64_t k);
+/* The kernel linear's y = x w^T + b (rows,o), relu of it if it is asked for; b may be absent. */
+bool weft__cpu_brain_linear(weft_stream *s, weft__brain_kind kind, weft_dev y, weft_dev x,
+                            weft_dev w, weft_dev b, bool relu, int64_t rows, int64_t c, int64_t o);
 /* "amx", "avx512" or NULL. */
 const char *weft__cpu_brain_name(void);
 #endif

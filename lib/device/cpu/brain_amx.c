@@ -12,17 +12,17 @@
 
 #define STEP(LOAD)                                                                                 \
     do {                                                                                           \
-        _tile_stream_loadd(6, b, ROW);                                                             \
         LOAD(4, a, ROW);                                                                           \
-        _tile_dpbf16ps(0, 4, 6);                                                                   \
-        if (two_a) {                                                                               \
-            LOAD(5, a + BRAIN_TILE, ROW);                                                          \
-            _tile_dpbf16ps(2, 5, 6);                                                               \
-        }                                                                                          \
-        if (two_b) {                                                                               \
+        _tile_stream_loadd(6, b, ROW);                                                             \
+        if (two_b)                                                                                 \
             _tile_stream_loadd(7, b + BRAIN_TILE, ROW);                                            \
+        if (two_a)                                                                                 \
+            LOAD(5, a + BRAIN_TILE, ROW);                                                          \
+        _tile_dpbf16ps(0, 4, 6);                                                                   \
+        if (two_b)                                                                                 \
             _tile_dpbf16ps(1, 4, 7);                                                               \
-        }                                                                                          \
+        if (two_a)                                                                                 \
+            _tile_dpbf16ps(2, 5, 6);                                                               \
         if (two_a && two_b)                                                                        \
             _tile_dpbf16ps(3, 5, 7);                                                               \
         weft__brain_step(o->aside);                                                                \
