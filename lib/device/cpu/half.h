@@ -31,10 +31,11 @@ HALF_INLINE float half_wide_bf16(uint16_t h)
     return half_float((uint32_t)h << 16);
 }
 
+/* What is added is chosen, not what comes out: compilers would narrow both. */
 HALF_INLINE uint16_t half_low_bf16(float x)
 {
-    const uint32_t u = half_bits(x), rounded = u + 0x7FFF + (u >> 16 & 1);
-    return (uint16_t)((isnan(x) ? u | 0x400000 : rounded) >> 16);
+    const uint32_t u = half_bits(x), half = 0x7FFF + (u >> 16 & 1), quiet = ~u & 0x400000;
+    return (uint16_t)((u + (isnan(x) ? quiet : half)) >> 16);
 }
 
 /* Mantissas move up by 13 bits and exponents by 112; subnormal ones lie 2^-14 too high after that. */
