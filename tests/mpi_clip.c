@@ -168,6 +168,35 @@ START_TEST(any_threads)
 }
 END_TEST
 
+/* Whether the program looks at gradients after a clip, or the step is the next to read them: norms, parameters
+ * and sums of clipped gradients have the same bits. */
+START_TEST(seen_or_not)
+{
+    static float p[2][700 * 90];
+    double norm[2][4];
+    memset(p, 0, sizeof p);
+    for (int seen = 0; seen < 2; seen++) {
+        weft_fabric *f;
+        weft_open_mpi(&f, MPI_COMM_WORLD, WEFT_OPEN(.seed = 5, .precision = "bf16-mixed"));
+        weft_module *m = weft_nn_linear(f, 700, 89);
+        weft_optimizer *o = weft_adamw(m, WEFT_ADAM(.lr = 1e-4));
+        weft_setup(f, m, o);
+        weft_tensor *w = weft_param(m, "weight");
+        for (int i = 0; i < 4; i++) {
+            if (i % 2 == 0) /* else what was clipped is added to */
+                weft_zero_grad(o);
+            weft_backward(f, weft_sum(weft_mul(w, w), WEFT_ALL));
+            norm[seen][i] = weft_item(weft_clip_gradients(o, WEFT_CLIP(.max_norm = 1)));
+            ck_all(!seen || weft_item(weft_max(weft_gradient(w), WEFT_ALL)) < 1);
+            ck_all(!weft_step(o) && !weft_step_end(f));
+        }
+        ck_all(!weft_copy_out(w, p[seen], (size_t)weft_numel(w) * sizeof(float)));
+        ck_all(norm[seen][0] > 1 && norm[seen][1] > norm[seen][0] && !weft_close(&f));
+    }
+    ck_all(!memcmp(norm[0], norm[1], sizeof norm[0]) && !memcmp(p[0], p[1], sizeof p[0]));
+}
+END_TEST
+
 START_TEST(wrong_options)
 {
     static const weft_clip_options wrong[] = {{.clip_val = 0},
@@ -293,6 +322,7 @@ static Suite *suite(void)
     tcase_add_test(t, like_one_rank);
     tcase_add_test(t, each_its_own);
     tcase_add_test(t, any_threads);
+    tcase_add_test(t, seen_or_not);
     tcase_add_test(t, wrong_options);
     tcase_add_test(t, wrong_time);
     tcase_add_test(t, nonfinite);

@@ -68,6 +68,8 @@ weft_tensor *weft_gradient(weft_tensor *t)
     if (x->segment && x->segment->flat)
         v.dtype = x->segment->flat->type[WEFT__GRAD];
     weft_status s = weft__view_pack(&v);
+    if (!s && x->segment && x->segment->flat)
+        s = weft__shrink_now(x->segment);
     if (x->segment)
         v.data = !x->segment->flat || x->segment->grad == WEFT__GRAD_EMPTY
                      ? (weft_dev){0}

@@ -59,8 +59,10 @@ weft_status weft__each_gradient(const weft_optimizer *o, weft__visit_gradient *v
 {
     const weft__flat *flat = weft__optim_flat(o);
     for (int k = 0; flat && k < flat->nsegments; k++) {
-        const weft__segment *g = flat->segment[k];
+        weft__segment *g = flat->segment[k];
         weft__range own = {0};
+        if (weft__optim_owns(o, g))
+            WEFT_TRY(weft__shrink_now(g));
         while (weft__optim_owns(o, g) && weft__flat_own(flat, g->first, g->count, &own))
             WEFT_TRY(visit(c, weft__flat_at(flat, WEFT__GRAD, own.first), own.count,
                            flat->type[WEFT__GRAD]));
@@ -90,7 +92,7 @@ static weft_status find(clip *c)
     const weft_device_ops *d = c->f->device->ops;
     const weft__flat *flat = weft__optim_flat(c->o);
     c->o->clips = c->p == 2.0 && flat;
-    if (c->o->clips && !c->o->norm.addr)
+    if (!c->o->norm.addr)
         WEFT_TRY(weft_device_alloc(c->f->device, WEFT__NUMBERS, WEFT_MEMORY_OTHER, &c->o->norm));
     if (c->o->clips && c->o->measured && !flat->seen)
         return d->move(c->f->stream, c->norm, c->o->norm, sizeof(double));
@@ -98,10 +100,16 @@ static weft_status find(clip *c)
     return weft__each_gradient(c->o, measure, c);
 }
 
-static weft_status shrink(const void *clipping, weft_dev g, int64_t n, weft_dtype dtype)
+/* Whoever reads them next multiplies. */
+static weft_status shrink(const clip *c)
 {
-    const clip *c = clipping;
-    return c->f->device->ops->kernels->shrink(c->f->stream, g, c->limit, c->norm, n, dtype);
+    const weft__flat *flat = weft__optim_flat(c->o);
+    const weft_dev norm = weft__at(c->o->norm, sizeof(double));
+    WEFT_TRY(c->f->device->ops->move(c->f->stream, norm, c->norm, sizeof(double)));
+    for (int k = 0; flat && k < flat->nsegments; k++)
+        if (weft__optim_owns(c->o, flat->segment[k]))
+            weft__shrink_later(flat->segment[k], norm, c->limit);
+    return WEFT_OK;
 }
 
 static weft_status clamp(const void *clipping, weft_dev g, int64_t n, weft_dtype dtype)
@@ -175,7 +183,7 @@ static weft_status by_norm(clip *c, weft_tensor **out)
     WEFT_TRY(k->root(c->f->stream, c->norm, c->norm, c->p));
     WEFT_TRY(judge(c));
     if (!isinf(c->limit))
-        WEFT_TRY(weft__each_gradient(c->o, shrink, c));
+        WEFT_TRY(shrink(c));
     *out = weft__tensor_new(c->f, &v, true, NULL);
     return *out ? WEFT_OK : WEFT_ENOMEM;
 }

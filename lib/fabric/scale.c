@@ -135,10 +135,12 @@ static weft_status rescale(const weft_optimizer *o, double factor)
     if (is_summed(o))
         return weft__each_gradient(o, multiply, &p);
     for (int i = 0; i < flat->nsegments; i++) {
-        const weft__segment *g = flat->segment[i];
-        if (weft__optim_owns(o, g) && g->grad == WEFT__GRAD_LOCAL)
+        weft__segment *g = flat->segment[i];
+        if (weft__optim_owns(o, g) && g->grad == WEFT__GRAD_LOCAL) {
+            WEFT_TRY(weft__shrink_now(g));
             WEFT_TRY(multiply(&p, weft__flat_at(flat, WEFT__GRAD, g->first), g->count,
                               flat->type[WEFT__GRAD]));
+        }
     }
     return WEFT_OK;
 }

@@ -144,13 +144,24 @@ static void pass(weft_fabric *f, weft_tensor *loss, bool *due, bool *failed)
         weft__stick(f, s);
 }
 
+/* What earlier passes have left is as clips want it before this one adds to it. */
+static weft_status settle(weft_fabric *f)
+{
+    const weft__strategy *p = f->facade->strategy;
+    for (weft__object *i = weft__object_first(f, WEFT__OPTIM); i; i = weft__object_after(i))
+        ((weft_optimizer *)i)->measured = false;
+    for (size_t i = 0; i < p->flats; i++)
+        for (int k = 0; k < p->flat[i]->nsegments; k++)
+            WEFT_TRY(weft__shrink_now(p->flat[i]->segment[k]));
+    return WEFT_OK;
+}
+
 static weft_status backward(weft_fabric *f, weft_tensor *loss)
 {
     weft__facade *p = f->facade;
     bool failed = false, due = true, sums = weft__window_open(f);
-    for (weft__object *i = weft__object_first(f, WEFT__OPTIM); i; i = weft__object_after(i))
-        ((weft_optimizer *)i)->measured = false;
-    weft_status s = weft__scale_again(f);
+    weft_status s = settle(f);
+    s = s < 0 ? s : weft__scale_again(f);
     if (s < 0)
         weft__stick(f, s);
     if (p->strategy->shared.addr && (s = all_can(f, loss)) < 0) {
@@ -210,8 +221,10 @@ weft_status weft_zero_grad(weft_optimizer *o)
     p->window = o->used = o->unscaled = o->overflow = false;
     weft__flat *flat = weft__optim_flat(o);
     for (int k = 0; flat && k < flat->nsegments; k++)
-        if (weft__optim_owns(o, flat->segment[k]))
+        if (weft__optim_owns(o, flat->segment[k])) {
             flat->segment[k]->grad = WEFT__GRAD_EMPTY;
+            weft__shrink_forget(flat->segment[k]);
+        }
     return WEFT_OK;
 }
 

@@ -40,6 +40,9 @@ struct weft__segment {
     int rank;
     int64_t shape[WEFT_MAX_RANK], stride[WEFT_MAX_RANK];
     unsigned grad; /* WEFT__GRAD_EMPTY, _LOCAL and _REDUCED */
+    weft_dev
+        norm; /* f64: what is there is still to be cut to a limit by it; 0: it is as it should be */
+    double limit;
     int bucket;
     int64_t uses;          /* left in the backward that runs */
     bool frozen;           /* no gradient, no update */
@@ -158,6 +161,15 @@ weft_status weft__segment_init(weft__segment *s);
 void weft__segment_show(const weft__segment *s, weft__tensor *t);
 /* Notes what the program does to a segment. */
 void weft__segment_changed(const weft__segment *s, uint64_t how);
+
+/* A clip: the gradient becomes less before it is next read. norm stays where it is until then. */
+void weft__shrink_later(weft__segment *s, weft_dev norm, double limit);
+/* That, before a segment's gradient is read or added to; nothing where there is no gradient. */
+weft_status weft__shrink_now(weft__segment *s);
+/* The same for a range alone, which begins in or behind segment *k; then *k is the last one in it. Who has done it for
+ * all of a segment forgets it. */
+weft_status weft__shrink_range(const weft__flat *flat, int *k, int64_t first, int64_t count);
+void weft__shrink_forget(weft__segment *s);
 
 /* Where a backward pass collects a segment's gradient; *fresh: nothing is there yet. */
 weft_status weft__segment_collect(weft__segment *s, weft_dev *out, bool *fresh);

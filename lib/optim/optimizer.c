@@ -190,14 +190,16 @@ weft_status weft__optim_begin(weft_optimizer *o)
     return WEFT_OK;
 }
 
+#define PART 32768 /* elements of a run that stay in a cache: parameter, gradient, moments, copy */
+
 static bool draws(const weft_optimizer *o, const weft__segment *s)
 {
     return o->ops->draws && o->ops->draws(o->group[s->group].self);
 }
 
-/* of: the parameter that the run is, or the first of several. */
-static weft_status run(weft_optimizer *o, weft__flat *flat, const weft__segment *of, int64_t first,
-                       int64_t count)
+/* of: the parameter that the run is, or the first of several; *k is the one that it begins in or behind. */
+static weft_status part(weft_optimizer *o, weft__flat *flat, const weft__segment *of, int *k,
+                        int64_t first, int64_t count)
 {
     weft_fabric *f = flat->fabric;
     const weft__group *g = &o->group[of->group];
@@ -217,14 +219,29 @@ static weft_status run(weft_optimizer *o, weft__flat *flat, const weft__segment 
         r.stream = weft__stream_of(flat->segment[b->begin]->name);
         r.number = first - b->first;
     }
-    for (int k = 0; k < o->ops->moments; k++)
-        if (o->uses & 1u << k)
-            r.moment[k] = weft__flat_at(flat, (weft__plane)(WEFT__MOMENT0 + k), first);
+    for (int m = 0; m < o->ops->moments; m++)
+        if (o->uses & 1u << m)
+            r.moment[m] = weft__flat_at(flat, (weft__plane)(WEFT__MOMENT0 + m), first);
+    WEFT_TRY(weft__shrink_range(flat, k, first, count));
     WEFT_TRY(
         o->ops->update(f->stream, f->device->ops->kernels, g->self, &r, o->steps + 1, g->rate));
     if (!flat->cut)
         return weft__flat_narrow(flat, first, count);
     weft__flat_written(flat); /* other ranks' pieces come later */
+    return WEFT_OK;
+}
+
+/* Where a clip comes before the update, or a copy behind it, each part of a run goes through all of them while it is
+ * in a cache. */
+static weft_status run(weft_optimizer *o, weft__flat *flat, int k, int64_t first, int64_t count)
+{
+    const weft__segment *of = flat->segment[k];
+    const bool several = of->norm.addr || (flat->plane[WEFT__COMPUTE].addr && !flat->cut);
+    const bool at_once = !several || o->ops->whole_tensors || !flat->fabric->device->ops->immediate;
+    for (int64_t at = 0, n; at < count; at += n) {
+        n = at_once || count - at < PART ? count - at : PART;
+        WEFT_TRY(part(o, flat, of, &k, first + at, n));
+    }
     return WEFT_OK;
 }
 
@@ -254,7 +271,9 @@ static weft_status runs(weft_optimizer *o, weft__flat *flat)
             last++;
         const int64_t end = flat->segment[last]->first + flat->segment[last]->count;
         for (weft__range own = {0}; weft__flat_own(flat, s->first, end - s->first, &own);)
-            WEFT_TRY(run(o, flat, s, own.first, own.count));
+            WEFT_TRY(run(o, flat, i, own.first, own.count));
+        for (int k = i; k <= last; k++)
+            weft__shrink_forget(flat->segment[k]);
     }
     return WEFT_OK;
 }
@@ -264,11 +283,13 @@ weft_status weft__optim_update(weft_optimizer *o, weft__flat *flat)
     if (!o->ops->whole_tensors)
         return runs(o, flat);
     for (int i = 0; i < flat->nsegments; i++) {
-        const weft__segment *s = flat->segment[i];
+        weft__segment *s = flat->segment[i];
         weft__range own = {0};
         if (updates(o, s) && weft__flat_own(flat, s->first, s->count, &own) &&
             own.count == s->count)
-            WEFT_TRY(run(o, flat, s, s->first, s->count));
+            WEFT_TRY(run(o, flat, i, s->first, s->count));
+        if (updates(o, s))
+            weft__shrink_forget(s);
     }
     return WEFT_OK;
 }

@@ -34,7 +34,8 @@ struct weft_optimizer {
     bool unscaled, overflow; /* they were divided by the loss scale; some are not finite */
     bool clips;              /* by the 2-norm, when it was clipped last */
     bool measured;           /* norm is of the gradients as they are */
-    weft_dev norm; /* f64: the sum of their squares; memory for it is there once it was clipped */
+    weft_dev
+        norm; /* f64: the sum of their squares, and the norm of the last clip; from the first clip on */
     int number;
     weft_dev scratch; /* of the largest tensor */
     size_t scratch_bytes;

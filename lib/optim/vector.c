@@ -17,7 +17,7 @@ weft_status weft__vector_gradient(const weft_optimizer *o, weft_dev g)
     const weft__flat *flat = weft__optim_flat(o);
     WEFT_TRY(x->device->ops->zero(x->stream, g, (size_t)bytes_of(x, x->n)));
     for (int i = 0; flat && i < flat->nsegments; i++) {
-        const weft__segment *s = flat->segment[i];
+        weft__segment *s = flat->segment[i];
         if (!weft__optim_owns(o, s))
             continue;
         if (s->frozen)
@@ -25,6 +25,7 @@ weft_status weft__vector_gradient(const weft_optimizer *o, weft_dev g)
                               "%s: parameter %s was frozen after weft_setup, but is part of the "
                               "search's history; freeze it before",
                               o->ops->name, s->name);
+        WEFT_TRY(weft__shrink_now(s));
         WEFT_TRY(x->device->ops->move(
             x->stream, weft__at(g, bytes_of(x, s->first - o->vector_first)),
             weft__flat_at(flat, WEFT__GRAD, s->first), (size_t)bytes_of(x, s->count)));
