@@ -17,8 +17,10 @@
 #define WIDE_COLUMNS 32 /* of a tile with so many rows, and of a panel of packed B */
 #define WIDE_DEPTH 800  /* of a block of k, at most */
 #define WIDE_STEP 816   /* from row to row of packed A: no two rows in the same set of the cache */
-#define WIDE_ROOM (WIDE_DEPTH * 256) /* numbers of packed B */
-#define WIDE_LINES 2048              /* of a list, at most */
+#define WIDE_GROUP 4    /* panels of A that are packed together, where its rows are adjacent */
+#define WIDE_ROOM (WIDE_DEPTH * 256) /* numbers of packed B; of A then two groups follow */
+#define WIDE_ALL (WIDE_ROOM + 2 * WIDE_GROUP * WIDE_DEPTH * WIDE_LANES)
+#define WIDE_LINES 2048 /* of a list, at most */
 
 /* C = alpha A B + beta C; strides in elements, of rows and columns. Of C one of them is 1. */
 typedef struct weft__wide {
@@ -62,7 +64,7 @@ void weft__wide_fetch_c(weft__wide_list *l, const float *c, int64_t step, int64_
 void weft__wide_multiply(const weft__wide_tile *t, int64_t rows, bool by_depth);
 /* The same into a C whose rows are adjacent: number (i, j) goes to c[i + j cc]. */
 void weft__wide_multiply_turned(const weft__wide_tile *t, int64_t rows, bool by_depth, int64_t cc);
-/* Rows i0..i1-1 and columns j0..j1-1 of C; room: for WIDE_ROOM numbers, or NULL. */
+/* Rows i0..i1-1 and columns j0..j1-1 of C; room: for WIDE_ALL numbers, or NULL. */
 void weft__wide_rectangle(const weft__wide *p, int64_t i0, int64_t i1, int64_t j0, int64_t j1,
                           float *room);
 /* The same where rows of A and columns of B lie along k. */

@@ -7,15 +7,20 @@
 #if CPU_HAS_WIDE
 #include <string.h>
 
-#define IN_PLACE 14 /* rows for which packing B does not pay where its rows are adjacent */
-#define SHALLOW 100 /* steps along k in which a tile cannot ask for much */
-#define NEAR 150000 /* numbers of A, B and C that are sure to be in the second cache */
+#define IN_PLACE 14   /* rows for which packing B does not pay where its rows are adjacent */
+#define SHALLOW 100   /* steps along k in which a tile cannot ask for much */
+#define DEEP 300      /* such steps whose lines may not stay */
+#define SOME 96       /* rows of several groups of panels */
+#define MANY 512      /* rows of an A that may be far away */
+#define LINES_ROWS 12 /* of a panel, four of which are three lines */
+#define NEAR 150000   /* numbers of A, B and C that are sure to be in the second cache */
 
 typedef struct rectangle {
     const weft__wide *p;
     int64_t i0, i1, j0, j1;
     int64_t block, blocks, parts; /* columns of a block, blocks of columns and of k */
     int64_t panels;               /* of rows */
+    int64_t group, size;          /* panels that are packed together; numbers of a packed one */
     int64_t width;                /* columns of a tile */
     bool plain;                   /* B is not packed */
     bool near; /* nothing is asked for: all of it may be in the second cache, or tiles are short */
@@ -31,6 +36,13 @@ typedef struct block {
 typedef struct panel {
     int64_t i, rows, k, depth;
 } panel;
+
+/* What is packed next: the group that begins with panel `first`. */
+typedef struct ahead {
+    const block *b;
+    int64_t first;
+    panel rows;
+} ahead;
 
 static int64_t least(int64_t a, int64_t b)
 {
@@ -63,11 +75,22 @@ static panel slice(const panel *n, int64_t x, int64_t across)
     return (panel){n->i, n->rows, n->k + lo, hi - lo};
 }
 
-static void pack_a(float *to, const rectangle *o, const panel *n, const panel *some)
+/* All panels of the group that begins with panel i. */
+static panel group_of(const rectangle *o, const block *b, int64_t i)
+{
+    const panel first = panel_of(o, b, i),
+                last = panel_of(o, b, least(i + o->group, o->panels) - 1);
+    return (panel){first.i, last.i + last.rows - first.i, b->k, b->depth};
+}
+
+static void pack_a(float *to, const rectangle *o, const block *b, int64_t first, const panel *some)
 {
     const bool by_depth = o->p->ca != 1;
-    weft__wide_pack_a(to + (some->k - n->k) * (by_depth ? WIDE_LANES : 1), o->p, some->i,
-                      some->rows, some->k, some->depth, by_depth);
+    to += (some->k - b->k) * (by_depth ? WIDE_LANES : 1);
+    for (int64_t i = first; i < least(first + o->group, o->panels); i++, to += o->size) {
+        const panel n = panel_of(o, b, i);
+        weft__wide_pack_a(to, o->p, n.i, n.rows, some->k, some->depth, by_depth);
+    }
 }
 
 /* What is to be fetched during a tile: its part of C, of the next rows of A and of the next block of B. */
@@ -89,15 +112,16 @@ static void list(rectangle *o, weft__wide_tile *t, int64_t rows, const panel *so
 }
 
 /* One row of tiles. The first one of a block packs B. */
-static void across(rectangle *o, const block *b, int64_t i, const panel *next,
+static void across(rectangle *o, const block *b, int64_t i, const ahead *next,
                    const weft__wide_list *next_b)
 {
     static const panel none;
     const weft__wide *p = o->p;
     const bool by_depth = p->ca != 1;
     const panel n = panel_of(o, b, i);
-    const int64_t times = ceiling(b->columns, o->width);
-    weft__wide_tile t = {.a = o->a,
+    const int64_t times = ceiling(b->columns, o->width), within = i % o->group;
+    const int64_t parts = times * least(o->group, o->panels - i + within);
+    weft__wide_tile t = {.a = o->a + within * o->size,
                          .rb = o->plain ? p->rb : WIDE_COLUMNS,
                          .rc = p->rc,
                          .k = b->depth,
@@ -106,7 +130,10 @@ static void across(rectangle *o, const block *b, int64_t i, const panel *next,
                          .line = o->list.line};
     for (int64_t x = 0; x < times; x++) {
         const int64_t j = x * o->width;
-        const panel some = !o->near ? slice(next, x, times) : x + 1 == times ? *next : none;
+        const int64_t part = within * times + x;
+        const panel some = !o->near            ? slice(&next->rows, part, parts)
+                           : part + 1 == parts ? next->rows
+                                               : none;
         t.n = least(o->width, b->columns - j);
         t.b = o->plain ? p->b + b->k * p->rb + b->j + j : o->room + j * b->depth;
         t.c = p->c + n.i * p->rc + (b->j + j) * p->cc;
@@ -119,7 +146,7 @@ static void across(rectangle *o, const block *b, int64_t i, const panel *next,
         else
             weft__wide_multiply_turned(&t, n.rows, by_depth, p->cc);
         if (some.depth)
-            pack_a(o->ahead, o, next, &some);
+            pack_a(o->ahead, o, next->b, next->first, &some);
     }
 }
 
@@ -128,20 +155,31 @@ static void down(rectangle *o, int64_t at)
     const bool last = at + 1 == o->blocks * o->parts;
     const block b = block_of(o, at), then = block_of(o, last ? at : at + 1);
     for (int64_t i = 0; i < o->panels; i++) {
-        const bool below = i + 1 < o->panels;
-        panel next = panel_of(o, below ? &b : &then, below ? i + 1 : 0);
+        const int64_t group = (i / o->group + 1) * o->group;
+        const bool below = group < o->panels;
+        ahead next = {.b = below ? &b : &then, .first = below ? group : 0};
         weft__wide_list next_b;
         next_b.n = 0;
+        next.rows = group_of(o, next.b, next.first);
         if (last && !below)
-            next.depth = 0;
+            next.rows.depth = 0;
         if (!last && !o->plain && !o->near)
             weft__wide_fetch_b(&next_b, o->p, then.j, then.columns, then.k, then.depth, i,
                                o->panels);
         across(o, &b, i, &next, &next_b);
+        if (i + 1 < group && i + 1 < o->panels)
+            continue;
         float *was = o->a;
         o->a = o->ahead;
         o->ahead = was;
     }
+}
+
+/* Whether whole lines are read of an A whose rows are adjacent, by packing several panels at once. Half lines
+ * come again with the next panel: from afar where A is large and lines far apart share few sets of the cache. */
+static bool together(const weft__wide *p, int64_t rows, int64_t depth)
+{
+    return p->ca != 1 && (depth < SHALLOW ? rows >= SOME : rows >= MANY && depth >= DEEP);
 }
 
 void weft__wide_rectangle(const weft__wide *p, int64_t i0, int64_t i1, int64_t j0, int64_t j1,
@@ -152,7 +190,13 @@ void weft__wide_rectangle(const weft__wide *p, int64_t i0, int64_t i1, int64_t j
     rectangle o; /* not all of it is set: the list is long */
     o.p = p, o.i0 = i0, o.i1 = i1, o.j0 = j0, o.j1 = j1, o.a = a[0], o.ahead = a[1];
     const int64_t rows = i1 - i0, depth = ceiling(p->k, o.parts = ceiling(p->k, WIDE_DEPTH));
-    o.panels = ceiling(rows, WIDE_ROWS);
+    o.size = depth * WIDE_LANES;
+    o.group = room && together(p, rows, depth) ? WIDE_GROUP : 1;
+    o.panels = ceiling(rows, o.group > 1 ? LINES_ROWS : WIDE_ROWS);
+    if (o.group > 1) {
+        o.a = room + WIDE_ROOM;
+        o.ahead = o.a + o.group * o.size;
+    }
     o.near = p->k < SHALLOW || p->m * p->k + p->k * p->n + p->m * p->n < NEAR;
     o.plain = p->cb == 1 && p->cc == 1 && p->m <= IN_PLACE && (j1 - j0) % WIDE_LANES == 0;
     o.width = !o.plain || rows > 6 ? WIDE_COLUMNS : rows > 2 ? 64 : 128;
@@ -163,8 +207,8 @@ void weft__wide_rectangle(const weft__wide *p, int64_t i0, int64_t i1, int64_t j
     o.room = room ? room : small;
     o.list.line[0] = (uintptr_t)a;
     const block b = block_of(&o, 0);
-    const panel first = panel_of(&o, &b, 0);
-    pack_a(o.a, &o, &first, &first);
+    const panel first = group_of(&o, &b, 0);
+    pack_a(o.a, &o, &b, 0, &first);
     for (int64_t at = 0; at < o.blocks * o.parts; at++)
         down(&o, at);
 }
