@@ -11,8 +11,8 @@
 
 #define MULTIPLY_ADDS 64.0 /* that count as one element operation */
 #define RESIDENT 524288    /* numbers of r: 1 MiB, */
-#define BESIDE 196608      /* and of s: 384 KiB */
-#define DEPTH 1024         /* numbers of a line that are packed, at most */
+#define BESIDE 196608      /* and of s: 384 KiB, half of it beside a large r */
+#define DEPTH 1536         /* numbers of a line that are packed, at most */
 #define KEPT 192           /* blocks of sums */
 #define FEW_ROWS 32        /* for which A is turned rather than B */
 
@@ -48,6 +48,11 @@ typedef struct work {
 static int64_t least(int64_t a, int64_t b)
 {
     return a < b ? a : b;
+}
+
+static int64_t most(int64_t a, int64_t b)
+{
+    return a > b ? a : b;
 }
 
 static int64_t ceiling(int64_t a, int64_t b)
@@ -191,7 +196,7 @@ static void choose(work *w)
     w->s = w->r_is_b ? p->a : p->b;
     w->rows = rows_of(&w->r, numbers);
     w->columns = w->parts > 1 ? KEPT / w->rows : panels_of(&w->s);
-    w->some = BESIDE / numbers;
+    w->some = least(BESIDE, most(RESIDENT - w->rows * numbers, BESIDE / 2)) / numbers;
     w->aside.p = p;
     w->aside.row = BRAIN_SIDE;
 }
