@@ -223,10 +223,16 @@ START_TEST(sums)
     k->norm(stream[1], dev(&norm), dev(a), N, 2, low);
     k->norm(stream[1], dev(&fnorm), dev(fa), N, 2, WEFT_F32);
     ck_assert(norm == fnorm && norm > 0);
-    k->embedding_back(stream[1], dev(gw), dev(a), dev(cond), WEFT_U8, 700, 700, 100, -1, low);
-    k->embedding_back(stream[1], dev(fgw), dev(fa), dev(cond), WEFT_U8, 700, 700, 100, -1,
+    k->embedding_back(stream[1], dev(gw), dev(a), dev(cond), WEFT_U8, 700, 700, 100, -1, 0, low);
+    k->embedding_back(stream[1], dev(fgw), dev(fa), dev(cond), WEFT_U8, 700, 700, 100, -1, 0,
                       WEFT_F32);
     ck_assert(memcmp(gw, fgw, sizeof gw) == 0);
+    for (size_t i = 0; i < sizeof gw / sizeof *gw; i++)
+        fgw[i] = gw[i] = 0.25F;
+    k->embedding_back(stream[1], dev(gw), dev(a), dev(cond), WEFT_U8, 700, 700, 100, 1, 1, low);
+    k->embedding_back(stream[1], dev(fgw), dev(fa), dev(cond), WEFT_U8, 700, 700, 100, 1, 1,
+                      WEFT_F32);
+    ck_assert(memcmp(gw, fgw, sizeof gw) == 0 && gw[0] != 0.25F && gw[100] == 0.25F);
     memset(gw, 0, sizeof gw);
     memset(fgw, 0, sizeof fgw);
     k->gather_back(stream[1], dev(gw), &one, dev(a), dev(index_of), WEFT_I64, 1, &n, 0, N, low);

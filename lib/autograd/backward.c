@@ -154,6 +154,10 @@ static weft_status prepare(weft__walk *w, weft__node *n, weft_op_call *c, collec
         c->gin[j].data = to[j].data;
         if (!n->op->contiguous)
             WEFT_TRY(weft__view_pack(&c->gin[j]));
+        c->more[j] = n->op->adds && !to[j].fresh && c->gin[j].dtype == to[j].type &&
+                     weft_dtype_size(to[j].type) > 2;
+        if (c->more[j])
+            continue;
         if (!to[j].fresh || c->gin[j].dtype != to[j].type)
             WEFT_TRY(weft__scratch(w->f, weft__view_bytes(&c->gin[j]), &c->gin[j].data));
     }

@@ -34,7 +34,7 @@ static weft_status backward(weft_op_call *c)
     WEFT_TRY(weft__op_sums(c, 1, &g));
     WEFT_TRY(c->k->embedding_back(c->stream, g.data, c->gout.data, index->data, index->dtype,
                                   index->numel, w->shape[0], w->shape[1], *(int64_t *)c->attr,
-                                  w->dtype));
+                                  c->more[1], w->dtype));
     return weft__op_round(c, 1, &g);
 }
 
@@ -45,7 +45,8 @@ static const weft_op op = {.size = sizeof op,
                            .shape = shape,
                            .forward = forward,
                            .backward = backward,
-                           .wide = 1};
+                           .wide = 1,
+                           .adds = 1};
 
 weft_tensor *weft_embedding(weft_tensor *indices, weft_tensor *weight, int64_t padding_idx)
 {

@@ -47,8 +47,8 @@
  *   layernorm_back from gy, x, stats and w: what is wanted of gx, gw and gb, the others are 0
  *   embedding y[i] = row index[i] of w, (rows,c); it is u8, i32 or i64. A bad index gives NaN and
  *            flag as of xent
- *   embedding_back gw = for each row the sum of gy[i] with that index, in order, but 0 for row skip;
- *            gw is f32 where dt has 16 bits
+ *   embedding_back gw = for each row beta gw and the sum of gy[i] with that index, in order, but not for
+ *            row skip; beta is 0 or 1; gw is f32 where dt has 16 bits
  *   dropout  y = x / (1-p), or 0 where the 32-bit word of the element is below 2^32 p
  *   normal   y[i] = mean + std z(u(i)), z the inverse of the normal distribution's function, u(i) in
  *            f64 as of uniform, scaled into [lo, hi]
@@ -378,7 +378,7 @@ typedef struct weft_rotary_terms {
     V(weft_dtype, dt)
 #define WEFT_ARGS_embedding_back(D, V, A) \
     D(gw) D(gy) D(index) V(weft_dtype, it) V(int64_t, n) V(int64_t, rows) V(int64_t, c) \
-    V(int64_t, skip) V(weft_dtype, dt)
+    V(int64_t, skip) V(int, beta) V(weft_dtype, dt)
 #define WEFT_ARGS_dropout(D, V, A) D(y) D(x) A(weft_dropout_terms, o, 1) V(weft_dtype, dt)
 #define WEFT_ARGS_normal(D, V, A) \
     D(y) V(uint64_t, seed) V(uint64_t, stream) V(int64_t, n) A(weft_normal_terms, o, 1) \

@@ -19,7 +19,8 @@ static void N(embedding)(const void *args, int64_t lo, int64_t hi)
 static void N(embedding_back)(const void *args, int64_t lo, int64_t hi)
 {
     const struct table *a = args;
-    memset((C *)a->y + lo * a->c, 0, (size_t)((hi - lo) * a->c) * sizeof(C));
+    if (!a->beta)
+        memset((C *)a->y + lo * a->c, 0, (size_t)((hi - lo) * a->c) * sizeof(C));
     for (int64_t i = 0; i < a->n; i++) {
         const int64_t at = cpu_label(a->index, a->it, i);
         const T *g = (const T *)a->x + i * a->c;
@@ -44,6 +45,7 @@ struct table {
     const void *x, *index;
     weft_dtype it;
     int64_t n, rows, c, skip;
+    int beta;
 };
 
 #define CPU_LOW
@@ -69,7 +71,7 @@ weft_status weft__cpu_embedding(weft_stream *s, weft_dev y, weft_dev flag, weft_
 
 weft_status weft__cpu_embedding_back(weft_stream *s, weft_dev gw, weft_dev gy, weft_dev index,
                                      weft_dtype it, int64_t n, int64_t rows, int64_t c,
-                                     int64_t skip, weft_dtype dt)
+                                     int64_t skip, int beta, weft_dtype dt)
 {
     const struct table a = {.y = cpu_ptr(gw),
                             .x = cpu_ptr(gy),
@@ -78,7 +80,8 @@ weft_status weft__cpu_embedding_back(weft_stream *s, weft_dev gw, weft_dev gy, w
                             .n = n,
                             .rows = rows,
                             .c = c,
-                            .skip = skip};
+                            .skip = skip,
+                            .beta = beta};
     if (!cpu_is_label(it))
         return weft__no_kernel(s->device, "embedding_back", it);
     return weft__cpu_each_row(s, CPU_FLOATS(embedding_back), dt, &a, rows,

@@ -69,14 +69,19 @@ __global__ static void keys(weft__cuda_buckets b, const void *index, weft_dtype 
     }
 }
 
-/* A block has rows of the table, its threads N columns each. */
+/* A block has rows of the table, its threads N columns each. add: to what is there. */
 template <class T, int N>
-__global__ static void sums(cuda_c<T> *gw, const T *gy, weft__cuda_buckets b, int64_t c)
+__global__ static void sums(cuda_c<T> *gw, const T *gy, weft__cuda_buckets b, int64_t c,
+                            bool add)
 {
     for (int64_t r = blockIdx.x; r < b.keys; r += gridDim.x) {
         const int64_t *order = b.order + b.at[r], count = (int64_t)b.count[r];
         for (int64_t j = (int64_t)threadIdx.x * N; j < c; j += (int64_t)blockDim.x * N) {
             cuda_c<T> sum[N] = {0}, g[N];
+            if (add && count == 0)
+                break;
+            if (add)
+                cuda_read(sum, gw + r * c, j, c, true);
 #pragma unroll 4
             for (int64_t k = 0; k < count; k++) {
                 cuda_read(g, gy + order[k] * c, j, c, true);
@@ -90,20 +95,20 @@ __global__ static void sums(cuda_c<T> *gw, const T *gy, weft__cuda_buckets b, in
 
 template <class T>
 static void run_back(weft_stream *s, weft_dev gw, weft_dev gy, const weft__cuda_buckets *b,
-                     int64_t c)
+                     int64_t c, bool add)
 {
     constexpr int N = 4;
     const int64_t most = (int64_t)cuda_of(s->device)->processors * 64;
     const unsigned blocks = c ? (unsigned)(b->keys < most ? b->keys : most) : 0;
     if (c % N == 0 && cuda_packs(gw, gy))
-        CUDA_RUN((sums<T, N>), blocks, cuda_at<cuda_c<T>>(gw), cuda_at<T>(gy), *b, c);
+        CUDA_RUN((sums<T, N>), blocks, cuda_at<cuda_c<T>>(gw), cuda_at<T>(gy), *b, c, add);
     else
-        CUDA_RUN((sums<T, 1>), blocks, cuda_at<cuda_c<T>>(gw), cuda_at<T>(gy), *b, c);
+        CUDA_RUN((sums<T, 1>), blocks, cuda_at<cuda_c<T>>(gw), cuda_at<T>(gy), *b, c, add);
 }
 
 weft_status weft__cuda_embedding_back(weft_stream *s, weft_dev gw, weft_dev gy, weft_dev index,
                                       weft_dtype it, int64_t n, int64_t rows, int64_t c,
-                                      int64_t skip, weft_dtype dt)
+                                      int64_t skip, int beta, weft_dtype dt)
 {
     weft__cuda_buckets b;
     if (!cuda_is_label(it))
@@ -111,7 +116,7 @@ weft_status weft__cuda_embedding_back(weft_stream *s, weft_dev gw, weft_dev gy, 
     WEFT_TRY(weft__cuda_buckets_new(s, &b, n, rows));
     CUDA_RUN(keys, cuda_blocks_of(s, n, 1), b, cuda_ptr(index), it, skip);
     weft__cuda_buckets_sort(s, &b);
-    CUDA_FLOATS(dt, "embedding_back", run_back<T>(s, gw, gy, &b, c))
+    CUDA_FLOATS(dt, "embedding_back", run_back<T>(s, gw, gy, &b, c, beta != 0))
     weft__cuda_buckets_free(s, &b);
     return weft__cuda_launched(s, "embedding_back");
 }
