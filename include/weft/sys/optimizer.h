@@ -65,7 +65,7 @@ typedef struct weft_optim_ops {
     const char *moment_name[WEFT_OPTIM_MOMENTS]; /* in checkpoints, "exp_avg" */
     bool whole_tensors;                          /* runs must be whole parameters, one each */
     /* REQUIRED, unless there is search. Step t = 1, 2, ... with the scheduled rate lr on one run;
-     * called once a run; self is that of the run's group. */
+     * called for each run, or for the parts of one in their order; self is that of the run's group. */
     weft_status (*update)(weft_stream *s, const weft_kernels *k, void *self,
                           const weft_optim_run *run, int64_t t, double lr);
     /* OPTIONAL. State beyond the moments and the step count; self is the first group's. */
