@@ -67,9 +67,9 @@ KERNEL(add_layernorm,
        k->add_layernorm(s, y, b->at[3], b->stats, x, z, b->at[5], b->at[5], rows, c, 1e-5, b->dt))
 KERNEL(xent, k->xent(s, b->out, y, none, x, b->labels, WEFT_I64, rows, c, NULL, b->dt))
 KERNEL(xent_back, k->xent_back(s, z, b->at[5], 1, y, b->labels, WEFT_I64, rows, c, NULL, b->dt))
-KERNEL(norm, k->norm(s, b->out, x, n, 2, b->dt))
+KERNEL(norm, k->norm(s, b->out, x, (int64_t[]){0, n}, 1, 2, b->dt))
 KERNEL(nonfinite, k->nonfinite(s, b->out, x, n, b->dt))
-KERNEL(adamw, k->adam(s, y, b->at[2], b->at[3], none, x, none, n,
+KERNEL(adamw, k->adam(s, y, b->at[2], b->at[3], none, x, none, none, n,
                       &(weft_adam_step){.lr = 1e-3,
                                         .beta1 = 0.9,
                                         .beta2 = 0.999,

@@ -53,11 +53,12 @@ static weft_status call(const bench *b, int which)
     case COPY:
         return ops->move(b->stream, b->p, b->g, (size_t)b->n * sizeof(float));
     case ADAMW:
-        return k->adam(b->stream, b->p, b->m, b->v, none, b->g, none, b->n, &step, WEFT_F32);
+        return k->adam(b->stream, b->p, b->m, b->v, none, b->g, none, none, b->n, &step, WEFT_F32);
     case ADAMW_BF16:
-        return k->adam(b->stream, b->low, b->m, b->v, none, b->g, none, b->n, &step, WEFT_BF16);
+        return k->adam(b->stream, b->low, b->m, b->v, none, b->g, none, none, b->n, &step,
+                       WEFT_BF16);
     case NORM:
-        return k->norm(b->stream, b->out, b->g, b->n, 2, WEFT_F32);
+        return k->norm(b->stream, b->out, b->g, (int64_t[]){0, b->n}, 1, 2, WEFT_F32);
     default:
         return k->nonfinite(b->stream, b->out, b->g, b->n, WEFT_F32);
     }

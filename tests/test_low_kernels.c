@@ -211,6 +211,7 @@ START_TEST(sums)
 {
     const int64_t shape[2] = {700, 100}, xs[2] = {100, 1}, ys[2] = {0, 1};
     float sum[100], want[100], gw[N], fgw[N];
+    const int64_t runs[] = {0, 64, 64, N - 64};
     double norm = 0, fnorm = 0;
     inputs(_i);
     const weft_kernels *k = device[1]->ops->kernels;
@@ -220,8 +221,9 @@ START_TEST(sums)
     k->sum(stream[1], dev(y), low, ys, 0.5, dev(a), xs, 2, shape, low);
     memcpy(fy, want, sizeof want);
     rounded("sum", 1, 100);
-    k->norm(stream[1], dev(&norm), dev(a), N, 2, low);
-    k->norm(stream[1], dev(&fnorm), dev(fa), N, 2, WEFT_F32);
+    k->norm(stream[1], dev(&norm), dev(a), runs, 2, 2, low);
+    k->norm(stream[1], dev(&fnorm), dev(fa), runs, 1, 2, WEFT_F32);
+    k->norm(stream[1], dev(&fnorm), dev(fa + 64), (int64_t[]){0, N - 64}, 1, 2, WEFT_F32);
     ck_assert(norm == fnorm && norm > 0);
     k->embedding_back(stream[1], dev(gw), dev(a), dev(cond), WEFT_U8, 700, 700, 100, -1, 0, low);
     k->embedding_back(stream[1], dev(fgw), dev(fa), dev(cond), WEFT_U8, 700, 700, 100, -1, 0,
@@ -275,16 +277,68 @@ START_TEST(optimizers)
     memcpy(fy, fa, sizeof fy);
     memcpy(y, a, sizeof y);
     memcpy(p, fb, sizeof p);
-    k->adam(stream[1], dev(fy), dev(m[0]), dev(v[0]), dev(NULL), dev(p), dev(NULL), N, &step,
-            WEFT_F32);
-    k->adam(stream[1], dev(y), dev(m[1]), dev(v[1]), dev(NULL), dev(p), dev(NULL), N, &step, low);
+    k->adam(stream[1], dev(fy), dev(m[0]), dev(v[0]), dev(NULL), dev(p), dev(NULL), dev(NULL), N,
+            &step, WEFT_F32);
+    k->adam(stream[1], dev(y), dev(m[1]), dev(v[1]), dev(NULL), dev(p), dev(NULL), dev(NULL), N,
+            &step, low);
     rounded("adam", 1, N);
     ck_assert(memcmp(m[0], m[1], sizeof m[0]) == 0 && memcmp(v[0], v[1], sizeof v[0]) == 0);
     memcpy(fy, fa, sizeof fy);
     memcpy(y, a, sizeof y);
-    k->sgd(stream[1], dev(fy), dev(v[0]), dev(p), dev(NULL), N, &sgd, WEFT_F32);
-    k->sgd(stream[1], dev(y), dev(v[1]), dev(p), dev(NULL), N, &sgd, low);
+    k->sgd(stream[1], dev(fy), dev(v[0]), dev(p), dev(NULL), dev(NULL), N, &sgd, WEFT_F32);
+    k->sgd(stream[1], dev(y), dev(v[1]), dev(p), dev(NULL), dev(NULL), N, &sgd, low);
     rounded("sgd", 1, N);
+}
+END_TEST
+
+/* Optimizer number o on gradients g times a factor, if there is one. */
+static weft_status pass(int o, float *g, double *factor)
+{
+    static float m[3][N];
+    const weft_dev none = {0}, to = dev(y), by = dev(factor),
+                   at[3] = {dev(m[0]), dev(m[1]), dev(m[2])};
+    weft_stream *s = stream[1];
+    const weft_kernels *k = device[1]->ops->kernels;
+    memset(m, 0, sizeof m);
+    memcpy(y, a, sizeof y);
+    switch (o) {
+    case 0:
+        return k->sgd(s, to, at[0], dev(g), by, none, N, &(weft_sgd_step){.lr = 1}, low);
+    case 1:
+        return k->adam(
+            s, to, at[0], at[1], at[2], dev(g), by, none, N,
+            &(weft_adam_step){
+                .lr = 1, .beta1 = 0.9, .beta2 = 0.9, .eps = 1, .correct1 = 1, .correct2 = 1},
+            low);
+    case 2:
+        return k->rmsprop(s, to, at[0], at[1], at[2], dev(g), by, none, N,
+                          &(weft_rmsprop_step){.lr = 1, .alpha = 0.9, .eps = 1}, low);
+    default:
+        return k->adagrad(s, to, at[0], dev(g), by, none, N,
+                          &(weft_adagrad_step){.lr = 1, .eps = 1}, low);
+    }
+}
+
+START_TEST(optimizers_cut)
+{
+    static uint16_t cut[N], as_is[N];
+    double norm[] = {3, 0.5, NAN}, by;
+    const weft_kernels *k = device[1]->ops->kernels;
+    inputs(_i);
+    for (int o = 0; o < 4; o++) {
+        ck_assert_int_eq(pass(o, fb, NULL), 0);
+        memcpy(as_is, y, sizeof y);
+        for (int i = 0; i < 3; i++) {
+            k->cut(stream[1], dev(&by), dev(&norm[i]), 1);
+            ck_assert_int_eq(pass(o, fb, &by), 0);
+            memcpy(cut, y, sizeof y);
+            memcpy(fy, fb, sizeof fy);
+            k->shrink(stream[1], dev(fy), dev(&by), N, WEFT_F32);
+            ck_assert_int_eq(pass(o, fy, NULL), 0);
+            ck_assert(memcmp(cut, y, sizeof y) == 0);
+            ck_assert((memcmp(cut, as_is, sizeof y) == 0) == (i == 1));
+        }
+    }
 }
 END_TEST
 
@@ -331,7 +385,8 @@ START_TEST(rounded_at_random)
             y[i] = 0;
         }
         ck_assert_int_eq(k->adam(stream[t < 0 ? 0 : t], t < 0 ? dev(fy) : dev(y), dev(m), dev(v),
-                                 dev(NULL), dev(fb), dev(NULL), N, &step, t < 0 ? WEFT_F32 : low),
+                                 dev(NULL), dev(fb), dev(NULL), dev(NULL), N, &step,
+                                 t < 0 ? WEFT_F32 : low),
                          0);
         for (int64_t i = 0; i < N && t >= 0; i++)
             if (!as_drawn(&step, i))
@@ -396,6 +451,7 @@ int main(void)
     tcase_add_loop_test(c, sums, 0, 2);
     tcase_add_loop_test(c, bad_numbers_are_found, 0, 2);
     tcase_add_loop_test(c, optimizers, 0, 2);
+    tcase_add_loop_test(c, optimizers_cut, 0, 2);
     tcase_add_loop_test(c, rounded_at_random, 0, 2);
     tcase_add_loop_test(c, products, 0, 2);
     suite_add_tcase(s, c);

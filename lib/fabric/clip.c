@@ -2,6 +2,7 @@
  *     norm = (sum |g|^p)^(1/p),   g *= min(1, max_norm / (norm + 1e-6))
  * as torch.nn.utils does it. The sum goes over parameters in their order, so that it does not depend
  * on how their space is padded. */
+#include "core/alloc.h"
 #include "device/device.h"
 #include "fabric/facade.h"
 #include "optim/optimizer.h"
@@ -70,17 +71,46 @@ weft_status weft__each_gradient(const weft_optimizer *o, weft__visit_gradient *v
     return WEFT_OK;
 }
 
-static weft_status measure(const void *clipping, weft_dev g, int64_t n, weft_dtype dtype)
+/* What this rank has of them, parameter by parameter, as runs of their plane. */
+static weft_status find_runs(weft_optimizer *o, const weft__flat *flat)
 {
-    const clip *c = clipping;
-    return c->f->device->ops->kernels->norm(c->f->stream, c->norm, g, n, c->p, dtype);
+    const uintptr_t plane = flat->plane[WEFT__GRAD].addr;
+    const size_t bytes = weft_dtype_size(flat->type[WEFT__GRAD]);
+    o->runs = 0;
+    for (int k = 0; k < flat->nsegments; k++) {
+        const weft__segment *g = flat->segment[k];
+        weft__range own = {0};
+        while (weft__optim_owns(o, g) && weft__flat_own(flat, g->first, g->count, &own)) {
+            const uintptr_t at = weft__flat_at(flat, WEFT__GRAD, own.first).addr;
+            WEFT_TRY(weft__grow(&o->run, &o->run_room, 2 * o->runs + 2, sizeof *o->run));
+            o->run[2 * o->runs] = (int64_t)((at - plane) / bytes);
+            o->run[2 * o->runs++ + 1] = own.count;
+        }
+    }
+    return WEFT_OK;
+}
+
+/* c->norm: to the power of p. */
+static weft_status measure(const clip *c)
+{
+    const weft__flat *flat = weft__optim_flat(c->o);
+    const weft_kernels *k = c->f->device->ops->kernels;
+    WEFT_TRY(k->fill(c->f->stream, c->norm, 1, 0, WEFT_F64));
+    if (!flat)
+        return WEFT_OK;
+    for (int i = 0; i < flat->nsegments; i++)
+        if (weft__optim_owns(c->o, flat->segment[i]))
+            WEFT_TRY(weft__shrink_now(flat->segment[i]));
+    WEFT_TRY(find_runs(c->o, flat));
+    return c->o->runs ? k->norm(c->f->stream, c->norm, flat->plane[WEFT__GRAD], c->o->run,
+                                (int64_t)c->o->runs, c->p, flat->type[WEFT__GRAD])
+                      : WEFT_OK;
 }
 
 weft_status weft__measure_squares(weft_optimizer *o)
 {
-    const clip c = {.f = o->object.fabric, .p = 2, .norm = o->norm};
-    WEFT_TRY(c.f->device->ops->kernels->fill(c.f->stream, c.norm, 1, 0, WEFT_F64));
-    WEFT_TRY(weft__each_gradient(o, measure, &c));
+    const clip c = {.f = o->object.fabric, .o = o, .p = 2, .norm = o->norm};
+    WEFT_TRY(measure(&c));
     o->measured = true;
     return WEFT_OK;
 }
@@ -96,19 +126,21 @@ static weft_status find(clip *c)
         WEFT_TRY(weft_device_alloc(c->f->device, WEFT__NUMBERS, WEFT_MEMORY_OTHER, &c->o->norm));
     if (c->o->clips && c->o->measured && !flat->seen)
         return d->move(c->f->stream, c->norm, c->o->norm, sizeof(double));
-    WEFT_TRY(d->kernels->fill(c->f->stream, c->norm, 1, 0, WEFT_F64));
-    return weft__each_gradient(c->o, measure, c);
+    return measure(c);
 }
 
 /* Whoever reads them next multiplies. */
 static weft_status shrink(const clip *c)
 {
     const weft__flat *flat = weft__optim_flat(c->o);
-    const weft_dev norm = weft__at(c->o->norm, sizeof(double));
-    WEFT_TRY(c->f->device->ops->move(c->f->stream, norm, c->norm, sizeof(double)));
+    const weft_dev by = weft__at(c->o->norm, sizeof(double));
+    WEFT_TRY(c->f->device->ops->kernels->cut(c->f->stream, by, c->norm, c->limit));
     for (int k = 0; flat && k < flat->nsegments; k++)
-        if (weft__optim_owns(c->o, flat->segment[k]))
-            weft__shrink_later(flat->segment[k], norm, c->limit);
+        if (weft__optim_owns(c->o, flat->segment[k])) {
+            weft__shrink_later(flat->segment[k], by);
+            if (flat->seen) /* by who may look at any time */
+                WEFT_TRY(weft__shrink_now(flat->segment[k]));
+        }
     return WEFT_OK;
 }
 

@@ -40,9 +40,7 @@ struct weft__segment {
     int rank;
     int64_t shape[WEFT_MAX_RANK], stride[WEFT_MAX_RANK];
     unsigned grad; /* WEFT__GRAD_EMPTY, _LOCAL and _REDUCED */
-    weft_dev
-        norm; /* f64: what is there is still to be cut to a limit by it; 0: it is as it should be */
-    double limit;
+    weft_dev by; /* f64: what its gradient is still to be multiplied by; 0: it is as it should be */
     int bucket;
     int64_t uses;          /* left in the backward that runs */
     bool frozen;           /* no gradient, no update */
@@ -162,13 +160,10 @@ void weft__segment_show(const weft__segment *s, weft__tensor *t);
 /* Notes what the program does to a segment. */
 void weft__segment_changed(const weft__segment *s, uint64_t how);
 
-/* A clip: the gradient becomes less before it is next read. norm stays where it is until then. */
-void weft__shrink_later(weft__segment *s, weft_dev norm, double limit);
+/* A clip: the gradient becomes less before it is next read. The factor stays where it is until then. */
+void weft__shrink_later(weft__segment *s, weft_dev by);
 /* That, before a segment's gradient is read or added to; nothing where there is no gradient. */
 weft_status weft__shrink_now(weft__segment *s);
-/* The same for a range alone, which begins in or behind segment *k; then *k is the last one in it. Who has done it for
- * all of a segment forgets it. */
-weft_status weft__shrink_range(const weft__flat *flat, int *k, int64_t first, int64_t count);
 void weft__shrink_forget(weft__segment *s);
 
 /* Where a backward pass collects a segment's gradient; *fresh: nothing is there yet. */

@@ -14,7 +14,7 @@ static weft_status update(weft_stream *s, const weft_kernels *k, void *self,
                                     .eps = o->eps,
                                     .weight_decay = o->weight_decay,
                                     .maximize = o->maximize != 0};
-    return k->adagrad(s, r->p, r->moment[0], r->g, r->unless, r->n, &step, r->dtype);
+    return k->adagrad(s, r->p, r->moment[0], r->g, r->by, r->unless, r->n, &step, r->dtype);
 }
 
 static double start(const void *self, int k)
@@ -38,7 +38,8 @@ static const weft_optim_ops ops = {.size = sizeof ops,
                                    .hyper = hyper,
                                    .hypers = 5,
                                    .start = start,
-                                   .conditional = true};
+                                   .conditional = true,
+                                   .cuts = true};
 
 weft_optimizer *weft_adagrad(weft_module *m, const weft_adagrad_options *o)
 {

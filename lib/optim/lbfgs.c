@@ -103,7 +103,8 @@ static double norm(work *w, weft_dev x, double p)
 {
     clear(w);
     if (!w->status)
-        w->status = w->x->k->norm(w->x->stream, w->l->number, x, w->x->n, p, w->x->dtype);
+        w->status = w->x->k->norm(w->x->stream, w->l->number, x, (int64_t[]){0, w->x->n}, 1, p,
+                                  w->x->dtype);
     return read(w);
 }
 

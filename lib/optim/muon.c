@@ -90,7 +90,7 @@ static weft_status normalise(const work *w, double eps)
     const int64_t shape[] = {w->rows * w->columns}, one[] = {1}, none[] = {0};
     const weft_kernels *k = w->k;
     WEFT_TRY(k->fill(w->s, w->norm, 1, 0, WEFT_F64));
-    WEFT_TRY(k->norm(w->s, w->norm, w->x, shape[0], 2, w->dt));
+    WEFT_TRY(k->norm(w->s, w->norm, w->x, (int64_t[]){0, shape[0]}, 1, 2, w->dt));
     WEFT_TRY(k->root(w->s, w->norm, w->norm, 2));
     WEFT_TRY(k->unary(w->s, WEFT_CLAMP, w->norm, w->norm, (double[]){eps, INFINITY}, 1, WEFT_F64));
     WEFT_TRY(k->copy(w->s, w->factor, w->dt, one, w->norm, WEFT_F64, one, 1, one));
@@ -171,8 +171,8 @@ static weft_status update(weft_stream *s, const weft_kernels *k, void *self,
                                  .correct1 = 1 - pow(m->beta1, (double)t),
                                  .correct2 = 1 - pow(m->beta2, (double)t),
                                  .decoupled = 1};
-    return k->adam(s, r->p, r->moment[0], r->moment[1], (weft_dev){0}, r->g, r->unless, r->n, &step,
-                   r->dtype);
+    return k->adam(s, r->p, r->moment[0], r->moment[1], (weft_dev){0}, r->g, r->by, r->unless, r->n,
+                   &step, r->dtype);
 }
 
 static const weft_hyper hyper[] = {{"momentum", offsetof(muon, momentum), 0.95, 0, 1},

@@ -17,6 +17,7 @@ static void destroy(weft__object *object)
     if (o->norm.addr)
         weft_device_free(object->fabric->device, o->norm, WEFT__NUMBERS, WEFT_MEMORY_OTHER);
     weft__groups_free(o);
+    weft__free(o->run);
     weft__free((void *)o->schedule.o.milestones);
 }
 
@@ -197,9 +198,9 @@ static bool draws(const weft_optimizer *o, const weft__segment *s)
     return o->ops->draws && o->ops->draws(o->group[s->group].self);
 }
 
-/* of: the parameter that the run is, or the first of several; *k is the one that it begins in or behind. */
-static weft_status part(weft_optimizer *o, weft__flat *flat, const weft__segment *of, int *k,
-                        int64_t first, int64_t count)
+/* of: the parameter that the run is, or the first of several. */
+static weft_status part(weft_optimizer *o, weft__flat *flat, const weft__segment *of, int64_t first,
+                        int64_t count)
 {
     weft_fabric *f = flat->fabric;
     const weft__group *g = &o->group[of->group];
@@ -208,6 +209,7 @@ static weft_status part(weft_optimizer *o, weft__flat *flat, const weft__segment
                         .n = count,
                         .dtype = flat->type[WEFT__PARAM],
                         .scratch = o->scratch,
+                        .by = of->by,
                         .unless = weft__late_gate_at(f)};
     if (o->ops->whole_tensors) {
         r.rank = of->rank;
@@ -222,7 +224,6 @@ static weft_status part(weft_optimizer *o, weft__flat *flat, const weft__segment
     for (int m = 0; m < o->ops->moments; m++)
         if (o->uses & 1u << m)
             r.moment[m] = weft__flat_at(flat, (weft__plane)(WEFT__MOMENT0 + m), first);
-    WEFT_TRY(weft__shrink_range(flat, k, first, count));
     WEFT_TRY(
         o->ops->update(f->stream, f->device->ops->kernels, g->self, &r, o->steps + 1, g->rate));
     if (!flat->cut)
@@ -231,16 +232,15 @@ static weft_status part(weft_optimizer *o, weft__flat *flat, const weft__segment
     return WEFT_OK;
 }
 
-/* Where a clip comes before the update, or a copy behind it, each part of a run goes through all of them while it is
- * in a cache. */
-static weft_status run(weft_optimizer *o, weft__flat *flat, int k, int64_t first, int64_t count)
+/* Where a copy comes behind the update, each part of a run goes through both while it is in a cache. */
+static weft_status run(weft_optimizer *o, weft__flat *flat, const weft__segment *of, int64_t first,
+                       int64_t count)
 {
-    const weft__segment *of = flat->segment[k];
-    const bool several = of->norm.addr || (flat->plane[WEFT__COMPUTE].addr && !flat->cut);
-    const bool at_once = !several || o->ops->whole_tensors || !flat->fabric->device->ops->immediate;
+    const bool copies = flat->plane[WEFT__COMPUTE].addr && !flat->cut;
+    const bool at_once = !copies || o->ops->whole_tensors || !flat->fabric->device->ops->immediate;
     for (int64_t at = 0, n; at < count; at += n) {
         n = at_once || count - at < PART ? count - at : PART;
-        WEFT_TRY(part(o, flat, of, &k, first + at, n));
+        WEFT_TRY(part(o, flat, of, first + at, n));
     }
     return WEFT_OK;
 }
@@ -258,6 +258,18 @@ static bool goes_on(const weft_optimizer *o, const weft__segment *s, const weft_
            (next->bucket == s->bucket || !draws(o, s));
 }
 
+/* Whether update cuts the gradients of so many segments; what it can not is cut before. Then they stay as they are
+ * in memory, for whoever reads them after the step. */
+static weft_status cut(const weft_optimizer *o, weft__segment *const *s, int n)
+{
+    bool alike = o->ops->cuts;
+    for (int k = 0; k < n; k++)
+        alike &= s[k]->by.addr == s[0]->by.addr;
+    for (int k = 0; k < n && !alike; k++)
+        WEFT_TRY(weft__shrink_now(s[k]));
+    return WEFT_OK;
+}
+
 /* Segments that follow each other and have one group are one run: elementwise optimizers take it at
  * once, piece by piece; the padding in it is zero and stays zero. */
 static weft_status runs(weft_optimizer *o, weft__flat *flat)
@@ -269,11 +281,10 @@ static weft_status runs(weft_optimizer *o, weft__flat *flat)
             continue;
         while (last + 1 < flat->nsegments && goes_on(o, s, flat->segment[last + 1]))
             last++;
+        WEFT_TRY(cut(o, &flat->segment[i], last + 1 - i));
         const int64_t end = flat->segment[last]->first + flat->segment[last]->count;
         for (weft__range own = {0}; weft__flat_own(flat, s->first, end - s->first, &own);)
-            WEFT_TRY(run(o, flat, i, own.first, own.count));
-        for (int k = i; k <= last; k++)
-            weft__shrink_forget(flat->segment[k]);
+            WEFT_TRY(run(o, flat, s, own.first, own.count));
     }
     return WEFT_OK;
 }
@@ -285,11 +296,11 @@ weft_status weft__optim_update(weft_optimizer *o, weft__flat *flat)
     for (int i = 0; i < flat->nsegments; i++) {
         weft__segment *s = flat->segment[i];
         weft__range own = {0};
-        if (updates(o, s) && weft__flat_own(flat, s->first, s->count, &own) &&
-            own.count == s->count)
-            WEFT_TRY(run(o, flat, i, s->first, s->count));
-        if (updates(o, s))
-            weft__shrink_forget(s);
+        if (!updates(o, s))
+            continue;
+        WEFT_TRY(cut(o, &flat->segment[i], 1));
+        if (weft__flat_own(flat, s->first, s->count, &own) && own.count == s->count)
+            WEFT_TRY(run(o, flat, s, s->first, s->count));
     }
     return WEFT_OK;
 }

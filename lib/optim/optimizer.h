@@ -35,7 +35,10 @@ struct weft_optimizer {
     bool clips;              /* by the 2-norm, when it was clipped last */
     bool measured;           /* norm is of the gradients as they are */
     weft_dev
-        norm; /* f64: the sum of their squares, and the norm of the last clip; from the first clip on */
+        norm; /* f64: the sum of their squares, and what the last clip multiplies by; from the first clip on */
+    int64_t
+        *run; /* of the gradients that a norm was last taken of: where each begins, its length */
+    size_t runs, run_room;
     int number;
     weft_dev scratch; /* of the largest tensor */
     size_t scratch_bytes;

@@ -17,8 +17,8 @@ static weft_status update(weft_stream *s, const weft_kernels *k, void *self,
                                     .momentum = o->momentum,
                                     .maximize = o->maximize != 0};
     (void)t;
-    return k->rmsprop(s, r->p, r->moment[0], r->moment[1], r->moment[2], r->g, r->unless, r->n,
-                      &step, r->dtype);
+    return k->rmsprop(s, r->p, r->moment[0], r->moment[1], r->moment[2], r->g, r->by, r->unless,
+                      r->n, &step, r->dtype);
 }
 
 static unsigned uses(const void *self)
@@ -43,7 +43,8 @@ static const weft_optim_ops ops = {.size = sizeof ops,
                                    .hyper = hyper,
                                    .hypers = 6,
                                    .uses = uses,
-                                   .conditional = true};
+                                   .conditional = true,
+                                   .cuts = true};
 
 weft_optimizer *weft_rmsprop(weft_module *m, const weft_rmsprop_options *o)
 {

@@ -59,9 +59,10 @@
  *            (element / words, step): the same on every device
  *   nonfinite flag[0] (int64) += 1 if any x is not finite
  *   dot      y[0] (f64) += sum x z
- *   norm     y[0] (f64) += sum |x|^p; for infinite p y[0] = max(y[0], |x|), NaN if any x is
+ *   norm     y[0] (f64) += sum |x|^p over n runs of x, of run[2 i + 1] elements from element run[2 i] on; for
+ *            infinite p y[0] = max(y[0], |x|), NaN if any x is
  *   root     y[0] = x[0]^(1/p), for infinite p x[0]; both f64
- *   shrink   y *= min(1, limit / (norm[0] + 1e-6)); norm f64; the factor is NaN where norm is
+ *   shrink   y *= by[0], f64
  *   topk     y[0] (f64) = rows with fewer than k entries before the label's: larger ones, equal ones
  *            on its left, NaN; a NaN at the label is no hit. Labels and flag as in xent
  *   confusion y[label][first maximum] (int64, c x c) = rows; labels and flag as in xent
@@ -69,7 +70,7 @@
  *            changed. Moments that the step does not use may be 0. adam: top is the largest v so
  *            far (amsgrad), or 0. rmsprop: mean is of the gradients (centered), or 0. dt is that of p;
  *            where it has 16 bits, the others are f32. Where unless[0] (int64) is not 0 nothing is done;
- *            unless may be 0
+ *            unless may be 0. g counts as shrink would leave it, unless by is 0
  *   attention y[b][h][i] = sum_j P[i][j] v[b][h'][j] with P = softmax over j of s = scale q[b][h][i] .
  *            k[b][h'][j] and h' = h / (heads / kv_heads); lse (batch,heads,queries; f64 where dt is, else
  *            f32) = log sum_j exp s. A row that sees no key is 0, with lse -inf. dt may be of 16 bits
@@ -126,6 +127,7 @@
  *            p; dt has 16 bits, loss is f32. Of the terms ignores, ignore, divisor and each alone
  *   xent_lse_back gx[i] = g[0] * alpha / divisor * (exp(x[i] - lse[i]) - onehot(label[i])); g is f32; gx
  *            may be x
+ *   cut      by[0] = min(1, limit / (norm[0] + 1e-6)), NaN where norm is; both f64
  */
 #ifndef WEFT_SYS_KERNELS_H
 #define WEFT_SYS_KERNELS_H
@@ -393,23 +395,23 @@ typedef struct weft_rotary_terms {
     V(double, lo) V(double, hi) V(weft_dtype, dt)
 #define WEFT_ARGS_nonfinite(D, V, A) D(flag) D(x) V(int64_t, n) V(weft_dtype, dt)
 #define WEFT_ARGS_dot(D, V, A) D(y) D(x) D(z) V(int64_t, n) V(weft_dtype, dt)
-#define WEFT_ARGS_norm(D, V, A) D(y) D(x) V(int64_t, n) V(double, p) V(weft_dtype, dt)
+#define WEFT_ARGS_norm(D, V, A) \
+    D(y) D(x) A(int64_t, run, 2 * (n)) V(int64_t, n) V(double, p) V(weft_dtype, dt)
 #define WEFT_ARGS_root(D, V, A) D(y) D(x) V(double, p)
-#define WEFT_ARGS_shrink(D, V, A) D(y) V(double, limit) D(norm) V(int64_t, n) V(weft_dtype, dt)
+#define WEFT_ARGS_shrink(D, V, A) D(y) D(by) V(int64_t, n) V(weft_dtype, dt)
 #define WEFT_ARGS_topk(D, V, A) \
     D(y) D(flag) D(x) D(label) V(weft_dtype, lt) V(int64_t, rows) V(int64_t, c) V(int64_t, k) \
     V(weft_dtype, dt)
 #define WEFT_ARGS_confusion(D, V, A) \
     D(y) D(flag) D(x) D(label) V(weft_dtype, lt) V(int64_t, rows) V(int64_t, c) V(weft_dtype, dt)
 #define WEFT_ARGS_sgd(D, V, A) \
-    D(p) D(v) D(g) D(unless) V(int64_t, n) A(weft_sgd_step, o, 1) V(weft_dtype, dt)
+    D(p) D(v) D(g) D(by) D(unless) V(int64_t, n) A(weft_sgd_step, o, 1) V(weft_dtype, dt)
 #define WEFT_ARGS_adam(D, V, A) \
-    D(p) D(m) D(v) D(top) D(g) D(unless) V(int64_t, n) A(weft_adam_step, o, 1) V(weft_dtype, dt)
+    D(p) D(m) D(v) D(top) D(g) D(by) D(unless) V(int64_t, n) A(weft_adam_step, o, 1) V(weft_dtype, dt)
 #define WEFT_ARGS_rmsprop(D, V, A) \
-    D(p) D(v) D(b) D(mean) D(g) D(unless) V(int64_t, n) A(weft_rmsprop_step, o, 1) \
-    V(weft_dtype, dt)
+    D(p) D(v) D(b) D(mean) D(g) D(by) D(unless) V(int64_t, n) A(weft_rmsprop_step, o, 1) V(weft_dtype, dt)
 #define WEFT_ARGS_adagrad(D, V, A) \
-    D(p) D(v) D(g) D(unless) V(int64_t, n) A(weft_adagrad_step, o, 1) V(weft_dtype, dt)
+    D(p) D(v) D(g) D(by) D(unless) V(int64_t, n) A(weft_adagrad_step, o, 1) V(weft_dtype, dt)
 #define WEFT_ARGS_im2col(D, V, A) D(y) D(x) V(int64_t, n) A(weft_window, o, 1) V(weft_dtype, dt)
 #define WEFT_ARGS_col2im(D, V, A) D(y) D(x) V(int64_t, n) A(weft_window, o, 1) V(weft_dtype, dt)
 #define WEFT_ARGS_maxpool(D, V, A) \
@@ -473,6 +475,7 @@ typedef struct weft_rotary_terms {
 #define WEFT_ARGS_xent_lse_back(D, V, A) \
     D(gx) D(g) V(double, alpha) D(x) D(lse) D(label) V(weft_dtype, lt) V(int64_t, rows) \
     V(int64_t, c) A(weft_xent_terms, o, 1) V(weft_dtype, dt)
+#define WEFT_ARGS_cut(D, V, A) D(by) D(norm) V(double, limit)
 
 #define WEFT_KERNEL_LIST(K) \
     K(fill) K(copy) K(binary) K(axpy) K(scale) K(relu) K(relu_back) K(unary) K(unary_back) \
@@ -485,7 +488,8 @@ typedef struct weft_rotary_terms {
     K(rmsnorm) K(rmsnorm_back) K(swiglu) K(swiglu_back) K(add_layernorm) K(add_layernorm_back) \
     K(channel_moments) K(channel_stats) K(channel_norm) K(channel_sums) K(channel_norm_back) \
     K(attention) K(attention_back) K(rotary) \
-    K(linear) K(linear_back) K(code8) K(gemm8) K(conv) K(conv_back) K(xent_lse) K(xent_lse_back)
+    K(linear) K(linear_back) K(code8) K(gemm8) K(conv) K(conv_back) K(xent_lse) K(xent_lse_back) \
+    K(cut)
 /* clang-format on */
 
 /* "weft_stream *s, weft_dev y, ..." */

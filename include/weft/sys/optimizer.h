@@ -19,6 +19,8 @@ typedef struct weft_optim_run {
     int rank;
     const int64_t *shape;
     weft_dev scratch;
+    /* For a table that cuts: g is to be multiplied by the f64 there; 0: it is as it should be. */
+    weft_dev by;
     /* On a device that queues: an int64 there which, if it is not 0, says that gradients are not finite;
      * the host learns of it later. 0: it has looked. */
     weft_dev unless;
@@ -93,6 +95,8 @@ typedef struct weft_optim_ops {
     bool conditional;
     /* OPTIONAL, default never. Whether update draws random numbers: runs are numbered then, and shorter. */
     bool (*draws)(const void *self);
+    /* update multiplies g by what is at run->by, if there is one, which spares clips by norm a pass. */
+    bool cuts;
 } weft_optim_ops;
 
 /* An optimizer of the trainable parameters of m and all below it, with base rate lr; self is copied,

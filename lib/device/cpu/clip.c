@@ -134,11 +134,15 @@ weft_status weft__cpu_dot(weft_stream *s, weft_dev y, weft_dev x, weft_dev z, in
     return reduce(s, cpu_ptr(y), a, dt);
 }
 
-weft_status weft__cpu_norm(weft_stream *s, weft_dev y, weft_dev x, int64_t n, double p,
-                           weft_dtype dt)
+weft_status weft__cpu_norm(weft_stream *s, weft_dev y, weft_dev x, const int64_t *run, int64_t n,
+                           double p, weft_dtype dt)
 {
-    const struct clip a = {.x = cpu_ptr(x), .n = n, .p = p};
-    return reduce(s, cpu_ptr(y), a, dt);
+    for (int64_t i = 0; i < n; i++) {
+        const weft_dev from = {x.addr + (uintptr_t)run[2 * i] * weft_dtype_size(dt)};
+        const struct clip a = {.x = cpu_ptr(from), .n = run[2 * i + 1], .p = p};
+        WEFT_TRY(reduce(s, cpu_ptr(y), a, dt));
+    }
+    return WEFT_OK;
 }
 
 weft_status weft__cpu_root(weft_stream *s, weft_dev y, weft_dev x, double p)
@@ -149,11 +153,17 @@ weft_status weft__cpu_root(weft_stream *s, weft_dev y, weft_dev x, double p)
     return WEFT_OK;
 }
 
-weft_status weft__cpu_shrink(weft_stream *s, weft_dev y, double limit, weft_dev norm, int64_t n,
-                             weft_dtype dt)
+weft_status weft__cpu_shrink(weft_stream *s, weft_dev y, weft_dev by, int64_t n, weft_dtype dt)
+{
+    const struct clip a = {.y = cpu_ptr(y), .factor = *(const double *)cpu_ptr(by)};
+    return a.factor == 1 ? WEFT_OK : weft__cpu_each(s, CPU_FLOATS(shrink), dt, &a, n, 1);
+}
+
+weft_status weft__cpu_cut(weft_stream *s, weft_dev by, weft_dev norm, double limit)
 {
     const double factor = limit / (*(const double *)cpu_ptr(norm) + 1e-6);
-    const struct clip a = {.y = cpu_ptr(y), .factor = factor > 1 ? 1 : factor};
-    return factor >= 1 ? WEFT_OK : weft__cpu_each(s, CPU_FLOATS(shrink), dt, &a, n, 1);
+    (void)s;
+    *(double *)cpu_ptr(by) = factor > 1 ? 1 : factor;
+    return WEFT_OK;
 }
 #endif

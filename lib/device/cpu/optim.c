@@ -12,13 +12,13 @@ CPU_INLINE void N(sgd_pass)(const struct run *r, int64_t lo, int64_t hi, const i
     const C lr = (C)o->lr, decay = (C)o->weight_decay, mu = (C)o->momentum;
     const C sign = o->maximize ? -1 : 1;
     const C keep = o->first ? 0 : mu, fresh = o->first ? 1 : (C)(1 - o->dampening);
-    const C *g = r->g;
+    const C *g = r->g, by = (C)r->by;
     T *p = r->p;
     C *v = r->v;
 #pragma omp simd
     for (int64_t i = lo; i < hi; i++) {
         const C at = LOAD(p[i]);
-        C d = sign * g[i] + decay * at, m = d;
+        C d = sign * (g[i] * by) + decay * at, m = d;
         if (momentum)
             v[i] = m = v[i] * keep + fresh * d;
         p[i] = STORE(at - lr * (nesterov ? d + mu * m : m));
@@ -50,13 +50,13 @@ CPU_INLINE void N(adam_pass)(const struct run *r, int64_t lo, int64_t hi, const 
     /* The first moment is formed from the nearer end: m + (1-beta1) (g - m) or g - beta1 (g - m). */
     const int near = 1 - o->beta1 < 0.5;
     const C w = near ? (C)(1 - o->beta1) : -(C)o->beta1;
-    const C *g = r->g;
+    const C *g = r->g, by = (C)r->by;
     T *p = r->p;
     C *m = r->m, *v = r->v, *top = r->top;
 #pragma omp simd
     for (int64_t i = lo; i < hi; i++) {
         const C at = LOAD(p[i]);
-        C d = sign * g[i] + decay * at;
+        C d = sign * (g[i] * by) + decay * at;
         C old = m[i], end = near ? old : d, mi = end + w * (d - old);
         C vi = v[i] * beta2 + w2 * d * d, most = vi;
         m[i] = mi;
@@ -119,13 +119,13 @@ CPU_INLINE void N(rmsprop_pass)(const struct run *r, int64_t lo, int64_t hi, con
     const C sign = o->maximize ? -1 : 1, alpha = (C)o->alpha, fresh = (C)(1 - o->alpha);
     const int near = 1 - o->alpha < 0.5; /* as in adam */
     const C w = near ? fresh : -alpha;
-    const C *g = r->g;
+    const C *g = r->g, by = (C)r->by;
     T *p = r->p;
     C *v = r->v, *b = r->m, *mean = r->top;
 #pragma omp simd
     for (int64_t i = lo; i < hi; i++) {
         const C at = LOAD(p[i]);
-        C d = sign * g[i] + decay * at, vi = v[i] * alpha + fresh * d * d, spread = vi;
+        C d = sign * (g[i] * by) + decay * at, vi = v[i] * alpha + fresh * d * d, spread = vi;
         v[i] = vi;
         if (centered) {
             C old = mean[i], end = near ? old : d, mi = end + w * (d - old);
@@ -165,13 +165,13 @@ static void N(adagrad)(const void *args, int64_t lo, int64_t hi)
     const weft_adagrad_step *o = r->step;
     const C lr = (C)o->lr, eps = (C)o->eps, decay = (C)o->weight_decay;
     const C sign = o->maximize ? -1 : 1;
-    const C *g = r->g;
+    const C *g = r->g, by = (C)r->by;
     T *p = r->p;
     C *v = r->v;
 #pragma omp simd
     for (int64_t i = lo; i < hi; i++) {
         const C at = LOAD(p[i]);
-        C d = sign * g[i] + decay * at, vi = v[i] + d * d;
+        C d = sign * (g[i] * by) + decay * at, vi = v[i] + d * d;
         v[i] = vi;
         p[i] = STORE(at - lr * d / (OF(root)(vi) + eps));
     }
@@ -189,6 +189,7 @@ static void N(adagrad)(const void *args, int64_t lo, int64_t hi)
 struct run {
     void *p, *m, *v, *top;
     const void *g;
+    double by; /* what g is multiplied by */
     const void *step;
 };
 
@@ -204,18 +205,25 @@ static bool is_off(weft_dev unless)
     return p && *p;
 }
 
-weft_status weft__cpu_sgd(weft_stream *s, weft_dev p, weft_dev v, weft_dev g, weft_dev unless,
-                          int64_t n, const weft_sgd_step *o, weft_dtype dt)
+static double number(weft_dev by)
+{
+    const double *p = cpu_ptr(by);
+    return p ? *p : 1;
+}
+
+weft_status weft__cpu_sgd(weft_stream *s, weft_dev p, weft_dev v, weft_dev g, weft_dev by,
+                          weft_dev unless, int64_t n, const weft_sgd_step *o, weft_dtype dt)
 {
     if (is_off(unless))
         return WEFT_OK;
-    const struct run r = {.p = cpu_ptr(p), .v = cpu_ptr(v), .g = cpu_ptr(g), .step = o};
+    const struct run r = {
+        .p = cpu_ptr(p), .v = cpu_ptr(v), .g = cpu_ptr(g), .by = number(by), .step = o};
     return weft__cpu_each(s, CPU_FLOATS(sgd), dt, &r, n, 2);
 }
 
 weft_status weft__cpu_adam(weft_stream *s, weft_dev p, weft_dev m, weft_dev v, weft_dev top,
-                           weft_dev g, weft_dev unless, int64_t n, const weft_adam_step *o,
-                           weft_dtype dt)
+                           weft_dev g, weft_dev by, weft_dev unless, int64_t n,
+                           const weft_adam_step *o, weft_dtype dt)
 {
     if (is_off(unless))
         return WEFT_OK;
@@ -224,13 +232,14 @@ weft_status weft__cpu_adam(weft_stream *s, weft_dev p, weft_dev m, weft_dev v, w
                           .v = cpu_ptr(v),
                           .top = cpu_ptr(top),
                           .g = cpu_ptr(g),
+                          .by = number(by),
                           .step = o};
     return weft__cpu_each(s, CPU_FLOATS(adam), dt, &r, n, 8);
 }
 
 weft_status weft__cpu_rmsprop(weft_stream *s, weft_dev p, weft_dev v, weft_dev b, weft_dev mean,
-                              weft_dev g, weft_dev unless, int64_t n, const weft_rmsprop_step *o,
-                              weft_dtype dt)
+                              weft_dev g, weft_dev by, weft_dev unless, int64_t n,
+                              const weft_rmsprop_step *o, weft_dtype dt)
 {
     if (is_off(unless))
         return WEFT_OK;
@@ -239,16 +248,18 @@ weft_status weft__cpu_rmsprop(weft_stream *s, weft_dev p, weft_dev v, weft_dev b
                           .v = cpu_ptr(v),
                           .top = cpu_ptr(mean),
                           .g = cpu_ptr(g),
+                          .by = number(by),
                           .step = o};
     return weft__cpu_each(s, CPU_FLOATS(rmsprop), dt, &r, n, 8);
 }
 
-weft_status weft__cpu_adagrad(weft_stream *s, weft_dev p, weft_dev v, weft_dev g, weft_dev unless,
-                              int64_t n, const weft_adagrad_step *o, weft_dtype dt)
+weft_status weft__cpu_adagrad(weft_stream *s, weft_dev p, weft_dev v, weft_dev g, weft_dev by,
+                              weft_dev unless, int64_t n, const weft_adagrad_step *o, weft_dtype dt)
 {
     if (is_off(unless))
         return WEFT_OK;
-    const struct run r = {.p = cpu_ptr(p), .v = cpu_ptr(v), .g = cpu_ptr(g), .step = o};
+    const struct run r = {
+        .p = cpu_ptr(p), .v = cpu_ptr(v), .g = cpu_ptr(g), .by = number(by), .step = o};
     return weft__cpu_each(s, CPU_FLOATS(adagrad), dt, &r, n, 8);
 }
 #endif

@@ -1,9 +1,46 @@
 /* Dot products, norms, bad numbers, and gradients cut to their norm. A sum is formed in f64; its order is
- * a function of n alone: blocks, whose sums are joined in a second pass. */
+ * a function of the lengths of runs alone: they are cut in chunks, one a block, whose sums are joined in a second
+ * launch. */
 #include "device/cuda/rows.cuh"
 
-#define BLOCKS 512 /* that are on a GPU at once, each with AHEAD packs a thread on their way */
+#define BLOCKS 1024 /* that all runs together are worth; each has AHEAD packs a thread on their way */
 #define AHEAD 4
+#define GRAIN 4096 /* elements that chunks are multiples of, */
+#define RUNS 192   /* and runs of a launch: its arguments have 4 KiB */
+
+struct runs {
+    int64_t first[RUNS], count[RUNS], chunk;
+    int32_t block[RUNS], n; /* block: the first of the run's chunks */
+};
+
+/* Takes over n runs. @return their chunks. */
+static int32_t fill(struct runs *r, const int64_t *run, int64_t n, int64_t chunk)
+{
+    int64_t blocks = 0;
+    r->n = (int32_t)n;
+    r->chunk = chunk;
+    for (int64_t i = 0; i < n; i++) {
+        r->first[i] = run[2 * i];
+        r->count[i] = run[2 * i + 1];
+        r->block[i] = (int32_t)blocks;
+        blocks += (r->count[i] + chunk - 1) / chunk;
+    }
+    return (int32_t)blocks;
+}
+
+/* The run that has chunk b: the last that begins there or before. */
+__device__ static inline int run_of(const struct runs &r, int32_t b)
+{
+    int low = 0, high = r.n - 1;
+    while (low < high) {
+        const int at = (low + high + 1) / 2;
+        if (r.block[at] <= b)
+            low = at;
+        else
+            high = at - 1;
+    }
+    return low;
+}
 
 enum kind { SQUARE, PRODUCT, NONFINITE, SIZE, POWER, LARGEST };
 
@@ -39,11 +76,15 @@ __device__ static inline void add(enum kind kind, double &sum, C x, C z, double 
  * place in its packs. */
 template <class T, enum kind K>
 __global__ __launch_bounds__(CUDA_THREADS, K == SIZE ? 2 : 4) static void
-blocks_of(double *part, enum kind kind, const T *x, const T *z, double p, int64_t n, bool packs)
+blocks_of(double *part, enum kind kind, const T *x, const T *z, double p,
+          const __grid_constant__ struct runs r, bool packs)
 {
     constexpr int N = cuda_pack<T>::n, ahead = K == SIZE ? 1 : K == PRODUCT ? AHEAD / 2 : AHEAD;
-    const int64_t step = cuda_step() * N;
-    int64_t i = cuda_first() * N;
+    const int run = run_of(r, (int32_t)blockIdx.x);
+    const int64_t from = ((int64_t)blockIdx.x - r.block[run]) * r.chunk, left = r.count[run] - from;
+    const int64_t begin = r.first[run] + from, n = begin + (left < r.chunk ? left : r.chunk);
+    const int64_t step = CUDA_THREADS * N;
+    int64_t i = begin + (int64_t)threadIdx.x * N;
     double sum[N] = {0};
     for (; packs && i + (ahead - 1) * step + N <= n; i += ahead * step) {
         cuda_c<T> u[ahead][N], v[ahead][N];
@@ -89,53 +130,72 @@ __global__ static void total(double *y, int64_t *flag, enum kind kind, const dou
         y[0] = join(kind, y[0], sum);
 }
 
+/* One launch over RUNS runs, and one that adds what it found. */
 template <class T>
-static weft_status reduce(weft_stream *s, weft_dev y, weft_dev flag, enum kind kind, weft_dev x,
-                          weft_dev z, double p, int64_t n)
+static weft_status launch(weft_stream *s, weft_dev y, weft_dev flag, enum kind kind, const T *x,
+                          const T *z, double p, const struct runs *r, unsigned blocks, bool packs)
 {
-    const int64_t packs = (n + cuda_pack<T>::n - 1) / cuda_pack<T>::n;
-    const int64_t wanted = (packs + CUDA_THREADS - 1) / CUDA_THREADS;
-    const unsigned blocks = (unsigned)(wanted < BLOCKS ? wanted : BLOCKS);
-    const T *u = cuda_at<T>(x), *v = cuda_at<T>(z);
     void *scratch;
-    if (n <= 0)
+    if (!blocks)
         return WEFT_OK;
     WEFT_TRY(weft__cuda_scratch(s, (size_t)blocks * sizeof(double), &scratch));
     double *part = (double *)scratch;
     if (kind == SQUARE)
-        CUDA_RUN((blocks_of<T, SQUARE>), blocks, part, kind, u, v, p, n, cuda_packs(x));
+        CUDA_RUN((blocks_of<T, SQUARE>), blocks, part, kind, x, z, p, *r, packs);
     else if (kind == PRODUCT)
-        CUDA_RUN((blocks_of<T, PRODUCT>), blocks, part, kind, u, v, p, n, cuda_packs(x, z));
+        CUDA_RUN((blocks_of<T, PRODUCT>), blocks, part, kind, x, z, p, *r, packs);
     else if (kind == NONFINITE)
-        CUDA_RUN((blocks_of<T, NONFINITE>), blocks, part, kind, u, v, p, n, cuda_packs(x));
+        CUDA_RUN((blocks_of<T, NONFINITE>), blocks, part, kind, x, z, p, *r, packs);
     else
-        CUDA_RUN((blocks_of<T, SIZE>), blocks, part, kind, u, v, p, n, cuda_packs(x));
+        CUDA_RUN((blocks_of<T, SIZE>), blocks, part, kind, x, z, p, *r, packs);
     CUDA_RUN(total, 1, cuda_at<double>(y), cuda_at<int64_t>(flag), kind, (const double *)part,
              (int64_t)blocks);
     weft__cuda_unscratch(s, scratch);
     return WEFT_OK;
 }
 
+template <class T>
+static weft_status reduce(weft_stream *s, weft_dev y, weft_dev flag, enum kind kind, weft_dev x,
+                          weft_dev z, double p, const int64_t *run, int64_t n)
+{
+    struct runs r;
+    int64_t all = 0;
+    bool packs = cuda_packs(x, z);
+    for (int64_t i = 0; i < n; i++) {
+        all += run[2 * i + 1];
+        packs &= run[2 * i] % cuda_pack<T>::n == 0;
+    }
+    const int64_t chunk = (all / BLOCKS / GRAIN + 1) * GRAIN;
+    for (int64_t at = 0; at < n; at += RUNS) {
+        const int32_t blocks = fill(&r, run + 2 * at, n - at < RUNS ? n - at : RUNS, chunk);
+        WEFT_TRY(launch<T>(s, y, flag, kind, cuda_at<T>(x), cuda_at<T>(z), p, &r, (unsigned)blocks,
+                           packs));
+    }
+    return WEFT_OK;
+}
+
 weft_status weft__cuda_nonfinite(weft_stream *s, weft_dev flag, weft_dev x, int64_t n,
                                  weft_dtype dt)
 {
+    const int64_t all[2] = {0, n};
     CUDA_FLOATS(dt, "nonfinite",
-                WEFT_TRY(reduce<T>(s, weft_dev{0}, flag, NONFINITE, x, weft_dev{0}, 0, n)))
+                WEFT_TRY(reduce<T>(s, weft_dev{0}, flag, NONFINITE, x, weft_dev{0}, 0, all, 1)))
     return weft__cuda_launched(s, "nonfinite");
 }
 
 weft_status weft__cuda_dot(weft_stream *s, weft_dev y, weft_dev x, weft_dev z, int64_t n,
                            weft_dtype dt)
 {
-    CUDA_FLOATS(dt, "dot", WEFT_TRY(reduce<T>(s, y, weft_dev{0}, PRODUCT, x, z, 2, n)))
+    const int64_t all[2] = {0, n};
+    CUDA_FLOATS(dt, "dot", WEFT_TRY(reduce<T>(s, y, weft_dev{0}, PRODUCT, x, z, 2, all, 1)))
     return weft__cuda_launched(s, "dot");
 }
 
-weft_status weft__cuda_norm(weft_stream *s, weft_dev y, weft_dev x, int64_t n, double p,
-                            weft_dtype dt)
+weft_status weft__cuda_norm(weft_stream *s, weft_dev y, weft_dev x, const int64_t *run, int64_t n,
+                            double p, weft_dtype dt)
 {
     const enum kind kind = p == 2 ? SQUARE : p == 1 ? SIZE : isinf(p) ? LARGEST : POWER;
-    CUDA_FLOATS(dt, "norm", WEFT_TRY(reduce<T>(s, y, weft_dev{0}, kind, x, weft_dev{0}, p, n)))
+    CUDA_FLOATS(dt, "norm", WEFT_TRY(reduce<T>(s, y, weft_dev{0}, kind, x, weft_dev{0}, p, run, n)))
     return weft__cuda_launched(s, "norm");
 }
 
@@ -151,12 +211,11 @@ weft_status weft__cuda_root(weft_stream *s, weft_dev y, weft_dev x, double p)
 }
 
 template <class T>
-__global__ static void shrink(T *y, double limit, const double *norm, int64_t n, bool packs)
+__global__ static void shrink(T *y, const double *factor, int64_t n, bool packs)
 {
     constexpr int N = cuda_pack<T>::n;
-    const double factor = limit / (norm[0] + 1e-6);
-    const cuda_c<T> by = (cuda_c<T>)factor;
-    if (factor >= 1)
+    const cuda_c<T> by = (cuda_c<T>)factor[0];
+    if (factor[0] == 1)
         return;
     for (int64_t i = cuda_first() * N; i < n; i += cuda_step() * N) {
         cuda_c<T> v[N];
@@ -167,11 +226,22 @@ __global__ static void shrink(T *y, double limit, const double *norm, int64_t n,
     }
 }
 
-weft_status weft__cuda_shrink(weft_stream *s, weft_dev y, double limit, weft_dev norm, int64_t n,
-                              weft_dtype dt)
+weft_status weft__cuda_shrink(weft_stream *s, weft_dev y, weft_dev by, int64_t n, weft_dtype dt)
 {
     CUDA_FLOATS(dt, "shrink",
-                CUDA_RUN(shrink<T>, cuda_blocks_of(s, n, cuda_pack<T>::n), cuda_at<T>(y), limit,
-                         cuda_at<double>(norm), n, cuda_packs(y)))
+                CUDA_RUN(shrink<T>, cuda_blocks_of(s, n, cuda_pack<T>::n), cuda_at<T>(y),
+                         cuda_at<double>(by), n, cuda_packs(y)))
     return weft__cuda_launched(s, "shrink");
+}
+
+__global__ static void cut(double *by, const double *norm, double limit)
+{
+    const double factor = limit / (norm[0] + 1e-6);
+    by[0] = factor > 1 ? 1 : factor;
+}
+
+weft_status weft__cuda_cut(weft_stream *s, weft_dev by, weft_dev norm, double limit)
+{
+    cut<<<1, 1, 0, cuda_on(s)>>>(cuda_at<double>(by), cuda_at<double>(norm), limit);
+    return weft__cuda_launched(s, "cut");
 }

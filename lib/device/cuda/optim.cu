@@ -49,14 +49,15 @@ __host__ __device__ static sgd_step<cuda_c<T>> rounded(const weft_sgd_step *o)
 }
 
 template <class T>
-__global__ static void sgd(T *p, cuda_c<T> *v, const cuda_c<T> *g, int64_t n, sgd_step<cuda_c<T>> o, const weft_sgd_step *live, const int64_t *unless,
-                           bool packs)
+__global__ static void sgd(T *p, cuda_c<T> *v, const cuda_c<T> *g, const double *factor, int64_t n, sgd_step<cuda_c<T>> o,
+                           const weft_sgd_step *live, const int64_t *unless, bool packs)
 {
     if (unless && *unless)
         return;
     if (live)
         o = rounded<T>(live);
     typedef cuda_c<T> C;
+    const C by = factor ? (C)factor[0] : (C)1;
     for (int64_t i = cuda_first() * N; i < n; i += cuda_step() * N) {
         C at[N], d[N], m[N] = {0};
         cuda_read(at, p, i, n, packs);
@@ -64,7 +65,7 @@ __global__ static void sgd(T *p, cuda_c<T> *v, const cuda_c<T> *g, int64_t n, sg
         if (o.momentum)
             cuda_read(m, v, i, n, packs);
         for (int k = 0; k < N; k++) {
-            d[k] = o.sign * d[k] + o.decay * at[k];
+            d[k] = o.sign * (d[k] * by) + o.decay * at[k];
             m[k] = o.momentum ? dry(m[k] * o.keep + o.fresh * d[k]) : d[k];
             at[k] = at[k] - o.lr * (o.nesterov ? d[k] + o.mu * m[k] : m[k]);
         }
@@ -74,13 +75,13 @@ __global__ static void sgd(T *p, cuda_c<T> *v, const cuda_c<T> *g, int64_t n, sg
     }
 }
 
-weft_status weft__cuda_sgd(weft_stream *s, weft_dev p, weft_dev v, weft_dev g, weft_dev unless,
+weft_status weft__cuda_sgd(weft_stream *s, weft_dev p, weft_dev v, weft_dev g, weft_dev by, weft_dev unless,
                            int64_t n,
                            const weft_sgd_step *o, weft_dtype dt)
 {
     CUDA_FLOATS(dt, "sgd",
                 CUDA_RUN(sgd<T>, cuda_blocks_of(s, n, N), cuda_at<T>(p), cuda_at<cuda_c<T>>(v),
-                         cuda_at<cuda_c<T>>(g), n, rounded<T>(o), cuda_at<weft_sgd_step>(s->live), cuda_at<int64_t>(unless), cuda_packs(p, v, g)))
+                         cuda_at<cuda_c<T>>(g), cuda_at<double>(by), n, rounded<T>(o), cuda_at<weft_sgd_step>(s->live), cuda_at<int64_t>(unless), cuda_packs(p, v, g)))
     return weft__cuda_launched(s, "sgd");
 }
 
@@ -164,13 +165,15 @@ __host__ __device__ static adam_step<cuda_c<T>> rounded(const weft_adam_step *o)
 
 template <class T>
 __global__ static void adam(T *p, cuda_c<T> *m, cuda_c<T> *v, cuda_c<T> *top, const cuda_c<T> *g,
-                            int64_t n, adam_step<cuda_c<T>> o, const weft_adam_step *live, const int64_t *unless, bool packs)
+                            const double *factor, int64_t n, adam_step<cuda_c<T>> o,
+                            const weft_adam_step *live, const int64_t *unless, bool packs)
 {
     if (unless && *unless)
         return;
     if (live)
         o = rounded<T>(live);
     typedef cuda_c<T> C;
+    const C by = factor ? (C)factor[0] : (C)1;
     for (int64_t i = cuda_first() * N; i < n; i += cuda_step() * N) {
         C at[N], d[N], mi[N], vi[N], most[N];
         cuda_read(at, p, i, n, packs);
@@ -180,7 +183,7 @@ __global__ static void adam(T *p, cuda_c<T> *m, cuda_c<T> *v, cuda_c<T> *top, co
         if (top)
             cuda_read(most, top, i, n, packs);
         for (int k = 0; k < N; k++) {
-            d[k] = o.sign * d[k] + o.decay * at[k];
+            d[k] = o.sign * (d[k] * by) + o.decay * at[k];
             mi[k] = dry((o.near ? mi[k] : d[k]) + o.w * (d[k] - mi[k]));
             vi[k] = dry(vi[k] * o.beta2 + o.w2 * d[k] * d[k]);
             most[k] = !top || vi[k] >= most[k] || vi[k] != vi[k] ? vi[k] : most[k];
@@ -198,13 +201,13 @@ __global__ static void adam(T *p, cuda_c<T> *m, cuda_c<T> *v, cuda_c<T> *top, co
 }
 
 weft_status weft__cuda_adam(weft_stream *s, weft_dev p, weft_dev m, weft_dev v, weft_dev top,
-                            weft_dev g, weft_dev unless,
+                            weft_dev g, weft_dev by, weft_dev unless,
                            int64_t n, const weft_adam_step *o, weft_dtype dt)
 {
     CUDA_FLOATS(dt, "adam",
                 CUDA_RUN(adam<T>, cuda_blocks_of(s, n, N), cuda_at<T>(p), cuda_at<cuda_c<T>>(m),
-                         cuda_at<cuda_c<T>>(v), cuda_at<cuda_c<T>>(top), cuda_at<cuda_c<T>>(g), n,
-                         rounded<T>(o), cuda_at<weft_adam_step>(s->live), cuda_at<int64_t>(unless), cuda_packs(p, m, v, top, g)))
+                         cuda_at<cuda_c<T>>(v), cuda_at<cuda_c<T>>(top), cuda_at<cuda_c<T>>(g),
+                         cuda_at<double>(by), n, rounded<T>(o), cuda_at<weft_adam_step>(s->live), cuda_at<int64_t>(unless), cuda_packs(p, m, v, top, g)))
     return weft__cuda_launched(s, "adam");
 }
 
@@ -227,13 +230,16 @@ __host__ __device__ static rmsprop_step<cuda_c<T>> rounded(const weft_rmsprop_st
 
 template <class T>
 __global__ static void rmsprop(T *p, cuda_c<T> *v, cuda_c<T> *b, cuda_c<T> *mean,
-                               const cuda_c<T> *g, int64_t n, rmsprop_step<cuda_c<T>> o, const weft_rmsprop_step *live, const int64_t *unless, bool packs)
+                               const cuda_c<T> *g, const double *factor, int64_t n,
+                               rmsprop_step<cuda_c<T>> o, const weft_rmsprop_step *live,
+                               const int64_t *unless, bool packs)
 {
     if (unless && *unless)
         return;
     if (live)
         o = rounded<T>(live);
     typedef cuda_c<T> C;
+    const C by = factor ? (C)factor[0] : (C)1;
     for (int64_t i = cuda_first() * N; i < n; i += cuda_step() * N) {
         C at[N], d[N], vi[N], bi[N], mi[N];
         cuda_read(at, p, i, n, packs);
@@ -244,7 +250,7 @@ __global__ static void rmsprop(T *p, cuda_c<T> *v, cuda_c<T> *b, cuda_c<T> *mean
         if (mean)
             cuda_read(mi, mean, i, n, packs);
         for (int k = 0; k < N; k++) {
-            d[k] = o.sign * d[k] + o.decay * at[k];
+            d[k] = o.sign * (d[k] * by) + o.decay * at[k];
             vi[k] = dry(vi[k] * o.alpha + o.fresh * d[k] * d[k]);
             if (mean)
                 mi[k] = dry((o.near ? mi[k] : d[k]) + o.w * (d[k] - mi[k]));
@@ -263,13 +269,13 @@ __global__ static void rmsprop(T *p, cuda_c<T> *v, cuda_c<T> *b, cuda_c<T> *mean
 }
 
 weft_status weft__cuda_rmsprop(weft_stream *s, weft_dev p, weft_dev v, weft_dev b, weft_dev mean,
-                               weft_dev g, weft_dev unless,
+                               weft_dev g, weft_dev by, weft_dev unless,
                            int64_t n, const weft_rmsprop_step *o, weft_dtype dt)
 {
     CUDA_FLOATS(dt, "rmsprop",
                 CUDA_RUN(rmsprop<T>, cuda_blocks_of(s, n, N), cuda_at<T>(p), cuda_at<cuda_c<T>>(v),
-                         cuda_at<cuda_c<T>>(b), cuda_at<cuda_c<T>>(mean), cuda_at<cuda_c<T>>(g), n,
-                         rounded<T>(o), cuda_at<weft_rmsprop_step>(s->live), cuda_at<int64_t>(unless), cuda_packs(p, v, b, mean, g)))
+                         cuda_at<cuda_c<T>>(b), cuda_at<cuda_c<T>>(mean), cuda_at<cuda_c<T>>(g),
+                         cuda_at<double>(by), n, rounded<T>(o), cuda_at<weft_rmsprop_step>(s->live), cuda_at<int64_t>(unless), cuda_packs(p, v, b, mean, g)))
     return weft__cuda_launched(s, "rmsprop");
 }
 
@@ -287,21 +293,22 @@ __host__ __device__ static adagrad_step<cuda_c<T>> rounded(const weft_adagrad_st
 }
 
 template <class T>
-__global__ static void adagrad(T *p, cuda_c<T> *v, const cuda_c<T> *g, int64_t n,
-                               adagrad_step<cuda_c<T>> o, const weft_adagrad_step *live, const int64_t *unless, bool packs)
+__global__ static void adagrad(T *p, cuda_c<T> *v, const cuda_c<T> *g, const double *factor, int64_t n, adagrad_step<cuda_c<T>> o,
+                               const weft_adagrad_step *live, const int64_t *unless, bool packs)
 {
     if (unless && *unless)
         return;
     if (live)
         o = rounded<T>(live);
     typedef cuda_c<T> C;
+    const C by = factor ? (C)factor[0] : (C)1;
     for (int64_t i = cuda_first() * N; i < n; i += cuda_step() * N) {
         C at[N], d[N], vi[N];
         cuda_read(at, p, i, n, packs);
         cuda_read(d, g, i, n, packs);
         cuda_read(vi, v, i, n, packs);
         for (int k = 0; k < N; k++) {
-            d[k] = o.sign * d[k] + o.decay * at[k];
+            d[k] = o.sign * (d[k] * by) + o.decay * at[k];
             vi[k] = dry(vi[k] + d[k] * d[k]);
             at[k] = at[k] - o.lr * d[k] / (cuda_sqrt(vi[k]) + o.eps);
         }
@@ -310,12 +317,12 @@ __global__ static void adagrad(T *p, cuda_c<T> *v, const cuda_c<T> *g, int64_t n
     }
 }
 
-weft_status weft__cuda_adagrad(weft_stream *s, weft_dev p, weft_dev v, weft_dev g, weft_dev unless,
+weft_status weft__cuda_adagrad(weft_stream *s, weft_dev p, weft_dev v, weft_dev g, weft_dev by, weft_dev unless,
                            int64_t n,
                                const weft_adagrad_step *o, weft_dtype dt)
 {
     CUDA_FLOATS(dt, "adagrad",
                 CUDA_RUN(adagrad<T>, cuda_blocks_of(s, n, N), cuda_at<T>(p), cuda_at<cuda_c<T>>(v),
-                         cuda_at<cuda_c<T>>(g), n, rounded<T>(o), cuda_at<weft_adagrad_step>(s->live), cuda_at<int64_t>(unless), cuda_packs(p, v, g)))
+                         cuda_at<cuda_c<T>>(g), cuda_at<double>(by), n, rounded<T>(o), cuda_at<weft_adagrad_step>(s->live), cuda_at<int64_t>(unless), cuda_packs(p, v, g)))
     return weft__cuda_launched(s, "adagrad");
 }
