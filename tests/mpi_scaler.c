@@ -175,8 +175,10 @@ START_TEST(on_one_rank)
     for (int run = 0; run < STRATEGIES * all_world(); run++) {
         const int bad = run % all_world();
         weft_fabric *f;
+        bool late;
         weft_open_mpi(&f, MPI_COMM_WORLD,
                       WEFT_OPEN(.seed = 5, .timeout = 20, .strategy = strategy[run / all_world()]));
+        late = all_world() == 1 && strcmp(weft_device_name(f), "cpu") != 0;
         scaled(f, SCALING(0));
         weft_module *m = small_net(f);
         weft_optimizer *o = weft_adam(m, NULL);
@@ -189,7 +191,8 @@ START_TEST(on_one_rank)
             weft_zero_grad(o);
             ck_all(!weft_backward(f, weft_sum(weft_forward(m, in), WEFT_ALL)));
             rate = weft_lr(o);
-            ck_all(weft_step(o) == (t == 2 ? WEFT_SKIPPED : WEFT_OK) && !weft_error(f));
+            ck_all(weft_step(o) == (t == (late ? 3 : 2) ? WEFT_SKIPPED : WEFT_OK) &&
+                   !weft_error(f));
             numbers_of(m, after);
             ck_all(t != 2 || (!memcmp(before, after, sizeof before) && rate == weft_lr(o)));
             memcpy(before, after, sizeof before);

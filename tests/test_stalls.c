@@ -62,10 +62,10 @@ typedef struct kind {
     bool clips;
 } kind;
 
-static const kind kinds[] = {{"ignore", "32-true", "off", false},
-                             {"error", "32-true", "off", true},
-                             {"error", "bf16-mixed", "off", false},
-                             {"error", "32-true", "on", true}};
+static const kind kinds[] = {
+    {"ignore", "32-true", "off", false},   {"error", "32-true", "off", true},
+    {"error", "bf16-mixed", "off", false}, {"error", "16-mixed", "off", false},
+    {"error", "16-mixed", "on", true},     {"error", "32-true", "on", true}};
 
 START_TEST(a_steady_step_waits_for_nothing)
 {

@@ -262,6 +262,8 @@ weft_status weft__walk_from(weft__walk *w, int64_t from, int r, double seed)
     if (seed != 0) {
         WEFT_TRY(weft__scratch(w->f, weft_dtype_size(t), grad));
         WEFT_TRY(w->f->device->ops->kernels->fill(w->f->stream, *grad, 1, seed, t));
+        if (w->by.addr)
+            WEFT_TRY(w->f->device->ops->kernels->shrink(w->f->stream, *grad, w->by, 1, t));
     }
     weft_status s = weft__walk_nodes(w, from, 0);
     w->f->device->who = NULL;
@@ -313,9 +315,9 @@ void weft__tape_plan(weft_fabric *f, weft_tensor *loss)
                      x && home == f ? x->node : -1, 0);
 }
 
-weft_status weft__tape_backward(weft_fabric *f, weft_tensor *loss, double seed)
+weft_status weft__tape_backward(weft_fabric *f, weft_tensor *loss, double seed, weft_dev by)
 {
-    weft__walk w = {.f = f, .kind = WEFT__OF_BACKWARD};
+    weft__walk w = {.f = f, .kind = WEFT__OF_BACKWARD, .by = by};
     weft__tensor *x;
     WEFT_TRY(can(f, loss, &x));
     const int64_t from = x->node;

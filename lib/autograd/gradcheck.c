@@ -64,7 +64,7 @@ static weft_status run(check *c, double eps)
 {
     weft_tensor *x[WEFT_OP_INPUTS], *y = call(c, x, true);
     WEFT_TRY(weft__stuck(c->f));
-    WEFT_TRY(weft__tape_backward(c->f, y, 1));
+    WEFT_TRY(weft__tape_backward(c->f, y, 1, (weft_dev){0}));
     for (int i = 0; i < c->n; i++) {
         double *gradient = weft__new((size_t)c->view[i].numel, sizeof *gradient);
         weft_tensor *g = weft_gradient(x[i]);

@@ -171,9 +171,9 @@ void weft__tape_close(weft_fabric *f);
 void weft__tape_edge(weft_fabric *f);
 /* Records that a module's forward begins or ends. */
 weft_status weft__tape_mark(weft_fabric *f, weft_module *m, bool enter);
-/* Differentiates loss, seeded with `seed`. With seed 0 contributes zeros. No communication but what
+/* Differentiates loss, seeded with `seed`, times the f64 at by, if there is one. With seed 0 contributes zeros. No communication but what
  * the hooks do. */
-weft_status weft__tape_backward(weft_fabric *f, weft_tensor *loss, double seed);
+weft_status weft__tape_backward(weft_fabric *f, weft_tensor *loss, double seed, weft_dev by);
 /* What weft__tape_backward would refuse. */
 weft_status weft__tape_can(weft_fabric *f, weft_tensor *loss);
 /* Marks what a loss depends on, and counts in `meets` what a pass over it communicates. */

@@ -10,6 +10,7 @@ typedef struct weft__walk {
     int kind;
     weft__origin target; /* of WEFT__OF_GRAD */
     weft_dev grad;       /* the target's, contiguous */
+    weft_dev by;         /* f64: what the seed is multiplied by; 0: nothing */
     bool found;          /* something is there */
 } weft__walk;
 

@@ -117,7 +117,7 @@ weft_status weft__window_backward(weft_fabric *f, weft_tensor *loss, const weft_
     f->facade->micro.asks |= asks;
     f->facade->strategy->weigh = f->facade->micro.asks;
     WEFT_TRY(seed_of(f, t, &seed));
-    return weft__tape_backward(f, loss, seed * weft_loss_scale(f));
+    return weft__scaled_backward(f, loss, seed);
 }
 
 /* What all of the window weighs on all ranks. */

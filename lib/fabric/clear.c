@@ -99,6 +99,8 @@ weft_status weft_clear(weft_fabric *f)
     if (!weft__opened(f) || f->comm->lost)
         return WEFT_EPEER;
     weft__facade *p = f->facade;
+    weft__sticky_clear(&f->error);
+    weft__scale_catch_up(f); /* for the counts of steps */
     weft__late_drop(f);
     weft__sticky_clear(&f->error);
     f->noted[0] = '\0';

@@ -14,7 +14,8 @@ typedef struct clip {
     weft_optimizer *o;
     double value, limit, p;
     bool must_be_finite;
-    bool met;      /* the other ranks, over what they have measured */
+    bool scaled; /* gradients as they are in memory are multiples of those that it is the norm of */
+    bool met;    /* the other ranks, over what they have measured */
     weft_dev norm; /* f64, on the device */
 } clip;
 
@@ -107,6 +108,13 @@ static weft_status measure(const clip *c)
                       : WEFT_OK;
 }
 
+weft_status weft__measure_room(weft_optimizer *o)
+{
+    return o->norm.addr ? WEFT_OK
+                        : weft_device_alloc(o->object.fabric->device, WEFT__NUMBERS,
+                                            WEFT_MEMORY_OTHER, &o->norm);
+}
+
 weft_status weft__measure_squares(weft_optimizer *o)
 {
     const clip c = {.f = o->object.fabric, .o = o, .p = 2, .norm = o->norm};
@@ -122,8 +130,8 @@ static weft_status find(clip *c)
     const weft_device_ops *d = c->f->device->ops;
     const weft__flat *flat = weft__optim_flat(c->o);
     c->o->clips = c->p == 2.0 && flat;
-    if (!c->o->norm.addr)
-        WEFT_TRY(weft_device_alloc(c->f->device, WEFT__NUMBERS, WEFT_MEMORY_OTHER, &c->o->norm));
+    WEFT_TRY(weft__measure_room(c->o));
+    c->scaled = c->o->clips && c->o->measured && !flat->seen && c->o->late;
     if (c->o->clips && c->o->measured && !flat->seen)
         return d->move(c->f->stream, c->norm, c->o->norm, sizeof(double));
     return measure(c);
@@ -132,15 +140,15 @@ static weft_status find(clip *c)
 /* Whoever reads them next multiplies. */
 static weft_status shrink(const clip *c)
 {
+    const weft_kernels *k = c->f->device->ops->kernels;
     const weft__flat *flat = weft__optim_flat(c->o);
     const weft_dev by = weft__at(c->o->norm, sizeof(double));
-    WEFT_TRY(c->f->device->ops->kernels->cut(c->f->stream, by, c->norm, c->limit));
-    for (int k = 0; flat && k < flat->nsegments; k++)
-        if (weft__optim_owns(c->o, flat->segment[k])) {
-            weft__shrink_later(flat->segment[k], by);
-            if (flat->seen) /* by who may look at any time */
-                WEFT_TRY(weft__shrink_now(flat->segment[k]));
-        }
+    WEFT_TRY(k->cut(c->f->stream, by, c->norm, c->limit));
+    if (c->scaled)
+        WEFT_TRY(k->shrink(c->f->stream, by, weft__scale_inverse(c->o), 1, WEFT_F64));
+    for (int i = 0; flat && i < flat->nsegments; i++)
+        if (weft__optim_owns(c->o, flat->segment[i]))
+            WEFT_TRY(weft__shrink_later(flat->segment[i], by));
     return WEFT_OK;
 }
 
@@ -181,7 +189,9 @@ static weft_status judge(clip *c)
     const weft_dev gate = weft__late_gate_at(c->f);
     if (!c->must_be_finite || c->f->facade->skip || c->o->overflow)
         return WEFT_OK;
-    if (gate.addr)
+    if (c->o->late)
+        return c->p == 2.0 ? WEFT_OK : weft__scale_doubt(c->o, c->norm);
+    if (gate.addr && !c->f->facade->scaler.on)
         return c->f->device->ops->kernels->nonfinite(c->f->stream, gate, c->norm, 1, WEFT_F64);
     WEFT_TRY(c->f->device->ops->download(c->f->stream, &norm, c->norm, sizeof norm));
     if (!c->met && !weft__strategy_alike(c->f->facade->strategy))
@@ -213,6 +223,8 @@ static weft_status by_norm(clip *c, weft_tensor **out)
     WEFT_TRY(find(c));
     WEFT_TRY(combine(c));
     WEFT_TRY(k->root(c->f->stream, c->norm, c->norm, c->p));
+    if (c->scaled)
+        WEFT_TRY(k->shrink(c->f->stream, c->norm, weft__scale_inverse(c->o), 1, WEFT_F64));
     WEFT_TRY(judge(c));
     if (!isinf(c->limit))
         WEFT_TRY(shrink(c));

@@ -63,6 +63,7 @@ struct weft__facade {
     weft_loader *loader;     /* whose weft_next is the edge; the first for training */
     int modules, optimizers; /* that were set up */
     weft_status agreed;      /* the error that all ranks know of */
+    bool told;               /* of a step that was skipped, which no weft_step has said yet */
     bool skip;               /* the last backward's gradients are to be skipped */
     bool differentiated;     /* weft_backward was called since the edge */
     bool astray;             /* a step failed here: others may have other parameters now */
@@ -154,7 +155,8 @@ weft_status weft__agree_on(weft_fabric *f, const char *what, const char *text);
 weft_status weft__reach(weft_fabric *f, const char *call, weft_tensor *x, weft_view *v);
 /* WEFT_ESTATE, naming the call, unless o's gradients are there and summed over ranks. */
 weft_status weft__gradients_ready(const weft_optimizer *o, const char *call);
-/* Finds o->norm. */
+/* Memory at o->norm; finds the squares' sum there. */
+weft_status weft__measure_room(weft_optimizer *o);
 weft_status weft__measure_squares(weft_optimizer *o);
 /* Visits this rank's part of every gradient of an optimizer. */
 typedef weft_status weft__visit_gradient(const void *self, weft_dev g, int64_t n, weft_dtype dtype);
@@ -172,6 +174,27 @@ weft_status weft__scale_edge(weft_fabric *f);
 /* Gradients are worth nothing any more. */
 void weft__scale_forget(weft_fabric *f);
 weft_status weft__scale_state(void *fabric, weft_visitor *v);
+/* What becomes of a step whose gradients are not finite: WEFT_SKIPPED, or an error. */
+weft_status weft__scale_skips(const weft_optimizer *o, int64_t step);
+
+/* scale_late.c: a scale that is the device's. Its steps are of this optimizer; NULL: the host has the scale. */
+weft_optimizer *weft__scale_decided(const weft_fabric *f);
+/* Waits until the host knows of all steps. */
+weft_status weft__scale_catch_up(const weft_fabric *f);
+/* The same, and from here on the scale is the host's. */
+weft_status weft__scale_take_back(weft_fabric *f);
+/* Differentiates the loss, multiplied by seed and the scale. */
+weft_status weft__scaled_backward(weft_fabric *f, weft_tensor *loss, double seed);
+/* weft__unscale: gradients are multiplied where they are read next, by what lies there. */
+weft_status weft__unscale_late(weft_optimizer *o);
+weft_dev weft__scale_inverse(const weft_optimizer *o);
+/* Gradients with such a norm are not finite, either, if it is not. */
+weft_status weft__scale_doubt(weft_optimizer *o, weft_dev norm);
+/* The update, unless the device forbids it. */
+weft_status weft__update_late(weft_optimizer *o);
+/* What became of the oldest step that the host does not know of. */
+weft_status weft__scale_told(weft_fabric *f, bool skipped, int64_t step);
+weft_status weft__scale_late_edge(weft_optimizer *o);
 /* What was done to gradients, in a few bytes: clipped, zeroed. */
 void weft__alike_did(weft_fabric *f, const void *what, size_t bytes);
 /* A number that is the same on ranks that have done alike. */

@@ -122,6 +122,8 @@ weft_status weft__judge_late(weft_fabric *f, const int64_t word[2], int64_t step
 {
     double loss;
     const bool bad = word[0] != 0;
+    if (f->facade->scaler.on)
+        return weft__scale_told(f, bad, step);
     memcpy(&loss, &word[1], sizeof loss);
     for (weft__object *i = weft__object_first(f, WEFT__OPTIM); i; i = weft__object_after(i)) {
         weft_optimizer *o = (weft_optimizer *)i;

@@ -18,12 +18,16 @@ static const weft__scaler *scaler_of(const weft_fabric *f)
 double weft_loss_scale(const weft_fabric *f)
 {
     const weft__scaler *s = scaler_of(f);
+    if (s)
+        weft__scale_catch_up(f);
     return s ? s->scale : 1;
 }
 
 int64_t weft_skipped_count(const weft_fabric *f)
 {
     const weft__scaler *s = scaler_of(f);
+    if (s)
+        weft__scale_catch_up(f);
     return s ? s->skipped + s->found : 0;
 }
 
@@ -63,16 +67,30 @@ static weft_status judge(weft_fabric *f, const weft_optimizer *o, int64_t *bad)
     return s;
 }
 
-static weft_status at_end(weft_fabric *f, const weft_optimizer *o)
+static weft_status at_end(weft_fabric *f, const weft_optimizer *o, int64_t step)
 {
     const weft__scaler *s = &f->facade->scaler;
     weft__fail(WEFT_ENONFINITE,
                "the gradients of %s are not finite at step %lld, and the loss scale, %g, is at its "
                "least: it is not the scale that overflows. Parameters are as before. Lower the "
                "learning rate, look at the data, use bf16-mixed, or open with a smaller min_scale",
-               o->ops->name, (long long)f->step, s->scale);
+               o->ops->name, (long long)step, s->scale);
+    f->step = step;
     weft__sticky_set(&f->error, WEFT_ENONFINITE, weft__why());
     return f->facade->agreed = WEFT_ENONFINITE;
+}
+
+weft_status weft__scale_skips(const weft_optimizer *o, int64_t step)
+{
+    weft_fabric *f = o->object.fabric;
+    const weft__scaler *s = &f->facade->scaler;
+    if (weft__scaler_at_end(s))
+        return at_end(f, o, step);
+    if (f->rank == 0)
+        weft__say(WEFT_LOG_INFO,
+                  "step %lld of %s is skipped: gradients are not finite at a loss scale of %g",
+                  (long long)step, o->ops->name, s->scale);
+    return WEFT_SKIPPED;
 }
 
 weft_status weft__unscale(weft_optimizer *o)
@@ -82,6 +100,9 @@ weft_status weft__unscale(weft_optimizer *o)
     int64_t bad = 0;
     if (!s->on || o->unscaled)
         return o->overflow ? WEFT_SKIPPED : WEFT_OK;
+    if (weft__scale_decided(f) == o && !o->late)
+        return weft__unscale_late(o);
+    WEFT_TRY(weft__scale_take_back(f));
     WEFT_TRY(judge(f, o, &bad));
     o->unscaled = true;
     o->overflow = bad != 0;
@@ -89,15 +110,7 @@ weft_status weft__unscale(weft_optimizer *o)
         weft_log_value(f, "loss_scale", s->scale);
     s->tried = true;
     s->found |= o->overflow;
-    if (!o->overflow)
-        return WEFT_OK;
-    if (weft__scaler_at_end(s))
-        return at_end(f, o);
-    if (f->rank == 0)
-        weft__say(WEFT_LOG_INFO,
-                  "step %lld of %s is skipped: gradients are not finite at a loss scale of %g",
-                  (long long)f->step, o->ops->name, s->scale);
-    return WEFT_SKIPPED;
+    return o->overflow ? weft__scale_skips(o, f->step) : WEFT_OK;
 }
 
 weft_status weft_unscale(weft_optimizer *o)
@@ -112,6 +125,10 @@ weft_status weft_unscale(weft_optimizer *o)
     weft__part part = weft__enter(f, WEFT__OPTIMIZER);
     weft_status s = weft__gradients_ready(o, "weft_unscale");
     s = s < 0 ? s : weft__unscale(o);
+    if (s == WEFT_OK && o->late) { /* who asks gets an answer */
+        s = weft__scale_catch_up(f);
+        s = s == WEFT_OK && o->overflow ? WEFT_SKIPPED : s;
+    }
     weft__enter(f, part);
     if (s < 0 && s != f->facade->agreed) /* this rank's own */
         weft__stick(f, s);
@@ -153,21 +170,37 @@ weft_status weft__scale_again(weft_fabric *f)
             continue;
         o->unscaled = o->overflow = false;
         if (weft__has_gradients(o))
-            WEFT_TRY(rescale(o, f->facade->scaler.scale));
+            WEFT_TRY(rescale(o, weft_loss_scale(f)));
     }
     return WEFT_OK;
 }
 
+/* Whether it has gradients at the edge that no step has used, and that are multiplied by the scale. */
+static bool waits(const weft_optimizer *o)
+{
+    return o->setup && !o->unscaled && weft__has_gradients(o);
+}
+
 weft_status weft__scale_edge(weft_fabric *f)
 {
-    const double factor = f->facade->scaler.on ? weft__scaler_update(&f->facade->scaler) : 1;
-    if (factor == 1)
-        return WEFT_OK;
-    for (weft__object *i = weft__object_first(f, WEFT__OPTIM); i; i = weft__object_after(i)) {
-        const weft_optimizer *o = (const weft_optimizer *)i;
-        if (o->setup && !o->unscaled && weft__has_gradients(o))
-            WEFT_TRY(rescale(o, factor));
+    weft__scaler *s = &f->facade->scaler;
+    const double before = s->scale;
+    for (weft__object *i = weft__object_first(f, WEFT__OPTIM); i && s->on;
+         i = weft__object_after(i)) {
+        weft_optimizer *o = (weft_optimizer *)i;
+        const bool late = o->late;
+        o->holds &= late || !s->tried;
+        if (late)
+            WEFT_TRY(weft__scale_late_edge(o));
+        if (late && waits(o))
+            WEFT_TRY(weft__scale_catch_up(f));
     }
+    if (!s->on || (!s->tried && s->scale == before))
+        return WEFT_OK;
+    weft__scaler_update(s);
+    for (weft__object *i = weft__object_first(f, WEFT__OPTIM); i; i = weft__object_after(i))
+        if (s->scale != before && waits((const weft_optimizer *)i))
+            WEFT_TRY(rescale((const weft_optimizer *)i, s->scale / before));
     return WEFT_OK;
 }
 
@@ -176,8 +209,8 @@ void weft__scale_forget(weft_fabric *f)
     f->facade->scaler.tried = f->facade->scaler.found = false;
     for (weft__object *i = weft__object_first(f, WEFT__OPTIM); i; i = weft__object_after(i)) {
         weft_optimizer *o = (weft_optimizer *)i;
-        o->unscaled = o->overflow = false;
-        o->since = o->before = 0;
+        o->unscaled = o->overflow = o->late = o->holds = false;
+        o->since = o->before = o->unknown = 0;
     }
 }
 
@@ -186,6 +219,8 @@ weft_status weft__scale_state(void *fabric, weft_visitor *v)
     weft_fabric *f = fabric;
     weft__scaler *s = &f->facade->scaler;
     bool absent = false;
+    if (v->mode == WEFT_VISIT_LOAD)
+        WEFT_TRY(weft__scale_take_back(f));
     WEFT_TRY(weft__scaler_state(s, v, &absent));
     if (v->mode == WEFT_VISIT_LOAD && s->on && absent && f->rank == 0)
         weft__say(WEFT_LOG_INFO, "the checkpoint has no loss scale: it begins at %g", s->scale);

@@ -101,7 +101,7 @@ static weft_status differentiate(weft_fabric *f, weft_tensor *loss, bool *due)
     WEFT_TRY(seed_of(f, t, all, &seed));
     seed = *due && !asks ? seed : 0;
     *due = p->strategy->weigh = asks;
-    return weft__tape_backward(f, loss, seed * weft_loss_scale(f));
+    return weft__scaled_backward(f, loss, seed);
 }
 
 /* Ops of all ranks meet in this pass: all go through it, or none does. */
@@ -232,16 +232,18 @@ weft_status weft_zero_grad(weft_optimizer *o)
 static weft_status update(weft_fabric *f, weft_optimizer *o, weft_status s)
 {
     weft__flat *flat = weft__optim_flat(o);
+    const weft_dev none = {0};
+    o->unless = f->facade->scaler.on ? none : weft__late_gate_at(f);
     if (s >= 0)
-        s = weft__optim_begin(o);
-    if (s >= 0 && flat)
+        s = o->late ? weft__update_late(o) : weft__optim_begin(o);
+    if (s >= 0 && flat && !o->late)
         s = weft__optim_update(o, flat);
     if (s < 0)
         weft__stick(f, s);
     const weft_status together = weft__strategy_stepped(f->facade->strategy, o);
     s = s < 0 ? s : together;
     o->steps += s >= 0;
-    o->since += s >= 0 && weft__late_gate_at(f).addr;
+    o->since += s >= 0 && (o->late ? o->unknown > 0 : o->unless.addr != 0);
     return s;
 }
 
@@ -294,6 +296,8 @@ static weft_status step(weft_fabric *f, weft_optimizer *o)
     o->used = true;
     f->step++; /* also on a rank where it failed: ranks count alike */
     p->window = false;
+    s = s == WEFT_OK && p->told ? WEFT_SKIPPED : s;
+    p->told = false;
     return s < 0 ? weft__stick(f, s) : s;
 }
 

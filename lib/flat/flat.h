@@ -161,7 +161,7 @@ void weft__segment_show(const weft__segment *s, weft__tensor *t);
 void weft__segment_changed(const weft__segment *s, uint64_t how);
 
 /* A clip: the gradient becomes less before it is next read. The factor stays where it is until then. */
-void weft__shrink_later(weft__segment *s, weft_dev by);
+weft_status weft__shrink_later(weft__segment *s, weft_dev by);
 /* That, before a segment's gradient is read or added to; nothing where there is no gradient. */
 weft_status weft__shrink_now(weft__segment *s);
 void weft__shrink_forget(weft__segment *s);

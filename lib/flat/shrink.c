@@ -3,9 +3,10 @@
 #include "device/device.h"
 #include "flat/flat.h"
 
-void weft__shrink_later(weft__segment *s, weft_dev by)
+weft_status weft__shrink_later(weft__segment *s, weft_dev by)
 {
     s->by = by;
+    return s->flat->seen ? weft__shrink_now(s) : WEFT_OK; /* by who may look at any time */
 }
 
 void weft__shrink_forget(weft__segment *s)

@@ -220,12 +220,18 @@ int weft_group_count(const weft_optimizer *o)
     return o ? (int)o->groups : 0;
 }
 
+double weft__optim_rate(const weft_optimizer *o, int group)
+{
+    const double own = o->group[group].lr;
+    return weft__schedule_rate(&o->schedule, own < 0 ? o->group[0].lr : own, o->steps, group);
+}
+
 double weft_group_lr(const weft_optimizer *o, int group)
 {
     if (!o || group < 0 || (size_t)group >= o->groups)
         return NAN;
-    const double own = o->group[group].lr;
-    return weft__schedule_rate(&o->schedule, own < 0 ? o->group[0].lr : own, o->steps, group);
+    weft_steps(o);
+    return weft__optim_rate(o, group);
 }
 
 double weft_lr(const weft_optimizer *o)

@@ -181,7 +181,7 @@ weft_status weft__optim_setup(weft_optimizer *o)
 weft_status weft__optim_begin(weft_optimizer *o)
 {
     for (size_t i = 0; i < o->groups; i++) {
-        double rate = o->group[i].rate = weft_group_lr(o, (int)i);
+        double rate = o->group[i].rate = weft__optim_rate(o, (int)i);
         if (!(rate >= 0) || !isfinite(rate))
             return weft__fail(WEFT_EUSER,
                               "%s: the schedule gives %g as the learning rate of group %zu at step "
@@ -210,7 +210,7 @@ static weft_status part(weft_optimizer *o, weft__flat *flat, const weft__segment
                         .dtype = flat->type[WEFT__PARAM],
                         .scratch = o->scratch,
                         .by = of->by,
-                        .unless = weft__late_gate_at(f)};
+                        .unless = o->unless};
     if (o->ops->whole_tensors) {
         r.rank = of->rank;
         r.shape = of->shape;
@@ -226,6 +226,8 @@ static weft_status part(weft_optimizer *o, weft__flat *flat, const weft__segment
             r.moment[m] = weft__flat_at(flat, (weft__plane)(WEFT__MOMENT0 + m), first);
     WEFT_TRY(
         o->ops->update(f->stream, f->device->ops->kernels, g->self, &r, o->steps + 1, g->rate));
+    if (o->again)
+        return WEFT_OK;
     if (!flat->cut)
         return weft__flat_narrow(flat, first, count);
     weft__flat_written(flat); /* other ranks' pieces come later */
@@ -324,5 +326,7 @@ weft_status weft__optim_state(void *optimizer, weft_visitor *v)
 
 int64_t weft_steps(const weft_optimizer *o)
 {
+    if (o && o->unknown)
+        weft__late_read(o->object.fabric);
     return o ? o->steps : 0;
 }

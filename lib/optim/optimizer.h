@@ -15,7 +15,7 @@ typedef struct weft__group {
     double rate;             /* of the step that runs */
 } weft__group;
 
-#define WEFT__NUMBERS 64 /* bytes of what is known of all gradients together */
+#define WEFT__NUMBERS 128 /* bytes of what is known of all gradients together */
 
 struct weft_optimizer {
     weft__object object; /* kind WEFT__OPTIM */
@@ -27,15 +27,20 @@ struct weft_optimizer {
     unsigned uses;       /* bit k: moment k has memory */
     int64_t steps;
     int64_t since,
-        before; /* of those, since the last edge and between that and the one before: steps
+        before;      /* of those, since the last edge and between that and the one before: steps
                             * whose gradients the host does not know to be finite yet */
+    weft_dev unless; /* what forbids the update; 0: nothing */
     bool setup;
     bool used;               /* a step was taken with the gradients that are there */
     bool unscaled, overflow; /* they were divided by the loss scale; some are not finite */
     bool clips;              /* by the 2-norm, when it was clipped last */
     bool measured;           /* norm is of the gradients as they are */
-    weft_dev
-        norm; /* f64: the sum of their squares, and what the last clip multiplies by; from the first clip on */
+    weft_dev norm; /* f64: the sum of their squares, what the last clip multiplies by, and what
+               * fabric/scale_late.c has; once there was a clip or a scale */
+    bool holds;    /* the loss scale is in that memory, */
+    bool late;     /* and the device decides about this step; steps that it has decided about */
+    int unknown;   /* while the host does not know the outcome */
+    bool again;    /* the same update comes once more */
     int64_t
         *run; /* of the gradients that a norm was last taken of: where each begins, its length */
     size_t runs, run_room;
@@ -62,7 +67,9 @@ weft_status weft__optim_free_of_others(const weft_optim_ops *ops, const weft_opt
 weft_status weft__optim_setup(weft_optimizer *o);
 /* One line that is alike on all ranks only if kind, hyperparameters and groups are. */
 void weft__optim_digest(const weft_optimizer *o, char *text, size_t size);
-/* Fixes the rates of step number o->steps + 1. */
+/* The rate of step number o->steps + 1. */
+double weft__optim_rate(const weft_optimizer *o, int group);
+/* Fixes the rates of that step. */
 weft_status weft__optim_begin(weft_optimizer *o);
 /* That step on the elements of a space that are this rank's own. */
 weft_status weft__optim_update(weft_optimizer *o, weft__flat *flat);

@@ -128,6 +128,8 @@
  *   xent_lse_back gx[i] = g[0] * alpha / divisor * (exp(x[i] - lse[i]) - onehot(label[i])); g is f32; gx
  *            may be x
  *   cut      by[0] = min(1, limit / (norm[0] + 1e-6)), NaN where norm is; both f64
+ *   scaler   of a loss scale (a weft_scaler_state): before a step, whether found[0] (int64), that gradients are not
+ *            finite, forbids it; once it has stopped, it sets that itself. At the step's edge it changes by o
  */
 #ifndef WEFT_SYS_KERNELS_H
 #define WEFT_SYS_KERNELS_H
@@ -308,6 +310,22 @@ typedef struct weft_rotary_terms {
     int back;        /* by the negative angle: the gradient */
 } weft_rotary_terms;
 
+/* A loss scale on the device, whose host learns late what became of a step. */
+typedef struct weft_scaler_state {
+    double scale, inverse; /* values of f32 */
+    int64_t good;          /* steps since it changed */
+    int64_t before;        /* the step before was skipped */
+    int64_t stopped;       /* an overflow at the least scale: no step any more */
+    /* What forbids this step; or this one, if the one before was skipped; or if it was not. */
+    int64_t off[3];
+} weft_scaler_state;
+
+/* torch.cuda.amp.GradScaler's, and the least scale. */
+typedef struct weft_scaler_rule {
+    double growth, backoff, least;
+    int64_t interval;
+} weft_scaler_rule;
+
 /* The arguments of each kernel after the stream: D(name) is an address on the device, V(type, name) a
  * value, A(type, name, count) the host's array of so many, NULL where the kernel can do without, which
  * the caller may change once the kernel has been asked for. A device that queues kernels makes its
@@ -476,6 +494,7 @@ typedef struct weft_rotary_terms {
     D(gx) D(g) V(double, alpha) D(x) D(lse) D(label) V(weft_dtype, lt) V(int64_t, rows) \
     V(int64_t, c) A(weft_xent_terms, o, 1) V(weft_dtype, dt)
 #define WEFT_ARGS_cut(D, V, A) D(by) D(norm) V(double, limit)
+#define WEFT_ARGS_scaler(D, V, A) D(state) D(found) V(int, edge) A(weft_scaler_rule, o, 1)
 
 #define WEFT_KERNEL_LIST(K) \
     K(fill) K(copy) K(binary) K(axpy) K(scale) K(relu) K(relu_back) K(unary) K(unary_back) \
@@ -489,7 +508,7 @@ typedef struct weft_rotary_terms {
     K(channel_moments) K(channel_stats) K(channel_norm) K(channel_sums) K(channel_norm_back) \
     K(attention) K(attention_back) K(rotary) \
     K(linear) K(linear_back) K(code8) K(gemm8) K(conv) K(conv_back) K(xent_lse) K(xent_lse_back) \
-    K(cut)
+    K(cut) K(scaler)
 /* clang-format on */
 
 /* "weft_stream *s, weft_dev y, ..." */
