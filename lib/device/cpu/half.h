@@ -121,7 +121,7 @@ typedef struct weft__half_set {
     void (*low_bf16)(uint16_t *y, const float *x, int64_t n);
     void (*low_f16)(uint16_t *y, const float *x, int64_t n);
 } weft__half_set;
-#define HALF_SETS 3
+#define HALF_SETS 4
 extern const weft__half_set weft__half_sets[HALF_SETS];
 /* The best that this processor has. */
 const weft__half_set *weft__half_best(void);

@@ -6,16 +6,24 @@
 #define RUN 1024    /* numbers: sixteen additions a lane */
 #define AHEAD 16384 /* bytes, at most */
 
-/* Does what is said for each number i of n, in lane k. */
+/* A quarter of the lanes, one vector or a few. */
+#define SOME_LANES(first, ...)                                                                     \
+    _Pragma("omp simd") for (int64_t k = first; k < first + LANES / 4; k++)                        \
+    {                                                                                              \
+        const int64_t i = whole + k;                                                               \
+        __VA_ARGS__                                                                                \
+    }
+
+/* Does what is said for each number i of n, in lane k. By quarters, so that lanes stay in registers. */
 #define EACH_LANE(n, ...)                                                                          \
     do {                                                                                           \
         int64_t whole = 0;                                                                         \
-        for (; whole + LANES <= (n); whole += LANES)                                               \
-            _Pragma("omp simd") for (int64_t k = 0; k < LANES; k++)                                \
-            {                                                                                      \
-                const int64_t i = whole + k;                                                       \
-                __VA_ARGS__                                                                        \
-            }                                                                                      \
+        for (; whole + LANES <= (n); whole += LANES) {                                             \
+            SOME_LANES(0, __VA_ARGS__)                                                             \
+            SOME_LANES(16, __VA_ARGS__)                                                            \
+            SOME_LANES(32, __VA_ARGS__)                                                            \
+            SOME_LANES(48, __VA_ARGS__)                                                            \
+        }                                                                                          \
         const int64_t rest = (n)-whole;                                                            \
         _Pragma("omp simd") for (int64_t k = 0; k < rest; k++)                                     \
         {                                                                                          \

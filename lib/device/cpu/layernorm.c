@@ -5,61 +5,84 @@
 #ifdef T
 #include "device/cpu/layernorm.h"
 
-/* next: what is read after this row, or NULL. */
-CPU_INLINE double N(moments)(const T *x, const T *next, int64_t c, double *variance)
+#ifndef LOW
+static double N(run_sum)(const C *x, int64_t n)
+{
+    C s[LANES] = {0};
+    EACH_LANE(n, s[k] += x[i];);
+    return N(join)(s);
+}
+
+/* Sums of what differs from high + low, and of its squares. */
+static double N(run_squares)(const C *x, int64_t n, C high, C low, double *square)
+{
+    C s[LANES] = {0}, q[LANES] = {0};
+    EACH_LANE(n, const C d = (x[i] - high) - low; s[k] += d; q[k] += d * d;);
+    *square += N(join)(q);
+    return N(join)(s);
+}
+
+static void N(run_affine)(C *y, const C *x, int64_t n, C high, C low, C r, const C *w, const C *b)
+{
+#pragma omp simd
+    for (int64_t i = 0; i < n; i++)
+        y[i] = ((x[i] - high) - low) * r * w[i] + b[i];
+}
+#endif
+
+/* next: what is read after this row, or NULL. A row of one run is left in room. */
+static double N(moments)(C *room, const T *x, const T *next, int64_t c, double *variance)
 {
     double sum = 0, off = 0, square = 0;
     for (int64_t at = 0; at < c; at += RUN) {
-        C s[LANES] = {0};
-        EACH_LANE((c - at < RUN ? c - at : RUN), s[k] += LOAD(x[at + i]););
-        sum += M(join)(s);
+        const int64_t n = c - at < RUN ? c - at : RUN;
+        sum += M(run_sum)(N(operand)(room, x, at, n, 0, false), n);
     }
     if (next)
         fetch_ahead(next, c * (int64_t)sizeof *next);
     const double first = sum / (double)c;
     const C high = (C)first, low = (C)(first - (double)high);
     for (int64_t at = 0; at < c; at += RUN) {
-        C s[LANES] = {0}, q[LANES] = {0};
-        EACH_LANE((c - at < RUN ? c - at : RUN), const C d = (LOAD(x[at + i]) - high) - low;
-                  s[k] += d; q[k] += d * d;);
-        off += M(join)(s);
-        square += M(join)(q);
+        const int64_t n = c - at < RUN ? c - at : RUN;
+        const C *v = N(operand)(room, x, at, n, 0, c <= RUN);
+        off += M(run_squares)(v, n, high, low, &square);
     }
     off /= (double)c;
     *variance = square / (double)c - off * off;
     return first + off;
 }
 
-static void N(affine)(T *y, const T *x, const T *w, const T *b, int64_t c, double mean, C r)
-{
-    const C high = (C)mean, low = (C)(mean - (double)high);
-    C weights[RUN], offsets[RUN];
-    for (int64_t at = 0; at < c; at += RUN) {
-        const int64_t n = c - at < RUN ? c - at : RUN;
-        const C *u = N(operand)(weights, w, at, n, 1), *v = N(operand)(offsets, b, at, n, 0);
-#pragma omp simd
-        for (int64_t i = 0; i < n; i++)
-            y[at + i] = STORE(((LOAD(x[at + i]) - high) - low) * r * u[i] + v[i]);
-    }
-}
-
 static void N(layernorm)(const void *args, int64_t lo, int64_t hi)
 {
     const struct norm *a = args;
+    _Alignas(64) C room[RUN], weights[RUN], offsets[RUN];
     for (int64_t r = lo; r < hi && a->c > 0; r++) {
         const T *x = (const T *)a->x + r * a->c;
         const T *more = a->r ? (const T *)a->r + r * a->c : NULL;
         const T *next = x + a->c;
-        T *sum = a->sum ? (T *)a->sum + r * a->c : NULL;
+        T *sum = a->sum ? (T *)a->sum + r * a->c : NULL, *y = (T *)a->y + r * a->c;
 #pragma omp simd
         for (int64_t j = 0; j < (sum ? a->c : 0); j++)
             sum[j] = STORE(LOAD(x[j]) + LOAD(more[j]));
         x = sum ? sum : x;
-        double variance, mean = N(moments)(x, r + 1 < hi ? next : NULL, a->c, &variance);
+        double variance, mean = N(moments)(room, x, r + 1 < hi ? next : NULL, a->c, &variance);
         const double rstd = 1 / sqrt(variance + a->eps);
+        const C high = (C)mean, low = (C)(mean - (double)high);
         a->stats[2 * r] = mean;
         a->stats[2 * r + 1] = rstd;
-        N(affine)((T *)a->y + r * a->c, x, a->w, a->b, a->c, mean, (C)rstd);
+        for (int64_t at = 0; at < a->c; at += RUN) {
+            const int64_t n = a->c - at < RUN ? a->c - at : RUN;
+            const bool one = a->c <= RUN, kept = one && r > lo;
+            const C *v = N(operand)(room, x, at, n, 0, one);
+            const C *w = N(operand)(weights, a->w, at, n, 1, kept);
+            const C *b = N(operand)(offsets, a->b, at, n, 0, kept);
+#ifdef LOW
+            M(run_affine)(room, v, n, high, low, (C)rstd, w, b);
+            NARROW(y + at, room, n);
+#else
+            N(run_affine)(y + at, v, n, high, low, (C)rstd, w, b);
+#endif
+        }
     }
 }
 

@@ -14,18 +14,19 @@ struct norm {
 #endif
 
 #ifdef T
-/* n numbers from p on as C, in room where they are not so already; NULL: all are `otherwise`. */
-CPU_INLINE const C *N(operand)(C *room, const T *p, int64_t first, int64_t n, C otherwise)
+/* n numbers from p on as C, in room where they are not so already, or `kept` there from before; NULL: all are
+ * `otherwise`. */
+CPU_INLINE const C *N(operand)(C *room, const T *p, int64_t first, int64_t n, C otherwise,
+                               bool kept)
 {
 #ifndef LOW
     if (p)
         return p + first;
+#else
+    if (p && !kept)
+        WIDEN(room, p + first, n);
 #endif
-    if (p)
-#pragma omp simd
-        for (int64_t i = 0; i < n; i++)
-            room[i] = LOAD(p[first + i]);
-    else
+    if (!p && !kept)
 #pragma omp simd
         for (int64_t i = 0; i < n; i++)
             room[i] = otherwise;

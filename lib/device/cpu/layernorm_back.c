@@ -5,51 +5,67 @@
 #ifdef T
 #include "device/cpu/layernorm.h"
 
-/* Means of h and of h z, and a row more in the sums gw and gb. */
-static void N(row_sums)(const struct norm *a, int64_t r, C *gw, C *gb, double *mh, double *mz)
+#ifndef LOW
+/* Adds to the sums of h and of h z; each column's to gw and gb. */
+static void N(run_sums)(const C *x, const C *gy, int64_t n, const C *w, struct of_row o, C *gw,
+                        C *gb, double *mh, double *mz)
 {
-    const T *x = (const T *)a->x + r * a->c, *gy = (const T *)a->gy + r * a->c;
-    const double mean = a->stats[2 * r];
-    const C high = (C)mean, low = (C)(mean - (double)high), rstd = (C)a->stats[2 * r + 1];
-    C room[RUN];
-    *mh = *mz = 0;
-    for (int64_t at = 0; at < a->c; at += RUN) {
-        const int64_t n = a->c - at < RUN ? a->c - at : RUN;
-        const C *w = N(operand)(room, a->w, at, n, 1);
-        C s[LANES] = {0}, q[LANES] = {0};
-        EACH_LANE(n, const C g = LOAD(gy[at + i]);
-                  const C z = ((LOAD(x[at + i]) - high) - low) * rstd; s[k] += g * w[i];
-                  q[k] += g * w[i] * z; gb[at + i] += g; gw[at + i] += g * z;);
-        *mh += M(join)(s);
-        *mz += M(join)(q);
-    }
-    *mh /= (double)a->c;
-    *mz /= (double)a->c;
+    const C high = (C)o.mean, low = (C)(o.mean - (double)high), rstd = (C)o.rstd;
+    C s[LANES] = {0}, q[LANES] = {0};
+    EACH_LANE(n, const C z = ((x[i] - high) - low) * rstd; s[k] += gy[i] * w[i];
+              q[k] += gy[i] * w[i] * z; gb[i] += gy[i]; gw[i] += gy[i] * z;);
+    *mh += N(join)(s);
+    *mz += N(join)(q);
 }
 
-static void N(row_back)(const struct norm *a, int64_t r, C mh, C mz)
+static void N(run_back)(C *gx, const C *x, const C *gy, int64_t n, const C *w, const C *more,
+                        struct of_row o)
 {
-    const T *x = (const T *)a->x + r * a->c, *gy = (const T *)a->gy + r * a->c;
-    const T *more = a->r ? (const T *)a->r + r * a->c : NULL;
-    T *gx = (T *)a->y + r * a->c;
-    const double mean = a->stats[2 * r];
-    const C high = (C)mean, low = (C)(mean - (double)high), rstd = (C)a->stats[2 * r + 1];
-    C weights[RUN], others[RUN];
+    const C high = (C)o.mean, low = (C)(o.mean - (double)high), rstd = (C)o.rstd;
+    const C mh = (C)o.mh, mz = (C)o.mz;
+#pragma omp simd
+    for (int64_t i = 0; i < n; i++) {
+        const C z = ((x[i] - high) - low) * rstd;
+        gx[i] = rstd * (gy[i] * w[i] - mh - z * mz) + more[i];
+    }
+}
+#endif
+
+/* A row's gradient, and a row more in the sums gw and gb. first: of those in the same rooms. */
+static void N(norm_row)(const struct norm *a, int64_t r, C *gw, C *gb, C (*room)[RUN], bool first)
+{
+    const int64_t begin = r * a->c;
+    const bool one = a->c <= RUN;
+    struct of_row o = {.mean = a->stats[2 * r], .rstd = a->stats[2 * r + 1]};
     for (int64_t at = 0; at < a->c; at += RUN) {
         const int64_t n = a->c - at < RUN ? a->c - at : RUN;
-        const C *w = N(operand)(weights, a->w, at, n, 1), *u = N(operand)(others, more, at, n, 0);
-#pragma omp simd
-        for (int64_t i = 0; i < n; i++) {
-            const C z = ((LOAD(x[at + i]) - high) - low) * rstd;
-            gx[at + i] = STORE(rstd * (LOAD(gy[at + i]) * w[i] - mh - z * mz) + u[i]);
-        }
+        const C *x = N(operand)(room[0], a->x, begin + at, n, 0, false);
+        const C *gy = N(operand)(room[1], a->gy, begin + at, n, 0, false);
+        const C *w = N(operand)(room[2], a->w, at, n, 1, one && !first);
+        M(run_sums)(x, gy, n, w, o, gw + at, gb + at, &o.mh, &o.mz);
+    }
+    o.mh /= (double)a->c;
+    o.mz /= (double)a->c;
+    for (int64_t at = 0; at < (a->y ? a->c : 0); at += RUN) {
+        const int64_t n = a->c - at < RUN ? a->c - at : RUN;
+        const C *x = N(operand)(room[0], a->x, begin + at, n, 0, one);
+        const C *gy = N(operand)(room[1], a->gy, begin + at, n, 0, one);
+        const C *w = N(operand)(room[2], a->w, at, n, 1, one);
+        const C *more = N(operand)(room[3], a->r, a->r ? begin + at : 0, n, 0, !a->r && !first);
+        T *gx = (T *)a->y + begin + at;
+#ifdef LOW
+        M(run_back)(room[1], x, gy, n, w, more, o);
+        NARROW(gx, room[1], n);
+#else
+        N(run_back)(gx, x, gy, n, w, more, o);
+#endif
     }
 }
 
 static void N(norm_parts)(const void *args, int64_t lo, int64_t hi)
 {
     const struct norm *a = args;
-    double mh, mz;
+    _Alignas(64) C room[4][RUN];
     for (int64_t t = lo; t < hi; t++) {
         const int64_t end = a->rows * (t + 1) / a->parts;
         double *total = a->room + 4 * a->c * t;
@@ -58,9 +74,11 @@ static void N(norm_parts)(const void *args, int64_t lo, int64_t hi)
         for (int64_t r = a->rows * t / a->parts, first = r; r < end; r++) {
             if ((r - first) % BLOCK == 0)
                 memset(sums, 0, (size_t)(2 * a->c) * sizeof *sums);
-            N(row_sums)(a, r, sums, sums + a->c, &mh, &mz);
-            if (a->y)
-                N(row_back)(a, r, (C)mh, (C)mz);
+            if (r + 1 < end) {
+                fetch_ahead((const T *)a->x + (r + 1) * a->c, a->c * (int64_t)sizeof(T));
+                fetch_ahead((const T *)a->gy + (r + 1) * a->c, a->c * (int64_t)sizeof(T));
+            }
+            N(norm_row)(a, r, sums, sums + a->c, room, t == lo && r == first);
             if ((r - first) % BLOCK == BLOCK - 1 || r + 1 == end)
 #pragma omp simd
                 for (int64_t j = 0; j < 2 * a->c; j++)
@@ -99,6 +117,9 @@ static void N(norm_sums)(const void *args, int64_t lo, int64_t hi)
 #include <string.h>
 
 #include "device/cpu/layernorm.h"
+struct of_row {
+    double mean, rstd, mh, mz; /* mh, mz: the means of h and of h z */
+};
 #define BLOCK 32       /* rows, and least rows of a part */
 #define PARTS 64       /* at most */
 #define ROOM (1 << 18) /* f64 numbers of room that stays */

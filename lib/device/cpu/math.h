@@ -8,9 +8,6 @@
  *   erf x = x + x p(x^2) up to 1, then 1 - exp(-x p(x)) in f32, 1 - exp(-x^2) p((x - 2) / (x + 2)) in
  *   f64
  *
- *   1/(1 + t) = y (1 + e), e = 1 - y - t y, twice in f32, from the parabola whose e is the Chebyshev
- *   polynomial of degree 3 of 0..1, over the 99 that it is at t = -1
- *
  * p interpolates the function at the Chebyshev nodes of its range. */
 #ifndef DEVICE_CPU_MATH_H
 #define DEVICE_CPU_MATH_H
@@ -106,10 +103,6 @@ typedef uint64_t bits_f64;
 #define erfc_f64(x) (N(cpu_decay)(-(x) * (x)) * N(erf_far)(((x)-2) / ((x) + 2)))
 #define erf_most_f32 4.0F
 #define erf_most_f64 6.0
-
-/* 1/(1 + t) of t in 0..1 */
-#define inverse_f32(t) N(newton)(t)
-#define inverse_f64(t) (1 / (1 + (t)))
 #endif
 
 #ifdef T
@@ -156,7 +149,7 @@ CPU_INLINE T N(cpu_exp)(T x)
     return x > OF(exp_most) ? (T)INFINITY : floored;
 }
 
-/* exp x of x up to 0, or a little above; 0 where it is no normal number. */
+/* exp x of x up to -decay_least; 0 where it is no normal number. */
 CPU_INLINE T N(cpu_decay)(T x)
 {
     const T shifted = N(fused)(x, (T)LOG2_E, OF(shift)), scale = N(two_to)(shifted);
@@ -164,25 +157,18 @@ CPU_INLINE T N(cpu_decay)(T x)
     return x < OF(decay_least) ? 0 : y;
 }
 
-CPU_INLINE T N(newton)(T t)
-{
-    T y = N(fused)(N(fused)((T)(32.0 / 99), t, (T)(-80.0 / 99)), t, (T)(98.0 / 99));
-    y = N(fused)(N(fused)(-t, y, 1 - y), y, y);
-    return N(fused)(N(fused)(-t, y, 1 - y), y, y);
-}
-
-/* 1 / (1 + exp -x) */
+/* 1 / (1 + exp -x); 0 where exp -x is too large to be a normal number's inverse. */
 CPU_INLINE T N(cpu_sigmoid)(T x)
 {
-    const T t = N(cpu_decay)(-OF(absolute)(x)), part = OF(inverse)(t), other = t * part;
-    return x > 0 ? part : other;
+    const T y = 1 / (1 + N(cpu_decay)(-x));
+    return x < OF(decay_least) ? 0 : y;
 }
 
 CPU_INLINE T N(cpu_tanh)(T x)
 {
     const T size = OF(absolute)(x), z = x * x, t = N(cpu_decay)(-2 * size);
     const T near = N(fused)(x * z, N(tanh_series)(z), x);
-    const T far = N(fused)(-2 * t, OF(inverse)(t), 1);
+    const T far = 1 - 2 * t / (1 + t);
     return size > (T)TANH_NEAR ? OF(with_sign)(far, x) : near;
 }
 

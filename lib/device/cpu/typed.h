@@ -1,7 +1,8 @@
 /* Reads the file CPU_FAMILY for each set of vector instructions and each type in memory, T, with N(name) a
  * name for it. Arithmetic is in C, whose functions are M(name), and OF(name) is what there is of C whatever
  * the vectors: LOAD(x) is an element in C and STORE(v) what C's v is in memory, rounded once
- * (of 16 bits CHANCE(v, half), too: rounded at random). With CPU_I64
+ * (of 16 bits CHANCE(v, half), too: rounded at random; and WIDEN(y, x, n) and NARROW(y, x, n), n of them in the
+ * processor's best way, whatever the set). With CPU_I64
  * also for i64, with CPU_LOW for bf16 and f16, whose C is f32; functions of C are there by then:
  * #ifndef LOW. VECTOR is the size of a vector in bytes; FIRST is there while the plain set is read. No guard: one use per family.
  *

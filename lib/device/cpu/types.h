@@ -47,20 +47,28 @@
 #define LOAD(x) half_wide_bf16(x)
 #define STORE(v) half_low_bf16(v)
 #define CHANCE(v, half) half_chance_bf16(v, half)
+#define WIDEN(y, x, n) weft__half_best()->wide_bf16(y, x, n)
+#define NARROW(y, x, n) weft__half_best()->low_bf16(y, x, n)
 #define N(name) CPU_NAME(name##_bf16, SET)
 #include CPU_FAMILY
 #undef LOAD
 #undef STORE
 #undef CHANCE
+#undef WIDEN
+#undef NARROW
 #undef N
 #define LOAD(x) half_wide_f16(x)
 #define STORE(v) half_low_f16(v)
 #define CHANCE(v, half) half_chance_f16(v, half)
+#define WIDEN(y, x, n) weft__half_best()->wide_f16(y, x, n)
+#define NARROW(y, x, n) weft__half_best()->low_f16(y, x, n)
 #define N(name) CPU_NAME(name##_f16, SET)
 #include CPU_FAMILY
 #undef LOAD
 #undef STORE
 #undef CHANCE
+#undef WIDEN
+#undef NARROW
 #undef T
 #undef C
 #undef OF
