@@ -1,6 +1,6 @@
 /* Products of matrices in f32 by own kernels, for processors with AVX-512.
  *
- * Each number of C is a chain of multiply-adds along k, cut where k alone says (or, for few rows, such
+ * Each number of C is a chain of multiply-adds along k, cut where k and how A lies say (or, for few rows, such
  * chains in sixteen lanes that are then added in pairs). It depends neither on where the number lies in a
  * tile nor on which thread computes the tile. */
 #ifndef DEVICE_CPU_WIDE_H
@@ -16,10 +16,12 @@
 #define WIDE_ROWS 14    /* of a tile, at most: 28 sums in registers */
 #define WIDE_COLUMNS 32 /* of a tile with so many rows, and of a panel of packed B */
 #define WIDE_DEPTH 800  /* of a block of k, at most */
-#define WIDE_STEP 816   /* from row to row of packed A: no two rows in the same set of the cache */
-#define WIDE_GROUP 4    /* panels of A that are packed together, where its rows are adjacent */
+#define WIDE_THIN                                                                                  \
+    200 /* where A's rows are adjacent: A is dear to pack, so blocks have many columns */
+#define WIDE_STEP 816 /* from row to row of packed A: no two rows in the same set of the cache */
+#define WIDE_GROUP 4  /* panels of A that are packed together, where its rows are adjacent */
 #define WIDE_ROOM (WIDE_DEPTH * 256) /* numbers of packed B; of A then two groups follow */
-#define WIDE_ALL (WIDE_ROOM + 2 * WIDE_GROUP * WIDE_DEPTH * WIDE_LANES)
+#define WIDE_ALL (WIDE_ROOM + 2 * WIDE_GROUP * WIDE_THIN * WIDE_LANES)
 #define WIDE_LINES 2048 /* of a list, at most */
 
 /* C = alpha A B + beta C; strides in elements, of rows and columns. Of C one of them is 1. */
@@ -48,9 +50,13 @@ typedef struct weft__wide_tile {
     uint32_t pace;         /* of a line, with two steps along k: 1/65536 */
 } weft__wide_tile;
 
-/* `rows` rows of A from k0 on, as they lie (by_depth: false) or sixteen numbers of a column side by side. */
-void weft__wide_pack_a(float *to, const weft__wide *p, int64_t i, int64_t rows, int64_t k0,
-                       int64_t depth, bool by_depth);
+/* `rows` rows of A from k0 on, as they lie. */
+void weft__wide_pack_rows(float *to, const weft__wide *p, int64_t i, int64_t rows, int64_t k0,
+                          int64_t depth);
+/* Of rows that are adjacent panel x, from row first[x] to first[x + 1], goes to `to` + x size: sixteen numbers
+ * of a column side by side. */
+void weft__wide_pack_columns(float *to, int64_t size, const weft__wide *p, const int64_t *first,
+                             int64_t panels, int64_t k0, int64_t depth);
 /* At most 32 columns of B, from k0 on, in a panel of `depth` rows of 32; filled up with zeros. */
 void weft__wide_pack_b(float *to, const weft__wide *p, int64_t j, int64_t columns, int64_t k0,
                        int64_t depth);

@@ -9,9 +9,7 @@
 
 #define IN_PLACE 14   /* rows for which packing B does not pay where its rows are adjacent */
 #define SHALLOW 100   /* steps along k in which a tile cannot ask for much */
-#define DEEP 300      /* such steps whose lines may not stay */
 #define SOME 96       /* rows of several groups of panels */
-#define MANY 512      /* rows of an A that may be far away */
 #define LINES_ROWS 12 /* of a panel, four of which are three lines */
 #define NEAR 150000   /* numbers of A, B and C that are sure to be in the second cache */
 
@@ -85,12 +83,17 @@ static panel group_of(const rectangle *o, const block *b, int64_t i)
 
 static void pack_a(float *to, const rectangle *o, const block *b, int64_t first, const panel *some)
 {
-    const bool by_depth = o->p->ca != 1;
-    to += (some->k - b->k) * (by_depth ? WIDE_LANES : 1);
-    for (int64_t i = first; i < least(first + o->group, o->panels); i++, to += o->size) {
-        const panel n = panel_of(o, b, i);
-        weft__wide_pack_a(to, o->p, n.i, n.rows, some->k, some->depth, by_depth);
+    const int64_t n = least(o->group, o->panels - first);
+    int64_t row[WIDE_GROUP + 1];
+    if (o->p->ca == 1) { /* then a group is one panel */
+        weft__wide_pack_rows(to + some->k - b->k, o->p, some->i, some->rows, some->k, some->depth);
+        return;
     }
+    for (int64_t i = 0; i < n; i++)
+        row[i] = panel_of(o, b, first + i).i;
+    row[n] = some->i + some->rows;
+    weft__wide_pack_columns(to + (some->k - b->k) * WIDE_LANES, o->size, o->p, row, n, some->k,
+                            some->depth);
 }
 
 /* What is to be fetched during a tile: its part of C, of the next rows of A and of the next block of B. */
@@ -175,13 +178,6 @@ static void down(rectangle *o, int64_t at)
     }
 }
 
-/* Whether whole lines are read of an A whose rows are adjacent, by packing several panels at once. Half lines
- * come again with the next panel: from afar where A is large and lines far apart share few sets of the cache. */
-static bool together(const weft__wide *p, int64_t rows, int64_t depth)
-{
-    return p->ca != 1 && (depth < SHALLOW ? rows >= SOME : rows >= MANY && depth >= DEEP);
-}
-
 void weft__wide_rectangle(const weft__wide *p, int64_t i0, int64_t i1, int64_t j0, int64_t j1,
                           float *room)
 {
@@ -189,9 +185,11 @@ void weft__wide_rectangle(const weft__wide *p, int64_t i0, int64_t i1, int64_t j
     _Alignas(64) float a[2][WIDE_STEP * WIDE_LANES];
     rectangle o; /* not all of it is set: the list is long */
     o.p = p, o.i0 = i0, o.i1 = i1, o.j0 = j0, o.j1 = j1, o.a = a[0], o.ahead = a[1];
-    const int64_t rows = i1 - i0, depth = ceiling(p->k, o.parts = ceiling(p->k, WIDE_DEPTH));
+    const bool thin = p->ca != 1 && p->m > IN_PLACE;
+    const int64_t rows = i1 - i0,
+                  depth = ceiling(p->k, o.parts = ceiling(p->k, thin ? WIDE_THIN : WIDE_DEPTH));
     o.size = depth * WIDE_LANES;
-    o.group = room && together(p, rows, depth) ? WIDE_GROUP : 1;
+    o.group = thin && room && rows >= SOME ? WIDE_GROUP : 1;
     o.panels = ceiling(rows, o.group > 1 ? LINES_ROWS : WIDE_ROWS);
     if (o.group > 1) {
         o.a = room + WIDE_ROOM;

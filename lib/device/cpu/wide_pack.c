@@ -14,17 +14,27 @@ WIDE_TARGET CPU_INLINE void line(float *to, const float *from, int64_t n)
         _mm512_storeu_ps(to + i, _mm512_maskz_loadu_ps((__mmask16)((1u << (n - i)) - 1), from + i));
 }
 
-WIDE_TARGET void weft__wide_pack_a(float *to, const weft__wide *p, int64_t i, int64_t rows,
-                                   int64_t k0, int64_t depth, bool by_depth)
+WIDE_TARGET void weft__wide_pack_rows(float *to, const weft__wide *p, int64_t i, int64_t rows,
+                                      int64_t k0, int64_t depth)
 {
     const float *from = p->a + i * p->ra + k0 * p->ca;
-    const __mmask16 some = (__mmask16)((1u << rows) - 1);
-    if (by_depth) /* then its rows are adjacent */
-        for (int64_t k = 0; k < depth; k++)
-            _mm512_storeu_ps(to + k * WIDE_LANES, _mm512_maskz_loadu_ps(some, from + k * p->ca));
-    else
-        for (int64_t r = 0; r < rows; r++)
-            line(to + r * WIDE_STEP, from + r * p->ra, depth);
+    for (int64_t r = 0; r < rows; r++)
+        line(to + r * WIDE_STEP, from + r * p->ra, depth);
+}
+
+/* All panels of a column at once, as they share lines. */
+WIDE_TARGET void weft__wide_pack_columns(float *to, int64_t size, const weft__wide *p,
+                                         const int64_t *first, int64_t panels, int64_t k0,
+                                         int64_t depth)
+{
+    const float *from = p->a + first[0] * p->ra + k0 * p->ca;
+    const int64_t last = panels - 1, at = first[last] - first[0];
+    const __mmask16 some = (__mmask16)((1u << (first[panels] - first[last])) - 1);
+    for (int64_t k = 0; k < depth; k++, from += p->ca, to += WIDE_LANES) {
+        for (int64_t x = 0; x < last; x++)
+            _mm512_storeu_ps(to + x * size, _mm512_loadu_ps(from + first[x] - first[0]));
+        _mm512_storeu_ps(to + last * size, _mm512_maskz_loadu_ps(some, from + at));
+    }
 }
 
 /* Where fewer than 16 columns or numbers of them are left. */
