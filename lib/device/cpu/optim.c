@@ -38,37 +38,70 @@ static void N(sgd)(const void *args, int64_t lo, int64_t hi)
         N(sgd_pass)(r, lo, hi, 1, 0);
 }
 
-/* exact, if it is there, gets what would go to p. */
-CPU_INLINE void N(adam_pass)(const struct run *r, int64_t lo, int64_t hi, const int amsgrad,
-                             C *exact)
+/* What a step is made of. */
+struct N(adam_numbers) {
+    C by, eps, rate, sign, decay, keep, beta2, w2, root2, w;
+    int near;
+};
+
+/* The first moment is formed from the nearer end: m + (1-beta1) (g - m) or g - beta1 (g - m). */
+CPU_INLINE struct N(adam_numbers) N(adam_numbers)(const struct run *r)
 {
     const weft_adam_step *o = r->step;
-    const C eps = (C)o->eps, rate = (C)(o->lr / o->correct1), sign = o->maximize ? -1 : 1;
-    const C decay = o->decoupled ? 0 : (C)o->weight_decay;
-    const C keep = o->decoupled ? (C)(1 - o->lr * o->weight_decay) : 1;
-    const C beta2 = (C)o->beta2, w2 = (C)(1 - o->beta2), root2 = (C)sqrt(o->correct2);
-    /* The first moment is formed from the nearer end: m + (1-beta1) (g - m) or g - beta1 (g - m). */
     const int near = 1 - o->beta1 < 0.5;
-    const C w = near ? (C)(1 - o->beta1) : -(C)o->beta1;
-    const C *g = r->g, by = (C)r->by;
+    return (struct N(adam_numbers)){.by = (C)r->by,
+                                    .eps = (C)o->eps,
+                                    .rate = (C)(o->lr / o->correct1),
+                                    .sign = o->maximize ? -1 : 1,
+                                    .decay = o->decoupled ? 0 : (C)o->weight_decay,
+                                    .keep = o->decoupled ? (C)(1 - o->lr * o->weight_decay) : 1,
+                                    .beta2 = (C)o->beta2,
+                                    .w2 = (C)(1 - o->beta2),
+                                    .root2 = (C)sqrt(o->correct2),
+                                    .w = near ? (C)(1 - o->beta1) : -(C)o->beta1,
+                                    .near = near};
+}
+
+/* exact, if it is there, gets what would go to p. */
+CPU_INLINE void N(adam_pass)(const struct run *r, const struct N(adam_numbers) o, int64_t lo,
+                             int64_t hi, const int amsgrad, C *exact)
+{
+    const C *g = r->g;
     T *p = r->p;
     C *m = r->m, *v = r->v, *top = r->top;
 #pragma omp simd
     for (int64_t i = lo; i < hi; i++) {
         const C at = LOAD(p[i]);
-        C d = sign * (g[i] * by) + decay * at;
-        C old = m[i], end = near ? old : d, mi = end + w * (d - old);
-        C vi = v[i] * beta2 + w2 * d * d, most = vi;
+        C d = o.sign * (g[i] * o.by) + o.decay * at;
+        C old = m[i], end = o.near ? old : d, mi = end + o.w * (d - old);
+        C vi = v[i] * o.beta2 + o.w2 * d * d, most = vi;
         m[i] = mi;
         v[i] = vi;
         if (amsgrad)
             top[i] = most = vi >= top[i] || vi != vi ? vi : top[i];
-        const C to = at * keep - rate * mi / (OF(root)(most) / root2 + eps);
+        const C to = at * o.keep - o.rate * mi / (OF(root)(most) / o.root2 + o.eps);
         if (exact)
             exact[i - lo] = to;
         else
             p[i] = STORE(to);
     }
+}
+
+/* What lies further on is on its way while roots and quotients are taken. */
+CPU_INLINE void N(adam_blocks)(const struct run *r, int64_t lo, int64_t hi, const int amsgrad)
+{
+    const struct N(adam_numbers) o = N(adam_numbers)(r);
+    int64_t i = lo;
+    for (; i + BLOCK <= hi; i += BLOCK) {
+        for (int64_t j = i; j < i + BLOCK; j += 64 / (int64_t)sizeof(C)) {
+            CPU_AHEAD((const T *)r->p + j);
+            CPU_AHEAD((const C *)r->g + j);
+            CPU_AHEAD((const C *)r->m + j);
+            CPU_AHEAD((const C *)r->v + j);
+        }
+        N(adam_pass)(r, o, i, i + BLOCK, amsgrad, NULL);
+    }
+    N(adam_pass)(r, o, i, hi, amsgrad, NULL);
 }
 
 #ifdef LOW
@@ -82,9 +115,9 @@ static void N(adam_chance)(const struct run *r, int64_t lo, int64_t hi)
     for (int64_t at = lo, end; at < hi; at = end) {
         end = hi - at > CHUNK ? at + CHUNK : hi;
         if (r->top)
-            N(adam_pass)(r, at, end, 1, exact);
+            N(adam_pass)(r, N(adam_numbers)(r), at, end, 1, exact);
         else
-            N(adam_pass)(r, at, end, 0, exact);
+            N(adam_pass)(r, N(adam_numbers)(r), at, end, 0, exact);
         for (int64_t i = at; i < end; i++) {
             const uint64_t n = (uint64_t)(o->number + i);
             if (n % 8 == 0 || i == at)
@@ -106,9 +139,9 @@ static void N(adam)(const void *args, int64_t lo, int64_t hi)
     }
 #endif
     if (r->top)
-        N(adam_pass)(r, lo, hi, 1, NULL);
+        N(adam_blocks)(r, lo, hi, 1);
     else
-        N(adam_pass)(r, lo, hi, 0, NULL);
+        N(adam_blocks)(r, lo, hi, 0);
 }
 
 CPU_INLINE void N(rmsprop_pass)(const struct run *r, int64_t lo, int64_t hi, const int centered,
@@ -184,6 +217,7 @@ static void N(adagrad)(const void *args, int64_t lo, int64_t hi)
 
 #include <math.h>
 
+#define BLOCK 32  /* elements: two vectors of the longest */
 #define CHUNK 256 /* elements that are rounded at random together */
 
 struct run {
