@@ -27,6 +27,18 @@ CPU_INLINE void N(add_row)(double *acc, const T *x, int64_t step, int64_t width)
         acc[j] += LOAD(x[j * step]);
 }
 
+/* ROWS of them, s apart, one after the other; those further on are under way meanwhile. */
+CPU_INLINE void N(add_rows)(double *acc, const T *x, int64_t s, int64_t width)
+{
+    for (int k = 0; k < ROWS; k++)
+        for (int64_t j = 0; j < width; j += 64 / (int64_t)sizeof(T))
+            __builtin_prefetch(x + (FURTHER + k) * s + j);
+#pragma omp simd
+    for (int64_t j = 0; j < width; j++)
+        acc[j] =
+            (((acc[j] + LOAD(x[j])) + LOAD(x[s + j])) + LOAD(x[2 * s + j])) + LOAD(x[3 * s + j]);
+}
+
 /* acc[0..width) += the reduced elements lo..hi-1 of the outputs whose first is at x, `step` apart. */
 static void N(add_block)(const struct sum *a, double *acc, const T *x, int64_t step, int64_t width,
                          int64_t lo, int64_t hi)
@@ -41,7 +53,10 @@ static void N(add_block)(const struct sum *a, double *acc, const T *x, int64_t s
             acc[0] += N(add_run)(from, s, n);
             continue;
         }
-        for (int64_t i = 0; i < n; i++, from += s)
+        int64_t i = 0;
+        for (; step == 1 && i + ROWS <= n; i += ROWS, from += ROWS * s)
+            N(add_rows)(acc, from, s, width);
+        for (; i < n; i++, from += s)
             if (step == 1)
                 N(add_row)(acc, from, 1, width);
             else
@@ -79,6 +94,8 @@ static void N(sum)(const void *args, int64_t lo, int64_t hi)
 #include "device/cpu/walk.h"
 
 #define TILE 256     /* outputs that are summed side by side */
+#define ROWS 4       /* summands that are added to them at once */
+#define FURTHER 8    /* summands on, those that are fetched */
 #define PARTIAL 4096 /* partial sums kept at a time */
 #define BLOCKS 64
 #define BLOCK 32768 /* additions that a block is worth */
