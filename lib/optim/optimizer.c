@@ -224,25 +224,21 @@ static weft_status part(weft_optimizer *o, weft__flat *flat, const weft__segment
     for (int m = 0; m < o->ops->moments; m++)
         if (o->uses & 1u << m)
             r.moment[m] = weft__flat_at(flat, (weft__plane)(WEFT__MOMENT0 + m), first);
-    WEFT_TRY(
-        o->ops->update(f->stream, f->device->ops->kernels, g->self, &r, o->steps + 1, g->rate));
-    if (o->again)
-        return WEFT_OK;
-    if (!flat->cut)
-        return weft__flat_narrow(flat, first, count);
-    weft__flat_written(flat); /* other ranks' pieces come later */
-    return WEFT_OK;
+    return o->ops->update(f->stream, f->device->ops->kernels, g->self, &r, o->steps + 1, g->rate);
 }
 
-/* Where a copy comes behind the update, each part of a run goes through both while it is in a cache. */
+/* Where a copy comes behind the update, each part of a run goes through both while it is in a cache, if the device is
+ * done with it when it returns. */
 static weft_status run(weft_optimizer *o, weft__flat *flat, const weft__segment *of, int64_t first,
                        int64_t count)
 {
-    const bool copies = flat->plane[WEFT__COMPUTE].addr && !flat->cut;
-    const bool at_once = !copies || o->ops->whole_tensors || !flat->fabric->device->ops->immediate;
+    const bool copies =
+        flat->plane[WEFT__COMPUTE].addr && !flat->cut && flat->fabric->device->ops->immediate;
     for (int64_t at = 0, n; at < count; at += n) {
-        n = at_once || count - at < PART ? count - at : PART;
+        n = !copies || o->ops->whole_tensors || count - at < PART ? count - at : PART;
         WEFT_TRY(part(o, flat, of, first + at, n));
+        if (copies)
+            WEFT_TRY(weft__flat_narrow(flat, first + at, n));
     }
     return WEFT_OK;
 }
@@ -291,10 +287,8 @@ static weft_status runs(weft_optimizer *o, weft__flat *flat)
     return WEFT_OK;
 }
 
-weft_status weft__optim_update(weft_optimizer *o, weft__flat *flat)
+static weft_status tensors(weft_optimizer *o, weft__flat *flat)
 {
-    if (!o->ops->whole_tensors)
-        return runs(o, flat);
     for (int i = 0; i < flat->nsegments; i++) {
         weft__segment *s = flat->segment[i];
         weft__range own = {0};
@@ -305,6 +299,28 @@ weft_status weft__optim_update(weft_optimizer *o, weft__flat *flat)
             WEFT_TRY(run(o, flat, s, s->first, s->count));
     }
     return WEFT_OK;
+}
+
+/* All that it updates and what lies between, at once. */
+static weft_status copy(const weft_optimizer *o, const weft__flat *flat)
+{
+    int64_t from = flat->elements, to = 0;
+    for (int i = 0; i < flat->nsegments; i++) {
+        const weft__segment *s = flat->segment[i];
+        if (!updates(o, s))
+            continue;
+        from = s->first < from ? s->first : from;
+        to = s->first + s->count;
+    }
+    return from < to ? weft__flat_narrow(flat, from, to - from) : WEFT_OK;
+}
+
+weft_status weft__optim_update(weft_optimizer *o, weft__flat *flat)
+{
+    WEFT_TRY(o->ops->whole_tensors ? tensors(o, flat) : runs(o, flat));
+    if (flat->cut)
+        weft__flat_written(flat); /* other ranks' pieces come later */
+    return flat->cut || o->again || flat->fabric->device->ops->immediate ? WEFT_OK : copy(o, flat);
 }
 
 weft_status weft__optim_state(void *optimizer, weft_visitor *v)
