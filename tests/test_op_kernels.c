@@ -440,6 +440,41 @@ START_TEST(the_first_bad_index_is_reported)
 }
 END_TEST
 
+/* What linear gives, and a product, a bias and relu after each other: on a CPU the same bits. */
+static void check_linear(int t, int64_t rows, int64_t c, int64_t o, bool biased, int act)
+{
+    const bool same = strcmp(device_name(), "cpu") == 0;
+    float *const x = some(WEFT_F32, rows * c, -1, 1, 1), *const w = some(WEFT_F32, o * c, -1, 1, 2),
+                 *const b = some(WEFT_F32, o, -1, 1, 3), *const y = device_calloc(rows * o, 4),
+                 *const z = device_calloc(rows * o, 4), *const pre = device_calloc(rows * o, 4);
+    const float *const got = act == WEFT_ACT_GELU_TANH ? pre : z;
+    const weft_dev by = {biased ? (uintptr_t)b : 0};
+    int64_t bad = 0;
+    ck_assert(!k(t)->gemm(stream[t], dev(y), WEFT_F32, o, 1, dev(x), c, 0, dev(w), c, 1, 0, rows, o,
+                          c, WEFT_F32));
+    if (biased || act == WEFT_ACT_RELU)
+        ck_assert(!k(t)->bias(stream[t], dev(y), by, act == WEFT_ACT_RELU, rows, o, WEFT_F32));
+    ck_assert(
+        !k(t)->linear(stream[t], dev(z), dev(pre), dev(x), dev(w), by, act, rows, c, o, WEFT_F32));
+    for (int64_t i = 0; i < rows * o; i++)
+        bad += same ? memcmp(&got[i], &y[i], 4) != 0 : fabsf(got[i] - y[i]) > 1e-3F;
+    if (bad)
+        ck_abort_msg("(%d, %d, %d), activation %d: %d numbers differ", (int)rows, (int)c, (int)o,
+                     act, (int)bad);
+    free(x), free(w), free(b), free(y), free(z), free(pre);
+}
+
+START_TEST(linear_is_its_steps)
+{
+    static const int64_t size[][3] = {{1, 7, 5},      {3, 33, 40},    {40, 50, 10},  {70, 1700, 33},
+                                      {20, 900, 300}, {300, 850, 71}, {257, 31, 256}};
+    for (size_t i = 0; i < sizeof size / sizeof *size; i++)
+        for (int form = 0; form < 6; form++)
+            check_linear((int)i % THREADS, size[i][0], size[i][1], size[i][2], form & 1,
+                         (const int[]){WEFT_ACT_NONE, WEFT_ACT_RELU, WEFT_ACT_GELU_TANH}[form / 2]);
+}
+END_TEST
+
 START_TEST(types_without_a_kernel_are_named)
 {
     const int64_t one = 1;
@@ -474,6 +509,7 @@ int main(void)
     tcase_add_loop_test(t, threads_do_not_change_a_bit, 0, (int)(sizeof jobs / sizeof jobs[0]));
     tcase_add_loop_test(t, without_fma_results_are_near, 0, (int)(sizeof jobs / sizeof jobs[0]));
     tcase_add_test(t, batches_are_their_products);
+    tcase_add_test(t, linear_is_its_steps);
     tcase_add_test(t, extrema_are_the_first_and_nan_wins);
     tcase_add_test(t, the_first_bad_index_is_reported);
     tcase_add_test(t, types_without_a_kernel_are_named);

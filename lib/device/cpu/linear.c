@@ -1,6 +1,7 @@
-/* Linear layers: a product, which in bf16 ends with bias and relu, and a pass over its result. */
+/* Linear layers: a product, which in f32 and bf16 ends with bias and relu, and a pass over its result. */
 #include "device/cpu/brain.h"
 #include "device/cpu/cpu.h"
+#include "device/cpu/wide.h"
 #include "device/linear.h"
 
 weft_status weft__cpu_linear(weft_stream *s, weft_dev y, weft_dev pre, weft_dev x, weft_dev w,
@@ -9,8 +10,10 @@ weft_status weft__cpu_linear(weft_stream *s, weft_dev y, weft_dev pre, weft_dev 
     static const double none[2];
     const bool gelu = act == WEFT_ACT_GELU_TANH;
     const weft_dev z = gelu && pre.addr ? pre : y;
-    if (dt == WEFT_BF16 && rows > 0 && o > 0 &&
-        weft__cpu_brain_linear(s, weft__brain_best(), z, x, w, b, act == WEFT_ACT_RELU, rows, c, o))
+    const bool relu = act == WEFT_ACT_RELU, some = rows > 0 && o > 0;
+    if (some && ((dt == WEFT_BF16 &&
+                  weft__cpu_brain_linear(s, weft__brain_best(), z, x, w, b, relu, rows, c, o)) ||
+                 (dt == WEFT_F32 && weft__cpu_wide_linear(s, z, x, w, b, relu, rows, c, o))))
         return gelu ? weft__cpu_unary(s, WEFT_GELU_TANH, y, z, none, rows * o, dt) : WEFT_OK;
     return weft__linear(weft__cpu.kernels, s, y, pre, x, w, b, act, rows, c, o, dt);
 }

@@ -33,6 +33,12 @@ static void one(const weft__wide *p, int64_t i0, int64_t i1, int64_t j0, int64_t
     weft__cpu_lane_give(of, lane);
 }
 
+static void dots(const weft__wide *p, int64_t i0, int64_t i1, int64_t j0, int64_t j1)
+{
+    weft__wide_dots(p, i0, i1, j0, j1);
+    weft__wide_end(p, i0, i1, j0, j1);
+}
+
 static void rectangles(const void *args, int64_t lo, int64_t hi)
 {
     const job *o = args;
@@ -46,7 +52,7 @@ static void rectangles(const void *args, int64_t lo, int64_t hi)
         const int64_t j0 = columns * x / o->across * WIDE_COLUMNS;
         const int64_t j1 = least(p->n, columns * (x + 1) / o->across * WIDE_COLUMNS);
         if (i0 < i1 && j0 < j1)
-            (o->dots ? weft__wide_dots : one)(p, i0, i1, j0, j1);
+            (o->dots ? dots : one)(p, i0, i1, j0, j1);
     }
 }
 
@@ -82,7 +88,25 @@ static void turn(weft__wide *p)
                       .rc = was.cc,
                       .cc = was.rc,
                       .alpha = was.alpha,
-                      .beta = was.beta};
+                      .beta = was.beta,
+                      .bias = was.bias,
+                      .relu = was.relu};
+}
+
+/* along: rows of A and columns of B lie along k. */
+static bool multiply(weft_stream *s, job *o, bool along)
+{
+    weft__wide *p = &o->p;
+    if (p->k == 0 || !weft__cpu_wide_name())
+        return false;
+    const int team =
+        weft__cpu_team(s->device, (double)p->m * (double)p->n * (double)p->k / MULTIPLY_ADDS);
+    o->dots = along && (p->m < FEW_ROWS || p->n < WIDE_LANES);
+    if (!o->dots && along && p->m < p->n && p->m <= MANY_ROWS)
+        turn(p);
+    cut(o, team);
+    weft__cpu_pieces(rectangles, o, team, 1, team);
+    return true;
 }
 
 bool weft__cpu_wide(weft_stream *s, weft_dev c, int64_t ldc, double alpha, weft_dev a, int64_t lda,
@@ -103,15 +127,28 @@ bool weft__cpu_wide(weft_stream *s, weft_dev c, int64_t ldc, double alpha, weft_
                    .cc = 1,
                    .alpha = (float)alpha,
                    .beta = (float)beta}};
-    if (k == 0 || !weft__cpu_wide_name())
-        return false;
-    const int team = weft__cpu_team(s->device, (double)m * (double)n * (double)k / MULTIPLY_ADDS);
-    o.dots = !ta && tb && (m < FEW_ROWS || n < WIDE_LANES);
-    if (!o.dots && !ta && tb && m < n && m <= MANY_ROWS)
-        turn(&o.p);
-    cut(&o, team);
-    weft__cpu_pieces(rectangles, &o, team, 1, team);
-    return true;
+    return multiply(s, &o, !ta && tb);
+}
+
+bool weft__cpu_wide_linear(weft_stream *s, weft_dev y, weft_dev x, weft_dev w, weft_dev b,
+                           bool relu, int64_t rows, int64_t c, int64_t o)
+{
+    job of = {.p = {.m = rows,
+                    .n = o,
+                    .k = c,
+                    .a = cpu_ptr(x),
+                    .b = cpu_ptr(w),
+                    .c = cpu_ptr(y),
+                    .ra = c,
+                    .ca = 1,
+                    .rb = 1,
+                    .cb = c,
+                    .rc = o,
+                    .cc = 1,
+                    .alpha = 1,
+                    .bias = b.addr ? cpu_ptr(b) : NULL,
+                    .relu = relu}};
+    return multiply(s, &of, true);
 }
 
 const char *weft__cpu_wide_name(void)
@@ -127,6 +164,13 @@ bool weft__cpu_wide(weft_stream *s, weft_dev c, int64_t ldc, double alpha, weft_
 {
     (void)s, (void)c, (void)ldc, (void)alpha, (void)a, (void)lda, (void)ta, (void)b, (void)ldb;
     (void)tb, (void)beta, (void)m, (void)n, (void)k;
+    return false;
+}
+
+bool weft__cpu_wide_linear(weft_stream *s, weft_dev y, weft_dev x, weft_dev w, weft_dev b,
+                           bool relu, int64_t rows, int64_t c, int64_t o)
+{
+    (void)s, (void)y, (void)x, (void)w, (void)b, (void)relu, (void)rows, (void)c, (void)o;
     return false;
 }
 

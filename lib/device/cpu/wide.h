@@ -24,13 +24,16 @@
 #define WIDE_ALL (WIDE_ROOM + 2 * WIDE_GROUP * WIDE_THIN * WIDE_LANES)
 #define WIDE_LINES 2048 /* of a list, at most */
 
-/* C = alpha A B + beta C; strides in elements, of rows and columns. Of C one of them is 1. */
+/* C = alpha A B + beta C + bias, what is below zero being none with relu; strides in elements, of rows and columns.
+ * Of C one of them is 1. */
 typedef struct weft__wide {
     int64_t m, n, k;
     const float *a, *b;
     float *c;
     int64_t ra, ca, rb, cb, rc, cc;
     float alpha, beta;
+    const float *bias; /* of each of the numbers that are adjacent in C, or NULL */
+    bool relu;
 } weft__wide;
 
 /* Addresses of lines that shall come into the second cache. */
@@ -70,6 +73,8 @@ void weft__wide_fetch_c(weft__wide_list *l, const float *c, int64_t step, int64_
 void weft__wide_multiply(const weft__wide_tile *t, int64_t rows, bool by_depth);
 /* The same into a C whose rows are adjacent: number (i, j) goes to c[i + j cc]. */
 void weft__wide_multiply_turned(const weft__wide_tile *t, int64_t rows, bool by_depth, int64_t cc);
+/* Bias and relu of a part of C whose sums are complete and near. */
+void weft__wide_end(const weft__wide *p, int64_t i0, int64_t i1, int64_t j0, int64_t j1);
 /* Rows i0..i1-1 and columns j0..j1-1 of C; room: for WIDE_ALL numbers, or NULL. */
 void weft__wide_rectangle(const weft__wide *p, int64_t i0, int64_t i1, int64_t j0, int64_t j1,
                           float *room);
@@ -81,6 +86,9 @@ void weft__wide_dots(const weft__wide *p, int64_t i0, int64_t i1, int64_t j0, in
 bool weft__cpu_wide(weft_stream *s, weft_dev c, int64_t ldc, double alpha, weft_dev a, int64_t lda,
                     int ta, weft_dev b, int64_t ldb, int tb, double beta, int64_t m, int64_t n,
                     int64_t k);
+/* The kernel linear's y = x w^T + b (rows,o), relu of it if it is asked for; b may be absent. */
+bool weft__cpu_wide_linear(weft_stream *s, weft_dev y, weft_dev x, weft_dev w, weft_dev b,
+                           bool relu, int64_t rows, int64_t c, int64_t o);
 /* "avx512" or NULL. */
 const char *weft__cpu_wide_name(void);
 #endif

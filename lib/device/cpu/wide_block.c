@@ -148,6 +148,8 @@ static void across(rectangle *o, const block *b, int64_t i, const ahead *next,
             weft__wide_multiply(&t, n.rows, by_depth);
         else
             weft__wide_multiply_turned(&t, n.rows, by_depth, p->cc);
+        if (b->k + b->depth == p->k)
+            weft__wide_end(p, n.i, n.i + n.rows, b->j + j, b->j + j + t.n);
         if (some.depth)
             pack_a(o->ahead, o, next->b, next->first, &some);
     }

@@ -137,4 +137,26 @@ WIDE_TARGET void weft__wide_multiply_turned(const weft__wide_tile *t, int64_t ro
                 t->beta == 0 ? v[i] : _mm512_fmadd_ps(beta, _mm512_maskz_loadu_ps(some, c), v[i]));
     }
 }
+
+WIDE_TARGET void weft__wide_end(const weft__wide *p, int64_t i0, int64_t i1, int64_t j0, int64_t j1)
+{
+    const bool by_rows = p->cc == 1;
+    const int64_t step = by_rows ? p->rc : p->cc, lines = by_rows ? i1 - i0 : j1 - j0;
+    const int64_t first = by_rows ? j0 : i0, n = (by_rows ? j1 : i1) - first;
+    if (!p->bias && !p->relu)
+        return;
+    for (int64_t x = 0; x < n; x += WIDE_LANES) {
+        const __mmask16 some =
+            n - x < WIDE_LANES ? (__mmask16)((1u << (n - x)) - 1) : (__mmask16)-1;
+        const __m512 bias =
+            p->bias ? _mm512_maskz_loadu_ps(some, p->bias + first + x) : _mm512_set1_ps(-0.0f);
+        float *c = p->c + i0 * p->rc + j0 * p->cc + x;
+        for (int64_t l = 0; l < lines; l++, c += step) {
+            __m512 v = _mm512_add_ps(_mm512_maskz_loadu_ps(some, c), bias);
+            if (p->relu)
+                v = _mm512_maskz_mov_ps(_mm512_cmp_ps_mask(v, _mm512_setzero_ps(), _CMP_NLE_UQ), v);
+            _mm512_mask_storeu_ps(c, some, v);
+        }
+    }
+}
 #endif
