@@ -69,7 +69,7 @@ KERNEL(xent, k->xent(s, b->out, y, none, x, b->labels, WEFT_I64, rows, c, NULL, 
 KERNEL(xent_back, k->xent_back(s, z, b->at[5], 1, y, b->labels, WEFT_I64, rows, c, NULL, b->dt))
 KERNEL(norm, k->norm(s, b->out, x, (int64_t[]){0, n}, 1, 2, b->dt))
 KERNEL(nonfinite, k->nonfinite(s, b->out, x, n, b->dt))
-KERNEL(adamw, k->adam(s, y, b->at[2], b->at[3], none, x, none, none, n,
+KERNEL(adamw, k->adam(s, y, b->at[2], b->at[3], none, x, none, none, (int64_t[]){0, n}, 1,
                       &(weft_adam_step){.lr = 1e-3,
                                         .beta1 = 0.9,
                                         .beta2 = 0.999,

@@ -49,16 +49,18 @@ static weft_status call(const bench *b, int which)
                                  .correct2 = 1e-3,
                                  .decoupled = 1};
     const weft_dev none = {0};
+    const int64_t all[] = {0, b->n};
     switch (which) {
     case COPY:
         return ops->move(b->stream, b->p, b->g, (size_t)b->n * sizeof(float));
     case ADAMW:
-        return k->adam(b->stream, b->p, b->m, b->v, none, b->g, none, none, b->n, &step, WEFT_F32);
+        return k->adam(b->stream, b->p, b->m, b->v, none, b->g, none, none, all, 1, &step,
+                       WEFT_F32);
     case ADAMW_BF16:
-        return k->adam(b->stream, b->low, b->m, b->v, none, b->g, none, none, b->n, &step,
+        return k->adam(b->stream, b->low, b->m, b->v, none, b->g, none, none, all, 1, &step,
                        WEFT_BF16);
     case NORM:
-        return k->norm(b->stream, b->out, b->g, (int64_t[]){0, b->n}, 1, 2, WEFT_F32);
+        return k->norm(b->stream, b->out, b->g, all, 1, 2, WEFT_F32);
     default:
         return k->nonfinite(b->stream, b->out, b->g, b->n, WEFT_F32);
     }

@@ -735,7 +735,8 @@ static void optimizer_step(hid_t g, array p, array m, array v, weft_dev grad, in
                                  .weight_decay = attribute(g, "weight_decay"),
                                  .nesterov = (int)attribute(g, "nesterov"),
                                  .first = t == 1};
-        CALL(0, sgd, dev(p), dev(v), grad, (weft_dev){0}, (weft_dev){0}, p.n, &o, dt);
+        CALL(0, sgd, dev(p), dev(v), grad, (weft_dev){0}, (weft_dev){0}, ((int64_t[]){0, p.n}), 1,
+             &o, dt);
     } else {
         const double b1 = attribute(g, "beta1"), b2 = attribute(g, "beta2");
         const weft_adam_step o = {.lr = attribute(g, "lr"),
@@ -746,7 +747,7 @@ static void optimizer_step(hid_t g, array p, array m, array v, weft_dev grad, in
                                   .correct1 = 1 - pow(b1, t),
                                   .correct2 = 1 - pow(b2, t)};
         CALL(0, adam, dev(p), dev(m), dev(v), (weft_dev){0}, grad, (weft_dev){0}, (weft_dev){0},
-             p.n, &o, dt);
+             ((int64_t[]){0, p.n}), 1, &o, dt);
     }
 }
 
@@ -814,22 +815,26 @@ START_TEST(optimizers_on_threads)
     ON_ALL
     {
         p[t] = some(dt, n, 21), m[t] = none(dt, n), v[t] = none(dt, n), top[t] = none(dt, n);
-        CALL(t, sgd, dev(p[t]), dev(m[t]), dev(g), (weft_dev){0}, (weft_dev){0}, n, &sgd, dt);
-        CALL(t, sgd, dev(p[t]), dev(m[t]), dev(g), (weft_dev){0}, (weft_dev){0}, n, &next, dt);
-        CALL(t, sgd, dev(p[t]), no, dev(g), (weft_dev){0}, (weft_dev){0}, n, &plain, dt);
+        CALL(t, sgd, dev(p[t]), dev(m[t]), dev(g), (weft_dev){0}, (weft_dev){0},
+             ((int64_t[]){0, n}), 1, &sgd, dt);
+        CALL(t, sgd, dev(p[t]), dev(m[t]), dev(g), (weft_dev){0}, (weft_dev){0},
+             ((int64_t[]){0, n}), 1, &next, dt);
+        CALL(t, sgd, dev(p[t]), no, dev(g), (weft_dev){0}, (weft_dev){0}, ((int64_t[]){0, n}), 1,
+             &plain, dt);
         CALL(t, rmsprop, dev(p[t]), dev(v[t]), dev(m[t]), dev(top[t]), dev(g), (weft_dev){0},
-             (weft_dev){0}, n, &rms, dt);
+             (weft_dev){0}, ((int64_t[]){0, n}), 1, &rms, dt);
         CALL(t, rmsprop, dev(p[t]), dev(v[t]), no, dev(top[t]), dev(g), (weft_dev){0},
-             (weft_dev){0}, n, &still, dt);
+             (weft_dev){0}, ((int64_t[]){0, n}), 1, &still, dt);
         CALL(t, rmsprop, dev(p[t]), dev(v[t]), dev(m[t]), no, dev(g), (weft_dev){0}, (weft_dev){0},
-             n, &rms, dt);
-        CALL(t, rmsprop, dev(p[t]), dev(v[t]), no, no, dev(g), (weft_dev){0}, (weft_dev){0}, n,
-             &still, dt);
-        CALL(t, adagrad, dev(p[t]), dev(v[t]), dev(g), (weft_dev){0}, (weft_dev){0}, n, &ada, dt);
+             ((int64_t[]){0, n}), 1, &rms, dt);
+        CALL(t, rmsprop, dev(p[t]), dev(v[t]), no, no, dev(g), (weft_dev){0}, (weft_dev){0},
+             ((int64_t[]){0, n}), 1, &still, dt);
+        CALL(t, adagrad, dev(p[t]), dev(v[t]), dev(g), (weft_dev){0}, (weft_dev){0},
+             ((int64_t[]){0, n}), 1, &ada, dt);
         CALL(t, adam, dev(p[t]), dev(m[t]), dev(v[t]), dev(top[t]), dev(g), (weft_dev){0},
-             (weft_dev){0}, n, &adam, dt);
-        CALL(t, adam, dev(p[t]), dev(m[t]), dev(v[t]), no, dev(g), (weft_dev){0}, (weft_dev){0}, n,
-             &bare, dt);
+             (weft_dev){0}, ((int64_t[]){0, n}), 1, &adam, dt);
+        CALL(t, adam, dev(p[t]), dev(m[t]), dev(v[t]), no, dev(g), (weft_dev){0}, (weft_dev){0},
+             ((int64_t[]){0, n}), 1, &bare, dt);
     }
     agree(p), agree(m), agree(v), agree(top);
     for (int64_t i = 0; i < n; i++)
@@ -893,18 +898,19 @@ START_TEST(moments_run_dry)
     volatile double tiny = DBL_MIN;
     for (int64_t i = 0; i < 3; i++)
         set(m, i, least), set(v, i, least);
-    CALL(0, sgd, dev(p), dev(v), dev(g), (weft_dev){0}, (weft_dev){0}, 3, &sgd, dt);
+    CALL(0, sgd, dev(p), dev(v), dev(g), (weft_dev){0}, (weft_dev){0}, ((int64_t[]){0, 3}), 1, &sgd,
+         dt);
     for (int64_t i = 0; i < 3; i++)
         ck_assert(get(v, i) == 0), set(v, i, least);
-    CALL(0, adam, dev(p), dev(m), dev(v), (weft_dev){0}, dev(g), (weft_dev){0}, (weft_dev){0}, 3,
-         &adam, dt);
+    CALL(0, adam, dev(p), dev(m), dev(v), (weft_dev){0}, dev(g), (weft_dev){0}, (weft_dev){0},
+         ((int64_t[]){0, 3}), 1, &adam, dt);
     for (int64_t i = 0; i < 3; i++) {
         ck_assert(get(m, i) == 0 && get(v, i) == 0);
         near(p, i, get(was, i), 0);
         set(v, i, least);
     }
     CALL(0, rmsprop, dev(p), dev(v), (weft_dev){0}, (weft_dev){0}, dev(g), (weft_dev){0},
-         (weft_dev){0}, 3, &rmsprop, dt);
+         (weft_dev){0}, ((int64_t[]){0, 3}), 1, &rmsprop, dt);
     for (int64_t i = 0; i < 3; i++)
         ck_assert(get(v, i) == 0);
     ck_assert(tiny / 2 > 0);

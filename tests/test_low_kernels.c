@@ -31,6 +31,8 @@ static void stop(void)
     }
 }
 
+static const int64_t all[] = {0, N};
+
 static weft_dev dev(const void *p)
 {
     return (weft_dev){(uintptr_t)p};
@@ -277,16 +279,16 @@ START_TEST(optimizers)
     memcpy(fy, fa, sizeof fy);
     memcpy(y, a, sizeof y);
     memcpy(p, fb, sizeof p);
-    k->adam(stream[1], dev(fy), dev(m[0]), dev(v[0]), dev(NULL), dev(p), dev(NULL), dev(NULL), N,
-            &step, WEFT_F32);
-    k->adam(stream[1], dev(y), dev(m[1]), dev(v[1]), dev(NULL), dev(p), dev(NULL), dev(NULL), N,
-            &step, low);
+    k->adam(stream[1], dev(fy), dev(m[0]), dev(v[0]), dev(NULL), dev(p), dev(NULL), dev(NULL), all,
+            1, &step, WEFT_F32);
+    k->adam(stream[1], dev(y), dev(m[1]), dev(v[1]), dev(NULL), dev(p), dev(NULL), dev(NULL), all,
+            1, &step, low);
     rounded("adam", 1, N);
     ck_assert(memcmp(m[0], m[1], sizeof m[0]) == 0 && memcmp(v[0], v[1], sizeof v[0]) == 0);
     memcpy(fy, fa, sizeof fy);
     memcpy(y, a, sizeof y);
-    k->sgd(stream[1], dev(fy), dev(v[0]), dev(p), dev(NULL), dev(NULL), N, &sgd, WEFT_F32);
-    k->sgd(stream[1], dev(y), dev(v[1]), dev(p), dev(NULL), dev(NULL), N, &sgd, low);
+    k->sgd(stream[1], dev(fy), dev(v[0]), dev(p), dev(NULL), dev(NULL), all, 1, &sgd, WEFT_F32);
+    k->sgd(stream[1], dev(y), dev(v[1]), dev(p), dev(NULL), dev(NULL), all, 1, &sgd, low);
     rounded("sgd", 1, N);
 }
 END_TEST
@@ -295,6 +297,7 @@ END_TEST
 static weft_status pass(int o, float *g, double *factor)
 {
     static float m[3][N];
+    static const int64_t halves[] = {0, 640, 640, N - 640};
     const weft_dev none = {0}, to = dev(y), by = dev(factor),
                    at[3] = {dev(m[0]), dev(m[1]), dev(m[2])};
     weft_stream *s = stream[1];
@@ -303,18 +306,18 @@ static weft_status pass(int o, float *g, double *factor)
     memcpy(y, a, sizeof y);
     switch (o) {
     case 0:
-        return k->sgd(s, to, at[0], dev(g), by, none, N, &(weft_sgd_step){.lr = 1}, low);
+        return k->sgd(s, to, at[0], dev(g), by, none, halves, 2, &(weft_sgd_step){.lr = 1}, low);
     case 1:
         return k->adam(
-            s, to, at[0], at[1], at[2], dev(g), by, none, N,
+            s, to, at[0], at[1], at[2], dev(g), by, none, halves, 2,
             &(weft_adam_step){
                 .lr = 1, .beta1 = 0.9, .beta2 = 0.9, .eps = 1, .correct1 = 1, .correct2 = 1},
             low);
     case 2:
-        return k->rmsprop(s, to, at[0], at[1], at[2], dev(g), by, none, N,
+        return k->rmsprop(s, to, at[0], at[1], at[2], dev(g), by, none, halves, 2,
                           &(weft_rmsprop_step){.lr = 1, .alpha = 0.9, .eps = 1}, low);
     default:
-        return k->adagrad(s, to, at[0], dev(g), by, none, N,
+        return k->adagrad(s, to, at[0], dev(g), by, none, halves, 2,
                           &(weft_adagrad_step){.lr = 1, .eps = 1}, low);
     }
 }
@@ -385,7 +388,7 @@ START_TEST(rounded_at_random)
             y[i] = 0;
         }
         ck_assert_int_eq(k->adam(stream[t < 0 ? 0 : t], t < 0 ? dev(fy) : dev(y), dev(m), dev(v),
-                                 dev(NULL), dev(fb), dev(NULL), dev(NULL), N, &step,
+                                 dev(NULL), dev(fb), dev(NULL), dev(NULL), all, 1, &step,
                                  t < 0 ? WEFT_F32 : low),
                          0);
         for (int64_t i = 0; i < N && t >= 0; i++)

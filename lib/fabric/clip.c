@@ -2,7 +2,6 @@
  *     norm = (sum |g|^p)^(1/p),   g *= min(1, max_norm / (norm + 1e-6))
  * as torch.nn.utils does it. The sum goes over parameters in their order, so that it does not depend
  * on how their space is padded. */
-#include "core/alloc.h"
 #include "device/device.h"
 #include "fabric/facade.h"
 #include "optim/optimizer.h"
@@ -83,9 +82,7 @@ static weft_status find_runs(weft_optimizer *o, const weft__flat *flat)
         weft__range own = {0};
         while (weft__optim_owns(o, g) && weft__flat_own(flat, g->first, g->count, &own)) {
             const uintptr_t at = weft__flat_at(flat, WEFT__GRAD, own.first).addr;
-            WEFT_TRY(weft__grow(&o->run, &o->run_room, 2 * o->runs + 2, sizeof *o->run));
-            o->run[2 * o->runs] = (int64_t)((at - plane) / bytes);
-            o->run[2 * o->runs++ + 1] = own.count;
+            WEFT_TRY(weft__optim_run(o, (int64_t)((at - plane) / bytes), own.count));
         }
     }
     return WEFT_OK;

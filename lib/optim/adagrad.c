@@ -14,7 +14,8 @@ static weft_status update(weft_stream *s, const weft_kernels *k, void *self,
                                     .eps = o->eps,
                                     .weight_decay = o->weight_decay,
                                     .maximize = o->maximize != 0};
-    return k->adagrad(s, r->p, r->moment[0], r->g, r->by, r->unless, r->n, &step, r->dtype);
+    return k->adagrad(s, r->p, r->moment[0], r->g, r->by, r->unless, r->run, r->runs, &step,
+                      r->dtype);
 }
 
 static double start(const void *self, int k)
@@ -39,7 +40,8 @@ static const weft_optim_ops ops = {.size = sizeof ops,
                                    .hypers = 5,
                                    .start = start,
                                    .conditional = true,
-                                   .cuts = true};
+                                   .cuts = true,
+                                   .joins = true};
 
 weft_optimizer *weft_adagrad(weft_module *m, const weft_adagrad_options *o)
 {

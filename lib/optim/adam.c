@@ -30,8 +30,8 @@ static weft_status update(weft_stream *s, const weft_kernels *k, void *self,
                                  .stream = r->stream,
                                  .t = (uint64_t)t,
                                  .number = r->number};
-    return k->adam(s, r->p, r->moment[0], r->moment[1], r->moment[2], r->g, r->by, r->unless, r->n,
-                   &step, r->dtype);
+    return k->adam(s, r->p, r->moment[0], r->moment[1], r->moment[2], r->g, r->by, r->unless,
+                   r->run, r->runs, &step, r->dtype);
 }
 
 static unsigned uses(const void *self)
@@ -52,7 +52,7 @@ static const weft_hyper hyper[] = {
         .size = sizeof(weft_optim_ops), .name = label, .moments = 3,                               \
         .moment_name = {"exp_avg", "exp_avg_sq", "max_exp_avg_sq"}, .update = update,              \
         .hyper = hyper, .hypers = 7, .uses = uses, .conditional = true, .draws = draws,            \
-        .cuts = true                                                                               \
+        .cuts = true, .joins = true                                                                \
     }
 static const weft_optim_ops plain = TABLE("adam"), decoupled = TABLE("adamw");
 

@@ -171,8 +171,8 @@ static weft_status update(weft_stream *s, const weft_kernels *k, void *self,
                                  .correct1 = 1 - pow(m->beta1, (double)t),
                                  .correct2 = 1 - pow(m->beta2, (double)t),
                                  .decoupled = 1};
-    return k->adam(s, r->p, r->moment[0], r->moment[1], (weft_dev){0}, r->g, r->by, r->unless, r->n,
-                   &step, r->dtype);
+    return k->adam(s, r->p, r->moment[0], r->moment[1], (weft_dev){0}, r->g, r->by, r->unless,
+                   r->run, r->runs, &step, r->dtype);
 }
 
 static const weft_hyper hyper[] = {{"momentum", offsetof(muon, momentum), 0.95, 0, 1},

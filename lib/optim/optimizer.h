@@ -41,8 +41,7 @@ struct weft_optimizer {
     bool late;     /* and the device decides about this step; steps that it has decided about */
     int unknown;   /* while the host does not know the outcome */
     bool again;    /* the same update comes once more */
-    int64_t
-        *run; /* of the gradients that a norm was last taken of: where each begins, its length */
+    int64_t *run;  /* room for runs of elements: where each begins, its length */
     size_t runs, run_room;
     int number;
     weft_dev scratch; /* of the largest tensor */
@@ -73,6 +72,16 @@ double weft__optim_rate(const weft_optimizer *o, int group);
 weft_status weft__optim_begin(weft_optimizer *o);
 /* That step on the elements of a space that are this rank's own. */
 weft_status weft__optim_update(weft_optimizer *o, weft__flat *flat);
+/* Parts of it, pass.c: one more run in o->run; the update of runs that count from element `first`, of the parameter
+ * `of` or of several, of which it is the first; the same for one run, with its copy where that comes at once. */
+weft_status weft__optim_run(weft_optimizer *o, int64_t first, int64_t count);
+weft_status weft__optim_pass(weft_optimizer *o, weft__flat *flat, const weft__segment *of,
+                             int64_t first, const int64_t *run, size_t runs);
+weft_status weft__optim_range(weft_optimizer *o, weft__flat *flat, const weft__segment *of,
+                              int64_t first, int64_t count);
+/* Whether the update draws random numbers, and whether there is a copy to be made. */
+bool weft__optim_draws(const weft_optimizer *o, const weft__segment *s);
+bool weft__optim_copies(const weft__flat *flat);
 /* Moments, step count, the schedule's, and what the optimizer itself has. */
 weft_status weft__optim_state(void *optimizer, weft_visitor *v);
 

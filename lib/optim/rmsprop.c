@@ -18,7 +18,7 @@ static weft_status update(weft_stream *s, const weft_kernels *k, void *self,
                                     .maximize = o->maximize != 0};
     (void)t;
     return k->rmsprop(s, r->p, r->moment[0], r->moment[1], r->moment[2], r->g, r->by, r->unless,
-                      r->n, &step, r->dtype);
+                      r->run, r->runs, &step, r->dtype);
 }
 
 static unsigned uses(const void *self)
@@ -44,7 +44,8 @@ static const weft_optim_ops ops = {.size = sizeof ops,
                                    .hypers = 6,
                                    .uses = uses,
                                    .conditional = true,
-                                   .cuts = true};
+                                   .cuts = true,
+                                   .joins = true};
 
 weft_optimizer *weft_rmsprop(weft_module *m, const weft_rmsprop_options *o)
 {

@@ -17,7 +17,7 @@ static weft_status update(weft_stream *s, const weft_kernels *k, void *self,
                                 .first = t == 1,
                                 .dampening = o->dampening,
                                 .maximize = o->maximize != 0};
-    return k->sgd(s, r->p, r->moment[0], r->g, r->by, r->unless, r->n, &step, r->dtype);
+    return k->sgd(s, r->p, r->moment[0], r->g, r->by, r->unless, r->run, r->runs, &step, r->dtype);
 }
 
 static unsigned uses(const void *self)
@@ -40,7 +40,8 @@ static const weft_optim_ops ops = {.size = sizeof ops,
                                    .hypers = 5,
                                    .uses = uses,
                                    .conditional = true,
-                                   .cuts = true};
+                                   .cuts = true,
+                                   .joins = true};
 
 weft_optimizer *weft_sgd(weft_module *m, const weft_sgd_options *o)
 {

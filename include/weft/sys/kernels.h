@@ -66,7 +66,7 @@
  *   topk     y[0] (f64) = rows with fewer than k entries before the label's: larger ones, equal ones
  *            on its left, NaN; a NaN at the label is no hit. Labels and flag as in xent
  *   confusion y[label][first maximum] (int64, c x c) = rows; labels and flag as in xent
- *   sgd, adam, rmsprop, adagrad  one pass over n elements: <weft/optim.h> has the formulas; g is not
+ *   sgd, adam, rmsprop, adagrad  one pass over runs, given as norm's: <weft/optim.h> has the formulas; g is not
  *            changed. Moments that the step does not use may be 0. adam: top is the largest v so
  *            far (amsgrad), or 0. rmsprop: mean is of the gradients (centered), or 0. dt is that of p;
  *            where it has 16 bits, the others are f32. Where unless[0] (int64) is not 0 nothing is done;
@@ -423,13 +423,17 @@ typedef struct weft_scaler_rule {
 #define WEFT_ARGS_confusion(D, V, A) \
     D(y) D(flag) D(x) D(label) V(weft_dtype, lt) V(int64_t, rows) V(int64_t, c) V(weft_dtype, dt)
 #define WEFT_ARGS_sgd(D, V, A) \
-    D(p) D(v) D(g) D(by) D(unless) V(int64_t, n) A(weft_sgd_step, o, 1) V(weft_dtype, dt)
+    D(p) D(v) D(g) D(by) D(unless) A(int64_t, run, 2 * (runs)) V(int64_t, runs) \
+    A(weft_sgd_step, o, 1) V(weft_dtype, dt)
 #define WEFT_ARGS_adam(D, V, A) \
-    D(p) D(m) D(v) D(top) D(g) D(by) D(unless) V(int64_t, n) A(weft_adam_step, o, 1) V(weft_dtype, dt)
+    D(p) D(m) D(v) D(top) D(g) D(by) D(unless) A(int64_t, run, 2 * (runs)) V(int64_t, runs) \
+    A(weft_adam_step, o, 1) V(weft_dtype, dt)
 #define WEFT_ARGS_rmsprop(D, V, A) \
-    D(p) D(v) D(b) D(mean) D(g) D(by) D(unless) V(int64_t, n) A(weft_rmsprop_step, o, 1) V(weft_dtype, dt)
+    D(p) D(v) D(b) D(mean) D(g) D(by) D(unless) A(int64_t, run, 2 * (runs)) V(int64_t, runs) \
+    A(weft_rmsprop_step, o, 1) V(weft_dtype, dt)
 #define WEFT_ARGS_adagrad(D, V, A) \
-    D(p) D(v) D(g) D(by) D(unless) V(int64_t, n) A(weft_adagrad_step, o, 1) V(weft_dtype, dt)
+    D(p) D(v) D(g) D(by) D(unless) A(int64_t, run, 2 * (runs)) V(int64_t, runs) \
+    A(weft_adagrad_step, o, 1) V(weft_dtype, dt)
 #define WEFT_ARGS_im2col(D, V, A) D(y) D(x) V(int64_t, n) A(weft_window, o, 1) V(weft_dtype, dt)
 #define WEFT_ARGS_col2im(D, V, A) D(y) D(x) V(int64_t, n) A(weft_window, o, 1) V(weft_dtype, dt)
 #define WEFT_ARGS_maxpool(D, V, A) \

@@ -14,6 +14,9 @@ typedef struct weft_optim_run {
     weft_dev p, g;
     weft_dev moment[WEFT_OPTIM_MOMENTS]; /* 0: one that is not used */
     int64_t n;
+    /* Where among them: elements [run[2 i], run[2 i] + run[2 i + 1]); all n, unless the table joins. */
+    const int64_t *run;
+    int64_t runs;
     weft_dtype dtype;
     /* If the table needs whole tensors: the shape of the one that the run is, and its scratch memory. */
     int rank;
@@ -48,6 +51,9 @@ struct weft_optim_vector {
     const weft_kernels *k;
     weft_dev p;
     int64_t n;
+    /* Where among them: elements [run[2 i], run[2 i] + run[2 i + 1]); all n, unless the table joins. */
+    const int64_t *run;
+    int64_t runs;
     weft_dtype dtype;
     /* Runs the closure: *loss is that of all ranks together and g[n] its gradient, alike on all
      * ranks. @return 0; WEFT_SKIPPED: not finite, give up this step; or an error, alike on all
@@ -97,6 +103,8 @@ typedef struct weft_optim_ops {
     bool (*draws)(const void *self);
     /* update multiplies g by what is at run->by, if there is one, which spares clips by norm a pass. */
     bool cuts;
+    /* update takes several runs of one group at once, which spares launches on a device that queues. */
+    bool joins;
 } weft_optim_ops;
 
 /* An optimizer of the trainable parameters of m and all below it, with base rate lr; self is copied,

@@ -245,19 +245,37 @@ static double number(weft_dev by)
     return p ? *p : 1;
 }
 
+static weft_status each_run(weft_stream *s, const weft__cpu_kernel *k, weft_dtype dt,
+                            const struct run *all, const int64_t *run, int64_t runs, int cost)
+{
+    const size_t own = weft_dtype_size(dt), other = own < sizeof(float) ? sizeof(float) : own;
+    for (int64_t i = 0; i < runs; i++) {
+        const size_t at = (size_t)run[2 * i];
+        struct run r = *all;
+        r.p = (char *)r.p + at * own;
+        r.g = (const char *)r.g + at * other;
+        r.m = r.m ? (char *)r.m + at * other : NULL;
+        r.v = r.v ? (char *)r.v + at * other : NULL;
+        r.top = r.top ? (char *)r.top + at * other : NULL;
+        WEFT_TRY(weft__cpu_each(s, k, dt, &r, run[2 * i + 1], cost));
+    }
+    return WEFT_OK;
+}
+
 weft_status weft__cpu_sgd(weft_stream *s, weft_dev p, weft_dev v, weft_dev g, weft_dev by,
-                          weft_dev unless, int64_t n, const weft_sgd_step *o, weft_dtype dt)
+                          weft_dev unless, const int64_t *run, int64_t runs, const weft_sgd_step *o,
+                          weft_dtype dt)
 {
     if (is_off(unless))
         return WEFT_OK;
     const struct run r = {
         .p = cpu_ptr(p), .v = cpu_ptr(v), .g = cpu_ptr(g), .by = number(by), .step = o};
-    return weft__cpu_each(s, CPU_FLOATS(sgd), dt, &r, n, 2);
+    return each_run(s, CPU_FLOATS(sgd), dt, &r, run, runs, 2);
 }
 
 weft_status weft__cpu_adam(weft_stream *s, weft_dev p, weft_dev m, weft_dev v, weft_dev top,
-                           weft_dev g, weft_dev by, weft_dev unless, int64_t n,
-                           const weft_adam_step *o, weft_dtype dt)
+                           weft_dev g, weft_dev by, weft_dev unless, const int64_t *run,
+                           int64_t runs, const weft_adam_step *o, weft_dtype dt)
 {
     if (is_off(unless))
         return WEFT_OK;
@@ -268,12 +286,12 @@ weft_status weft__cpu_adam(weft_stream *s, weft_dev p, weft_dev m, weft_dev v, w
                           .g = cpu_ptr(g),
                           .by = number(by),
                           .step = o};
-    return weft__cpu_each(s, CPU_FLOATS(adam), dt, &r, n, 8);
+    return each_run(s, CPU_FLOATS(adam), dt, &r, run, runs, 8);
 }
 
 weft_status weft__cpu_rmsprop(weft_stream *s, weft_dev p, weft_dev v, weft_dev b, weft_dev mean,
-                              weft_dev g, weft_dev by, weft_dev unless, int64_t n,
-                              const weft_rmsprop_step *o, weft_dtype dt)
+                              weft_dev g, weft_dev by, weft_dev unless, const int64_t *run,
+                              int64_t runs, const weft_rmsprop_step *o, weft_dtype dt)
 {
     if (is_off(unless))
         return WEFT_OK;
@@ -284,16 +302,17 @@ weft_status weft__cpu_rmsprop(weft_stream *s, weft_dev p, weft_dev v, weft_dev b
                           .g = cpu_ptr(g),
                           .by = number(by),
                           .step = o};
-    return weft__cpu_each(s, CPU_FLOATS(rmsprop), dt, &r, n, 8);
+    return each_run(s, CPU_FLOATS(rmsprop), dt, &r, run, runs, 8);
 }
 
 weft_status weft__cpu_adagrad(weft_stream *s, weft_dev p, weft_dev v, weft_dev g, weft_dev by,
-                              weft_dev unless, int64_t n, const weft_adagrad_step *o, weft_dtype dt)
+                              weft_dev unless, const int64_t *run, int64_t runs,
+                              const weft_adagrad_step *o, weft_dtype dt)
 {
     if (is_off(unless))
         return WEFT_OK;
     const struct run r = {
         .p = cpu_ptr(p), .v = cpu_ptr(v), .g = cpu_ptr(g), .by = number(by), .step = o};
-    return weft__cpu_each(s, CPU_FLOATS(adagrad), dt, &r, n, 8);
+    return each_run(s, CPU_FLOATS(adagrad), dt, &r, run, runs, 8);
 }
 #endif

@@ -2,45 +2,11 @@
  * a function of the lengths of runs alone: they are cut in chunks, one a block, whose sums are joined in a second
  * launch. */
 #include "device/cuda/rows.cuh"
+#include "device/cuda/runs.cuh"
 
 #define BLOCKS 1024 /* that all runs together are worth; each has AHEAD packs a thread on their way */
 #define AHEAD 4
-#define GRAIN 4096 /* elements that chunks are multiples of, */
-#define RUNS 192   /* and runs of a launch: its arguments have 4 KiB */
-
-struct runs {
-    int64_t first[RUNS], count[RUNS], chunk;
-    int32_t block[RUNS], n; /* block: the first of the run's chunks */
-};
-
-/* Takes over n runs. @return their chunks. */
-static int32_t fill(struct runs *r, const int64_t *run, int64_t n, int64_t chunk)
-{
-    int64_t blocks = 0;
-    r->n = (int32_t)n;
-    r->chunk = chunk;
-    for (int64_t i = 0; i < n; i++) {
-        r->first[i] = run[2 * i];
-        r->count[i] = run[2 * i + 1];
-        r->block[i] = (int32_t)blocks;
-        blocks += (r->count[i] + chunk - 1) / chunk;
-    }
-    return (int32_t)blocks;
-}
-
-/* The run that has chunk b: the last that begins there or before. */
-__device__ static inline int run_of(const struct runs &r, int32_t b)
-{
-    int low = 0, high = r.n - 1;
-    while (low < high) {
-        const int at = (low + high + 1) / 2;
-        if (r.block[at] <= b)
-            low = at;
-        else
-            high = at - 1;
-    }
-    return low;
-}
+#define GRAIN 4096 /* elements that chunks are multiples of */
 
 enum kind { SQUARE, PRODUCT, NONFINITE, SIZE, POWER, LARGEST };
 
@@ -77,14 +43,13 @@ __device__ static inline void add(enum kind kind, double &sum, C x, C z, double 
 template <class T, enum kind K>
 __global__ __launch_bounds__(CUDA_THREADS, K == SIZE ? 2 : 4) static void
 blocks_of(double *part, enum kind kind, const T *x, const T *z, double p,
-          const __grid_constant__ struct runs r, bool packs)
+          const __grid_constant__ struct cuda_runs r, bool packs)
 {
     constexpr int N = cuda_pack<T>::n, ahead = K == SIZE ? 1 : K == PRODUCT ? AHEAD / 2 : AHEAD;
-    const int run = run_of(r, (int32_t)blockIdx.x);
-    const int64_t from = ((int64_t)blockIdx.x - r.block[run]) * r.chunk, left = r.count[run] - from;
-    const int64_t begin = r.first[run] + from, n = begin + (left < r.chunk ? left : r.chunk);
     const int64_t step = CUDA_THREADS * N;
-    int64_t i = begin + (int64_t)threadIdx.x * N;
+    int64_t i, n;
+    cuda_stretch(r, &i, &n);
+    i += (int64_t)threadIdx.x * N;
     double sum[N] = {0};
     for (; packs && i + (ahead - 1) * step + N <= n; i += ahead * step) {
         cuda_c<T> u[ahead][N], v[ahead][N];
@@ -130,10 +95,11 @@ __global__ static void total(double *y, int64_t *flag, enum kind kind, const dou
         y[0] = join(kind, y[0], sum);
 }
 
-/* One launch over RUNS runs, and one that adds what it found. */
+/* One launch over CUDA_RUNS runs, and one that adds what it found. */
 template <class T>
 static weft_status launch(weft_stream *s, weft_dev y, weft_dev flag, enum kind kind, const T *x,
-                          const T *z, double p, const struct runs *r, unsigned blocks, bool packs)
+                          const T *z, double p, const struct cuda_runs *r, unsigned blocks,
+                          bool packs)
 {
     void *scratch;
     if (!blocks)
@@ -158,18 +124,12 @@ template <class T>
 static weft_status reduce(weft_stream *s, weft_dev y, weft_dev flag, enum kind kind, weft_dev x,
                           weft_dev z, double p, const int64_t *run, int64_t n)
 {
-    struct runs r;
-    int64_t all = 0;
-    bool packs = cuda_packs(x, z);
-    for (int64_t i = 0; i < n; i++) {
-        all += run[2 * i + 1];
-        packs &= run[2 * i] % cuda_pack<T>::n == 0;
-    }
-    const int64_t chunk = (all / BLOCKS / GRAIN + 1) * GRAIN;
-    for (int64_t at = 0; at < n; at += RUNS) {
-        const int32_t blocks = fill(&r, run + 2 * at, n - at < RUNS ? n - at : RUNS, chunk);
-        WEFT_TRY(launch<T>(s, y, flag, kind, cuda_at<T>(x), cuda_at<T>(z), p, &r, (unsigned)blocks,
-                           packs));
+    struct cuda_runs r;
+    const int64_t chunk = (cuda_total(run, n) / BLOCKS / GRAIN + 1) * GRAIN;
+    for (int64_t at = 0; at < n; at += CUDA_RUNS) {
+        const unsigned blocks = cuda_take(&r, run + 2 * at, n - at, chunk);
+        WEFT_TRY(launch<T>(s, y, flag, kind, cuda_at<T>(x), cuda_at<T>(z), p, &r, blocks,
+                           cuda_packs(x, z) && r.packs));
     }
     return WEFT_OK;
 }

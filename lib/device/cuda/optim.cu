@@ -3,8 +3,27 @@
 #include "device/cuda/each.cuh"
 #include "device/cuda/math.cuh"
 #include "device/cuda/random.cuh"
+#include "device/cuda/runs.cuh"
 
 #define N 4 /* elements a thread */
+
+/* Chunks that fill the GPU a few times over. */
+static int64_t chunk_of(const weft_stream *s, const int64_t *run, int64_t runs)
+{
+    const int64_t most = (int64_t)cuda_of(s->device)->processors * 16, each = CUDA_THREADS * N;
+    return (cuda_total(run, runs) / most / each + 1) * each;
+}
+
+/* In a function with a stream s and runs: launches over as many of them as arguments have room for. */
+#define EACH_RUN(dt, name, kernel, aligned, ...)                                                   \
+    struct cuda_runs r_;                                                                           \
+    const int64_t chunk_ = chunk_of(s, run, runs);                                                 \
+    for (int64_t at_ = 0; at_ < runs; at_ += CUDA_RUNS) {                                          \
+        const unsigned blocks_of_ = cuda_take(&r_, run + 2 * at_, runs - at_, chunk_);             \
+        const bool packs_ = (aligned) && r_.packs;                                                 \
+        CUDA_FLOATS(dt, name, CUDA_RUN(kernel<T>, blocks_of_, r_, packs_, __VA_ARGS__))            \
+    }                                                                                              \
+    return weft__cuda_launched(s, name);
 
 /* Moments of what gets no gradient any more end as zero, as on the cpu. */
 __device__ static inline float dry(float v)
@@ -33,8 +52,7 @@ template <class C> struct sgd_step {
     bool momentum, nesterov;
 };
 
-template <class T>
-__host__ __device__ static sgd_step<cuda_c<T>> rounded(const weft_sgd_step *o)
+template <class T> __host__ __device__ static sgd_step<cuda_c<T>> rounded(const weft_sgd_step *o)
 {
     typedef cuda_c<T> C;
     const C mu = (C)o->momentum;
@@ -49,8 +67,9 @@ __host__ __device__ static sgd_step<cuda_c<T>> rounded(const weft_sgd_step *o)
 }
 
 template <class T>
-__global__ static void sgd(T *p, cuda_c<T> *v, const cuda_c<T> *g, const double *factor, int64_t n, sgd_step<cuda_c<T>> o,
-                           const weft_sgd_step *live, const int64_t *unless, bool packs)
+__global__ static void sgd(const __grid_constant__ struct cuda_runs r, bool packs, T *p,
+                           cuda_c<T> *v, const cuda_c<T> *g, const double *factor,
+                           sgd_step<cuda_c<T>> o, const weft_sgd_step *live, const int64_t *unless)
 {
     if (unless && *unless)
         return;
@@ -58,7 +77,9 @@ __global__ static void sgd(T *p, cuda_c<T> *v, const cuda_c<T> *g, const double 
         o = rounded<T>(live);
     typedef cuda_c<T> C;
     const C by = factor ? (C)factor[0] : (C)1;
-    for (int64_t i = cuda_first() * N; i < n; i += cuda_step() * N) {
+    int64_t i, n;
+    cuda_stretch(r, &i, &n);
+    for (i += (int64_t)threadIdx.x * N; i < n; i += CUDA_THREADS * N) {
         C at[N], d[N], m[N] = {0};
         cuda_read(at, p, i, n, packs);
         cuda_read(d, g, i, n, packs);
@@ -75,14 +96,13 @@ __global__ static void sgd(T *p, cuda_c<T> *v, const cuda_c<T> *g, const double 
     }
 }
 
-weft_status weft__cuda_sgd(weft_stream *s, weft_dev p, weft_dev v, weft_dev g, weft_dev by, weft_dev unless,
-                           int64_t n,
+weft_status weft__cuda_sgd(weft_stream *s, weft_dev p, weft_dev v, weft_dev g, weft_dev by,
+                           weft_dev unless, const int64_t *run, int64_t runs,
                            const weft_sgd_step *o, weft_dtype dt)
 {
-    CUDA_FLOATS(dt, "sgd",
-                CUDA_RUN(sgd<T>, cuda_blocks_of(s, n, N), cuda_at<T>(p), cuda_at<cuda_c<T>>(v),
-                         cuda_at<cuda_c<T>>(g), cuda_at<double>(by), n, rounded<T>(o), cuda_at<weft_sgd_step>(s->live), cuda_at<int64_t>(unless), cuda_packs(p, v, g)))
-    return weft__cuda_launched(s, "sgd");
+    EACH_RUN(dt, "sgd", sgd, cuda_packs(p, v, g), cuda_at<T>(p), cuda_at<cuda_c<T>>(v),
+             cuda_at<cuda_c<T>>(g), cuda_at<double>(by), rounded<T>(o),
+             cuda_at<weft_sgd_step>(s->live), cuda_at<int64_t>(unless))
 }
 
 /* --- Adam --- */
@@ -141,8 +161,7 @@ __device__ static inline void write_by_chance(T *p, const cuda_c<T> (&at)[N], in
             p[i + k] = by_chance<T>::of(at[k], two[k / 2] >> 16 * (k % 2) & 0xFFFF);
 }
 
-template <class T>
-__host__ __device__ static adam_step<cuda_c<T>> rounded(const weft_adam_step *o)
+template <class T> __host__ __device__ static adam_step<cuda_c<T>> rounded(const weft_adam_step *o)
 {
     typedef cuda_c<T> C;
     const bool near = 1 - o->beta1 < 0.5;
@@ -164,9 +183,10 @@ __host__ __device__ static adam_step<cuda_c<T>> rounded(const weft_adam_step *o)
 }
 
 template <class T>
-__global__ static void adam(T *p, cuda_c<T> *m, cuda_c<T> *v, cuda_c<T> *top, const cuda_c<T> *g,
-                            const double *factor, int64_t n, adam_step<cuda_c<T>> o,
-                            const weft_adam_step *live, const int64_t *unless, bool packs)
+__global__ static void adam(const __grid_constant__ struct cuda_runs r, bool packs, T *p,
+                            cuda_c<T> *m, cuda_c<T> *v, cuda_c<T> *top, const cuda_c<T> *g,
+                            const double *factor, adam_step<cuda_c<T>> o,
+                            const weft_adam_step *live, const int64_t *unless)
 {
     if (unless && *unless)
         return;
@@ -174,7 +194,9 @@ __global__ static void adam(T *p, cuda_c<T> *m, cuda_c<T> *v, cuda_c<T> *top, co
         o = rounded<T>(live);
     typedef cuda_c<T> C;
     const C by = factor ? (C)factor[0] : (C)1;
-    for (int64_t i = cuda_first() * N; i < n; i += cuda_step() * N) {
+    int64_t i, n;
+    cuda_stretch(r, &i, &n);
+    for (i += (int64_t)threadIdx.x * N; i < n; i += CUDA_THREADS * N) {
         C at[N], d[N], mi[N], vi[N], most[N];
         cuda_read(at, p, i, n, packs);
         cuda_read(d, g, i, n, packs);
@@ -201,14 +223,13 @@ __global__ static void adam(T *p, cuda_c<T> *m, cuda_c<T> *v, cuda_c<T> *top, co
 }
 
 weft_status weft__cuda_adam(weft_stream *s, weft_dev p, weft_dev m, weft_dev v, weft_dev top,
-                            weft_dev g, weft_dev by, weft_dev unless,
-                           int64_t n, const weft_adam_step *o, weft_dtype dt)
+                            weft_dev g, weft_dev by, weft_dev unless, const int64_t *run,
+                            int64_t runs, const weft_adam_step *o, weft_dtype dt)
 {
-    CUDA_FLOATS(dt, "adam",
-                CUDA_RUN(adam<T>, cuda_blocks_of(s, n, N), cuda_at<T>(p), cuda_at<cuda_c<T>>(m),
-                         cuda_at<cuda_c<T>>(v), cuda_at<cuda_c<T>>(top), cuda_at<cuda_c<T>>(g),
-                         cuda_at<double>(by), n, rounded<T>(o), cuda_at<weft_adam_step>(s->live), cuda_at<int64_t>(unless), cuda_packs(p, m, v, top, g)))
-    return weft__cuda_launched(s, "adam");
+    EACH_RUN(dt, "adam", adam, cuda_packs(p, m, v, top, g), cuda_at<T>(p), cuda_at<cuda_c<T>>(m),
+             cuda_at<cuda_c<T>>(v), cuda_at<cuda_c<T>>(top), cuda_at<cuda_c<T>>(g),
+             cuda_at<double>(by), rounded<T>(o), cuda_at<weft_adam_step>(s->live),
+             cuda_at<int64_t>(unless))
 }
 
 /* --- RMSprop --- */
@@ -229,10 +250,10 @@ __host__ __device__ static rmsprop_step<cuda_c<T>> rounded(const weft_rmsprop_st
 }
 
 template <class T>
-__global__ static void rmsprop(T *p, cuda_c<T> *v, cuda_c<T> *b, cuda_c<T> *mean,
-                               const cuda_c<T> *g, const double *factor, int64_t n,
-                               rmsprop_step<cuda_c<T>> o, const weft_rmsprop_step *live,
-                               const int64_t *unless, bool packs)
+__global__ static void rmsprop(const __grid_constant__ struct cuda_runs r, bool packs, T *p,
+                               cuda_c<T> *v, cuda_c<T> *b, cuda_c<T> *mean, const cuda_c<T> *g,
+                               const double *factor, rmsprop_step<cuda_c<T>> o,
+                               const weft_rmsprop_step *live, const int64_t *unless)
 {
     if (unless && *unless)
         return;
@@ -240,7 +261,9 @@ __global__ static void rmsprop(T *p, cuda_c<T> *v, cuda_c<T> *b, cuda_c<T> *mean
         o = rounded<T>(live);
     typedef cuda_c<T> C;
     const C by = factor ? (C)factor[0] : (C)1;
-    for (int64_t i = cuda_first() * N; i < n; i += cuda_step() * N) {
+    int64_t i, n;
+    cuda_stretch(r, &i, &n);
+    for (i += (int64_t)threadIdx.x * N; i < n; i += CUDA_THREADS * N) {
         C at[N], d[N], vi[N], bi[N], mi[N];
         cuda_read(at, p, i, n, packs);
         cuda_read(d, g, i, n, packs);
@@ -269,14 +292,13 @@ __global__ static void rmsprop(T *p, cuda_c<T> *v, cuda_c<T> *b, cuda_c<T> *mean
 }
 
 weft_status weft__cuda_rmsprop(weft_stream *s, weft_dev p, weft_dev v, weft_dev b, weft_dev mean,
-                               weft_dev g, weft_dev by, weft_dev unless,
-                           int64_t n, const weft_rmsprop_step *o, weft_dtype dt)
+                               weft_dev g, weft_dev by, weft_dev unless, const int64_t *run,
+                               int64_t runs, const weft_rmsprop_step *o, weft_dtype dt)
 {
-    CUDA_FLOATS(dt, "rmsprop",
-                CUDA_RUN(rmsprop<T>, cuda_blocks_of(s, n, N), cuda_at<T>(p), cuda_at<cuda_c<T>>(v),
-                         cuda_at<cuda_c<T>>(b), cuda_at<cuda_c<T>>(mean), cuda_at<cuda_c<T>>(g),
-                         cuda_at<double>(by), n, rounded<T>(o), cuda_at<weft_rmsprop_step>(s->live), cuda_at<int64_t>(unless), cuda_packs(p, v, b, mean, g)))
-    return weft__cuda_launched(s, "rmsprop");
+    EACH_RUN(dt, "rmsprop", rmsprop, cuda_packs(p, v, b, mean, g), cuda_at<T>(p),
+             cuda_at<cuda_c<T>>(v), cuda_at<cuda_c<T>>(b), cuda_at<cuda_c<T>>(mean),
+             cuda_at<cuda_c<T>>(g), cuda_at<double>(by), rounded<T>(o),
+             cuda_at<weft_rmsprop_step>(s->live), cuda_at<int64_t>(unless))
 }
 
 /* --- Adagrad --- */
@@ -293,8 +315,10 @@ __host__ __device__ static adagrad_step<cuda_c<T>> rounded(const weft_adagrad_st
 }
 
 template <class T>
-__global__ static void adagrad(T *p, cuda_c<T> *v, const cuda_c<T> *g, const double *factor, int64_t n, adagrad_step<cuda_c<T>> o,
-                               const weft_adagrad_step *live, const int64_t *unless, bool packs)
+__global__ static void adagrad(const __grid_constant__ struct cuda_runs r, bool packs, T *p,
+                               cuda_c<T> *v, const cuda_c<T> *g, const double *factor,
+                               adagrad_step<cuda_c<T>> o, const weft_adagrad_step *live,
+                               const int64_t *unless)
 {
     if (unless && *unless)
         return;
@@ -302,7 +326,9 @@ __global__ static void adagrad(T *p, cuda_c<T> *v, const cuda_c<T> *g, const dou
         o = rounded<T>(live);
     typedef cuda_c<T> C;
     const C by = factor ? (C)factor[0] : (C)1;
-    for (int64_t i = cuda_first() * N; i < n; i += cuda_step() * N) {
+    int64_t i, n;
+    cuda_stretch(r, &i, &n);
+    for (i += (int64_t)threadIdx.x * N; i < n; i += CUDA_THREADS * N) {
         C at[N], d[N], vi[N];
         cuda_read(at, p, i, n, packs);
         cuda_read(d, g, i, n, packs);
@@ -317,12 +343,11 @@ __global__ static void adagrad(T *p, cuda_c<T> *v, const cuda_c<T> *g, const dou
     }
 }
 
-weft_status weft__cuda_adagrad(weft_stream *s, weft_dev p, weft_dev v, weft_dev g, weft_dev by, weft_dev unless,
-                           int64_t n,
+weft_status weft__cuda_adagrad(weft_stream *s, weft_dev p, weft_dev v, weft_dev g, weft_dev by,
+                               weft_dev unless, const int64_t *run, int64_t runs,
                                const weft_adagrad_step *o, weft_dtype dt)
 {
-    CUDA_FLOATS(dt, "adagrad",
-                CUDA_RUN(adagrad<T>, cuda_blocks_of(s, n, N), cuda_at<T>(p), cuda_at<cuda_c<T>>(v),
-                         cuda_at<cuda_c<T>>(g), cuda_at<double>(by), n, rounded<T>(o), cuda_at<weft_adagrad_step>(s->live), cuda_at<int64_t>(unless), cuda_packs(p, v, g)))
-    return weft__cuda_launched(s, "adagrad");
+    EACH_RUN(dt, "adagrad", adagrad, cuda_packs(p, v, g), cuda_at<T>(p), cuda_at<cuda_c<T>>(v),
+             cuda_at<cuda_c<T>>(g), cuda_at<double>(by), rounded<T>(o),
+             cuda_at<weft_adagrad_step>(s->live), cuda_at<int64_t>(unless))
 }

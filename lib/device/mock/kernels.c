@@ -51,9 +51,11 @@ static void in_others(weft__mock *m, const char *kernel, void *array, weft_statu
 #define PASS_D(name) , r->name
 #define PASS_V(type, name) , r->name
 #define PASS_A(type, name, count)                                                                  \
-    , r->name ? (const type *)(const void *)(r->live_.addr ? (const char *)r->live_.addr           \
-                                                           : (const char *)r + r->name)            \
+    , r->name ? (const type *)(const void *)(r->live_.addr && LIVES(type)                          \
+                                                 ? (const char *)r->live_.addr                     \
+                                                 : (const char *)r + r->name)                      \
               : NULL
+#define LIVES(type) _Generic((type *)NULL, int64_t * : false, default : true)
 
 #define BYTES_A(type, name, count) +rounded((name) ? sizeof(type) * (size_t)(count) : 0)
 
