@@ -16,12 +16,14 @@
 #define WIDE_ROWS 14    /* of a tile, at most: 28 sums in registers */
 #define WIDE_COLUMNS 32 /* of a tile with so many rows, and of a panel of packed B */
 #define WIDE_DEPTH 800  /* of a block of k, at most */
-#define WIDE_THIN                                                                                  \
-    200 /* where A's rows are adjacent: A is dear to pack, so blocks have many columns */
+/* Where A's rows are adjacent, and so A is dear to pack, blocks have many columns: of so many steps along k,
+ * or of all of k up to WIDE_ONCE, so that C is written once. */
+#define WIDE_THIN 200
+#define WIDE_ONCE 256
 #define WIDE_STEP 816 /* from row to row of packed A: no two rows in the same set of the cache */
 #define WIDE_GROUP 4  /* panels of A that are packed together, where its rows are adjacent */
 #define WIDE_ROOM (WIDE_DEPTH * 256) /* numbers of packed B; of A then two groups follow */
-#define WIDE_ALL (WIDE_ROOM + 2 * WIDE_GROUP * WIDE_THIN * WIDE_LANES)
+#define WIDE_ALL (WIDE_ROOM + 2 * WIDE_GROUP * WIDE_ONCE * WIDE_LANES)
 #define WIDE_LINES 2048 /* of a list, at most */
 
 /* C = alpha A B + beta C + bias, what is below zero being none with relu; strides in elements, of rows and columns.

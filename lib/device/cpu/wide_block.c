@@ -188,8 +188,8 @@ void weft__wide_rectangle(const weft__wide *p, int64_t i0, int64_t i1, int64_t j
     rectangle o; /* not all of it is set: the list is long */
     o.p = p, o.i0 = i0, o.i1 = i1, o.j0 = j0, o.j1 = j1, o.a = a[0], o.ahead = a[1];
     const bool thin = p->ca != 1 && p->m > IN_PLACE;
-    const int64_t rows = i1 - i0,
-                  depth = ceiling(p->k, o.parts = ceiling(p->k, thin ? WIDE_THIN : WIDE_DEPTH));
+    const int64_t rows = i1 - i0, most = thin && p->k > WIDE_ONCE ? WIDE_THIN : WIDE_DEPTH;
+    const int64_t depth = ceiling(p->k, o.parts = ceiling(p->k, most));
     o.size = depth * WIDE_LANES;
     o.group = thin && room && rows >= SOME ? WIDE_GROUP : 1;
     o.panels = ceiling(rows, o.group > 1 ? LINES_ROWS : WIDE_ROWS);
