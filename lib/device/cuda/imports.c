@@ -1,6 +1,7 @@
 /* Host memory of others that kernels reach, at the host's own addresses. It is registered by pages, in
  * pieces that do not overlap: what an import finds registered it counts once more, what lies between
- * becomes pieces of its own. While an import lives, all pieces within it do. CUDA registers for the whole
+ * becomes pieces of its own. While an import lives, all pieces within it do, and not longer: who gave the memory may
+ * give it back then, and what comes to lie at the same address would not be what is registered. CUDA registers for the whole
  * process, so that all devices have one list. */
 #include "core/alloc.h"
 #include "core/error.h"
