@@ -91,6 +91,18 @@ START_TEST(an_inner_tensor_has_its_gradient_too)
 }
 END_TEST
 
+/* Sums and views hand gradients on where they are; what else is added to one of them changes no other. */
+START_TEST(a_gradient_that_is_handed_on_stays_as_it_is)
+{
+    weft_tensor *x = leaf(3), *y = weft_mul(x, weft_full(f, 2, 0, NULL, WEFT_F64));
+    weft_tensor *a = weft_add(y, y), *b = weft_add(a, y), *c = weft_reshape(b, 0, NULL);
+    weft_tensor *d = weft_add(c, a);
+    ck_assert_int_eq(weft_backward(f, weft_mul(d, b)), 0);
+    ck_assert(gradient(d) == 18 && gradient(c) == 18 && gradient(b) == 48);
+    ck_assert(gradient(a) == 66 && gradient(y) == 180 && gradient(x) == 360);
+}
+END_TEST
+
 START_TEST(what_the_loss_does_not_depend_on_has_none)
 {
     weft_tensor *x = leaf(3), *y = leaf(4);
@@ -767,6 +779,7 @@ static void add_sums(TCase *t)
     tcase_add_test(t, a_tensor_used_twice_sums_both);
     tcase_add_test(t, a_diamond);
     tcase_add_test(t, an_inner_tensor_has_its_gradient_too);
+    tcase_add_test(t, a_gradient_that_is_handed_on_stays_as_it_is);
     tcase_add_test(t, what_the_loss_does_not_depend_on_has_none);
     tcase_add_test(t, nothing_flows_through_detach);
     tcase_add_test(t, a_leafs_gradient_ends_with_the_step);

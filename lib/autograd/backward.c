@@ -79,12 +79,32 @@ void weft__walk_reach(const weft__walk *w, int64_t from, int64_t first)
 typedef struct collector {
     weft_dev data;
     weft_dtype type;
-    bool fresh; /* nothing is there yet */
+    bool fresh;       /* nothing is there yet */
+    weft__grad *slot; /* of a result, which may find it elsewhere; NULL: it must be there */
 } collector;
 
 weft_dtype weft__grad_type(const weft__segment *s, weft_dtype t)
 {
     return s && s->flat ? s->flat->type[WEFT__GRAD] : t;
+}
+
+/* Memory of its own, with nothing in it; *was: where it has been. */
+static weft_status leave(weft_fabric *f, weft__grad *g, size_t bytes, weft_dev *was)
+{
+    weft_dev room = g->room;
+    *was = g->data;
+    if (!room.addr)
+        WEFT_TRY(weft__scratch(f, bytes, &room));
+    *g = (weft__grad){.data = room};
+    return WEFT_OK;
+}
+
+weft_status weft__grad_part(weft_fabric *f, weft__grad *g, const weft_view *like)
+{
+    const size_t bytes = weft__view_bytes(like);
+    weft_dev was;
+    WEFT_TRY(leave(f, g, bytes, &was));
+    return f->device->ops->move(f->stream, g->data, was, bytes);
 }
 
 /* Of a result or a leaf, in the step's arena. */
@@ -95,6 +115,7 @@ static weft_status collect_here(const weft__walk *w, const weft__input *in, coll
     if (in->from.node >= 0) {
         weft__grad *g = &f->tape->node[in->from.node].grad[w->kind][in->from.result];
         to->fresh = !g->data.addr || g->blank;
+        to->slot = g->blank ? NULL : g;
         g->blank = false;
         if (!g->data.addr)
             WEFT_TRY(weft__scratch(f, bytes, &g->data));
@@ -118,6 +139,7 @@ static weft_status collect(weft__walk *w, const weft__input *in, collector *to)
 {
     weft__segment *s = in->from.segment;
     to->type = weft__grad_type(s, in->view.dtype);
+    to->slot = NULL;
     if (weft__walk_seeks(w, &in->from)) {
         to->data = w->grad;
         to->fresh = !w->found;
@@ -155,7 +177,7 @@ static weft_status prepare(weft__walk *w, weft__node *n, weft_op_call *c, collec
         if (!n->op->contiguous)
             WEFT_TRY(weft__view_pack(&c->gin[j]));
         c->more[j] = n->op->adds && !to[j].fresh && c->gin[j].dtype == to[j].type &&
-                     weft_dtype_size(to[j].type) > 2;
+                     weft_dtype_size(to[j].type) > 2 && !(to[j].slot && to[j].slot->shared);
         if (c->more[j])
             continue;
         if (!to[j].fresh || c->gin[j].dtype != to[j].type)
@@ -164,22 +186,55 @@ static weft_status prepare(weft__walk *w, weft__node *n, weft_op_call *c, collec
     return WEFT_OK;
 }
 
-static weft_status deposit(const weft_op_call *c, const weft_view *g, const collector *to)
+/* What is there already and stays: where results' gradients are looked for, so they are from now on. */
+static weft_status hand_on(const weft_op_call *c, int j, const collector *to)
 {
+    const weft_view *g = &c->gin[j];
+    weft__grad *slot = to[j].slot;
+    if (!slot)
+        return c->device->ops->move(c->stream, to[j].data, g->data, weft__view_bytes(g));
+    *slot = (weft__grad){.data = g->data, .shared = true, .room = to[j].data};
+    for (int k = 0; k < c->nin; k++) {
+        weft__grad *other = c->want[k] ? to[k].slot : NULL;
+        if (!other || other == slot || other->data.addr != g->data.addr)
+            continue;
+        other->shared = true;
+        if (!other->room.addr) {
+            other->room = slot->room;
+            slot->room.addr = 0;
+        }
+    }
+    return WEFT_OK;
+}
+
+static weft_status add(const weft_op_call *c, const weft_view *g, const collector *to)
+{
+    const int64_t one = 1;
+    weft__grad *slot = to->slot;
+    weft_dev was;
+    if (!slot || !slot->shared)
+        return c->k->axpy(c->stream, slot ? slot->data : to->data, 1.0, g->data, g->numel,
+                          g->dtype);
+    WEFT_TRY(leave(c->fabric, slot, weft__view_bytes(g), &was));
+    return c->k->binary(c->stream, WEFT_ADD, slot->data, was, &one, g->data, &one, 1, &g->numel,
+                        g->dtype);
+}
+
+static weft_status deposit(const weft_op_call *c, int j, const collector *to)
+{
+    const weft_view *g = &c->gin[j];
     weft_view cast = *g;
-    if (g->data.addr == to->data.addr)
+    if (g->data.addr == to[j].data.addr)
         return WEFT_OK;
-    cast.dtype = to->type;
-    cast.data = to->data;
-    if (g->dtype != to->type && !to->fresh)
+    if (g->dtype == to[j].type)
+        return to[j].fresh ? hand_on(c, j, to) : add(c, g, &to[j]);
+    cast.dtype = to[j].type;
+    cast.data = to[j].data;
+    if (!to[j].fresh)
         WEFT_TRY(weft__scratch(c->fabric, weft__view_bytes(&cast), &cast.data));
-    if (g->dtype != to->type)
-        WEFT_TRY(c->k->copy(c->stream, cast.data, cast.dtype, cast.stride, g->data, g->dtype,
-                            g->stride, g->rank, g->shape));
-    else
-        cast.data = g->data;
-    return to->fresh ? WEFT_OK
-                     : c->k->axpy(c->stream, to->data, 1.0, cast.data, cast.numel, cast.dtype);
+    WEFT_TRY(c->k->copy(c->stream, cast.data, cast.dtype, cast.stride, g->data, g->dtype, g->stride,
+                        g->rank, g->shape));
+    return to[j].fresh ? WEFT_OK : add(c, &cast, &to[j]);
 }
 
 /* The gradients of the results; that of out is zeros where there is none. */
@@ -223,7 +278,7 @@ static weft_status differentiate(weft__walk *w, weft__node *n)
     for (int j = 0; j < n->nin; j++) {
         weft__segment *s = n->in[j].from.segment;
         if (c.want[j])
-            WEFT_TRY(deposit(&c, &c.gin[j], &to[j]));
+            WEFT_TRY(deposit(&c, j, to));
         if (c.want[j] && s && tell && --s->uses == 0 && f->tape->hooks.grad_ready)
             WEFT_TRY(f->tape->hooks.grad_ready(f->tape->hooks.self, s));
     }

@@ -171,6 +171,8 @@ static weft_status make_room(const weft__walk *w, const weft__origin *s)
     if (s->node >= 0) {
         weft__node *n = &f->tape->node[s->node];
         weft__grad *g = &n->grad[w->kind][s->result];
+        if (n->reached && g->shared)
+            return weft__grad_part(f, g, weft__node_result(n, s->result));
         if (!n->reached || g->data.addr)
             return WEFT_OK;
         g->blank = true;

@@ -35,6 +35,8 @@ enum { WEFT__OF_BACKWARD, WEFT__OF_GRAD, WEFT__WALKS };
 typedef struct weft__grad {
     weft_dev data; /* addr 0: none yet */
     bool blank;    /* there is only room for it */
+    bool shared;   /* the memory is another gradient's, too: it stays as it is, */
+    weft_dev room; /* and this is for what comes of it; addr 0: there is none yet */
 } weft__grad;
 
 typedef struct weft__node {

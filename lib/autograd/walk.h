@@ -40,6 +40,8 @@ static inline weft_dev weft__grad_of(const weft__node *n, int kind, int r)
     return n->grad[kind][r].blank ? (weft_dev){0} : n->grad[kind][r].data;
 }
 
+/* Gives a gradient that is shared memory of its own. */
+weft_status weft__grad_part(weft_fabric *f, weft__grad *g, const weft_view *like);
 /* Runs the forward of a node of the op recompute again and differentiates it. */
 weft_status weft__replay(weft__walk *w, int64_t at);
 /* What that forward uses from outside of it, number i; NULL at the end. */

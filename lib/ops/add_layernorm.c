@@ -78,10 +78,9 @@ static weft_status backward(weft_op_call *c)
                                       c->saved[SUM].data, c->saved[STATS].data,
                                       input(c, a->has_weight, 2), rows, n, c->out.dtype));
     WEFT_TRY(vectors(c, g, rows, true));
-    if (!c->want[0] || !c->want[1])
-        return WEFT_OK;
-    return c->device->ops->move(c->stream, c->gin[1].data, c->gin[0].data,
-                                weft__view_bytes(&c->gin[0]));
+    if (c->want[0] && c->want[1])
+        c->gin[1].data = c->gin[0].data;
+    return WEFT_OK;
 }
 
 static const weft_op op = {.size = sizeof op,

@@ -41,7 +41,9 @@ static weft_status backward(weft_op_call *c)
         if (!c->want[i])
             continue;
         WEFT_TRY(slope(c, i, &g));
-        if (g.data.addr != c->gin[i].data.addr)
+        if (c->gin[i].numel == g.numel && c->gin[i].dtype == g.dtype)
+            c->gin[i].data = g.data;
+        else
             WEFT_TRY(weft__op_unbroadcast(c, i, &g));
     }
     return WEFT_OK;

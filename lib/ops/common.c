@@ -142,8 +142,8 @@ weft_dev weft__op_at(const weft_view *v, int64_t i)
 
 weft_status weft__op_pass(weft_op_call *c)
 {
-    return c->k->copy(c->stream, c->gin[0].data, c->gin[0].dtype, c->gin[0].stride, c->gout.data,
-                      c->gout.dtype, c->gin[0].stride, c->gin[0].rank, c->gin[0].shape);
+    c->gin[0].data = c->gout.data;
+    return WEFT_OK;
 }
 
 double weft__op_eps(double eps)

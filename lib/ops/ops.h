@@ -71,7 +71,7 @@ weft_status weft__op_round(const weft_op_call *c, int i, const weft_view *g);
 /* weft_rotary of the heads before `until` in (...,T,N), which holds so many heads. */
 weft_tensor *weft__rotary_packed(weft_tensor *x, int64_t heads, int64_t until,
                                  const weft_rotary_options *o);
-/* gin = the elements of c->gout, in gin's shape. */
+/* gin is c->gout, in gin's shape. */
 weft_status weft__op_pass(weft_op_call *c);
 /* The eps of a normalisation: 0 is the default, WEFT_OFF none. */
 double weft__op_eps(double eps);

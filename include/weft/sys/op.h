@@ -42,7 +42,7 @@ typedef struct weft_op {
     weft_status (*forward)(weft_op_call *c);
     /* OPTIONAL: without it the op has no gradient, and its result needs none. Overwrites c->gin[i]
      * (contiguous, in the shape of input i) where c->want[i], from c->gout (contiguous), c->in,
-     * c->out and c->saved. */
+     * c->out and c->saved; or sets c->gin[i].data to where it is already, in c->gout or another c->gin. */
     weft_status (*backward)(weft_op_call *c);
     /* OPTIONAL. The result is a view of input 0: fill c->out's data and stride too; no forward. */
     int view;
