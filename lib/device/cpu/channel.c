@@ -12,13 +12,18 @@ static double N(some_rows)(const struct channels *a, int64_t r, int64_t end, int
 {
     const C high = (C)m, low = (C)(m - (double)high);
     double sum = 0;
+    _Alignas(64) C wide[RUN];
     *square = 0;
     for (int64_t at = 0; r < end;) {
         C s[LANES] = {0}, q[LANES] = {0};
         for (int64_t n, room = RUN; room > 0 && r < end; room -= n) {
-            const T *x = (const T *)a->x + (r * a->c + j) * a->inner + at;
+            const T *first = (const T *)a->x + (r * a->c + j) * a->inner + at;
             n = channel_run(a, &r, &at);
-            EACH_LANE(n, const C d = (LOAD(x[i]) - high) - low; s[k] += d; q[k] += d * d;);
+            const C *x = N(read)(wide, first, n);
+            if (r < end)
+                fetch_ahead((const T *)a->x + (r * a->c + j) * a->inner + at,
+                            n * (int64_t)sizeof(T));
+            EACH_LANE(n, const C d = (x[i] - high) - low; s[k] += d; q[k] += d * d;);
         }
         sum += M(join)(s);
         *square += M(join)(q);
@@ -101,9 +106,16 @@ CPU_INLINE void N(normal_run)(const struct channels *a, int64_t i, int64_t j, in
     const C b = a->b ? (C)CPU_CALL(wide, a->b, a->wt, j) : 0;
     const T *x = (const T *)a->x + first;
     T *y = (T *)a->y + first;
+    _Alignas(64) C wide[RUN];
+    for (int64_t done = 0, some; done < n; done += some) {
+        some = n - done < RUN ? n - done : RUN;
+        const C *u = N(read)(wide, x + done, some);
+        C *to = N(place)(wide, y + done);
 #pragma omp simd
-    for (int64_t k = 0; k < n; k++)
-        y[k] = STORE(((LOAD(x[k]) - high) - low) * by + b);
+        for (int64_t k = 0; k < some; k++)
+            to[k] = ((u[k] - high) - low) * by + b;
+        N(write)(y + done, to, some);
+    }
 }
 
 /* Rows, or channels of rows. */

@@ -9,14 +9,20 @@ static void N(products)(const struct channels *a, int64_t r, int64_t end, int64_
 {
     const double m = a->stats[channel_at(a, r, j)];
     const C high = (C)m, low = (C)(m - (double)high), rstd = (C)a->stats[channel_at(a, r, j) + 1];
+    _Alignas(64) C wide[2][RUN];
     for (int64_t at = 0; r < end && a->inner > 0;) {
         C s[LANES] = {0}, q[LANES] = {0};
         for (int64_t n, room = RUN; room > 0 && r < end; room -= n) {
             const int64_t first = (r * a->c + j) * a->inner + at;
-            const T *x = (const T *)a->x + first, *gy = (const T *)a->gy + first;
             n = channel_run(a, &r, &at);
-            EACH_LANE(n, const C g = LOAD(gy[i]); s[k] += g;
-                      q[k] += g * (((LOAD(x[i]) - high) - low) * rstd););
+            const C *x = N(read)(wide[0], (const T *)a->x + first, n);
+            const C *gy = N(read)(wide[1], (const T *)a->gy + first, n);
+            if (r < end) {
+                const int64_t next = (r * a->c + j) * a->inner + at;
+                fetch_ahead((const T *)a->x + next, n * (int64_t)sizeof(T));
+                fetch_ahead((const T *)a->gy + next, n * (int64_t)sizeof(T));
+            }
+            EACH_LANE(n, s[k] += gy[i]; q[k] += gy[i] * (((x[i] - high) - low) * rstd););
         }
         *sum += M(join)(s);
         *product += M(join)(q);
@@ -80,9 +86,16 @@ CPU_INLINE void N(run_back)(const struct channels *a, int64_t i, int64_t j, doub
     const C w = (C)CPU_CALL(wide, a->w, a->wt, j), h = (C)mh, z = (C)mz;
     const T *x = (const T *)a->x + first, *gy = (const T *)a->gy + first;
     T *gx = (T *)a->y + first;
+    _Alignas(64) C wide[2][RUN];
+    for (int64_t done = 0, n; done < a->inner; done += n) {
+        n = a->inner - done < RUN ? a->inner - done : RUN;
+        const C *u = N(read)(wide[0], x + done, n), *g = N(read)(wide[1], gy + done, n);
+        C *to = N(place)(wide[0], gx + done);
 #pragma omp simd
-    for (int64_t k = 0; k < a->inner; k++)
-        gx[k] = STORE(r * (LOAD(gy[k]) * w - h - ((LOAD(x[k]) - high) - low) * r * z));
+        for (int64_t k = 0; k < n; k++)
+            to[k] = r * (g[k] * w - h - ((u[k] - high) - low) * r * z);
+        N(write)(gx + done, to, n);
+    }
 }
 
 /* Channels of rows. */

@@ -5,6 +5,7 @@
 #define LANES 64    /* four vectors of f32 of the widest set: as many additions are under way */
 #define RUN 1024    /* numbers: sixteen additions a lane */
 #define AHEAD 16384 /* bytes, at most */
+#define FEW 16      /* numbers that are not worth a call */
 
 /* A quarter of the lanes, one vector or a few. */
 #define SOME_LANES(first, ...)                                                                     \
@@ -37,6 +38,49 @@ CPU_INLINE void fetch_ahead(const void *p, int64_t bytes)
 {
     for (int64_t i = 0; i < bytes && bytes <= AHEAD; i += 64)
         __builtin_prefetch((const char *)p + i, 0, 2);
+}
+#endif
+
+#ifdef T
+/* Numbers as C: where they lie, those of 16 bits in room. */
+CPU_INLINE const C *N(read)(C *room, const T *p, int64_t n)
+{
+#ifdef LOW
+    if (n >= FEW)
+        WIDEN(room, p, n);
+    else
+        for (int64_t i = 0; i < n; i++)
+            room[i] = LOAD(p[i]);
+    return room;
+#else
+    (void)room, (void)n;
+    return p;
+#endif
+}
+
+/* Where numbers that go to y are formed, and bringing them there. */
+CPU_INLINE C *N(place)(C *room, T *y)
+{
+#ifdef LOW
+    (void)y;
+    return room;
+#else
+    (void)room;
+    return y;
+#endif
+}
+
+CPU_INLINE void N(write)(T *y, const C *room, int64_t n)
+{
+#ifdef LOW
+    if (n >= FEW)
+        NARROW(y, room, n);
+    else
+        for (int64_t i = 0; i < n; i++)
+            y[i] = STORE(room[i]);
+#else
+    (void)y, (void)room, (void)n;
+#endif
 }
 #endif
 

@@ -12,8 +12,8 @@ static void N(run_sums)(const C *x, const C *gy, int64_t n, const C *w, struct o
 {
     const C high = (C)o.mean, low = (C)(o.mean - (double)high), rstd = (C)o.rstd;
     C s[LANES] = {0}, q[LANES] = {0};
-    EACH_LANE(n, const C z = ((x[i] - high) - low) * rstd; s[k] += gy[i] * w[i];
-              q[k] += gy[i] * w[i] * z; gb[i] += gy[i]; gw[i] += gy[i] * z;);
+    EACH_LANE(n, const C g = gy[i], z = ((x[i] - high) - low) * rstd, h = g * w[i]; s[k] += h;
+              q[k] += h * z; gb[i] += g; gw[i] += g * z;);
     *mh += N(join)(s);
     *mz += N(join)(q);
 }
@@ -74,10 +74,6 @@ static void N(norm_parts)(const void *args, int64_t lo, int64_t hi)
         for (int64_t r = a->rows * t / a->parts, first = r; r < end; r++) {
             if ((r - first) % BLOCK == 0)
                 memset(sums, 0, (size_t)(2 * a->c) * sizeof *sums);
-            if (r + 1 < end) {
-                fetch_ahead((const T *)a->x + (r + 1) * a->c, a->c * (int64_t)sizeof(T));
-                fetch_ahead((const T *)a->gy + (r + 1) * a->c, a->c * (int64_t)sizeof(T));
-            }
             N(norm_row)(a, r, sums, sums + a->c, room, t == lo && r == first);
             if ((r - first) % BLOCK == BLOCK - 1 || r + 1 == end)
 #pragma omp simd

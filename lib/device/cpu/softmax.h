@@ -2,9 +2,10 @@
  * family. */
 #include "device/cpu/lanes.h"
 #include "device/cpu/math.h"
+#include "device/cpu/unroll.h"
 
 /* Sum of x, in the lanes. */
-static double N(total)(const T *x, int64_t n)
+CPU_INLINE double N(total)(const T *x, int64_t n)
 {
     double sum = 0;
     for (int64_t at = 0; at < n; at += RUN) {
@@ -15,17 +16,28 @@ static double N(total)(const T *x, int64_t n)
     return sum;
 }
 
+CPU_INLINE T N(more)(T x, T y)
+{
+    return x > y ? x : y;
+}
+
 /* The maximum; NaN is passed over. */
 static T N(highest)(const T *x, int64_t n)
 {
     T m[LANES];
     for (int k = 0; k < LANES; k++)
         m[k] = -(T)INFINITY;
-    EACH_LANE(n, m[k] = x[i] > m[k] ? x[i] : m[k];);
-    for (int half = LANES / 2; half > 0; half /= 2)
-        for (int k = 0; k < half; k++)
-            m[k] = m[k + half] > m[k] ? m[k + half] : m[k];
-    return m[0];
+    EACH_LANE(n, m[k] = N(more)(x[i], m[k]););
+    T top[LANES / 4];
+#pragma omp simd
+    for (int k = 0; k < LANES / 4; k++)
+        top[k] = N(more)(N(more)(m[k], m[k + 16]), N(more)(m[k + 32], m[k + 48]));
+    CPU_UNROLL(4)
+    for (int half = LANES / 8; half > 0; half /= 2)
+        CPU_UNROLL(8)
+    for (int k = 0; k < half; k++)
+        top[k] = N(more)(top[k], top[k + half]);
+    return top[0];
 }
 
 /* y = exp(x - max x), not yet divided; returns the sum of y and sets *max. y may be x. */
@@ -35,10 +47,10 @@ static double N(powers)(T *y, const T *x, int64_t c, T *max)
     double sum = 0;
     for (int64_t at = 0; at < c; at += RUN) {
         const int64_t n = c - at < RUN ? c - at : RUN;
-#pragma omp simd
-        for (int64_t j = at; j < at + n; j++)
-            y[j] = N(cpu_decay)(x[j] - m);
-        sum += N(total)(y + at, n);
+        const T *from = x + at;
+        T *to = y + at, s[LANES] = {0};
+        EACH_LANE(n, const T power = N(cpu_decay)(from[i] - m); to[i] = power; s[k] += power;);
+        sum += N(join)(s);
     }
     *max = m;
     return sum;

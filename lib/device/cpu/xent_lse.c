@@ -13,16 +13,23 @@ CPU_INLINE double N(tile)(T *y, const T *x, int64_t n, T *top)
         return sum;
     return isnan(N(total)(x, n)) ? sum : 0;
 }
+
+CPU_INLINE void N(slopes)(T *x, int64_t n, T times, T lse)
+{
+#pragma omp simd
+    for (int64_t j = 0; j < n; j++)
+        x[j] = times * N(cpu_decay)(x[j] - lse);
+}
 #else
 
 static double N(lse_of)(const T *x, int64_t c)
 {
-    C part[TILE], power[TILE], m = -(C)INFINITY, top;
+    _Alignas(64) C part[TILE], power[TILE];
+    C m = -(C)INFINITY, top;
     double sum = 0;
     for (int64_t at = 0; at < c; at += TILE) {
         const int64_t n = c - at < TILE ? c - at : TILE;
-        for (int64_t j = 0; j < n; j++)
-            part[j] = LOAD(x[at + j]);
+        WIDEN(part, x + at, n);
         double s = M(tile)(power, part, n, &top);
         if (top > m) {
             sum *= exp((double)m - (double)top);
@@ -54,6 +61,7 @@ static void N(xent_lse)(const void *args, int64_t lo, int64_t hi)
 static void N(xent_lse_back)(const void *args, int64_t lo, int64_t hi)
 {
     const struct rows *a = args;
+    _Alignas(64) C part[TILE];
     for (int64_t r = lo; r < hi; r++) {
         const T *x = (const T *)a->x + r * a->c;
         T *gx = (T *)a->gx + r * a->c;
@@ -67,9 +75,12 @@ static void N(xent_lse_back)(const void *args, int64_t lo, int64_t hi)
             memset(gx, 0, (size_t)a->c * sizeof *gx);
             continue;
         }
-#pragma omp simd
-        for (int64_t j = 0; j < a->c; j++)
-            gx[j] = STORE(times * M(cpu_decay)(LOAD(x[j]) - lse));
+        for (int64_t j = 0; j < a->c; j += TILE) {
+            const int64_t n = a->c - j < TILE ? a->c - j : TILE;
+            WIDEN(part, x + j, n);
+            M(slopes)(part, n, times, lse);
+            NARROW(gx + j, part, n);
+        }
         if (good)
             gx[label] = STORE((C)(s * ((double)M(cpu_decay)(at - lse) - 1)));
     }
