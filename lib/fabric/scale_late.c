@@ -1,8 +1,8 @@
 /* A loss scale that is the device's, so that the host need not wait for a step: on one rank of a device that queues,
  * with one optimizer that is conditional. Whether gradients are finite is a flag there that forbids the update, and
  * the next backward is multiplied by the scale as it is by then. The host learns of a step at the edge of the one
- * after, or when somebody asks, and follows in its own scaler. As long as it does not know of the step before, it asks
- * for each update twice, once as if that one had been skipped, and the device forbids one of the two. */
+ * after, or when somebody asks, and follows in its own scaler. It asks for each update twice, once as if the step
+ * before had been skipped, and the device forbids one of the two. */
 #include "autograd/tape.h"
 #include "core/log.h"
 #include "device/device.h"
@@ -148,9 +148,7 @@ static weft_status update(weft_optimizer *o, weft_dev unless)
 
 weft_status weft__update_late(weft_optimizer *o)
 {
-    const int64_t before = o->before;
-    if (o->unknown < 2)
-        return update(o, MEMBER(o, off[0]));
+    const int64_t before = o->before; /* 0 if the host knows of them: both are the same then */
     o->steps -= before;
     o->again = true;
     const weft_status s = update(o, MEMBER(o, off[1]));
