@@ -53,6 +53,8 @@ static void N(xent)(const void *args, int64_t lo, int64_t hi)
         const int64_t label = cpu_label(a->label, a->lt, r);
         const bool counts = !a->ignores || label != a->ignore, good = label >= 0 && label < a->c;
         const double u = good ? (1 - a->smoothing) * CPU_CALL(weight_of, a, label) : 0;
+        if (r + 1 < hi)
+            fetch_ahead(x + a->c, a->c * (int64_t)sizeof *x);
         const T at = good ? x[label] : (T)NAN; /* read before p, which may lie on x */
         const double mean = spread > 0 && counts ? CPU_CALL(weighted, a, x) : 0;
         const double sum = a->log_probs ? 1 : N(powers)(p, x, a->c, &m);
