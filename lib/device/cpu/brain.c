@@ -1,7 +1,7 @@
-/* C = alpha A B + beta C in bf16: C is cut into a rectangle for each thread. Of one operand a block is packed
- * that stays in the second cache (r), of the other some panels at a time beside it (s). A panel of A stays in
- * the first cache while B's pass, so that C is written along its rows. k is cut where its packed block would
- * be too large, and where sums leave the registers; they go on in f32. */
+/* C = alpha A B + beta C in bf16: C is cut into a rectangle for each thread. Of one operand (r) a block is
+ * packed that stays in the second cache, of the other (s) all, where there is room; a panel of it stays in the
+ * first cache while those of r pass, and the next one is fetched. k is cut where its packed block would be too
+ * large, and where sums leave the registers; they go on in f32. */
 #include "device/cpu/brain.h"
 
 #include "device/cpu/amx.h"
@@ -11,16 +11,17 @@
 
 #define MULTIPLY_ADDS 64.0 /* that count as one element operation */
 #define RESIDENT 524288    /* numbers of r: 1 MiB, */
-#define BESIDE 196608      /* and of s: 384 KiB, half of it beside a large r */
-#define DEPTH 1536         /* numbers of a line that are packed, at most */
+#define WHOLE 3145728      /* of s, where it is packed once: 6 MiB, */
+#define BESIDE 98304       /* and of what of it is packed before it is multiplied: 192 KiB */
+#define DEPTH 3072         /* numbers of a line that are packed, at most */
 #define KEPT 192           /* blocks of sums */
+#define FAR 1048576.0      /* numbers of C that are too many for the second cache */
 #define FEW_ROWS 32        /* for which A is turned rather than B */
 
-/* What a thread packs in: with the rest 4 MiB, for which there are huge pages. */
+/* What a thread packs in: just under 8 MiB, for which there are huge pages. */
 typedef struct room {
-    uint16_t r[RESIDENT], s[BESIDE];
+    uint16_t r[RESIDENT], s[WHOLE];
     float sums[KEPT + 3][BRAIN_SUMS], last[2][BRAIN_SUMS];
-    char rest[3 << 19];
 } room;
 
 typedef struct job {
@@ -33,7 +34,7 @@ typedef struct job {
 typedef struct work {
     weft__brain p;
     weft__brain_side r, s;
-    bool r_is_b;
+    bool r_is_b, once; /* once: s stays packed */
     room *room;
     int64_t parts, steps;       /* of k: parts that are packed, and steps of all */
     int64_t rows, columns;      /* panels of r that are packed, and of s whose sums are kept, */
@@ -112,33 +113,36 @@ static void round_later(work *w, int64_t a, int64_t b, const float *sums)
     o->row = 0;
 }
 
-/* The block of sums that waits for more of k. */
-static int64_t kept(const work *w, int64_t a, int64_t b)
+/* The sums of a panel of s and one of r that wait for more of k. */
+static float *kept(const work *w, int64_t s, int64_t r)
 {
-    const int64_t r = (w->r_is_b ? b : a) - w->r0, s = (w->r_is_b ? a : b) - w->s0;
-    return w->parts > 1 ? s * w->rows + r : w->r_is_b ? r : s - (w->some0 - w->s0);
+    return w->room->sums[(w->parts > 1 ? (s - w->s0) * w->rows : 0) + r - w->r0];
 }
 
-/* Steps from..to-1 of this part, of a panel of A and panels b0..b1-1 of B. */
-static void multiply_panel(work *w, int64_t a, int64_t b0, int64_t b1, int64_t from, int64_t to)
+/* Where a panel of s is: all that were packed since the first, or some. */
+static uint16_t *packed(const work *w, int64_t s)
+{
+    return w->room->s + (w->once ? s : s - w->some0) * w->count * 2 * BRAIN_TILE;
+}
+
+/* Steps from..to-1 of this part, of a panel of s and all of r. */
+static void multiply_panel(work *w, int64_t s, int64_t from, int64_t to)
 {
     const int64_t long_panel = w->count * 2 * BRAIN_TILE, at = from * 2 * BRAIN_TILE;
-    const uint16_t *const pa = w->r_is_b ? w->room->s + (a - w->some0) * long_panel
-                                         : w->room->r + (a - w->r0) * long_panel;
-    const uint16_t *const pb = w->r_is_b ? w->room->r : w->room->s;
     const bool first = w->part + from == 0, last = w->part + 1 == w->parts && to == w->count;
-    weft__brain_block o = {.a = pa + at,
-                           .steps = to - from,
-                           .atiles = tiles_of(&w->p.a, a),
-                           .add = !first,
-                           .aside = &w->aside};
-    for (int64_t b = b0; b < b1; b++) {
-        const int64_t slot = first && last ? 0 : kept(w, a, b);
-        o.b = pb + (b - b0) * long_panel + at;
+    weft__brain_block o = {
+        .steps = to - from, .add = !first, .b_stays = !w->r_is_b, .aside = &w->aside};
+    for (int64_t r = w->r0; r < w->r1; r++) {
+        const int64_t a = w->r_is_b ? s : r, b = w->r_is_b ? r : s;
+        const uint16_t *const ps = packed(w, s) + at, *const pr = w->room->r +
+                                                                  (r - w->r0) * long_panel + at;
+        o.a = w->r_is_b ? ps : pr;
+        o.b = w->r_is_b ? pr : ps;
+        o.atiles = tiles_of(&w->p.a, a);
         o.btiles = tiles_of(&w->p.b, b);
-        o.before = w->room->sums[slot];
-        o.sums = last ? w->room->last[w->now] : w->room->sums[slot];
-        o.later = w->room->sums[b + 1 < b1 && !(first && last) ? kept(w, a, b + 1) : slot];
+        o.before = first ? w->room->sums[0] : kept(w, s, r);
+        o.sums = last ? w->room->last[w->now] : kept(w, s, r);
+        o.later = first ? w->room->sums[0] : kept(w, s, least(r + 1, w->r1 - 1));
         (w->p.kind == BRAIN_AMX ? weft__brain_by_tiles : weft__brain_by_pairs)(&o);
         if (last) {
             round_later(w, a, b, o.sums);
@@ -147,14 +151,27 @@ static void multiply_panel(work *w, int64_t a, int64_t b0, int64_t b1, int64_t f
     }
 }
 
+/* A panel of s that is packed comes nearer while the one before is multiplied. */
+static void fetch(work *w, int64_t panel)
+{
+    weft__brain_aside *o = &w->aside;
+    const int64_t numbers = w->count * 2 * BRAIN_TILE;
+    o->lines = 0;
+    if (!w->once || panel >= w->s1)
+        return;
+    o->fetch = (const char *)(w->room->s + panel * numbers);
+    o->end = o->fetch + numbers * (int64_t)sizeof *w->room->s;
+    o->lines = (int)(BRAIN_SIDE / (w->r1 - w->r0) + 1);
+}
+
 static void multiply_some(work *w)
 {
     const int64_t blocks = ceiling(w->count, BRAIN_STEPS);
-    const int64_t a0 = w->r_is_b ? w->some0 : w->r0, a1 = w->r_is_b ? w->some1 : w->r1;
-    const int64_t b0 = w->r_is_b ? w->r0 : w->some0, b1 = w->r_is_b ? w->r1 : w->some1;
-    for (int64_t a = a0; a < a1; a++)
+    for (int64_t s = w->some0; s < w->some1; s++) {
+        fetch(w, s + 1);
         for (int64_t e = 0; e < blocks; e++)
-            multiply_panel(w, a, b0, b1, w->count * e / blocks, w->count * (e + 1) / blocks);
+            multiply_panel(w, s, w->count * e / blocks, w->count * (e + 1) / blocks);
+    }
 }
 
 static void multiply_part(work *w)
@@ -162,15 +179,16 @@ static void multiply_part(work *w)
     pack(w, w->room->r, &w->r, w->r0, w->r1);
     for (w->some0 = w->s0; w->some0 < w->s1; w->some0 = w->some1) {
         w->some1 = least(w->s1, w->some0 + w->some);
-        pack(w, w->room->s, &w->s, w->some0, w->some1);
+        if (!w->once || w->r0 == 0)
+            pack(w, packed(w, w->some0), &w->s, w->some0, w->some1);
         multiply_some(w);
     }
 }
 
-/* How hard it is to pack a line. */
+/* How long it takes to pack a line, measured. */
 static int64_t effort(const weft__brain_side *s)
 {
-    return s->lines * (s->along ? s->turn ? 4 : 1 : s->turn ? 6 : 2);
+    return s->lines * (s->along ? s->turn ? 6 : 4 : s->turn ? 7 : 5);
 }
 
 static int64_t rows_of(const weft__brain_side *r, int64_t numbers)
@@ -178,11 +196,21 @@ static int64_t rows_of(const weft__brain_side *r, int64_t numbers)
     return ceiling(panels_of(r), ceiling(panels_of(r), RESIDENT / numbers));
 }
 
-/* s is packed for each block of r. Where k is in parts, so is r for some columns of s, whatever is r. */
+/* Whether s, which is needed for each block of r, stays packed. */
+static bool stays(const work *w, const weft__brain_side *r, const weft__brain_side *s,
+                  int64_t numbers)
+{
+    return w->parts == 1 && panels_of(s) * numbers <= WHOLE && panels_of(r) > rows_of(r, numbers);
+}
+
+/* Where k is in parts, r is packed for some columns of s. A line of s that stays is fetched again; that of B
+ * takes longer than that of A, as C is written by columns then. */
 static int64_t price(const work *w, const weft__brain_side *r, const weft__brain_side *s,
                      int64_t numbers)
 {
-    return effort(r) + (w->parts > 1 ? 0 : effort(s) * ceiling(panels_of(r), rows_of(r, numbers)));
+    const int64_t rows = rows_of(r, numbers), more = ceiling(panels_of(r), rows) - 1;
+    const int64_t times = w->parts > 1 ? ceiling(panels_of(s), KEPT / rows) : 1;
+    return effort(r) * times + effort(s) + (stays(w, r, s, numbers) ? s->lines : effort(s)) * more;
 }
 
 static void choose(work *w)
@@ -191,12 +219,13 @@ static void choose(work *w)
     w->steps = ceiling(p->k, BRAIN_STEP);
     w->parts = ceiling(p->k, DEPTH);
     const int64_t numbers = ceiling(w->steps, w->parts) * 2 * BRAIN_TILE;
-    w->r_is_b = price(w, &p->b, &p->a, numbers) < price(w, &p->a, &p->b, numbers);
+    w->r_is_b = price(w, &p->b, &p->a, numbers) <= price(w, &p->a, &p->b, numbers);
     w->r = w->r_is_b ? p->b : p->a;
     w->s = w->r_is_b ? p->a : p->b;
+    w->once = stays(w, &w->r, &w->s, numbers);
     w->rows = rows_of(&w->r, numbers);
     w->columns = w->parts > 1 ? KEPT / w->rows : panels_of(&w->s);
-    w->some = least(BESIDE, most(RESIDENT - w->rows * numbers, BESIDE / 2)) / numbers;
+    w->some = most(BESIDE / numbers, 1);
     w->aside.p = p;
     w->aside.row = BRAIN_SIDE;
 }
@@ -215,6 +244,8 @@ static void rectangle(work *w)
             }
         }
     weft__brain_finish(&w->aside);
+    if (w->p.past)
+        weft__brain_past();
 }
 
 static weft__brain_side lines_of(weft__brain_side s, int64_t lo, int64_t hi)
@@ -283,7 +314,14 @@ static void turn_round(weft__brain *p)
     p->cc = p0.rc;
 }
 
-static bool multiply(weft_stream *s, const weft__brain *p)
+/* The gradient of large weights, which is read again when all others were written. */
+static bool is_far(const weft__brain *p)
+{
+    return p->ct == WEFT_F32 && (double)p->m * (double)p->n > FAR && p->cc == 1 &&
+           p->rc % 16 == 0 && (uintptr_t)p->c % 64 == 0;
+}
+
+bool weft__brain_multiply(weft_stream *s, const weft__brain *p)
 {
     job o = {.p = *p};
     int team =
@@ -292,85 +330,10 @@ static bool multiply(weft_stream *s, const weft__brain *p)
     if (p->k == 0 || p->kind == BRAIN_NONE || !take_all(o.lane, team))
         return false;
     turn_round(&o.p);
+    o.p.past = is_far(&o.p);
     cut(&o, team);
     weft__cpu_pieces(rectangles, &o, team, 1, team);
     give_back(o.lane, team);
     return true;
 }
-
-bool weft__cpu_brain(weft_stream *s, weft__brain_kind kind, weft_dev c, weft_dtype ct, int64_t ldc,
-                     double alpha, weft_dev a, int64_t lda, int ta, weft_dev b, int64_t ldb, int tb,
-                     double beta, int64_t m, int64_t n, int64_t k)
-{
-    const weft__brain p = {.m = m,
-                           .n = n,
-                           .k = k,
-                           .a = {cpu_ptr(a), m, k, lda, !ta, ta},
-                           .b = {cpu_ptr(b), n, k, ldb, tb, tb},
-                           .c = cpu_ptr(c),
-                           .rc = ldc,
-                           .cc = 1,
-                           .alpha = (float)alpha,
-                           .beta = (float)beta,
-                           .ct = ct,
-                           .kind = kind};
-    return multiply(s, &p);
-}
-
-bool weft__cpu_brain_linear(weft_stream *s, weft__brain_kind kind, weft_dev y, weft_dev x,
-                            weft_dev w, weft_dev b, bool relu, int64_t rows, int64_t c, int64_t o)
-{
-    const weft__brain p = {.m = rows,
-                           .n = o,
-                           .k = c,
-                           .a = {cpu_ptr(x), rows, c, c, true, false},
-                           .b = {cpu_ptr(w), o, c, c, true, true},
-                           .c = cpu_ptr(y),
-                           .rc = o,
-                           .cc = 1,
-                           .bias = b.addr ? cpu_ptr(b) : NULL,
-                           .alpha = 1,
-                           .relu = relu,
-                           .ct = WEFT_BF16,
-                           .kind = kind};
-    return multiply(s, &p);
-}
-
-weft__brain_kind weft__brain_best(void)
-{
-    if (weft__cpu_amx())
-        return BRAIN_AMX;
-    return __builtin_cpu_supports("avx512bf16") && __builtin_cpu_supports("avx512bw") &&
-                   __builtin_cpu_supports("avx512vl")
-               ? BRAIN_AVX512
-               : BRAIN_NONE;
-}
-#else
-weft__brain_kind weft__brain_best(void)
-{
-    return BRAIN_NONE;
-}
-
-bool weft__cpu_brain(weft_stream *s, weft__brain_kind kind, weft_dev c, weft_dtype ct, int64_t ldc,
-                     double alpha, weft_dev a, int64_t lda, int ta, weft_dev b, int64_t ldb, int tb,
-                     double beta, int64_t m, int64_t n, int64_t k)
-{
-    (void)s, (void)kind, (void)c, (void)ct, (void)ldc, (void)alpha, (void)a, (void)lda, (void)ta;
-    (void)b, (void)ldb, (void)tb, (void)beta, (void)m, (void)n, (void)k;
-    return false;
-}
-
-bool weft__cpu_brain_linear(weft_stream *s, weft__brain_kind kind, weft_dev y, weft_dev x,
-                            weft_dev w, weft_dev b, bool relu, int64_t rows, int64_t c, int64_t o)
-{
-    (void)s, (void)kind, (void)y, (void)x, (void)w, (void)b, (void)relu, (void)rows, (void)c,
-        (void)o;
-    return false;
-}
 #endif
-
-const char *weft__cpu_brain_name(void)
-{
-    static const char *const name[] = {NULL, "avx512", "amx"};
-    return name[weft__brain_best()];
-}

@@ -41,6 +41,7 @@ typedef struct weft__brain {
     const uint16_t *bias; /* of each of the numbers that are adjacent in C, or NULL */
     float alpha, beta;
     bool relu;
+    bool past; /* C is too large to stay in a cache: stores go past it, of whole aligned lines */
     weft_dtype ct;
     weft__brain_kind kind;
 } weft__brain;
@@ -50,7 +51,9 @@ typedef struct weft__brain_aside {
     const weft__brain *p; /* whose C */
     const float *sums;
     int64_t i, j;
-    int row; /* done: of 32 */
+    int row;                 /* done: of 32 */
+    const char *fetch, *end; /* what is multiplied next: it comes to the second cache, */
+    int lines;               /* so many lines of it a step */
 } weft__brain_aside;
 
 /* A panel of A times one of B. Sums of tile y of A and x of B are the tile 2 y + x. */
@@ -62,15 +65,19 @@ typedef struct weft__brain_block {
     int64_t steps;
     int atiles, btiles; /* 1 or 2 */
     bool add;           /* sums are added to */
+    bool b_stays;       /* B's panel is used again, else A's */
     weft__brain_aside *aside;
 } weft__brain_block;
 
+/* False: nothing is done, there is no memory to pack in. */
+bool weft__brain_multiply(weft_stream *s, const weft__brain *p);
 /* Panels p0..p1-1 of a side, of numbers k0..k1-1 of each line. */
 void weft__brain_pack(uint16_t *to, const weft__brain_side *s, int64_t p0, int64_t p1, int64_t k0,
                       int64_t k1);
 void weft__brain_step(weft__brain_aside *o);
 /* All that is left. */
 void weft__brain_finish(weft__brain_aside *o);
+void weft__brain_past(void);
 
 void weft__brain_by_tiles(const weft__brain_block *o);
 void weft__brain_by_pairs(const weft__brain_block *o);

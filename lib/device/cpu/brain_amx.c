@@ -1,23 +1,23 @@
 /* A block of 32 x 32 sums by AMX: four of the eight tiles are sums, so that two tiles of A and two of B
- * that are loaded give four products, of 16 cycles each while a load takes 8. What of B streams from the
- * second cache is loaded past the first, whose room is for what of A is used again. */
+ * that are loaded give four products, of 16 cycles each while a load takes 8. What streams from the second
+ * cache is loaded past the first, whose room is for what is used again. */
 #include "device/cpu/brain.h"
 
 #if CPU_HAS_BRAIN
 #include <immintrin.h>
 
 #define TILES __attribute__((target("amx-tile,amx-bf16")))
-#define NEAR 16 /* steps of A that stay in the first cache: 32 KiB */
+#define NEAR 16 /* steps of a panel that stay in the first cache: 32 KiB */
 #define ROW 64  /* bytes of a row of a tile */
 
-#define STEP(LOAD)                                                                                 \
+#define STEP(A, B)                                                                                 \
     do {                                                                                           \
-        LOAD(4, a, ROW);                                                                           \
-        _tile_stream_loadd(6, b, ROW);                                                             \
+        A(4, a, ROW);                                                                              \
+        B(6, b, ROW);                                                                              \
         if (two_b)                                                                                 \
-            _tile_stream_loadd(7, b + BRAIN_TILE, ROW);                                            \
+            B(7, b + BRAIN_TILE, ROW);                                                             \
         if (two_a)                                                                                 \
-            LOAD(5, a + BRAIN_TILE, ROW);                                                          \
+            A(5, a + BRAIN_TILE, ROW);                                                             \
         _tile_dpbf16ps(0, 4, 6);                                                                   \
         if (two_b)                                                                                 \
             _tile_dpbf16ps(1, 4, 7);                                                               \
@@ -54,10 +54,12 @@ TILES CPU_INLINE void multiply(const weft__brain_block *o, const bool two_a, con
     const float *later = o->later;
     __asm__ volatile("" ::: "memory"); /* tiles are loaded from what was stored before */
     begin(o);
-    for (int64_t i = 0; i < near; i++, a += 2 * BRAIN_TILE, b += 2 * BRAIN_TILE)
-        STEP(_tile_loadd);
+    for (int64_t i = 0; i < near && !o->b_stays; i++, a += 2 * BRAIN_TILE, b += 2 * BRAIN_TILE)
+        STEP(_tile_loadd, _tile_stream_loadd);
+    for (int64_t i = 0; i < near && o->b_stays; i++, a += 2 * BRAIN_TILE, b += 2 * BRAIN_TILE)
+        STEP(_tile_stream_loadd, _tile_loadd);
     for (int64_t i = near; i < o->steps; i++, a += 2 * BRAIN_TILE, b += 2 * BRAIN_TILE)
-        STEP(_tile_stream_loadd);
+        STEP(_tile_stream_loadd, _tile_stream_loadd);
     _tile_stored(0, o->sums, ROW);
     if (two_b)
         _tile_stored(1, o->sums + 256, ROW);

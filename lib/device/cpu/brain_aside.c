@@ -1,10 +1,12 @@
-/* Sums become numbers of C between the steps of the next block, while the tiles multiply. */
+/* Between the steps of a block, while the tiles multiply: the sums of the block before become numbers of C,
+ * and what is multiplied next is fetched. */
 #include "device/cpu/brain.h"
 
 #if CPU_HAS_BRAIN
 #include "device/cpu/turn.h"
 
-#define ROWS 4 /* a step */
+#define ROWS 4  /* a step */
+#define LINE 64 /* bytes, of a cache */
 
 static int64_t least(int64_t a, int64_t b)
 {
@@ -109,16 +111,28 @@ BRAIN_TARGET static void low_rows(const weft__brain_aside *o)
 }
 
 /* Of sums alone, in f32. */
-BRAIN_TARGET static void single_rows(const weft__brain_aside *o)
+BRAIN_TARGET CPU_INLINE void single_rows(const weft__brain_aside *o, const bool past)
 {
     const weft__brain *p = o->p;
     const float *from = tile_of(o, o->row / 16, 0) + o->row % 16 * 16;
     float *c = (float *)p->c + (o->i + o->row) * p->rc + o->j;
     CPU_UNROLL(4)
-    for (int r = 0; r < ROWS; r++) {
-        _mm512_storeu_ps(c + r * p->rc, _mm512_load_ps(from + r * 16));
-        _mm512_storeu_ps(c + r * p->rc + 16, _mm512_load_ps(from + r * 16 + 256));
-    }
+    for (int r = 0; r < ROWS; r++)
+        for (int i = 0; i < 2; i++) {
+            const __m512 v = _mm512_load_ps(from + r * 16 + i * 256);
+            past ? _mm512_stream_ps(c + r * p->rc + i * 16, v)
+                 : _mm512_storeu_ps(c + r * p->rc + i * 16, v);
+        }
+}
+
+BRAIN_TARGET static void near_rows(const weft__brain_aside *o)
+{
+    single_rows(o, false);
+}
+
+BRAIN_TARGET static void past_rows(const weft__brain_aside *o)
+{
+    single_rows(o, true);
 }
 
 static bool plain(const weft__brain_aside *o)
@@ -131,7 +145,9 @@ static bool plain(const weft__brain_aside *o)
 static void put_some(weft__brain_aside *o)
 {
     if (plain(o))
-        (o->p->ct == WEFT_BF16 ? low_rows : single_rows)(o); /* no bias in f32 */
+        (o->p->ct == WEFT_BF16 ? low_rows
+         : o->p->past          ? past_rows
+                               : near_rows)(o); /* no bias in f32 */
     else if (o->p->cc == 1)
         rows_of(o, o->row, least(ROWS, o->p->m - o->i - o->row));
     else if (o->row % 8 == 0)
@@ -143,11 +159,19 @@ void weft__brain_step(weft__brain_aside *o)
 {
     if (o->row < BRAIN_SIDE)
         put_some(o);
+    for (int i = 0; i < o->lines && o->fetch < o->end; i++, o->fetch += LINE)
+        _mm_prefetch(o->fetch, _MM_HINT_T1);
 }
 
 void weft__brain_finish(weft__brain_aside *o)
 {
     while (o->row < BRAIN_SIDE)
         put_some(o);
+}
+
+/* What went past the caches is there for all threads. */
+void weft__brain_past(void)
+{
+    _mm_sfence();
 }
 #endif

@@ -66,14 +66,10 @@ static void deltas(weft__dnn_graph *g, const weft__attention_shape *s, const ope
 static void gather(weft__dnn_graph *g, const weft__attention_shape *s, const weft__dnn_tensor *x,
                    const weft__dnn_tensor *z, const weft__dnn_tensor *to)
 {
-    int64_t shape[4], stride[4];
-    for (int i = 0; i < 4; i++) {
-        shape[i] = x->shape[i];
-        stride[i] = x->stride[i];
-    }
-    weft__dnn_turn(shape);
-    weft__dnn_turn(stride);
-    weft__dnn_tensor xt = weft__dnn_inner_strided(g, weft__dnn_type(s), shape, stride);
+    weft__dnn_tensor as = *x;
+    weft__dnn_turn(as.shape);
+    weft__dnn_turn(as.stride);
+    weft__dnn_tensor xt = weft__dnn_inner_strided(g, weft__dnn_type(s), as.shape, as.stride);
     weft__dnn_reshape(g, x, &xt);
     if (s->heads == s->kv_heads) {
         weft__dnn_matmul(g, &xt, z, to);
