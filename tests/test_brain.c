@@ -41,7 +41,8 @@ static const int64_t shape[][3] = {
     {17, 15, 63},    {31, 200, 65},    {32, 32, 64},    {33, 33, 1},     {48, 80, 1025},
     {64, 10, 256},   {64, 256, 90},    {257, 129, 65},  {300, 100, 50},  {513, 3, 40},
     {1025, 127, 33}, {85, 129, 3},     {400, 700, 120}, {120, 70, 3072}, {40, 100, 3073},
-    {100, 40, 7000}, {132, 130, 4100}, {1300, 40, 700}, {40, 1300, 700}};
+    {100, 40, 7000}, {132, 130, 4100}, {1300, 40, 700}, {40, 1300, 700}, {420, 450, 1180},
+    {1040, 1024, 40}};
 #define SHAPES ((int)(sizeof shape / sizeof *shape))
 #define KINDS 16
 #define LARGE 1500000 /* multiply-adds, for which half of the kinds must do */
@@ -111,7 +112,7 @@ static double at(const product *p, const void *c, int64_t i)
 static void *multiply(const product *p, weft__brain_kind kind, int t)
 {
     const int64_t all = p->m * p->ldc;
-    void *c = malloc((size_t)all * 4);
+    void *c = aligned_alloc(64, ((size_t)all * 4 + 63) / 64 * 64);
     for (int64_t i = 0; i < all; i++)
         if (p->single)
             ((float *)c)[i] = (float)before(i);
