@@ -189,7 +189,8 @@ static weft_status send(weft_fabric *f)
 {
     weft__engine *e = f->engine;
     weft__due *d = &e->due;
-    memcpy(d->late, e->late, e->lates * sizeof *d->late);
+    if (e->lates) /* else there is a gate alone */
+        memcpy(d->late, e->late, e->lates * sizeof *d->late);
     d->n = e->lates;
     WEFT_TRY(keep_samples(d));
     WEFT_TRY(f->device->ops->move(f->stream, d->at, e->flags, (d->n + 1) * FLAG));
