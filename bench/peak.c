@@ -83,51 +83,53 @@ __attribute__((target("amx-tile,amx-bf16"), noinline)) static void tile_bf16(int
 
 typedef void chain(int64_t n);
 
-/* The chain of the best instructions that there are for a type, the flops of one turn of it. */
-static chain *choose_bf16(double *flops, const char **isa)
-{
-    if (tiles()) {
-        *flops = TILES * TILE_FLOPS;
-        *isa = "amx_bf16";
-        return tile_bf16;
-    }
-    *flops = CHAINS * 2 * 32;
-    *isa = "avx512_bf16";
-    return __builtin_cpu_supports("avx512bf16") ? wide_bf16 : NULL;
-}
+/* A chain, the flops of one turn of it, and its instructions. */
+typedef struct way {
+    chain *run;
+    double flops;
+    const char *isa;
+} way;
 
-static chain *choose(weft_dtype t, double *flops, const char **isa)
+static way by_f32(weft_dtype t)
 {
     const double lanes = t == WEFT_F64 ? 8 : 16;
-    if (t == WEFT_BF16)
-        return choose_bf16(flops, isa);
-    if (__builtin_cpu_supports("avx512f")) {
-        *flops = CHAINS * 2 * lanes;
-        *isa = "avx512f";
-        return t == WEFT_F64 ? wide_f64 : wide_f32;
-    }
-    *flops = CHAINS * lanes;
-    *isa = "avx2+fma";
+    if (__builtin_cpu_supports("avx512f"))
+        return (way){t == WEFT_F64 ? wide_f64 : wide_f32, CHAINS * 2 * lanes, "avx512f"};
     if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma"))
-        return t == WEFT_F64 ? half_f64 : half_f32;
-    return NULL;
+        return (way){t == WEFT_F64 ? half_f64 : half_f32, CHAINS * lanes, "avx2+fma"};
+    return (way){NULL, 0, "none"};
+}
+
+/* Those made for bf16. */
+static way by_bf16(void)
+{
+    if (tiles())
+        return (way){tile_bf16, TILES * TILE_FLOPS, "amx_bf16"};
+    if (__builtin_cpu_supports("avx512bf16"))
+        return (way){wide_bf16, CHAINS * 2 * 32, "avx512_bf16"};
+    return (way){NULL, 0, "none"};
+}
+
+static double rate(const way *w, int threads)
+{
+    double best = 0;
+    const int64_t length = (int64_t)(LENGTH * (w->flops > LONG ? LONG / w->flops : 1));
+    for (int r = 0; w->run && r < ROUNDS; r++) {
+        double start = weft__now();
+#pragma omp parallel num_threads(threads)
+        w->run(length);
+        double now = (double)length * w->flops * threads / (weft__now() - start);
+        best = now > best ? now : best;
+    }
+    return best;
 }
 
 double bench_peak(weft_dtype t, int threads, const char **isa)
 {
-    double best = 0, flops = 0;
-    chain *run = choose(t, &flops, isa);
-    const int64_t length = (int64_t)(LENGTH * (flops > LONG ? LONG / flops : 1));
-    if (!run)
-        *isa = "none";
-    for (int r = 0; run && r < ROUNDS; r++) {
-        double start = weft__now();
-#pragma omp parallel num_threads(threads)
-        run(length);
-        double rate = (double)length * flops * threads / (weft__now() - start);
-        best = rate > best ? rate : best;
-    }
-    return best;
+    const way plain = by_f32(t), low = t == WEFT_BF16 ? by_bf16() : (way){NULL, 0, "none"};
+    const double p = rate(&plain, threads), l = rate(&low, threads);
+    *isa = l > p ? low.isa : plain.isa;
+    return l > p ? l : p;
 }
 #else
 double bench_peak(weft_dtype t, int threads, const char **isa)

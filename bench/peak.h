@@ -4,7 +4,7 @@
 #include <weft/base.h>
 
 /* Floating point operations a second of `threads` threads that do nothing but multiply and add in
- * registers, a product and a sum counted as two: f32, f64, or bf16 summed in f32. *isa names the
- * instructions. 0 and "none" where there are none that we know. */
+ * registers, a product and a sum counted as two: f32, f64, or bf16 summed in f32, by what is
+ * quickest. *isa names the instructions. 0 and "none" where there are none that we know. */
 double bench_peak(weft_dtype t, int threads, const char **isa);
 #endif

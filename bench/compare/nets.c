@@ -237,8 +237,6 @@ json_t *net_bound(const network *w)
     const char *isa;
     limits l = {.peak = bench_peak(w->low ? WEFT_BF16 : WEFT_F32, threads, &isa)};
     int64_t values = w->rows * w->cells;
-    if (l.peak <= 0) /* no bf16 here: computed in f32 */
-        l.peak = bench_peak(WEFT_F32, threads, &isa);
     for (int64_t i = 0; i < w->layers; i++)
         values += 2 * w->rows * w->width[i + 1];
     int64_t bytes = (4 * (int64_t)params + values) * (int64_t)sizeof(float);
