@@ -1,4 +1,4 @@
-/* Products in bf16 by own kernels: the values of all kinds of them against sums in f64, by either set of
+/* Products in bf16 by own kernels: the values of all kinds of them against sums in f64, by any set of
  * instructions, and the same bits on any number of threads and however C lies in memory. */
 #include "device/cpu/brain.h"
 
@@ -168,7 +168,7 @@ static void check_values(const product *p, const void *c)
 
 static void try_all(weft__brain_kind kind)
 {
-    for (int i = 0; i < SHAPES * KINDS && weft__brain_best() >= kind; i++) {
+    for (int i = 0; i < SHAPES * KINDS && weft__brain_has(kind); i++) {
         product p = make(i / KINDS, i % KINDS);
         void *c[THREADS];
         if (p.m * p.n * p.k > LARGE && __builtin_parity((unsigned)i % KINDS))
@@ -191,27 +191,39 @@ END_TEST
 
 START_TEST(values_by_pairs)
 {
-    try_all(BRAIN_AVX512);
+    try_all(BRAIN_PAIRS);
+}
+END_TEST
+
+START_TEST(values_by_f32)
+{
+    try_all(BRAIN_WIDE);
 }
 END_TEST
 
 /* Products of one row each give what the product of all gives: no number depends on its neighbours. */
-START_TEST(rows_alone)
+static void check_rows(weft__brain_kind by)
 {
-    for (int kind = 0; kind < 4 && weft__brain_best(); kind++) {
+    for (int kind = 0; kind < 4 && weft__brain_has(by); kind++) {
         product all = make(24, kind), one;
         all.alpha = 1, all.beta = 0;
-        char *c = multiply(&all, weft__brain_best(), 0);
+        char *c = multiply(&all, by, 0);
         for (int64_t i = 0; i < all.m; i++) {
             one = all;
             one.m = 1;
             one.a += i * (all.ta ? 1 : all.lda);
-            char *row = multiply(&one, weft__brain_best(), 0);
+            char *row = multiply(&one, by, 0);
             ck_assert_mem_eq(row, c + i * all.ldc * 2, (size_t)all.n * 2);
             free(row);
         }
         free(c);
     }
+}
+
+START_TEST(rows_alone)
+{
+    check_rows(BRAIN_PAIRS);
+    check_rows(BRAIN_AMX);
 }
 END_TEST
 
@@ -243,27 +255,47 @@ START_TEST(bias_and_relu)
     static const int64_t size[][3] = {{1, 1, 1},     {5, 70, 33},    {70, 5, 32}, {64, 96, 64},
                                       {40, 100, 95}, {300, 257, 71}, {9, 600, 41}};
     for (size_t i = 0; i < sizeof size / sizeof *size; i++)
-        for (int k = 0; k < 4 * THREADS; k++) {
-            const weft__brain_kind kind = k & 1 ? BRAIN_AMX : BRAIN_AVX512;
-            if (kind <= weft__brain_best())
-                check_linear(kind, size[i][0], size[i][1], size[i][2], k >> 1 & 1, k / 4);
-        }
+        for (int kind = BRAIN_WIDE; kind < BRAIN_KINDS; kind++)
+            for (int k = 0; k < 2 * THREADS && weft__brain_has(kind); k++)
+                check_linear(kind, size[i][0], size[i][1], size[i][2], k & 1, k / 2);
 }
 END_TEST
 
-/* Without memory nothing is done, and k = 0 is others'. */
-START_TEST(left_to_others)
+/* Where there is no memory to pack in, what is on the stack has to do. */
+START_TEST(without_room)
+{
+    for (int i = 0; i < SHAPES * KINDS && weft__brain_has(BRAIN_WIDE); i += 3) {
+        product p = make(i / KINDS, i % KINDS);
+        weft__fail_alloc(1);
+        void *c = multiply(&p, BRAIN_WIDE, 0);
+        weft__fail_alloc(0);
+        check_values(&p, c);
+        free(c);
+    }
+}
+END_TEST
+
+/* Without memory nothing is done unless by f32, and k = 0 is others'. */
+static void check_left(weft__brain_kind kind)
 {
     product p = make(10, 0);
     float c[300] = {7};
     const weft_dev to = {(uintptr_t)c}, a = {(uintptr_t)p.a}, b = {(uintptr_t)p.b};
     for (int k = 0; k < 2; k++) {
         weft__fail_alloc(k);
-        ck_assert(!weft__cpu_brain(stream[0], weft__brain_best(), to, WEFT_F32, 17, 1, a, 33, 0, b,
-                                   17, 0, 0, 15, 17, k ? 33 : 0));
+        ck_assert_int_eq(weft__cpu_brain(stream[0], kind, to, WEFT_F32, 17, 1, a, 33, 0, b, 17, 0,
+                                         0, 15, 17, k ? 33 : 0),
+                         k && kind == BRAIN_WIDE);
     }
     weft__fail_alloc(0);
-    ck_assert(c[0] == 7);
+    ck_assert((c[0] == 7) == (kind != BRAIN_WIDE));
+}
+
+START_TEST(left_to_others)
+{
+    for (int kind = BRAIN_WIDE; kind < BRAIN_KINDS; kind++)
+        if (weft__brain_has(kind))
+            check_left(kind);
 }
 END_TEST
 
@@ -284,8 +316,10 @@ static Suite *suite(void)
     tcase_set_timeout(t, 60);
     tcase_add_test(t, values_by_tiles);
     tcase_add_test(t, values_by_pairs);
+    tcase_add_test(t, values_by_f32);
     tcase_add_test(t, rows_alone);
     tcase_add_test(t, bias_and_relu);
+    tcase_add_test(t, without_room);
     tcase_add_test(t, left_to_others);
     tcase_add_test(t, named);
     suite_add_tcase(s, t);

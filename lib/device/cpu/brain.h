@@ -1,7 +1,7 @@
 /* Products of matrices in bf16 by own kernels: tiles of AMX where the processor has them and Linux gives
- * them, else pairs of products of AVX-512 (AVX512_BF16).
+ * them; else, of AVX-512, pairs of products (AVX512_BF16) where they are quicker, or those of f32 (wide.h).
  *
- * Rows of A and columns of B are packed in panels of 32, which are cut along k into steps of 32 numbers.
+ * By tiles and pairs, rows of A and columns of B are packed in panels of 32, which are cut along k into steps of 32 numbers.
  * A step of a panel is two tiles of 1 KiB: of A sixteen rows of 32 numbers, of B sixteen rows of sixteen
  * pairs, a pair being two numbers of a column that follow each other. What is beyond an edge is zero.
  *
@@ -11,7 +11,13 @@
 #define DEVICE_CPU_BRAIN_H
 #include "device/cpu/cpu.h"
 
-typedef enum weft__brain_kind { BRAIN_NONE, BRAIN_AVX512, BRAIN_AMX } weft__brain_kind;
+typedef enum weft__brain_kind {
+    BRAIN_NONE,
+    BRAIN_WIDE,
+    BRAIN_PAIRS,
+    BRAIN_AMX,
+    BRAIN_KINDS
+} weft__brain_kind;
 
 #if defined(__x86_64__) && defined(__GNUC__)
 #define CPU_HAS_BRAIN 1
@@ -83,15 +89,16 @@ void weft__brain_by_tiles(const weft__brain_block *o);
 void weft__brain_by_pairs(const weft__brain_block *o);
 #endif
 
-/* The best there is. */
+bool weft__brain_has(weft__brain_kind kind);
+/* The quickest there is. */
 weft__brain_kind weft__brain_best(void);
-/* False: nothing is done. `kind` is no more than the best. */
+/* False: nothing is done. The processor has `kind`. */
 bool weft__cpu_brain(weft_stream *s, weft__brain_kind kind, weft_dev c, weft_dtype ct, int64_t ldc,
                      double alpha, weft_dev a, int64_t lda, int ta, weft_dev b, int64_t ldb, int tb,
                      double beta, int64_t m, int64_t n, int64_t k);
 /* The kernel linear's y = x w^T + b (rows,o), relu of it if it is asked for; b may be absent. */
 bool weft__cpu_brain_linear(weft_stream *s, weft__brain_kind kind, weft_dev y, weft_dev x,
                             weft_dev w, weft_dev b, bool relu, int64_t rows, int64_t c, int64_t o);
-/* "amx", "avx512" or NULL. */
+/* "amx", "avx512_bf16", "avx512 by f32" or NULL. */
 const char *weft__cpu_brain_name(void);
 #endif

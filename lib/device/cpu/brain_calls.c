@@ -2,6 +2,7 @@
 #include "device/cpu/brain.h"
 
 #include "device/cpu/amx.h"
+#include "device/cpu/wide.h"
 
 #if CPU_HAS_BRAIN
 bool weft__cpu_brain(weft_stream *s, weft__brain_kind kind, weft_dev c, weft_dtype ct, int64_t ldc,
@@ -20,7 +21,9 @@ bool weft__cpu_brain(weft_stream *s, weft__brain_kind kind, weft_dev c, weft_dty
                            .beta = (float)beta,
                            .ct = ct,
                            .kind = kind};
-    return weft__brain_multiply(s, &p);
+    return kind == BRAIN_WIDE ? weft__cpu_wide(s, c, ct, ldc, alpha, a, lda, ta, b, ldb, tb, beta,
+                                               m, n, k, WEFT_BF16)
+                              : weft__brain_multiply(s, &p);
 }
 
 bool weft__cpu_brain_linear(weft_stream *s, weft__brain_kind kind, weft_dev y, weft_dev x,
@@ -39,19 +42,34 @@ bool weft__cpu_brain_linear(weft_stream *s, weft__brain_kind kind, weft_dev y, w
                            .relu = relu,
                            .ct = WEFT_BF16,
                            .kind = kind};
-    return weft__brain_multiply(s, &p);
+    return kind == BRAIN_WIDE ? weft__cpu_wide_linear(s, y, x, w, b, relu, rows, c, o, WEFT_BF16)
+                              : weft__brain_multiply(s, &p);
 }
 
+bool weft__brain_has(weft__brain_kind kind)
+{
+    return kind == BRAIN_AMX     ? weft__cpu_amx()
+           : kind == BRAIN_PAIRS ? weft__cpu_wide_name() && __builtin_cpu_supports("avx512bf16")
+                                 : kind == BRAIN_WIDE && weft__cpu_wide_name();
+}
+
+/* The processor's maker decides, as timings would not every time alike. Measured, in GF/s of a core, by pairs and by f32:
+ * AMD Zen 5 473 and 235, Intel Emerald Rapids 87 and 177. */
 weft__brain_kind weft__brain_best(void)
 {
-    if (weft__cpu_amx())
+    if (weft__brain_has(BRAIN_AMX))
         return BRAIN_AMX;
-    return __builtin_cpu_supports("avx512bf16") && __builtin_cpu_supports("avx512bw") &&
-                   __builtin_cpu_supports("avx512vl")
-               ? BRAIN_AVX512
-               : BRAIN_NONE;
+    if (weft__brain_has(BRAIN_PAIRS) && __builtin_cpu_is("amd"))
+        return BRAIN_PAIRS;
+    return weft__brain_has(BRAIN_WIDE) ? BRAIN_WIDE : BRAIN_NONE;
 }
 #else
+bool weft__brain_has(weft__brain_kind kind)
+{
+    (void)kind;
+    return false;
+}
+
 weft__brain_kind weft__brain_best(void)
 {
     return BRAIN_NONE;
@@ -77,6 +95,6 @@ bool weft__cpu_brain_linear(weft_stream *s, weft__brain_kind kind, weft_dev y, w
 
 const char *weft__cpu_brain_name(void)
 {
-    static const char *const name[] = {NULL, "avx512", "amx"};
+    static const char *const name[] = {NULL, "avx512 by f32", "avx512_bf16", "amx"};
     return name[weft__brain_best()];
 }

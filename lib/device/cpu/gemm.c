@@ -1,5 +1,5 @@
-/* C = alpha op(A) op(B) + beta C. In f32 by own kernels (wide.c) where the processor has AVX-512, in bf16
- * (brain.c) where it has AVX512_BF16, in 16 bits else by oneDNN, the rest on BLIS, through its typed interface, one thread a call: our team cuts C into slabs, so that BLIS opens no region of its own (its OpenMP build would open one, and
+/* C = alpha op(A) op(B) + beta C. In f32 and bf16 by own kernels (wide.c, brain.c) where the processor has AVX-512, in
+ * 16 bits else by oneDNN, the rest on BLIS, through its typed interface, one thread a call: our team cuts C into slabs, so that BLIS opens no region of its own (its OpenMP build would open one, and
  * allocate, even for one thread).
  *
  * The order of additions depends on the shape alone: the loop over k is never cut. BLIS's kernels
@@ -99,7 +99,8 @@ weft_status weft__cpu_gemm(weft_stream *s, weft_dev c, weft_dtype ct, int64_t ld
         return WEFT_OK;
     if (cpu_is_low(dt))
         return weft__cpu_gemm_low(s, c, ct, ldc, alpha, a, lda, ta, b, ldb, tb, beta, m, n, k, dt);
-    if (dt == WEFT_F32 && weft__cpu_wide(s, c, ldc, alpha, a, lda, ta, b, ldb, tb, beta, m, n, k))
+    if (dt == WEFT_F32 &&
+        weft__cpu_wide(s, c, ct, ldc, alpha, a, lda, ta, b, ldb, tb, beta, m, n, k, dt))
         return WEFT_OK;
     if (slow_vectors() &&
         ((m == 1 && weft__cpu_vector(s, c, 1, alpha, a, p.ca, b, p.cb, p.rb, beta, n, k, dt)) ||

@@ -13,7 +13,7 @@ weft_status weft__cpu_linear(weft_stream *s, weft_dev y, weft_dev pre, weft_dev 
     const bool relu = act == WEFT_ACT_RELU, some = rows > 0 && o > 0;
     if (some && ((dt == WEFT_BF16 &&
                   weft__cpu_brain_linear(s, weft__brain_best(), z, x, w, b, relu, rows, c, o)) ||
-                 (dt == WEFT_F32 && weft__cpu_wide_linear(s, z, x, w, b, relu, rows, c, o))))
+                 (dt == WEFT_F32 && weft__cpu_wide_linear(s, z, x, w, b, relu, rows, c, o, dt))))
         return gelu ? weft__cpu_unary(s, WEFT_GELU_TANH, y, z, none, rows * o, dt) : WEFT_OK;
     return weft__linear(weft__cpu.kernels, s, y, pre, x, w, b, act, rows, c, o, dt);
 }

@@ -1,8 +1,8 @@
 /* The largest of 2 x 2 places by AVX-512, sixteen windows at a time. */
 #include "device/cpu/pool.h"
+#include "device/cpu/sixteen.h"
 
 #if CPU_HAS_WIDE
-#include <immintrin.h>
 
 /* Where b, which stands behind a, is taken instead: it is larger, or NaN and a is none. */
 WIDE_TARGET CPU_INLINE __mmask16 later(__m512 a, __m512 b)
@@ -17,8 +17,8 @@ WIDE_TARGET CPU_INLINE void pairs(const char *x, int64_t n, const bool low, __m5
     const uint32_t some = n < 16 ? (1u << 2 * n) - 1 : ~0u;
     if (low) {
         const __m512i v = _mm512_maskz_loadu_epi16(some, x);
-        *a = _mm512_castsi512_ps(_mm512_slli_epi32(v, 16));
-        *b = _mm512_castsi512_ps(_mm512_and_si512(v, _mm512_set1_epi32((int)0xFFFF0000)));
+        *a = even_of(v);
+        *b = odd_of(v);
         return;
     }
     const __m512i even =

@@ -53,10 +53,11 @@ TURN_TARGET CPU_INLINE void cpu_turn_f32(__m512 v[16])
         v[i] = _mm512_castsi512_ps(t[i]);
 }
 
-/* v[i]: number i of each of the rows. Rows four apart come together as they are read; then four by four
+/* v[i]: number i of each of the rows, `step` bytes apart. Rows four apart come together as they are read; then four by four
  * are turned in each quarter of the vectors. */
-TURN_TARGET CPU_INLINE void cpu_turn_rows(__m512 v[16], const float *from, int64_t step)
+TURN_TARGET CPU_INLINE void cpu_turn_rows(__m512 v[16], const void *from, int64_t step)
 {
+#define LOAD(x) _mm_castsi128_ps(_mm_loadu_si128((const __m128i *)(x)))
 #define PS(f, x, y) _mm512_castps_pd(f(x, y))
 #define PD(f, x, y) _mm512_castpd_ps(f(x, y))
     CPU_UNROLL(4)
@@ -64,11 +65,11 @@ TURN_TARGET CPU_INLINE void cpu_turn_rows(__m512 v[16], const float *from, int64
         __m512 z[4];
         CPU_UNROLL(4)
         for (int i = 0; i < 4; i++) {
-            const float *row = from + i * step + 4 * q;
-            z[i] = _mm512_castps128_ps512(_mm_loadu_ps(row));
-            z[i] = _mm512_insertf32x4(z[i], _mm_loadu_ps(row + 4 * step), 1);
-            z[i] = _mm512_insertf32x4(z[i], _mm_loadu_ps(row + 8 * step), 2);
-            z[i] = _mm512_insertf32x4(z[i], _mm_loadu_ps(row + 12 * step), 3);
+            const char *row = (const char *)from + i * step + 16 * q;
+            z[i] = _mm512_castps128_ps512(LOAD(row));
+            z[i] = _mm512_insertf32x4(z[i], LOAD(row + 4 * step), 1);
+            z[i] = _mm512_insertf32x4(z[i], LOAD(row + 8 * step), 2);
+            z[i] = _mm512_insertf32x4(z[i], LOAD(row + 12 * step), 3);
         }
         const __m512d a = PS(_mm512_unpacklo_ps, z[0], z[1]),
                       b = PS(_mm512_unpackhi_ps, z[0], z[1]);
@@ -79,6 +80,7 @@ TURN_TARGET CPU_INLINE void cpu_turn_rows(__m512 v[16], const float *from, int64
         v[4 * q + 2] = PD(_mm512_unpacklo_pd, b, d);
         v[4 * q + 3] = PD(_mm512_unpackhi_pd, b, d);
     }
+#undef LOAD
 #undef PS
 #undef PD
 }

@@ -7,6 +7,7 @@
 #define MULTIPLY_ADDS 16.0 /* that count as one element operation */
 #define MANY_ROWS 1024     /* above which turning B once costs less than turning all of C */
 #define FEW_ROWS 12        /* for which dot products are quicker than packing */
+#define SOME_COLUMNS 256   /* of sums of them that are rounded together */
 
 typedef struct job {
     weft__wide p;
@@ -33,9 +34,25 @@ static void one(const weft__wide *p, int64_t i0, int64_t i1, int64_t j0, int64_t
     weft__cpu_lane_give(of, lane);
 }
 
+static void low_dots(const weft__wide *p, int64_t i0, int64_t i1, int64_t j0, int64_t j1)
+{
+    float sums[4 * SOME_COLUMNS];
+    for (int64_t i = i0; i < i1; i += 4)
+        for (int64_t j = j0; j < j1; j += SOME_COLUMNS) {
+            const int64_t m = least(i + 4, i1), n = least(j + SOME_COLUMNS, j1);
+            weft__wide_dots(p, i, m, j, n, sums, SOME_COLUMNS, 0);
+            weft__wide_round(p, sums, SOME_COLUMNS, i, m, j, n);
+        }
+}
+
 static void dots(const weft__wide *p, int64_t i0, int64_t i1, int64_t j0, int64_t j1)
 {
-    weft__wide_dots(p, i0, i1, j0, j1);
+    float *c = (float *)p->c;
+    if (p->ct != WEFT_F32) {
+        low_dots(p, i0, i1, j0, j1);
+        return;
+    }
+    weft__wide_dots(p, i0, i1, j0, j1, c + i0 * p->rc + j0, p->rc, p->beta);
     weft__wide_end(p, i0, i1, j0, j1);
 }
 
@@ -90,14 +107,16 @@ static void turn(weft__wide *p)
                       .alpha = was.alpha,
                       .beta = was.beta,
                       .bias = was.bias,
-                      .relu = was.relu};
+                      .relu = was.relu,
+                      .dt = was.dt,
+                      .ct = was.ct};
 }
 
 /* along: rows of A and columns of B lie along k. */
 static bool multiply(weft_stream *s, job *o, bool along)
 {
     weft__wide *p = &o->p;
-    if (p->k == 0 || !weft__cpu_wide_name())
+    if (p->k == 0 || (p->dt != WEFT_F32 && p->dt != WEFT_BF16) || !weft__cpu_wide_name())
         return false;
     const int team =
         weft__cpu_team(s->device, (double)p->m * (double)p->n * (double)p->k / MULTIPLY_ADDS);
@@ -109,9 +128,9 @@ static bool multiply(weft_stream *s, job *o, bool along)
     return true;
 }
 
-bool weft__cpu_wide(weft_stream *s, weft_dev c, int64_t ldc, double alpha, weft_dev a, int64_t lda,
-                    int ta, weft_dev b, int64_t ldb, int tb, double beta, int64_t m, int64_t n,
-                    int64_t k)
+bool weft__cpu_wide(weft_stream *s, weft_dev c, weft_dtype ct, int64_t ldc, double alpha,
+                    weft_dev a, int64_t lda, int ta, weft_dev b, int64_t ldb, int tb, double beta,
+                    int64_t m, int64_t n, int64_t k, weft_dtype dt)
 {
     job o = {.p = {.m = m,
                    .n = n,
@@ -126,12 +145,14 @@ bool weft__cpu_wide(weft_stream *s, weft_dev c, int64_t ldc, double alpha, weft_
                    .rc = ldc,
                    .cc = 1,
                    .alpha = (float)alpha,
-                   .beta = (float)beta}};
+                   .beta = (float)beta,
+                   .dt = dt,
+                   .ct = ct}};
     return multiply(s, &o, !ta && tb);
 }
 
 bool weft__cpu_wide_linear(weft_stream *s, weft_dev y, weft_dev x, weft_dev w, weft_dev b,
-                           bool relu, int64_t rows, int64_t c, int64_t o)
+                           bool relu, int64_t rows, int64_t c, int64_t o, weft_dtype dt)
 {
     job of = {.p = {.m = rows,
                     .n = o,
@@ -147,7 +168,9 @@ bool weft__cpu_wide_linear(weft_stream *s, weft_dev y, weft_dev x, weft_dev w, w
                     .cc = 1,
                     .alpha = 1,
                     .bias = b.addr ? cpu_ptr(b) : NULL,
-                    .relu = relu}};
+                    .relu = relu,
+                    .dt = dt,
+                    .ct = dt}};
     return multiply(s, &of, true);
 }
 
@@ -158,19 +181,19 @@ const char *weft__cpu_wide_name(void)
     return there ? "avx512" : NULL;
 }
 #else
-bool weft__cpu_wide(weft_stream *s, weft_dev c, int64_t ldc, double alpha, weft_dev a, int64_t lda,
-                    int ta, weft_dev b, int64_t ldb, int tb, double beta, int64_t m, int64_t n,
-                    int64_t k)
+bool weft__cpu_wide(weft_stream *s, weft_dev c, weft_dtype ct, int64_t ldc, double alpha,
+                    weft_dev a, int64_t lda, int ta, weft_dev b, int64_t ldb, int tb, double beta,
+                    int64_t m, int64_t n, int64_t k, weft_dtype dt)
 {
     (void)s, (void)c, (void)ldc, (void)alpha, (void)a, (void)lda, (void)ta, (void)b, (void)ldb;
-    (void)tb, (void)beta, (void)m, (void)n, (void)k;
+    (void)tb, (void)beta, (void)m, (void)n, (void)k, (void)ct, (void)dt;
     return false;
 }
 
 bool weft__cpu_wide_linear(weft_stream *s, weft_dev y, weft_dev x, weft_dev w, weft_dev b,
-                           bool relu, int64_t rows, int64_t c, int64_t o)
+                           bool relu, int64_t rows, int64_t c, int64_t o, weft_dtype dt)
 {
-    (void)s, (void)y, (void)x, (void)w, (void)b, (void)relu, (void)rows, (void)c, (void)o;
+    (void)s, (void)y, (void)x, (void)w, (void)b, (void)relu, (void)rows, (void)c, (void)o, (void)dt;
     return false;
 }
 

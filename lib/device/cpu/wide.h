@@ -1,7 +1,8 @@
-/* Products of matrices in f32 by own kernels, for processors with AVX-512.
+/* Products of matrices in f32 by own kernels, for processors with AVX-512; those of bf16 too: its numbers become f32
+ * as they are packed, and sums are rounded once.
  *
- * Each number of C is a chain of multiply-adds along k, cut where k and how A lies say (or, for few rows, such
- * chains in sixteen lanes that are then added in pairs). It depends neither on where the number lies in a
+ * Each number of C is a chain of multiply-adds along k, cut where k, C's type and how A lies say (or, for few rows,
+ * such chains in sixteen lanes that are then added in pairs). It depends neither on where the number lies in a
  * tile nor on which thread computes the tile. */
 #ifndef DEVICE_CPU_WIDE_H
 #define DEVICE_CPU_WIDE_H
@@ -23,20 +24,29 @@
 #define WIDE_STEP 816 /* from row to row of packed A: no two rows in the same set of the cache */
 #define WIDE_GROUP 4  /* panels of A that are packed together, where its rows are adjacent */
 #define WIDE_ROOM (WIDE_DEPTH * 256) /* numbers of packed B; of A then two groups follow */
-#define WIDE_ALL (WIDE_ROOM + 2 * WIDE_GROUP * WIDE_ONCE * WIDE_LANES)
+#define WIDE_SUMS (384 * 256)        /* that wait for more of k, where C is bf16 */
+#define WIDE_ALL (WIDE_ROOM + 2 * WIDE_GROUP * WIDE_ONCE * WIDE_LANES + WIDE_SUMS)
 #define WIDE_LINES 2048 /* of a list, at most */
 
 /* C = alpha A B + beta C + bias, what is below zero being none with relu; strides in elements, of rows and columns.
  * Of C one of them is 1. */
 typedef struct weft__wide {
     int64_t m, n, k;
-    const float *a, *b;
-    float *c;
+    const void *a, *b;
+    void *c;
     int64_t ra, ca, rb, cb, rc, cc;
     float alpha, beta;
-    const float *bias; /* of each of the numbers that are adjacent in C, or NULL */
+    const void *bias; /* of each of the numbers that are adjacent in C, or NULL */
     bool relu;
+    weft_dtype dt, ct; /* of A, B and the bias, and of C */
 } weft__wide;
+
+/* Number (r, c) of an operand. */
+static inline char *wide_at(const void *x, weft_dtype t, int64_t r, int64_t rs, int64_t c,
+                            int64_t cs)
+{
+    return (char *)x + (r * rs + c * cs) * (t == WEFT_F32 ? 4 : 2);
+}
 
 /* Addresses of lines that shall come into the second cache. */
 typedef struct weft__wide_list {
@@ -46,7 +56,9 @@ typedef struct weft__wide_list {
 
 /* A tile of C: at most 14 x 32, 6 x 64 or 2 x 128, from packed A and packed or plain B. */
 typedef struct weft__wide_tile {
-    const float *a, *b;
+    const float *a;
+    const void *b;
+    bool low; /* b is bf16 */
     float *c;
     int64_t rb, rc, k;
     int64_t n; /* columns; of b there are whole vectors */
@@ -70,27 +82,33 @@ void weft__wide_fetch_a(weft__wide_list *l, const weft__wide *p, int64_t i, int6
                         int64_t depth);
 void weft__wide_fetch_b(weft__wide_list *l, const weft__wide *p, int64_t j, int64_t columns,
                         int64_t k0, int64_t depth, int64_t part, int64_t parts);
-void weft__wide_fetch_c(weft__wide_list *l, const float *c, int64_t step, int64_t n,
-                        int64_t length);
+void weft__wide_fetch_c(weft__wide_list *l, const weft__wide *p, int64_t i, int64_t rows, int64_t j,
+                        int64_t columns);
 void weft__wide_multiply(const weft__wide_tile *t, int64_t rows, bool by_depth);
 /* The same into a C whose rows are adjacent: number (i, j) goes to c[i + j cc]. */
 void weft__wide_multiply_turned(const weft__wide_tile *t, int64_t rows, bool by_depth, int64_t cc);
 /* Bias and relu of a part of C whose sums are complete and near. */
 void weft__wide_end(const weft__wide *p, int64_t i0, int64_t i1, int64_t j0, int64_t j1);
+/* Sums, in rows `step` apart, become such a part of C in bf16, with beta C, bias and relu. Where the numbers of a column
+ * are adjacent in C, there are at most 16 rows, and 16 are read. */
+void weft__wide_round(const weft__wide *p, const float *sums, int64_t step, int64_t i0, int64_t i1,
+                      int64_t j0, int64_t j1);
 /* Rows i0..i1-1 and columns j0..j1-1 of C; room: for WIDE_ALL numbers, or NULL. */
 void weft__wide_rectangle(const weft__wide *p, int64_t i0, int64_t i1, int64_t j0, int64_t j1,
                           float *room);
-/* The same where rows of A and columns of B lie along k. */
-void weft__wide_dots(const weft__wide *p, int64_t i0, int64_t i1, int64_t j0, int64_t j1);
+/* The sums of such a part where rows of A and columns of B lie along k, to `to` in rows `step` apart, added to beta
+ * times what is there. */
+void weft__wide_dots(const weft__wide *p, int64_t i0, int64_t i1, int64_t j0, int64_t j1, float *to,
+                     int64_t step, float beta);
 #endif
 
-/* False: nothing is done, as this processor has no AVX-512. */
-bool weft__cpu_wide(weft_stream *s, weft_dev c, int64_t ldc, double alpha, weft_dev a, int64_t lda,
-                    int ta, weft_dev b, int64_t ldb, int tb, double beta, int64_t m, int64_t n,
-                    int64_t k);
+/* False: nothing is done, as dt is neither f32 nor bf16 or this processor has no AVX-512. */
+bool weft__cpu_wide(weft_stream *s, weft_dev c, weft_dtype ct, int64_t ldc, double alpha,
+                    weft_dev a, int64_t lda, int ta, weft_dev b, int64_t ldb, int tb, double beta,
+                    int64_t m, int64_t n, int64_t k, weft_dtype dt);
 /* The kernel linear's y = x w^T + b (rows,o), relu of it if it is asked for; b may be absent. */
 bool weft__cpu_wide_linear(weft_stream *s, weft_dev y, weft_dev x, weft_dev w, weft_dev b,
-                           bool relu, int64_t rows, int64_t c, int64_t o);
+                           bool relu, int64_t rows, int64_t c, int64_t o, weft_dtype dt);
 /* "avx512" or NULL. */
 const char *weft__cpu_wide_name(void);
 #endif

@@ -12,6 +12,8 @@
 #define SOME 96       /* rows of several groups of panels */
 #define LINES_ROWS 12 /* of a panel, four of which are three lines */
 #define NEAR 150000   /* numbers of A, B and C that are sure to be in the second cache */
+#define LITTLE 2048   /* sums that are kept where there is no room */
+#define BESIDE 256    /* columns of a block whose sums are kept */
 
 typedef struct rectangle {
     const weft__wide *p;
@@ -21,9 +23,12 @@ typedef struct rectangle {
     int64_t group, size;          /* panels that are packed together; numbers of a packed one */
     int64_t width;                /* columns of a tile */
     bool plain;                   /* B is not packed */
+    bool keeps;                   /* sums, which are rounded once there are those of all of k */
     bool near; /* nothing is asked for: all of it may be in the second cache, or tiles are short */
     float *room, *a, *ahead; /* packed: B, the rows of A in use and those that come next */
-    weft__wide_list list;    /* of the tile that is computed */
+    float *sums; /* of a block that keeps them, or of a tile of bf16; in rows `step` apart */
+    int64_t step;
+    weft__wide_list list; /* of the tile that is computed */
 } rectangle;
 
 typedef struct block {
@@ -97,15 +102,16 @@ static void pack_a(float *to, const rectangle *o, const block *b, int64_t first,
 }
 
 /* What is to be fetched during a tile: its part of C, of the next rows of A and of the next block of B. */
-static void list(rectangle *o, weft__wide_tile *t, int64_t rows, const panel *some,
+static void list(rectangle *o, weft__wide_tile *t, const panel *n, int64_t j, const panel *some,
                  const weft__wide_list *b, int64_t x, int64_t across)
 {
     const weft__wide *p = o->p;
     weft__wide_list *l = &o->list;
     const int64_t lo = b->n * x / across, all = b->n * (x + 1) / across - lo;
+    const bool last = n->k + n->depth == p->k;
     l->n = 0;
-    weft__wide_fetch_c(l, t->c, p->cc == 1 ? p->rc : p->cc, p->cc == 1 ? rows : t->n,
-                       p->cc == 1 ? t->n : rows);
+    if (p->ct == WEFT_F32 || last)
+        weft__wide_fetch_c(l, p, n->i, n->rows, j, t->n);
     if (some->depth)
         weft__wide_fetch_a(l, p, some->i, some->rows, some->k, some->depth);
     const int64_t more = least(all, WIDE_LINES - l->n);
@@ -114,22 +120,43 @@ static void list(rectangle *o, weft__wide_tile *t, int64_t rows, const panel *so
     t->pace = t->k > 1 ? (uint32_t)((l->n << 16) / (t->k / 2)) : 0;
 }
 
+/* A tile of C from column j on. */
+static void multiply(const rectangle *o, weft__wide_tile *t, const panel *n, int64_t j,
+                     const block *b)
+{
+    const weft__wide *p = o->p;
+    const bool by_depth = p->ca != 1, last = n->k + n->depth == p->k;
+    t->c = p->ct == WEFT_F32 ? (float *)p->c + n->i * p->rc + j * p->cc
+           : o->keeps        ? o->sums + (n->i - o->i0) * o->step + j - b->j
+                             : o->sums;
+    if (p->ct != WEFT_F32 || p->cc == 1)
+        weft__wide_multiply(t, n->rows, by_depth);
+    else
+        weft__wide_multiply_turned(t, n->rows, by_depth, p->cc);
+    if (last && p->ct == WEFT_F32)
+        weft__wide_end(p, n->i, n->i + n->rows, j, j + t->n);
+    else if (last)
+        weft__wide_round(p, t->c, o->step, n->i, n->i + n->rows, j, j + t->n);
+}
+
 /* One row of tiles. The first one of a block packs B. */
 static void across(rectangle *o, const block *b, int64_t i, const ahead *next,
                    const weft__wide_list *next_b)
 {
     static const panel none;
     const weft__wide *p = o->p;
-    const bool by_depth = p->ca != 1;
     const panel n = panel_of(o, b, i);
     const int64_t times = ceiling(b->columns, o->width), within = i % o->group;
     const int64_t parts = times * least(o->group, o->panels - i + within);
     weft__wide_tile t = {.a = o->a + within * o->size,
+                         .low = o->plain && p->dt == WEFT_BF16,
                          .rb = o->plain ? p->rb : WIDE_COLUMNS,
-                         .rc = p->rc,
+                         .rc = p->ct == WEFT_F32 ? p->rc : o->step,
                          .k = b->depth,
                          .alpha = p->alpha,
-                         .beta = b->k ? 1 : p->beta,
+                         .beta = b->k                ? 1
+                                 : p->ct == WEFT_F32 ? p->beta
+                                                     : 0,
                          .line = o->list.line};
     for (int64_t x = 0; x < times; x++) {
         const int64_t j = x * o->width;
@@ -138,18 +165,14 @@ static void across(rectangle *o, const block *b, int64_t i, const ahead *next,
                            : part + 1 == parts ? next->rows
                                                : none;
         t.n = least(o->width, b->columns - j);
-        t.b = o->plain ? p->b + b->k * p->rb + b->j + j : o->room + j * b->depth;
-        t.c = p->c + n.i * p->rc + (b->j + j) * p->cc;
+        t.b = o->room + j * b->depth;
+        if (o->plain)
+            t.b = wide_at(p->b, p->dt, b->k, p->rb, b->j + j, 1);
         if (!o->plain && i == 0)
             weft__wide_pack_b(o->room + j * b->depth, p, b->j + j, t.n, b->k, b->depth);
         if (!o->near)
-            list(o, &t, n.rows, &some, next_b, x, times);
-        if (p->cc == 1)
-            weft__wide_multiply(&t, n.rows, by_depth);
-        else
-            weft__wide_multiply_turned(&t, n.rows, by_depth, p->cc);
-        if (b->k + b->depth == p->k)
-            weft__wide_end(p, n.i, n.i + n.rows, b->j + j, b->j + j + t.n);
+            list(o, &t, &n, b->j + j, &some, next_b, x, times);
+        multiply(o, &t, &n, b->j + j, b);
         if (some.depth)
             pack_a(o->ahead, o, next->b, next->first, &some);
     }
@@ -180,36 +203,58 @@ static void down(rectangle *o, int64_t at)
     }
 }
 
+/* How wide blocks and how deep parts of k are. */
+static void choose(rectangle *o, const float *room)
+{
+    const weft__wide *p = o->p;
+    const bool low = p->ct != WEFT_F32, thin = p->ca != 1 && p->m > IN_PLACE && !low;
+    const int64_t rows = o->i1 - o->i0, columns = o->j1 - o->j0;
+    const int64_t most = thin && p->k > WIDE_ONCE ? WIDE_THIN : WIDE_DEPTH;
+    const int64_t depth = ceiling(p->k, o->parts = ceiling(p->k, most));
+    o->size = depth * WIDE_LANES;
+    o->group = thin && room && rows >= SOME ? WIDE_GROUP : 1;
+    o->near = p->k < SHALLOW || p->m * p->k + p->k * p->n + p->m * p->n < NEAR;
+    o->plain = p->cb == 1 && p->cc == 1 && p->m <= IN_PLACE && columns % WIDE_LANES == 0;
+    o->width = !o->plain || rows > 6 ? WIDE_COLUMNS : rows > 2 ? 64 : 128;
+    o->block = o->plain || room ? WIDE_ROOM / depth / WIDE_COLUMNS * WIDE_COLUMNS : WIDE_COLUMNS;
+    if ((o->keeps = low && o->parts > 1))
+        o->block = least(o->block, room ? BESIDE : WIDE_COLUMNS);
+    o->blocks = ceiling(columns, o->block);
+    o->block = ceiling(ceiling(columns, o->blocks), WIDE_COLUMNS) * WIDE_COLUMNS;
+    o->blocks = ceiling(columns, o->block);
+    o->step = o->keeps ? o->block : o->width;
+}
+
+/* Rows i0..i1-1. */
+static void rows_of(rectangle *o, int64_t i0, int64_t i1)
+{
+    o->i0 = i0, o->i1 = i1;
+    o->panels = ceiling(i1 - i0, o->group > 1 ? LINES_ROWS : WIDE_ROWS);
+    const block b = block_of(o, 0);
+    const panel first = group_of(o, &b, 0);
+    pack_a(o->a, o, &b, 0, &first);
+    for (int64_t at = 0; at < o->blocks * o->parts; at++)
+        down(o, at);
+}
+
 void weft__wide_rectangle(const weft__wide *p, int64_t i0, int64_t i1, int64_t j0, int64_t j1,
                           float *room)
 {
-    float small[WIDE_DEPTH * WIDE_COLUMNS];
+    float small[WIDE_DEPTH * WIDE_COLUMNS], little[LITTLE];
     _Alignas(64) float a[2][WIDE_STEP * WIDE_LANES];
     rectangle o; /* not all of it is set: the list is long */
     o.p = p, o.i0 = i0, o.i1 = i1, o.j0 = j0, o.j1 = j1, o.a = a[0], o.ahead = a[1];
-    const bool thin = p->ca != 1 && p->m > IN_PLACE;
-    const int64_t rows = i1 - i0, most = thin && p->k > WIDE_ONCE ? WIDE_THIN : WIDE_DEPTH;
-    const int64_t depth = ceiling(p->k, o.parts = ceiling(p->k, most));
-    o.size = depth * WIDE_LANES;
-    o.group = thin && room && rows >= SOME ? WIDE_GROUP : 1;
-    o.panels = ceiling(rows, o.group > 1 ? LINES_ROWS : WIDE_ROWS);
+    choose(&o, room);
     if (o.group > 1) {
         o.a = room + WIDE_ROOM;
         o.ahead = o.a + o.group * o.size;
     }
-    o.near = p->k < SHALLOW || p->m * p->k + p->k * p->n + p->m * p->n < NEAR;
-    o.plain = p->cb == 1 && p->cc == 1 && p->m <= IN_PLACE && (j1 - j0) % WIDE_LANES == 0;
-    o.width = !o.plain || rows > 6 ? WIDE_COLUMNS : rows > 2 ? 64 : 128;
-    o.block = o.plain || room ? WIDE_ROOM / depth / WIDE_COLUMNS * WIDE_COLUMNS : WIDE_COLUMNS;
-    o.blocks = ceiling(j1 - j0, o.block);
-    o.block = ceiling(ceiling(j1 - j0, o.blocks), WIDE_COLUMNS) * WIDE_COLUMNS;
-    o.blocks = ceiling(j1 - j0, o.block);
     o.room = room ? room : small;
+    o.sums = room ? room + WIDE_ALL - WIDE_SUMS : little;
     o.list.line[0] = (uintptr_t)a;
-    const block b = block_of(&o, 0);
-    const panel first = group_of(&o, &b, 0);
-    pack_a(o.a, &o, &b, 0, &first);
-    for (int64_t at = 0; at < o.blocks * o.parts; at++)
-        down(&o, at);
+    const int64_t most = (room ? WIDE_SUMS : LITTLE) / o.step - WIDE_LANES; /* 16 are turned */
+    const int64_t rows = i1 - i0, times = o.keeps ? ceiling(rows, most) : 1;
+    for (int64_t x = 0; x < times; x++)
+        rows_of(&o, i0 + rows * x / times, i0 + rows * (x + 1) / times);
 }
 #endif

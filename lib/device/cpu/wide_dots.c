@@ -1,9 +1,8 @@
 /* Few rows, or few columns, of products whose operands both lie along k: dot products, sixteen at a time,
  * with nothing packed. */
-#include "device/cpu/wide.h"
+#include "device/cpu/sixteen.h"
 
 #if CPU_HAS_WIDE
-#include <immintrin.h>
 
 /* Element i is the sum over the lanes of s[i], added in the same order for all of them. */
 WIDE_TARGET CPU_INLINE __m512 fold(__m512 s[16])
@@ -26,58 +25,82 @@ WIDE_TARGET CPU_INLINE __m512 fold(__m512 s[16])
                          _mm512_shuffle_f32x4(s[0], s[1], 0xDD));
 }
 
-/* Rows i.. and columns j.. of C; what would be beyond m or n repeats the last one and is not stored. */
-WIDE_TARGET CPU_INLINE void some(const weft__wide *p, int64_t i, int64_t m, int64_t j, int64_t n,
-                                 const int rows, const int columns)
+/* The next numbers of a line: sixteen, or those of even and of odd places of thirty-two. */
+WIDE_TARGET CPU_INLINE void next(__m512 v[2], const char *from, uint32_t in, const weft_dtype dt)
 {
-    const float *a[4], *b[16];
-    __m512 s[16], x[4];
+    if (dt == WEFT_F32) {
+        v[0] = _mm512_maskz_loadu_ps((__mmask16)in, from);
+        return;
+    }
+    const __m512i both = _mm512_maskz_loadu_epi16(in, from);
+    v[0] = even_of(both);
+    v[1] = odd_of(both);
+}
+
+/* Rows i.. and columns j.. of C, which go to `to`; what would be beyond m or n repeats the last one and is not stored. */
+WIDE_TARGET CPU_INLINE void some(const weft__wide *p, int64_t i, int64_t m, int64_t j, int64_t n,
+                                 float *to, int64_t step, float beta, const int rows,
+                                 const int columns, const weft_dtype dt)
+{
+    const int parts = dt == WEFT_F32 ? 1 : 2;
+    const char *a[4], *b[16];
+    __m512 s[16], x[4][2], y[2];
     CPU_UNROLL(4)
     for (int r = 0; r < rows; r++)
-        a[r] = p->a + (i + (r < m ? r : m - 1)) * p->ra;
+        a[r] = wide_at(p->a, dt, i + (r < m ? r : m - 1), p->ra, 0, 0);
     CPU_UNROLL(16)
     for (int c = 0; c < columns; c++)
-        b[c] = p->b + (j + (c < n ? c : n - 1)) * p->cb;
+        b[c] = wide_at(p->b, dt, 0, 0, j + (c < n ? c : n - 1), p->cb);
     CPU_UNROLL(16)
     for (int e = 0; e < 16; e++)
         s[e] = _mm512_setzero_ps();
-    for (int64_t k = 0; k < p->k; k += WIDE_LANES) {
-        const int64_t left = p->k - k;
-        const __mmask16 in = left < WIDE_LANES ? (__mmask16)((1u << left) - 1) : (__mmask16)-1;
+    for (int64_t k = 0; k < p->k; k += parts * WIDE_LANES) {
+        const int64_t left = p->k - k, at = k * 4 / parts;
+        const uint32_t in = left < 32 ? (1u << left) - 1 : ~0u;
         CPU_UNROLL(4)
         for (int r = 0; r < rows; r++)
-            x[r] = _mm512_maskz_loadu_ps(in, a[r] + k);
+            next(x[r], a[r] + at, in, dt);
         CPU_UNROLL(16)
         for (int c = 0; c < columns; c++) {
-            const __m512 y = _mm512_maskz_loadu_ps(in, b[c] + k);
+            next(y, b[c] + at, in, dt);
             CPU_UNROLL(4)
             for (int r = 0; r < rows; r++)
-                s[r * columns + c] = _mm512_fmadd_ps(x[r], y, s[r * columns + c]);
+                CPU_UNROLL(2)
+            for (int h = 0; h < parts; h++)
+                s[r * columns + c] = _mm512_fmadd_ps(x[r][h], y[h], s[r * columns + c]);
         }
     }
     float sum[16];
     _mm512_storeu_ps(sum, _mm512_mul_ps(_mm512_set1_ps(p->alpha), fold(s)));
-    for (int r = 0; r < rows && r < m; r++)
-        for (int c = 0; c < columns && c < n; c++) {
-            float *to = p->c + (i + r) * p->rc + j + c;
-            *to = p->beta == 0 ? sum[r * columns + c] : sum[r * columns + c] + p->beta * *to;
-        }
+    for (int r = 0; r < rows && r < m; r++, to += step)
+        for (int c = 0; c < columns && c < n; c++)
+            to[c] = beta == 0 ? sum[r * columns + c] : sum[r * columns + c] + beta * to[c];
 }
 
-WIDE_TARGET void weft__wide_dots(const weft__wide *p, int64_t i0, int64_t i1, int64_t j0,
-                                 int64_t j1)
+WIDE_TARGET CPU_INLINE void dots(const weft__wide *p, int64_t i0, int64_t i1, int64_t j0,
+                                 int64_t j1, float *to, int64_t step, float beta,
+                                 const weft_dtype dt)
 {
-    for (int64_t i = i0; i < i1; i += 4) {
+    for (int64_t i = i0; i < i1; i += 4, to += 4 * step) {
         const int64_t m = i1 - i;
         if (m > 2)
             for (int64_t j = j0; j < j1; j += 4)
-                some(p, i, m, j, j1 - j, 4, 4);
+                some(p, i, m, j, j1 - j, to + j - j0, step, beta, 4, 4, dt);
         else if (m == 2)
             for (int64_t j = j0; j < j1; j += 8)
-                some(p, i, m, j, j1 - j, 2, 8);
+                some(p, i, m, j, j1 - j, to + j - j0, step, beta, 2, 8, dt);
         else
             for (int64_t j = j0; j < j1; j += 16)
-                some(p, i, m, j, j1 - j, 1, 16);
+                some(p, i, m, j, j1 - j, to + j - j0, step, beta, 1, 16, dt);
     }
+}
+
+WIDE_TARGET void weft__wide_dots(const weft__wide *p, int64_t i0, int64_t i1, int64_t j0,
+                                 int64_t j1, float *to, int64_t step, float beta)
+{
+    if (p->dt == WEFT_F32)
+        dots(p, i0, i1, j0, j1, to, step, beta, WEFT_F32);
+    else
+        dots(p, i0, i1, j0, j1, to, step, beta, WEFT_BF16);
 }
 #endif

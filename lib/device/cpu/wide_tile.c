@@ -1,6 +1,7 @@
 /* The tile: sums of rows x 16 vectors stay in registers while k goes by, a vector of B times one number of
  * A each. Compiled for every number of rows, so that the loops over sums are straight code. Of half the rows
  * the number is read twice, by the multiply-adds themselves: so many loads are free, and instructions are not. */
+#include "device/cpu/sixteen.h"
 #include "device/cpu/turn.h"
 
 #if CPU_HAS_WIDE
@@ -39,10 +40,11 @@ WIDE_TARGET CPU_INLINE void finish(const weft__wide_tile *t, const int rows, con
 }
 
 WIDE_TARGET CPU_INLINE void sums(const weft__wide_tile *t, const int rows, const int vectors,
-                                 const int64_t ra, const int64_t ca)
+                                 const int64_t ra, const int64_t ca, const weft_dtype bt)
 {
-    const float *a = t->a, *b = t->b, *again = a;
-    const int64_t rb = t->rb;
+    const int64_t size = bt == WEFT_F32 ? 4 : 2, rb = t->rb * size;
+    const float *a = t->a, *again = a;
+    const char *b = t->b;
     __asm__("" : "+r"(again)); /* compilers shall not see that it is a */
     __m512 s[WIDE_ROWS][MOST_VECTORS];
     CPU_UNROLL(14)
@@ -55,7 +57,7 @@ WIDE_TARGET CPU_INLINE void sums(const weft__wide_tile *t, const int rows, const
         __m512 w[MOST_VECTORS];                                                                    \
         CPU_UNROLL(8)                                                                              \
         for (int j = 0; j < vectors; j++)                                                          \
-            w[j] = _mm512_loadu_ps(b + j * WIDE_LANES);                                            \
+            w[j] = load(b + j * WIDE_LANES * size, WIDE_LANES, bt);                                \
         CPU_UNROLL(14)                                                                             \
         for (int i = 0; i < rows; i++) {                                                           \
             const __m512 x = _mm512_set1_ps(a[i * ra]);                                            \
@@ -87,11 +89,19 @@ WIDE_TARGET CPU_INLINE void sums(const weft__wide_tile *t, const int rows, const
 #define TILE(rows, vectors)                                                                        \
     WIDE_TARGET static void rows_##rows##_##vectors(const weft__wide_tile *t)                      \
     {                                                                                              \
-        sums(t, rows, vectors, WIDE_STEP, 1);                                                      \
+        sums(t, rows, vectors, WIDE_STEP, 1, WEFT_F32);                                            \
     }                                                                                              \
     WIDE_TARGET static void depth_##rows##_##vectors(const weft__wide_tile *t)                     \
     {                                                                                              \
-        sums(t, rows, vectors, 1, WIDE_LANES);                                                     \
+        sums(t, rows, vectors, 1, WIDE_LANES, WEFT_F32);                                           \
+    }                                                                                              \
+    WIDE_TARGET static void low_rows_##rows##_##vectors(const weft__wide_tile *t)                  \
+    {                                                                                              \
+        sums(t, rows, vectors, WIDE_STEP, 1, WEFT_BF16);                                           \
+    }                                                                                              \
+    WIDE_TARGET static void low_depth_##rows##_##vectors(const weft__wide_tile *t)                 \
+    {                                                                                              \
+        sums(t, rows, vectors, 1, WIDE_LANES, WEFT_BF16);                                          \
     }
 #define UP_TO_2(F, v) F(1, v) F(2, v)
 #define UP_TO_6(F, v) UP_TO_2(F, v) F(3, v) F(4, v) F(5, v) F(6, v)
@@ -106,13 +116,15 @@ ALL(TILE)
 typedef void tile(const weft__wide_tile *t);
 #define ROW(rows, vectors) [vectors][rows] = rows_##rows##_##vectors,
 #define DEEP(rows, vectors) [vectors][rows] = depth_##rows##_##vectors,
-static tile *const by_rows[MOST_VECTORS + 1][WIDE_ROWS + 1] = {ALL(ROW)};
-static tile *const by_columns[MOST_VECTORS + 1][WIDE_ROWS + 1] = {ALL(DEEP)};
+#define LOW_ROW(rows, vectors) [vectors][rows] = low_rows_##rows##_##vectors,
+#define LOW_DEEP(rows, vectors) [vectors][rows] = low_depth_##rows##_##vectors,
+static tile *const tiles[2][2][MOST_VECTORS + 1][WIDE_ROWS + 1] = {
+    {{ALL(ROW)}, {ALL(DEEP)}}, {{ALL(LOW_ROW)}, {ALL(LOW_DEEP)}}};
 
 void weft__wide_multiply(const weft__wide_tile *t, int64_t rows, bool by_depth)
 {
     const int64_t vectors = (t->n + WIDE_LANES - 1) / WIDE_LANES;
-    (by_depth ? by_columns : by_rows)[vectors][rows](t);
+    tiles[t->low][by_depth][vectors][rows](t);
 }
 
 WIDE_TARGET void weft__wide_multiply_turned(const weft__wide_tile *t, int64_t rows, bool by_depth,
@@ -130,33 +142,11 @@ WIDE_TARGET void weft__wide_multiply_turned(const weft__wide_tile *t, int64_t ro
         const int64_t left = t->n - j < WIDE_LANES ? t->n - j : WIDE_LANES;
         float *c = t->c + j * cc;
         __m512 v[16];
-        cpu_turn_rows(v, block + j, WIDE_COLUMNS);
+        cpu_turn_rows(v, block + j, WIDE_COLUMNS * (int64_t)sizeof *block);
         for (int64_t i = 0; i < left; i++, c += cc)
             _mm512_mask_storeu_ps(
                 c, some,
                 t->beta == 0 ? v[i] : _mm512_fmadd_ps(beta, _mm512_maskz_loadu_ps(some, c), v[i]));
-    }
-}
-
-WIDE_TARGET void weft__wide_end(const weft__wide *p, int64_t i0, int64_t i1, int64_t j0, int64_t j1)
-{
-    const bool by_rows = p->cc == 1;
-    const int64_t step = by_rows ? p->rc : p->cc, lines = by_rows ? i1 - i0 : j1 - j0;
-    const int64_t first = by_rows ? j0 : i0, n = (by_rows ? j1 : i1) - first;
-    if (!p->bias && !p->relu)
-        return;
-    for (int64_t x = 0; x < n; x += WIDE_LANES) {
-        const __mmask16 some =
-            n - x < WIDE_LANES ? (__mmask16)((1u << (n - x)) - 1) : (__mmask16)-1;
-        const __m512 bias =
-            p->bias ? _mm512_maskz_loadu_ps(some, p->bias + first + x) : _mm512_set1_ps(-0.0f);
-        float *c = p->c + i0 * p->rc + j0 * p->cc + x;
-        for (int64_t l = 0; l < lines; l++, c += step) {
-            __m512 v = _mm512_add_ps(_mm512_maskz_loadu_ps(some, c), bias);
-            if (p->relu)
-                v = _mm512_maskz_mov_ps(_mm512_cmp_ps_mask(v, _mm512_setzero_ps(), _CMP_NLE_UQ), v);
-            _mm512_mask_storeu_ps(c, some, v);
-        }
     }
 }
 #endif

@@ -1,0 +1,55 @@
+/* Up to 16 numbers of f32, bf16 or f16, as f32. */
+#ifndef DEVICE_CPU_SIXTEEN_H
+#define DEVICE_CPU_SIXTEEN_H
+#include "device/cpu/wide.h"
+
+#if CPU_HAS_WIDE
+#include <immintrin.h>
+
+CPU_INLINE __mmask16 first_of(int64_t n)
+{
+    return n < 16 ? (__mmask16)((1u << n) - 1) : (__mmask16)-1;
+}
+
+WIDE_TARGET CPU_INLINE __m512 load(const char *from, int64_t n, const weft_dtype dt)
+{
+    if (dt == WEFT_F32)
+        return _mm512_maskz_loadu_ps(first_of(n), from);
+    const __m256i low = _mm256_maskz_loadu_epi16(first_of(n), from);
+    return dt == WEFT_F16 ? _mm512_cvtph_ps(low)
+                          : _mm512_castsi512_ps(_mm512_slli_epi32(_mm512_cvtepu16_epi32(low), 16));
+}
+
+/* As half_low_bf16. */
+WIDE_TARGET CPU_INLINE __m256i brain(__m512 v)
+{
+    const __m512i u = _mm512_castps_si512(v),
+                  odd = _mm512_and_si512(_mm512_srli_epi32(u, 16), _mm512_set1_epi32(1));
+    const __m512i near = _mm512_add_epi32(u, _mm512_add_epi32(odd, _mm512_set1_epi32(0x7FFF)));
+    const __m512i quiet = _mm512_or_si512(u, _mm512_set1_epi32(0x400000));
+    const __mmask16 nan = _mm512_cmp_ps_mask(v, v, _CMP_UNORD_Q);
+    return _mm512_cvtepi32_epi16(_mm512_srli_epi32(_mm512_mask_mov_epi32(near, nan, quiet), 16));
+}
+
+WIDE_TARGET CPU_INLINE void store(char *to, int64_t n, __m512 v, const weft_dtype dt)
+{
+    if (dt == WEFT_F32)
+        _mm512_mask_storeu_ps(to, first_of(n), v);
+    else
+        _mm256_mask_storeu_epi16(to, first_of(n),
+                                 dt == WEFT_F16 ? _mm512_cvtps_ph(v, _MM_FROUND_TO_NEAREST_INT)
+                                                : brain(v));
+}
+
+/* The numbers of even and of odd places of 32 ones of bf16. */
+WIDE_TARGET CPU_INLINE __m512 even_of(__m512i pairs)
+{
+    return _mm512_castsi512_ps(_mm512_slli_epi32(pairs, 16));
+}
+
+WIDE_TARGET CPU_INLINE __m512 odd_of(__m512i pairs)
+{
+    return _mm512_castsi512_ps(_mm512_and_si512(pairs, _mm512_set1_epi32((int)0xFFFF0000)));
+}
+#endif
+#endif
