@@ -21,8 +21,10 @@
  * or of all of k up to WIDE_ONCE, so that C is written once. */
 #define WIDE_THIN 200
 #define WIDE_ONCE 256
-#define WIDE_STEP 816 /* from row to row of packed A: no two rows in the same set of the cache */
-#define WIDE_GROUP 4  /* panels of A that are packed together, where its rows are adjacent */
+#define WIDE_HALF 8 /* numbers of a row that are adjacent in packed A */
+#define WIDE_STEP                                                                                  \
+    1632             /* of packed A, from two rows to the next: none in the same set of the cache */
+#define WIDE_GROUP 4 /* panels of A that are packed together, where its rows are adjacent */
 #define WIDE_ROOM (WIDE_DEPTH * 256) /* numbers of packed B; of A then two groups follow */
 #define WIDE_SUMS (384 * 256)        /* that wait for more of k, where C is bf16 */
 #define WIDE_ALL (WIDE_ROOM + 2 * WIDE_GROUP * WIDE_ONCE * WIDE_LANES + WIDE_SUMS)
@@ -67,7 +69,8 @@ typedef struct weft__wide_tile {
     uint32_t pace;         /* of a line, with two steps along k: 1/65536 */
 } weft__wide_tile;
 
-/* `rows` rows of A from k0 on, as they lie. */
+/* `rows` rows of A from k0 on, of two rows eight numbers each in turn: the fewer lines a tile reads in a
+ * step, the less it waits where another thread of the core works, too. */
 void weft__wide_pack_rows(float *to, const weft__wide *p, int64_t i, int64_t rows, int64_t k0,
                           int64_t depth);
 /* Of rows that are adjacent panel x, from row first[x] to first[x + 1], goes to `to` + x size: sixteen numbers

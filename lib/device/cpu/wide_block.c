@@ -91,7 +91,8 @@ static void pack_a(float *to, const rectangle *o, const block *b, int64_t first,
     const int64_t n = least(o->group, o->panels - first);
     int64_t row[WIDE_GROUP + 1];
     if (o->p->ca == 1) { /* then a group is one panel */
-        weft__wide_pack_rows(to + some->k - b->k, o->p, some->i, some->rows, some->k, some->depth);
+        weft__wide_pack_rows(to + 2 * (some->k - b->k), o->p, some->i, some->rows, some->k,
+                             some->depth);
         return;
     }
     for (int64_t i = 0; i < n; i++)
@@ -241,7 +242,7 @@ void weft__wide_rectangle(const weft__wide *p, int64_t i0, int64_t i1, int64_t j
                           float *room)
 {
     float small[WIDE_DEPTH * WIDE_COLUMNS], little[LITTLE];
-    _Alignas(64) float a[2][WIDE_STEP * WIDE_LANES];
+    _Alignas(64) float a[2][WIDE_STEP * WIDE_LANES / 2];
     rectangle o; /* not all of it is set: the list is long */
     o.p = p, o.i0 = i0, o.i1 = i1, o.j0 = j0, o.j1 = j1, o.a = a[0], o.ahead = a[1];
     choose(&o, room);

@@ -3,26 +3,37 @@
 #include "device/cpu/turn.h"
 
 #if CPU_HAS_WIDE
-/* n numbers; what is written is a whole number of vectors long. */
-WIDE_TARGET CPU_INLINE void line(float *to, const char *from, int64_t n, const weft_dtype dt)
+/* Sixteen numbers, or those that there are, of each of two rows. */
+WIDE_TARGET CPU_INLINE void two(float *to, const char *x, const char *y, int64_t n,
+                                const weft_dtype dt)
+{
+    const __m512 a = load(x, n, dt), b = load(y, n, dt);
+    _mm512_storeu_ps(to, _mm512_shuffle_f32x4(a, b, 0x44));
+    _mm512_storeu_ps(to + WIDE_LANES, _mm512_shuffle_f32x4(a, b, 0xEE));
+}
+
+WIDE_TARGET CPU_INLINE void pair(float *to, const char *x, const char *y, int64_t n,
+                                 const weft_dtype dt)
 {
     const int64_t size = dt == WEFT_F32 ? 4 : 2;
     int64_t i = 0;
     for (; i + WIDE_LANES <= n; i += WIDE_LANES)
-        _mm512_storeu_ps(to + i, load(from + i * size, WIDE_LANES, dt));
+        two(to + 2 * i, x + i * size, y + i * size, WIDE_LANES, dt);
     if (i < n)
-        _mm512_storeu_ps(to + i, load(from + i * size, n - i, dt));
+        two(to + 2 * i, x + i * size, y + i * size, n - i, dt);
 }
 
+/* A row without a second one has itself as that. */
 WIDE_TARGET void weft__wide_pack_rows(float *to, const weft__wide *p, int64_t i, int64_t rows,
                                       int64_t k0, int64_t depth)
 {
-    for (int64_t r = 0; r < rows; r++) {
-        const char *from = wide_at(p->a, p->dt, i + r, p->ra, k0, p->ca);
+    for (int64_t r = 0; r < rows; r += 2) {
+        const char *x = wide_at(p->a, p->dt, i + r, p->ra, k0, p->ca);
+        const char *y = r + 1 < rows ? wide_at(p->a, p->dt, i + r + 1, p->ra, k0, p->ca) : x;
         if (p->dt == WEFT_F32)
-            line(to + r * WIDE_STEP, from, depth, WEFT_F32);
+            pair(to + r / 2 * WIDE_STEP, x, y, depth, WEFT_F32);
         else
-            line(to + r * WIDE_STEP, from, depth, WEFT_BF16);
+            pair(to + r / 2 * WIDE_STEP, x, y, depth, WEFT_BF16);
     }
 }
 

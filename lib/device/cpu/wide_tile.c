@@ -39,8 +39,9 @@ WIDE_TARGET CPU_INLINE void finish(const weft__wide_tile *t, const int rows, con
 #undef EACH
 }
 
+/* by_depth: a line of A has a number of each row, else eight of each of two rows. */
 WIDE_TARGET CPU_INLINE void sums(const weft__wide_tile *t, const int rows, const int vectors,
-                                 const int64_t ra, const int64_t ca, const weft_dtype bt)
+                                 const bool by_depth, const weft_dtype bt)
 {
     const int64_t size = bt == WEFT_F32 ? 4 : 2, rb = t->rb * size;
     const float *a = t->a, *again = a;
@@ -52,6 +53,7 @@ WIDE_TARGET CPU_INLINE void sums(const weft__wide_tile *t, const int rows, const
         CPU_UNROLL(8)
     for (int j = 0; j < vectors; j++)
         s[i][j] = _mm512_setzero_ps();
+#define OF(i) (by_depth ? (i) : (i) / 2 * WIDE_STEP + (i) % 2 * WIDE_HALF)
 #define STEP                                                                                       \
     do {                                                                                           \
         __m512 w[MOST_VECTORS];                                                                    \
@@ -60,48 +62,63 @@ WIDE_TARGET CPU_INLINE void sums(const weft__wide_tile *t, const int rows, const
             w[j] = load(b + j * WIDE_LANES * size, WIDE_LANES, bt);                                \
         CPU_UNROLL(14)                                                                             \
         for (int i = 0; i < rows; i++) {                                                           \
-            const __m512 x = _mm512_set1_ps(a[i * ra]);                                            \
+            const __m512 x = _mm512_set1_ps(a[OF(i)]);                                             \
             CPU_UNROLL(8)                                                                          \
             for (int j = 0; j < vectors; j++) {                                                    \
                 const bool twice = vectors == 2 && 2 * i < rows && j == 1;                         \
                 s[i][j] =                                                                          \
-                    _mm512_fmadd_ps(twice ? _mm512_set1_ps(again[i * ra]) : x, w[j], s[i][j]);     \
+                    _mm512_fmadd_ps(twice ? _mm512_set1_ps(again[OF(i)]) : x, w[j], s[i][j]);      \
             }                                                                                      \
         }                                                                                          \
-        a += ca, again += ca, b += rb;                                                             \
+        a += by_depth ? WIDE_LANES : 1, again += by_depth ? WIDE_LANES : 1, b += rb;               \
     } while (0)
     const uintptr_t *const line = t->line;
     const uint32_t pace = t->pace;
     uint32_t at = 0;
     int64_t k = t->k;
-    for (; k > 1; k -= 2) {
-        _mm_prefetch((const char *)line[at >> 16], _MM_HINT_T1); /* NOLINT: an address */
-        at += pace;
-        STEP;
-        STEP;
-    }
+#define TWICE                                                                                      \
+    do {                                                                                           \
+        _mm_prefetch((const char *)line[at >> 16], _MM_HINT_T1); /* NOLINT: an address */          \
+        at += pace;                                                                                \
+        STEP;                                                                                      \
+        STEP;                                                                                      \
+    } while (0)
+    for (; !by_depth && k >= WIDE_HALF; k -= WIDE_HALF, a += WIDE_HALF, again += WIDE_HALF)
+        if (vectors == 2 && bt == WEFT_F32) { /* straight code where most of the time goes */
+            TWICE;
+            TWICE;
+            TWICE;
+            TWICE;
+        } else {
+            for (int h = 0; h < WIDE_HALF; h += 2)
+                TWICE;
+        }
+    for (; k > 1; k -= 2)
+        TWICE;
     if (k)
         STEP;
+#undef TWICE
 #undef STEP
+#undef OF
     finish(t, rows, vectors, s);
 }
 
 #define TILE(rows, vectors)                                                                        \
     WIDE_TARGET static void rows_##rows##_##vectors(const weft__wide_tile *t)                      \
     {                                                                                              \
-        sums(t, rows, vectors, WIDE_STEP, 1, WEFT_F32);                                            \
+        sums(t, rows, vectors, false, WEFT_F32);                                                   \
     }                                                                                              \
     WIDE_TARGET static void depth_##rows##_##vectors(const weft__wide_tile *t)                     \
     {                                                                                              \
-        sums(t, rows, vectors, 1, WIDE_LANES, WEFT_F32);                                           \
+        sums(t, rows, vectors, true, WEFT_F32);                                                    \
     }                                                                                              \
     WIDE_TARGET static void low_rows_##rows##_##vectors(const weft__wide_tile *t)                  \
     {                                                                                              \
-        sums(t, rows, vectors, WIDE_STEP, 1, WEFT_BF16);                                           \
+        sums(t, rows, vectors, false, WEFT_BF16);                                                  \
     }                                                                                              \
     WIDE_TARGET static void low_depth_##rows##_##vectors(const weft__wide_tile *t)                 \
     {                                                                                              \
-        sums(t, rows, vectors, 1, WIDE_LANES, WEFT_BF16);                                          \
+        sums(t, rows, vectors, true, WEFT_BF16);                                                   \
     }
 #define UP_TO_2(F, v) F(1, v) F(2, v)
 #define UP_TO_6(F, v) UP_TO_2(F, v) F(3, v) F(4, v) F(5, v) F(6, v)
