@@ -1,7 +1,10 @@
 /* Several workers, and what the program runs in them: transforms, collates, selves of their own. */
 #include "data_fixture.h"
 
+#include "data/object.h"
+
 #include <pthread.h>
+#include <sched.h>
 #include <time.h>
 #include <weft/sys/sampler.h>
 
@@ -557,6 +560,47 @@ START_TEST(options_are_read_strictly)
 }
 END_TEST
 
+/* Batches of 1 MiB of memory, of floats; one of 4 KiB. */
+static int workers_of(int64_t rows, const float *x, int prefetch)
+{
+    const int64_t width = 1024;
+    weft_fabric *f = fabric(0, 1, WEFT_F32);
+    weft_loader *l =
+        weft_loader_arrays(f, 512, x, 1, &width, WEFT_F32, NULL, WEFT_F32,
+                           WEFT_LOADER(.global_batch = rows, .epochs = 2, .prefetch = prefetch));
+    weft__slot *slot;
+    ck_assert_msg(l != NULL, "%s", weft_message(f));
+    for (int64_t i = 0; i < 4; i++) {
+        ck_assert(!weft__ring_take(&l->ring, &slot) && slot);
+        ck_assert_mem_eq(slot->data[0], x + i * rows % 512 * width, (size_t)(rows * width) * 4);
+    }
+    const int running = l->ring.running;
+    drop(f);
+    return running;
+}
+
+START_TEST(one_core_reads_large_batches_itself)
+{
+    cpu_set_t all, one;
+    float *x = weft__new(512 * 1024, sizeof *x);
+    for (int i = 0; i < 512 * 1024; i++)
+        x[i] = (float)i;
+    ck_assert(!sched_getaffinity(0, sizeof all, &all));
+    CPU_ZERO(&one);
+    for (size_t i = 0; !CPU_COUNT(&one); i++)
+        if (CPU_ISSET(i, &all))
+            CPU_SET(i, &one);
+    ck_assert(!sched_setaffinity(0, sizeof one, &one));
+    ck_assert_int_eq(workers_of(256, x, 0), 0);
+    ck_assert_int_eq(workers_of(256, x, 2), 1); /* as it is told */
+    ck_assert_int_eq(workers_of(1, x, 0), 1);
+    ck_assert(!sched_setaffinity(0, sizeof all, &all));
+    if (CPU_COUNT(&all) > 2)
+        ck_assert_int_eq(workers_of(256, x, 0), 1);
+    weft__free(x);
+}
+END_TEST
+
 int main(void)
 {
     if (!make_dir())
@@ -580,6 +624,7 @@ int main(void)
     tcase_add_test(c, a_collate_fails);
     tcase_add_test(c, eight_fields);
     tcase_add_test(c, options_are_read_strictly);
+    tcase_add_test(c, one_core_reads_large_batches_itself);
     suite_add_tcase(s, c);
     return run_suite(s);
 }

@@ -81,7 +81,9 @@ weft_loader *weft_loader_fields(weft_fabric *f, int64_t rows, int fields, const 
         weft__stick(f, s);
     else
         l = weft__loader_make(f, &ops, a, rows, fields, field, "arrays", name, o);
-    if (!l)
+    if (l)
+        weft__loader_of_memory(l);
+    else
         weft__free(a);
     return l;
 }

@@ -10,4 +10,6 @@
 weft_loader *weft__loader_make(weft_fabric *f, const weft_dataset_ops *ops, void *self,
                                int64_t rows, int fields, const weft_field *field, const char *label,
                                const char *const *name, const weft_loader_options *o);
+/* Its rows lie in memory. */
+void weft__loader_of_memory(weft_loader *l);
 #endif
