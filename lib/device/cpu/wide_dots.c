@@ -37,14 +37,35 @@ WIDE_TARGET CPU_INLINE void next(__m512 v[2], const char *from, uint32_t in, con
     v[1] = odd_of(both);
 }
 
+/* A step along k of rows x columns sums. */
+WIDE_TARGET CPU_INLINE void step_of(__m512 s[16], const char *const a[4], const char *const b[16],
+                                    int64_t at, uint32_t in, const int rows, const int columns,
+                                    const weft_dtype dt)
+{
+    const int parts = dt == WEFT_F32 ? 1 : 2;
+    __m512 x[4][2], y[2];
+    CPU_UNROLL(4)
+    for (int r = 0; r < rows; r++)
+        next(x[r], a[r] + at, in, dt);
+    CPU_UNROLL(16)
+    for (int c = 0; c < columns; c++) {
+        next(y, b[c] + at, in, dt);
+        CPU_UNROLL(4)
+        for (int r = 0; r < rows; r++)
+            CPU_UNROLL(2)
+        for (int h = 0; h < parts; h++)
+            s[r * columns + c] = _mm512_fmadd_ps(x[r][h], y[h], s[r * columns + c]);
+    }
+}
+
 /* Rows i.. and columns j.. of C, which go to `to`; what would be beyond m or n repeats the last one and is not stored. */
 WIDE_TARGET CPU_INLINE void some(const weft__wide *p, int64_t i, int64_t m, int64_t j, int64_t n,
                                  float *to, int64_t step, float beta, const int rows,
                                  const int columns, const weft_dtype dt)
 {
-    const int parts = dt == WEFT_F32 ? 1 : 2;
+    const int64_t once = dt == WEFT_F32 ? 16 : 32;
     const char *a[4], *b[16];
-    __m512 s[16], x[4][2], y[2];
+    __m512 s[16];
     CPU_UNROLL(4)
     for (int r = 0; r < rows; r++)
         a[r] = wide_at(p->a, dt, i + (r < m ? r : m - 1), p->ra, 0, 0);
@@ -54,27 +75,19 @@ WIDE_TARGET CPU_INLINE void some(const weft__wide *p, int64_t i, int64_t m, int6
     CPU_UNROLL(16)
     for (int e = 0; e < 16; e++)
         s[e] = _mm512_setzero_ps();
-    for (int64_t k = 0; k < p->k; k += parts * WIDE_LANES) {
-        const int64_t left = p->k - k, at = k * 4 / parts;
-        const uint32_t in = left < 32 ? (1u << left) - 1 : ~0u;
-        CPU_UNROLL(4)
-        for (int r = 0; r < rows; r++)
-            next(x[r], a[r] + at, in, dt);
-        CPU_UNROLL(16)
-        for (int c = 0; c < columns; c++) {
-            next(y, b[c] + at, in, dt);
-            CPU_UNROLL(4)
-            for (int r = 0; r < rows; r++)
-                CPU_UNROLL(2)
-            for (int h = 0; h < parts; h++)
-                s[r * columns + c] = _mm512_fmadd_ps(x[r][h], y[h], s[r * columns + c]);
-        }
+    int64_t at = 0, left = p->k; /* bytes and numbers */
+    for (; left >= once; left -= once, at += 64)
+        step_of(s, a, b, at, ~0u, rows, columns, dt);
+    if (left)
+        step_of(s, a, b, at, (1u << left) - 1, rows, columns, dt);
+    const __m512 sum = _mm512_mul_ps(_mm512_set1_ps(p->alpha), fold(s));
+    const __mmask16 there = first_of(n < columns ? n : columns);
+    for (int r = 0; r < rows && r < m; r++, to += step) {
+        const __m512 v = _mm512_maskz_compress_ps((__mmask16)(there << r * columns), sum);
+        const __m512 was = beta == 0 ? v : _mm512_maskz_loadu_ps(there, to);
+        _mm512_mask_storeu_ps(
+            to, there, beta == 0 ? v : _mm512_add_ps(v, _mm512_mul_ps(_mm512_set1_ps(beta), was)));
     }
-    float sum[16];
-    _mm512_storeu_ps(sum, _mm512_mul_ps(_mm512_set1_ps(p->alpha), fold(s)));
-    for (int r = 0; r < rows && r < m; r++, to += step)
-        for (int c = 0; c < columns && c < n; c++)
-            to[c] = beta == 0 ? sum[r * columns + c] : sum[r * columns + c] + beta * to[c];
 }
 
 WIDE_TARGET CPU_INLINE void dots(const weft__wide *p, int64_t i0, int64_t i1, int64_t j0,
