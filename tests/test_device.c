@@ -593,7 +593,7 @@ END_TEST
 static const int64_t gemm_shape[][3] = {
     {0, 3, 2},      {3, 0, 2},     {4, 5, 0},     {1, 1, 1},     {2, 3, 5},
     {1, 259, 130},  {129, 1, 301}, {101, 34, 17}, {64, 10, 784}, {30, 290, 1600},
-    {515, 34, 301}, {29, 65, 400}, {2, 140, 17},  {21, 33, 803}};
+    {515, 34, 301}, {29, 65, 400}, {2, 140, 17},  {21, 33, 803}, {7, 50, 90}};
 #define GEMMS ((int)(sizeof gemm_shape / sizeof gemm_shape[0]))
 
 /* BLIS's threads wait for each other without giving up their cores: a team larger than the machine

@@ -1,4 +1,4 @@
-/* Blocks of 16 x 16 numbers of 32 bits turned, in registers. */
+/* Blocks of 16 x 16 numbers of 32 bits turned, or summed by rows, in registers. */
 #ifndef DEVICE_CPU_TURN_H
 #define DEVICE_CPU_TURN_H
 #include "device/cpu/unroll.h"
@@ -83,6 +83,27 @@ TURN_TARGET CPU_INLINE void cpu_turn_rows(__m512 v[16], const void *from, int64_
 #undef LOAD
 #undef PS
 #undef PD
+}
+
+/* Element i is the sum over the lanes of s[i], added in the same order for all of them. */
+TURN_TARGET CPU_INLINE __m512 cpu_sums(__m512 s[16])
+{
+#define PD(f, x, y) _mm512_castpd_ps(f(_mm512_castps_pd(x), _mm512_castps_pd(y)))
+    CPU_UNROLL(8)
+    for (int i = 0; i < 8; i++)
+        s[i] = _mm512_add_ps(_mm512_unpacklo_ps(s[2 * i], s[2 * i + 1]),
+                             _mm512_unpackhi_ps(s[2 * i], s[2 * i + 1]));
+    CPU_UNROLL(4)
+    for (int i = 0; i < 4; i++)
+        s[i] = _mm512_add_ps(PD(_mm512_unpacklo_pd, s[2 * i], s[2 * i + 1]),
+                             PD(_mm512_unpackhi_pd, s[2 * i], s[2 * i + 1]));
+#undef PD
+    CPU_UNROLL(2)
+    for (int i = 0; i < 2; i++)
+        s[i] = _mm512_add_ps(_mm512_shuffle_f32x4(s[2 * i], s[2 * i + 1], 0x88),
+                             _mm512_shuffle_f32x4(s[2 * i], s[2 * i + 1], 0xDD));
+    return _mm512_add_ps(_mm512_shuffle_f32x4(s[0], s[1], 0x88),
+                         _mm512_shuffle_f32x4(s[0], s[1], 0xDD));
 }
 #endif
 #endif

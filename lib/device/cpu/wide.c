@@ -6,7 +6,11 @@
 
 #define MULTIPLY_ADDS 16.0 /* that count as one element operation */
 #define MANY_ROWS 1024     /* above which turning B once costs less than turning all of C */
-#define FEW_ROWS 12        /* for which dot products are quicker than packing */
+#define FEW_ROWS 11        /* for which dot products are quicker than packing, */
+#define MORE_ROWS 16       /* where they are long, */
+#define MOST_ROWS 64       /* and B stays in the second cache, too */
+#define SHORT 384          /* numbers of a dot product */
+#define NEAR 250000        /* numbers of B */
 #define SOME_COLUMNS 256   /* of sums of them that are rounded together */
 
 typedef struct job {
@@ -112,6 +116,15 @@ static void turn(weft__wide *p)
                       .ct = was.ct};
 }
 
+/* Rows of A and columns of B lie along k. */
+static bool by_dots(const weft__wide *p)
+{
+    const int64_t most = p->k < SHORT || p->dt != WEFT_F32 ? FEW_ROWS
+                         : p->n * p->k < NEAR              ? MOST_ROWS
+                                                           : MORE_ROWS;
+    return p->m <= most || p->n < WIDE_LANES;
+}
+
 /* along: rows of A and columns of B lie along k. */
 static bool multiply(weft_stream *s, job *o, bool along)
 {
@@ -120,7 +133,7 @@ static bool multiply(weft_stream *s, job *o, bool along)
         return false;
     const int team =
         weft__cpu_team(s->device, (double)p->m * (double)p->n * (double)p->k / MULTIPLY_ADDS);
-    o->dots = along && (p->m < FEW_ROWS || p->n < WIDE_LANES);
+    o->dots = along && by_dots(p);
     if (!o->dots && along && p->m < p->n && p->m <= MANY_ROWS)
         turn(p);
     cut(o, team);

@@ -1,29 +1,9 @@
 /* Few rows, or few columns, of products whose operands both lie along k: dot products, sixteen at a time,
  * with nothing packed. */
 #include "device/cpu/sixteen.h"
+#include "device/cpu/turn.h"
 
 #if CPU_HAS_WIDE
-
-/* Element i is the sum over the lanes of s[i], added in the same order for all of them. */
-WIDE_TARGET CPU_INLINE __m512 fold(__m512 s[16])
-{
-#define PD(f, x, y) _mm512_castpd_ps(f(_mm512_castps_pd(x), _mm512_castps_pd(y)))
-    CPU_UNROLL(8)
-    for (int i = 0; i < 8; i++)
-        s[i] = _mm512_add_ps(_mm512_unpacklo_ps(s[2 * i], s[2 * i + 1]),
-                             _mm512_unpackhi_ps(s[2 * i], s[2 * i + 1]));
-    CPU_UNROLL(4)
-    for (int i = 0; i < 4; i++)
-        s[i] = _mm512_add_ps(PD(_mm512_unpacklo_pd, s[2 * i], s[2 * i + 1]),
-                             PD(_mm512_unpackhi_pd, s[2 * i], s[2 * i + 1]));
-#undef PD
-    CPU_UNROLL(2)
-    for (int i = 0; i < 2; i++)
-        s[i] = _mm512_add_ps(_mm512_shuffle_f32x4(s[2 * i], s[2 * i + 1], 0x88),
-                             _mm512_shuffle_f32x4(s[2 * i], s[2 * i + 1], 0xDD));
-    return _mm512_add_ps(_mm512_shuffle_f32x4(s[0], s[1], 0x88),
-                         _mm512_shuffle_f32x4(s[0], s[1], 0xDD));
-}
 
 /* The next numbers of a line: sixteen, or those of even and of odd places of thirty-two. */
 WIDE_TARGET CPU_INLINE void next(__m512 v[2], const char *from, uint32_t in, const weft_dtype dt)
@@ -80,7 +60,7 @@ WIDE_TARGET CPU_INLINE void some(const weft__wide *p, int64_t i, int64_t m, int6
         step_of(s, a, b, at, ~0u, rows, columns, dt);
     if (left)
         step_of(s, a, b, at, (1u << left) - 1, rows, columns, dt);
-    const __m512 sum = _mm512_mul_ps(_mm512_set1_ps(p->alpha), fold(s));
+    const __m512 sum = _mm512_mul_ps(_mm512_set1_ps(p->alpha), cpu_sums(s));
     const __mmask16 there = first_of(n < columns ? n : columns);
     for (int r = 0; r < rows && r < m; r++, to += step) {
         const __m512 v = _mm512_maskz_compress_ps((__mmask16)(there << r * columns), sum);
@@ -94,6 +74,13 @@ WIDE_TARGET CPU_INLINE void dots(const weft__wide *p, int64_t i0, int64_t i1, in
                                  int64_t j1, float *to, int64_t step, float beta,
                                  const weft_dtype dt)
 {
+    const int64_t rows = i1 - i0;
+    if (rows > 4 && rows < j1 - j0) { /* of B there is more, which is read once */
+        for (int64_t j = j0; j < j1; j += 4)
+            for (int64_t i = 0; i < rows; i += 4)
+                some(p, i0 + i, rows - i, j, j1 - j, to + i * step + j - j0, step, beta, 4, 4, dt);
+        return;
+    }
     for (int64_t i = i0; i < i1; i += 4, to += 4 * step) {
         const int64_t m = i1 - i;
         if (m > 2)
