@@ -56,8 +56,10 @@ static bool parse(int argc, char **argv, arguments *a)
     return optind == argc && a->batch > 0 && a->length > 0 && a->layers > 0 && a->steps > 0;
 }
 
-/* The time from one step's end to the next, each waited for. @return the last loss */
-static double train(weft_fabric *f, const arguments *a, weft_module *m, int32_t *tokens, double *us)
+/* The time from one step's end to the next, each waited for, and the host's share of it: until all is asked for.
+ * @return the last loss */
+static double train(weft_fabric *f, const arguments *a, weft_module *m, int32_t *tokens, double *us,
+                    double *host)
 {
     const int64_t shape[] = {a->batch, a->length};
     weft_optimizer *adam = gpt2_adamw(m, 3e-4, 0.1);
@@ -72,12 +74,15 @@ static double train(weft_fabric *f, const arguments *a, weft_module *m, int32_t 
         weft_backward(f, loss);
         weft_clip_gradients(adam, WEFT_CLIP(.max_norm = 1));
         weft_step(adam);
+        const double asked = weft__now();
         value = weft_item(loss);
         weft_step_end(f);
         f->device->ops->sync(f->stream);
         const double now = weft__now();
-        if (i >= WARMUP)
+        if (i >= WARMUP) {
             us[i - WARMUP] = 1e6 * (now - last);
+            host[i - WARMUP] = 1e6 * (asked - last);
+        }
         last = now;
     }
     return value;
@@ -102,7 +107,8 @@ static void add_bounds(weft_fabric *f, const arguments *a, weft_module *m, json_
     json_object_set_new(out, "bounds", bench_bounds(threads));
 }
 
-static void report(weft_fabric *f, const arguments *a, weft_module *m, double loss, double *us)
+static void report(weft_fabric *f, const arguments *a, weft_module *m, double loss, double *us,
+                   double *host)
 {
     const double n = (double)weft_param_elements(m) - 768.0 * 1024,
                  work = 6 * n + 6.0 * (double)a->layers * 768 * (double)a->length,
@@ -118,13 +124,15 @@ static void report(weft_fabric *f, const arguments *a, weft_module *m, double lo
         "loss", loss, "tokens_s", 1e6 * tokens / median, "tflops", 1e-6 * work * tokens / median,
         "share_of_peak", a->peak > 0 ? 1e-3 * work * tokens / median / a->peak : 0, "peak_bytes",
         (json_int_t)held.device.peak, "step_us", spread, "machine", bench_machine());
+    if (!f->device->ops->immediate)
+        json_object_set_new(out, "host_us", bench_quartiles(host, a->steps));
     add_bounds(f, a, m, out, work * tokens, 1e-6 * median);
     bench_print(out);
 }
 
 int main(int argc, char **argv)
 {
-    static double us[STEPS];
+    static double us[STEPS], host[STEPS];
     arguments a = {.batch = 8, .length = 1024, .layers = 12, .steps = 20};
     weft_fabric *f;
     uint32_t s = 1;
@@ -147,9 +155,9 @@ int main(int argc, char **argv)
                                                  .chunk = a.chunk,
                                                  .recompute = a.recompute != 0});
     if (tokens) {
-        const double loss = train(f, &a, m, tokens, us);
+        const double loss = train(f, &a, m, tokens, us, host);
         if (!weft_error(f))
-            report(f, &a, m, loss, us);
+            report(f, &a, m, loss, us, host);
     }
     const int status = weft_close(&f);
     free(tokens);

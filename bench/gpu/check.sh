@@ -12,6 +12,7 @@
 #   optim        the optimizer's pass and the norm beside a copy
 #   compare      bench/compare: training steps beside PyTorch's on the card
 #   gpt2         bench/gpt2, GPT-2 124M, beside PyTorch, eager and compiled
+#   profile      the kernels of GPT-2's step, and the time in which the GPU waits
 #   cpu          bench/compare on this machine's CPU
 # Without steps it goes on where it stopped: what has passed of this pack is not run again.
 # $OUT (bench/results without it) gets summary.txt and results.tar.gz: <device>/<step>.jsonl and the logs.
@@ -261,6 +262,22 @@ gpt2() {
     return $bad
 }
 
+profile() {
+    [ "$on" = cuda ] && [ -e "$root/bench/trace.so" ] || { echo "no trace"; return 77; }
+    bad=0
+    : >"$result/profile.jsonl"
+    for run in ${PROFILE:-bf16-mixed:off:16 bf16-mixed:on:16 32-true:off:8}; do
+        precision=${run%%:*} batch=${run##*:} graph=${run#*:}
+        graph=${graph%:*}
+        rm -f "$logs/trace.jsonl"
+        limited 40 env LD_LIBRARY_PATH="$paths" CUDA_INJECTION64_PATH="$root/bench/trace.so" TRACE_OUT="$logs/trace.jsonl" \
+            WEFT_PRECISION="$precision" WEFT_GRAPH="$graph" "$root/bench/gpt2" --batch "$batch" --steps 16 || bad=1
+        sed "s/^{/{\"precision\":\"$precision\",\"graph\":\"$graph\",\"batch\":$batch,/" "$logs/trace.jsonl" >>"$result/profile.jsonl" || bad=1
+        head -n "${PROFILE_LINES:-25}" "$logs/trace.jsonl" | cut -c 1-160
+    done
+    return $bad
+}
+
 cpu() {
     limited 80 "$python" "$top/bench/compare/compare.py" "$root" --libraries "$paths" --threads 1,8 --rounds 5 \
         --networks 784-256-10,64-64-64-10 --precisions f32 --gemm 0 --variants eager,eager-fused --heavy "" --batches 1,64,1024 \
@@ -272,7 +289,7 @@ if [ "${1:-}" = --row ]; then
     exit 0
 fi
 anew=$#
-[ $# -gt 0 ] || set -- versions conformance graph sanitizer mnist gpt2 attention step optim compare gemm cpu
+[ $# -gt 0 ] || set -- versions conformance graph sanitizer mnist gpt2 profile attention step optim compare gemm cpu
 : >"$out/summary.txt"
 failed=0
 for s in "$@"; do

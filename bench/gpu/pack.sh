@@ -41,6 +41,10 @@ take() { # folder, programs
 take "$tree/tests" tests/test_* tests/mpi_* tests/train_job
 take "$tree/bench" bench/*
 take "$tree/bench/compare" bench/compare/*
+nvcc=$(sed -n 's/^NVCC = //p' lib/Makefile)
+cuda=$(dirname "$(dirname "${nvcc##* }")")
+[ ! -e "$cuda/include/cupti.h" ] || gcc -std=c11 -O2 -shared -fPIC -I"$cuda/include" "$top/bench/gpu/trace.c" \
+    -o "$tree/bench/trace.so" -L"$cuda/lib64" -lcupti
 take "$tree/tools" tools/*
 take "$tree/examples" examples/*
 mkdir -p "$tree/examples/gpt2"
@@ -54,7 +58,7 @@ mkdir -p "$tree/mpi/share" "$tree/mpi/plugins" "$tree/mpi/pmix"
 cp -rL /usr/share/openmpi "$tree/mpi/share/"
 needs() { # the libraries that files load, but the C library's, CUDA's and ours
     ldd "$@" 2>/dev/null | awk '$2 == "=>" && $3 ~ /^\// { print $3 }' | sort -u |
-        grep -v -E '/(libc|libm|libdl|librt|libpthread|libresolv|libutil|libstdc\+\+|libgcc_s|libweft|libcuda[a-z]*|libcublas[a-zA-Z]*|libcudnn[a-z_]*|libnccl|libnv[a-zA-Z]*)\.so'
+        grep -v -E '/(libc|libm|libdl|librt|libpthread|libresolv|libutil|libstdc\+\+|libgcc_s|libweft|libcuda[a-z]*|libcupti|libcublas[a-zA-Z]*|libcudnn[a-z_]*|libnccl|libnv[a-zA-Z]*)\.so'
 }
 known() { sed 's,.*/,,' | sort -u; }
 set -- "$lib"/libmca_common_ompio.so.?? "$lib"/libmca_common_sm.so.?? "$lib"/libpmix.so.?

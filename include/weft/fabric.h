@@ -74,8 +74,8 @@ typedef struct weft_open_options {
     const char *matmul_precision WEFT_INIT;
     /* Whether a step's work on a GPU is launched as CUDA graphs: "on" compares what a step asks for with
      * the steps before, and what is equal is launched at once; what differs, say after another batch
-     * size, goes one by one. Results are the same bits. "off"; "auto" (default) is off, until it was
-     * measured. Changes nothing on devices that make no graphs. */
+     * size, goes one by one. Results are the same bits. "off"; "auto" (default) is on for
+     * GPUs. Changes nothing on devices that make no graphs. */
     const char *graph WEFT_INIT;
     WEFT_PTR(weft_open_options)
 } weft_open_options;

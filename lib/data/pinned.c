@@ -9,8 +9,8 @@
 void weft__pinned_open(weft__pinned *p, weft_device *d, void *memory, size_t bytes)
 {
     *p = (weft__pinned){.memory = memory, .bytes = bytes};
-    if (!d || d->ops->immediate || !d->ops->import || d->graph || !bytes)
-        return; /* what is kept for a graph has its sources by value */
+    if (!d || d->ops->immediate || !d->ops->import || !bytes)
+        return;
     if (d->ops->event_new(d, &p->copied))
         return;
     if (d->ops->import(d, memory, bytes, &p->at))

@@ -149,7 +149,8 @@ weft_status weft__devices_open(weft_fabric *f)
     WEFT_TRY(f->device->ops->stream_new(f->device, &f->stream));
     if (f->world > 1 && f->device->ops->holds)
         WEFT_TRY(weft__stage_open(f->comm, f->device));
-    if (strcmp(o->graph, "on") != 0)
+    const bool asked = strcmp(o->graph, "on") == 0;
+    if (!asked && (!ops->graph_pays || strcmp(o->graph, "off") == 0))
         return WEFT_OK;
     if (weft__graph_can(f->device))
         return weft__graph_open(f->device, f->stream);

@@ -80,6 +80,7 @@ typedef struct weft_device_ops {
     weft_status (*graph_launch)(weft_stream *s, weft_graph *g);
     /* What was launched before still finds it. */
     void (*graph_free)(weft_graph *g);
+    bool graph_pays; /* graph=auto is on */
     /* OPTIONAL. @return why it does not multiply in 8 bits (code8, gemm8), or NULL. Without it a device
      * does not. */
     const char *(*no_float8)(weft_device *d);

@@ -209,6 +209,7 @@ const weft_device_ops weft__cuda_device = {
     .graph_end = weft__cuda_graph_end,
     .graph_launch = weft__cuda_graph_launch,
     .graph_free = weft__cuda_graph_free,
+    .graph_pays = true,
     .kernel_set = kernel_set,
     .kernels = &weft__cuda_kernels,
     .no_float8 = weft__cuda_no_float8,
