@@ -577,9 +577,9 @@ module weft
             weft_sgd, weft_adam, weft_adamw, weft_rmsprop, weft_adagrad, weft_muon, weft_lbfgs, weft_group, &
             weft_group_module, weft_group_count, weft_zero_grad, weft_step, weft_step_closure, weft_lr, weft_group_lr, &
             weft_set_lr, weft_set_group_lr, weft_steps, weft_set_schedule, weft_schedule_metric, weft_strerror, &
-            weft_status_name, weft_error, weft_message, weft_clear, weft_fail_text, weft_full, weft_retain, weft_release, &
-            weft_detach, weft_require_grad, weft_rank_of, weft_dim, weft_numel, weft_dtype_of, weft_is_valid, &
-            weft_data_pointer, weft_item, weft_version
+            weft_status_name, weft_error, weft_message, weft_clear, weft_fail_text, weft_pin_memory, weft_unpin_memory, &
+            weft_full, weft_retain, weft_release, weft_detach, weft_require_grad, weft_rank_of, weft_dim, weft_numel, &
+            weft_dtype_of, weft_is_valid, weft_data_pointer, weft_item, weft_version
     interface weft_accumulate
         procedure weft_accumulate_i64, weft_accumulate_i32
     end interface
@@ -696,6 +696,9 @@ module weft
     end interface
     interface weft_attention_packed
         procedure weft_attention_packed_i64, weft_attention_packed_i32
+    end interface
+    interface weft_pin_memory
+        procedure weft_pin_memory_i64, weft_pin_memory_i32
     end interface
     interface weft_full
         procedure weft_full_i64, weft_full_i32
@@ -2389,6 +2392,19 @@ module weft
             integer(c_int64_t), intent(in) :: shape(*)
             integer(c_int), value :: dtype
             type(weft_tensor) :: returned
+        end function
+        function c_weft_pin_memory(f, memory, bytes) bind(C, name="weft_pin_memory") result(returned)
+            import
+            type(weft_fabric), value :: f
+            type(c_ptr), value :: memory
+            integer(c_size_t), value :: bytes
+            integer(c_int) :: returned
+        end function
+        function c_weft_unpin_memory(f, memory) bind(C, name="weft_unpin_memory") result(returned)
+            import
+            type(weft_fabric), value :: f
+            type(c_ptr), value :: memory
+            integer(c_int) :: returned
         end function
         function c_weft_wrap(f, ptr, rank, shape, dtype) bind(C, name="weft_wrap") result(returned)
             import
@@ -4137,6 +4153,29 @@ contains
         character(*), intent(in) :: message
         integer, intent(out), optional :: status
         call give(status, c_weft_fail_text(f, code, message//c_null_char))
+    end subroutine
+
+    subroutine weft_pin_memory_i64(f, memory, bytes, status)
+        type(weft_fabric), intent(in) :: f
+        type(c_ptr), intent(in) :: memory
+        integer(c_size_t), intent(in) :: bytes
+        integer, intent(out), optional :: status
+        call give(status, c_weft_pin_memory(f, memory, bytes))
+    end subroutine
+
+    subroutine weft_pin_memory_i32(f, memory, bytes, status)
+        type(weft_fabric), intent(in) :: f
+        type(c_ptr), intent(in) :: memory
+        integer(c_int32_t), intent(in) :: bytes
+        integer, intent(out), optional :: status
+        call give(status, c_weft_pin_memory(f, memory, int(bytes, c_size_t)))
+    end subroutine
+
+    subroutine weft_unpin_memory(f, memory, status)
+        type(weft_fabric), intent(in) :: f
+        type(c_ptr), intent(in) :: memory
+        integer, intent(out), optional :: status
+        call give(status, c_weft_unpin_memory(f, memory))
     end subroutine
 
     function weft_full_i64(f, value, shape, dtype) result(returned)

@@ -354,6 +354,47 @@ START_TEST(wrap_lends_memory_to_the_device)
 }
 END_TEST
 
+static int uploads;
+
+static weft_status upload_counted(weft_stream *s, weft_dev dst, const void *src, size_t bytes)
+{
+    uploads++;
+    return real->upload(s, dst, src, bytes);
+}
+
+/* Slots that are written again two edges after they were read hold what was read. */
+START_TEST(pinned_memory_is_read_beside_the_program)
+{
+    enum { SLOTS = 2, MANY = 1000, STEPS = 30 };
+    static float v[SLOTS + 1][MANY];
+    weft_tensor *sum[STEPS];
+    real = f->device->ops;
+    weft_device_ops o = *real;
+    o.upload = upload_counted;
+    f->device->ops = &o;
+    uploads = 0;
+    ck_assert_int_eq(weft_pin_memory(f, v, SLOTS * sizeof v[0]), 0);
+    for (int i = 0; i < STEPS; i++) {
+        for (int k = 0; k < MANY; k++)
+            v[i % SLOTS][k] = (float)i;
+        sum[i] = weft_retain(
+            weft_sum(weft_tensor_of(f, v[i % SLOTS], 1, (int64_t[]){MANY}, WEFT_F32), WEFT_ALL));
+        ck_assert_int_eq(weft_step_end(f), 0);
+    }
+    ck_assert_int_eq(uploads, real->immediate ? STEPS : 0);
+    for (int i = 0; i < STEPS; i++)
+        ck_assert_double_eq(weft_item(sum[i]), (double)i * MANY);
+    weft_tensor *out = weft_tensor_of(f, v[SLOTS - 1], 1, (int64_t[]){2 * MANY}, WEFT_F32);
+    ck_assert(out && uploads == (real->immediate ? STEPS + 1 : 1)); /* not all of it is pinned */
+    ck_assert_int_eq(weft_unpin_memory(f, v), 0);
+    ck_assert(weft_tensor_of(f, v, 1, (int64_t[]){MANY}, WEFT_F32));
+    ck_assert_int_eq(uploads, real->immediate ? STEPS + 2 : 2);
+    ck_assert_int_eq(weft_pin_memory(f, v, sizeof v), 0); /* weft_close takes it back */
+    weft_step_end(f);
+    f->device->ops = real;
+}
+END_TEST
+
 START_TEST(wrapping_nothing_is_refused)
 {
     ck_assert_ptr_null(weft_wrap(f, NULL, 1, (int64_t[]){3}, WEFT_F32));
@@ -503,6 +544,7 @@ static void add_values(TCase *t)
     tcase_add_test(t, parameters_without_memory_are_refused);
     tcase_add_test(t, wrap_is_zero_copy);
     tcase_add_test(t, wrap_lends_memory_to_the_device);
+    tcase_add_test(t, pinned_memory_is_read_beside_the_program);
     tcase_add_test(t, wrapping_nothing_is_refused);
     tcase_add_test(t, values_are_copied_in_and_out);
     tcase_add_test(t, no_values_are_zeros);

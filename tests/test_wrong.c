@@ -96,6 +96,7 @@ static void from_nothing(weft_fabric *f)
     IS(!weft_metric_new(f, NULL, NULL, 0, 1));
     IS(isnan(weft_metric_value(f, NULL)) && weft_metric_counts(f, NULL, &i64, 1) == WEFT_EARG);
     IS(!weft_tensor_of(f, NULL, 0, NULL, WEFT_F32) && !weft_wrap(f, text, 0, NULL, WEFT_U8));
+    IS(weft_pin_memory(f, &f64, 8) < 0 && weft_unpin_memory(f, &f64) < 0);
     IS(!weft_full(f, 1, 0, NULL, WEFT_F32) && !weft_apply(f, NULL, 0, NULL, NULL));
     IS(!weft_nn_linear(f, 1, 1) && !weft_nn_linear_nobias(f, 1, 1));
     IS(!weft_nn_layernorm(f, 1) && !weft_nn_layernorm_with(f, 2, two, NULL));
@@ -285,6 +286,12 @@ START_TEST(wrong_tensors)
     NONE(WEFT_EDTYPE, "99", weft_full(f, 1, 2, two, (weft_dtype)99));
     NONE(WEFT_EDTYPE, "-1", weft_wrap(f, v, 2, two, (weft_dtype)-1));
     NONE(WEFT_EARG, "NULL", weft_wrap(f, NULL, 2, two, WEFT_F32));
+    SAYS(WEFT_EARG, "weft_pin_memory", weft_pin_memory(f, NULL, 4));
+    SAYS(WEFT_EARG, "0 bytes", weft_pin_memory(f, v, 0));
+    IS(weft_pin_memory(f, v, 8) == WEFT_OK);
+    SAYS(WEFT_EARG, "some are pinned", weft_pin_memory(f, (char *)v + 4, 8));
+    SAYS(WEFT_EARG, "nothing is pinned", weft_unpin_memory(f, (char *)v + 4));
+    IS(weft_unpin_memory(f, v) == WEFT_OK);
     SAYS(WEFT_EARG, "NULL", weft_copy_out(x, NULL, 16));
     SAYS(WEFT_EARG, "NULL", weft_copy_in(x, NULL, 16));
     SAYS(WEFT_EARG, "15 bytes", weft_copy_out(x, v, 15));

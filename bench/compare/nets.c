@@ -7,7 +7,9 @@
 #include "../triad.h"
 
 #include "core/alloc.h"
+#include "core/context.h"
 #include "core/error.h"
+#include "device/device.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -109,6 +111,11 @@ static weft_status read_file(network *w, const char *path)
         s = read_all(in, w->label, targets, sizeof *w->label);
     if (in)
         fclose(in);
+    w->pinned = !w->fabric->device->ops->immediate;
+    if (!s && w->pinned)
+        s = weft_pin_memory(w->fabric, w->x, cells * size);
+    if (!s && w->pinned)
+        s = weft_pin_memory(w->fabric, w->label, targets * sizeof *w->label);
     return s ? weft_fail(w->fabric, s, "%s cannot be read as this network and its batches", path)
              : s;
 }
@@ -148,10 +155,10 @@ static weft_status parse(network *w, char *words, const char **path)
 
 void net_free(network *w)
 {
+    if (w->fabric)
+        weft_close(&w->fabric); /* a GPU may read what is pinned until then */
     weft__free(w->x);
     weft__free(w->label);
-    if (w->fabric)
-        weft_close(&w->fabric);
     *w = (network){0};
 }
 
@@ -176,9 +183,13 @@ weft_batch net_take(network *w)
                   images[4] = {w->rows, 1, SIDE, SIDE};
     const bool cnn = w->kind == CNN, gpt2 = w->kind == GPT2;
     char *from = (char *)w->x + b * w->cells * (gpt2 ? 8 : 4);
-    weft_tensor *x =
-        weft_wrap(w->fabric, from, cnn ? 4 : 2, cnn ? images : shape, gpt2 ? WEFT_I64 : WEFT_F32);
-    weft_tensor *y = weft_wrap(w->fabric, w->label + b * w->targets, gpt2 ? 2 : 1, shape, WEFT_I64);
+    int64_t *label = w->label + b * w->targets;
+    const weft_dtype t = gpt2 ? WEFT_I64 : WEFT_F32;
+    const int64_t *as = cnn ? images : shape;
+    weft_tensor *x = w->pinned ? weft_tensor_of(w->fabric, from, cnn ? 4 : 2, as, t)
+                               : weft_wrap(w->fabric, from, cnn ? 4 : 2, as, t);
+    weft_tensor *y = w->pinned ? weft_tensor_of(w->fabric, label, gpt2 ? 2 : 1, shape, WEFT_I64)
+                               : weft_wrap(w->fabric, label, gpt2 ? 2 : 1, shape, WEFT_I64);
     return weft_batch_of(w->fabric, x, y, w->at++ * w->rows, w->rows);
 }
 

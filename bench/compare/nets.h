@@ -22,6 +22,7 @@ typedef struct network {
     bool low;                          /* bf16-mixed */
     void *x;                           /* f32, of GPT-2 i64 */
     int64_t *label;
+    bool pinned; /* both are, and batches are copied; else they stay where they are */
 } network;
 
 /* From the words after "load": KIND FILE PRECISION ROWS BATCHES and
@@ -31,7 +32,7 @@ typedef struct network {
  * `options` are weft_open's. */
 weft_status net_load(network *w, const char *options, char *words);
 void net_free(network *w);
-/* The next batch, in place. */
+/* The next batch. */
 weft_batch net_take(network *w);
 weft_tensor *net_loss(network *w, weft_batch b);
 /* The sum over the parts of a step of the larger of flops / peak and bytes / bandwidth, both measured now. */

@@ -14,6 +14,13 @@ WEFT_BEGIN
  * and data is then of that type. data NULL gives zeros. @return NULL after an error has stuck. */
 WEFT_API weft_tensor *weft_tensor_of(weft_fabric *f, const void *data, int rank,
                                      const int64_t *shape, weft_dtype dtype);
+/* Pins memory of the program's, so that a GPU reads it by itself: weft_tensor_of then returns before what lies in it was
+ * copied, and it must not change before the second edge from there. It stays the program's, at its place, until
+ * weft_unpin_memory, which waits for what still reads it, or weft_close. Changes nothing on devices that compute in the
+ * host's memory. @return 0; WEFT_EARG: NULL, 0 bytes, or some are pinned; WEFT_ENOMEM: the system locks no more pages */
+WEFT_API weft_status weft_pin_memory(weft_fabric *f, void *memory, size_t bytes);
+/* memory: what was pinned (WEFT_EARG else). */
+WEFT_API weft_status weft_unpin_memory(weft_fabric *f, void *memory);
 /* Zero-copy: a tensor over the caller's memory, row-major, which must stay valid and unmoved while
  * the tensor lives. Only devices that compute in host memory can do it (WEFT_ENOTSUP else). */
 WEFT_API weft_tensor *weft_wrap(weft_fabric *f, void *ptr, int rank, const int64_t *shape,

@@ -68,6 +68,7 @@ void weft__engine_close(weft_fabric *f)
     for (size_t i = 0; i < e->chunks; i++)
         weft_device_free(f->device, e->chunk[i].data, e->chunk[i].bytes, WEFT_MEMORY_ARENA);
     weft__late_close(f);
+    weft__pins_close(f);
     weft__process_leave(e->id, highest);
     for (size_t i = 0; i < e->pages && e->page[i]; i++)
         weft__free(e->page[i]);
@@ -142,6 +143,7 @@ weft_status weft__engine_edge(weft_fabric *f)
 {
     weft__engine_rewind(f, (weft__mark){0});
     f->engine->edge++;
+    WEFT_TRY(weft__pins_edge(f));
     return f->engine->chunks > 1 ? merge(f) : WEFT_OK;
 }
 

@@ -45,6 +45,8 @@ weft_tensor *weft__tensor_of(weft_fabric *f, const void *data, weft_dev near, in
     const size_t bytes = s ? 0 : weft__view_bytes(&v);
     if (!s)
         s = weft__scratch(f, bytes, &v.data);
+    if (!s && data && !near.addr)
+        near = weft__pin_near(f, data, bytes);
     if (!s)
         s = !data       ? f->device->ops->zero(f->stream, v.data, bytes)
             : near.addr ? f->device->ops->move(f->stream, v.data, near, bytes)

@@ -89,6 +89,7 @@ typedef struct weft__engine {
     size_t lates, late_room;
     weft_dev flags; /* the gate's, and theirs */
     weft__due due;
+    struct weft__pins *pins; /* NULL: none was asked for */
     /* The gate: a flag that stays, once it is set, until it is dropped. Whoever opened the engine judges it. */
     weft_status (*gate)(weft_fabric *f, const int64_t word[2], int64_t step, bool sent);
     bool gate_asked, gate_heeded;
@@ -126,6 +127,11 @@ weft_dev weft__late_gate_at(const weft_fabric *f);
 /* Nobody wants to know any more. */
 void weft__late_drop(weft_fabric *f);
 void weft__late_close(weft_fabric *f);
+
+/* Where the device finds that memory if it is pinned, and has found it by the second edge from now; else none. */
+weft_dev weft__pin_near(weft_fabric *f, const void *data, size_t bytes);
+weft_status weft__pins_edge(weft_fabric *f);
+void weft__pins_close(weft_fabric *f);
 
 /* Device memory until the edge, aligned to 64 bytes. */
 weft_status weft__scratch(weft_fabric *f, size_t bytes, weft_dev *out);
