@@ -151,6 +151,8 @@ weft_status weft__cuda_attention(weft_stream *s, weft_dev y, weft_dev lse, weft_
         weft__cuda_attention_mma(s, &a, dt);
         return weft__cuda_launched(s, "attention");
     }
+    if (dt == WEFT_F32 && weft__cuda_attention_f32(s, &a))
+        return weft__cuda_launched(s, "attention");
     CUDA_FLOATS(dt, "attention",
                 CUDA_RUN(attention<T>, attend_blocks<T>(o->batch * o->heads, o->queries), a))
     return weft__cuda_launched(s, "attention");

@@ -28,6 +28,24 @@ bool weft__cuda_attention_fits(const attend *a, weft_dtype dt);
 void weft__cuda_attention_mma(weft_stream *s, const attend *a, weft_dtype dt);
 /* delta is there. */
 void weft__cuda_attention_mma_back(weft_stream *s, const attend *a, weft_dtype dt);
+/* Of f32, with tiles in registers: attention, the gradient of queries, and that of keys and values; false:
+ * not these shapes, and nothing done. */
+bool weft__cuda_attention_f32(weft_stream *s, const attend *a);
+bool weft__cuda_attention_f32_queries(weft_stream *s, const attend *a);
+bool weft__cuda_attention_f32_keys(weft_stream *s, const attend *a);
+}
+
+/* Whether all rows lie at 16 bytes, n numbers. */
+static inline bool attend_packs(const attend *a, int64_t n)
+{
+    const weft_attention_terms &o = a->o;
+    const uintptr_t all = (uintptr_t)a->q | (uintptr_t)a->k | (uintptr_t)a->v | (uintptr_t)a->y |
+                          (uintptr_t)a->gy | (uintptr_t)a->gq | (uintptr_t)a->gk | (uintptr_t)a->gv;
+    bool fits = all % 16 == 0;
+    for (int d = 0; d < 3; d++)
+        fits = fits && o.q[d] % n == 0 && o.k[d] % n == 0 && o.v[d] % n == 0 && o.y[d] % n == 0 &&
+               (!a->gq || o.gq[d] % n == 0) && (!a->gk || (o.gk[d] % n == 0 && o.gv[d] % n == 0));
+    return fits;
 }
 
 /* Which head of which row of the batch; group: the head of k and v. */

@@ -173,9 +173,10 @@ template <class T> static void run(weft_stream *s, const attend &a, weft_dtype d
         weft__cuda_attention_mma_back(s, &a, dt);
         return;
     }
-    if (a.gq)
+    const bool f32 = dt == WEFT_F32;
+    if (a.gq && !(f32 && weft__cuda_attention_f32_queries(s, &a)))
         CUDA_RUN(queries_back<T>, attend_blocks<T>(heads, queries), a);
-    if (a.gk)
+    if (a.gk && !(f32 && weft__cuda_attention_f32_keys(s, &a)))
         CUDA_RUN(keys_back<T>, (unsigned)(o.batch * o.kv_heads * tiles_of(o.keys, KEYS)), a);
 }
 

@@ -104,20 +104,11 @@ template <class T> __global__ __launch_bounds__(MMA_THREADS) static void attenti
                 l[half] > 0 ? m[half] * (float)o.scale + logf(l[half]) : -INFINITY;
 }
 
-static bool by_eight(const int64_t (&stride)[3])
-{
-    return stride[0] % 8 == 0 && stride[1] % 8 == 0 && stride[2] % 8 == 0;
-}
-
 bool weft__cuda_attention_fits(const attend *a, weft_dtype dt)
 {
     const weft_attention_terms &o = a->o;
-    const uintptr_t all = (uintptr_t)a->q | (uintptr_t)a->k | (uintptr_t)a->v | (uintptr_t)a->y |
-                          (uintptr_t)a->gy | (uintptr_t)a->gq | (uintptr_t)a->gk | (uintptr_t)a->gv;
     return (dt == WEFT_BF16 || dt == WEFT_F16) && o.size == MMA_TILE && o.vsize == MMA_TILE &&
-           o.p == 0 && o.scale > 0 && all % 16 == 0 && by_eight(o.q) && by_eight(o.k) &&
-           by_eight(o.v) && by_eight(o.y) && (!a->gq || by_eight(o.gq)) &&
-           (!a->gk || (by_eight(o.gk) && by_eight(o.gv)));
+           o.p == 0 && o.scale > 0 && attend_packs(a, 8);
 }
 
 void weft__cuda_attention_mma(weft_stream *s, const attend *a, weft_dtype dt)

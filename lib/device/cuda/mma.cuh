@@ -60,9 +60,9 @@ __device__ static inline void mma_add(cuda_f16, float (&c)[4], const uint32_t (&
         : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "r"(b0), "r"(b1));
 }
 
-/* Eight numbers to shared memory, zeros where there are none; done once mma_wait<0> returns and all
+/* 16 bytes to shared memory, zeros where there are none; done once mma_wait<0> returns and all
  * threads met. */
-__device__ static inline void mma_copy(uint16_t *to, const void *from, bool any)
+__device__ static inline void mma_copy(void *to, const void *from, bool any)
 {
     const unsigned at = (unsigned)__cvta_generic_to_shared(to);
     asm volatile("cp.async.cg.shared.global [%0], [%1], 16, %2;" ::"r"(at), "l"(from),
@@ -92,7 +92,7 @@ __device__ static inline void mma_fetch(mma_tile &t, const T *x, int64_t step, i
 #pragma unroll
     for (int e = threadIdx.x; e < MMA_TILE * 8; e += MMA_THREADS) {
         const int r = e / 8, c = e % 8;
-        mma_copy((uint16_t *)mma_at(t, r, c), x + (r < n ? r : 0) * step + 8 * c, r < n);
+        mma_copy((void *)mma_at(t, r, c), x + (r < n ? r : 0) * step + 8 * c, r < n);
     }
 }
 
