@@ -568,18 +568,18 @@ module weft
             weft_buffer_count, weft_buffer_name, weft_buffer, weft_freeze, weft_tie, weft_init_param, weft_module_at, &
             weft_children, weft_child, weft_module_name, weft_module_kind, weft_add, weft_sub, weft_mul, weft_div, weft_pow, &
             weft_maximum, weft_minimum, weft_eq, weft_ne, weft_lt, weft_le, weft_gt, weft_ge, weft_where, weft_scale, &
-            weft_matmul, weft_linear, weft_linear_relu, weft_linear_gelu_tanh, weft_relu, weft_neg, weft_abs, weft_exp, &
-            weft_ln, weft_sqrt, weft_sin, weft_cos, weft_pow_scalar, weft_clamp, weft_sigmoid, weft_tanh, weft_silu, &
-            weft_gelu, weft_gelu_tanh, weft_reshape, weft_transpose, weft_permute, weft_squeeze, weft_unsqueeze, weft_slice, &
-            weft_concat_n, weft_gather, weft_sum, weft_mean, weft_max, weft_min, weft_argmax, weft_argmin, weft_softmax, &
-            weft_log_softmax, weft_layernorm, weft_add_layernorm, weft_rmsnorm, weft_swiglu, weft_batchnorm, weft_groupnorm, &
-            weft_embedding, weft_dropout, weft_attention, weft_attention_packed, weft_rotary, weft_cast, weft_count_correct, &
-            weft_sgd, weft_adam, weft_adamw, weft_rmsprop, weft_adagrad, weft_muon, weft_lbfgs, weft_group, &
-            weft_group_module, weft_group_count, weft_zero_grad, weft_step, weft_step_closure, weft_lr, weft_group_lr, &
-            weft_set_lr, weft_set_group_lr, weft_steps, weft_set_schedule, weft_schedule_metric, weft_strerror, &
-            weft_status_name, weft_error, weft_message, weft_clear, weft_fail_text, weft_pin_memory, weft_unpin_memory, &
-            weft_full, weft_retain, weft_release, weft_detach, weft_require_grad, weft_rank_of, weft_dim, weft_numel, &
-            weft_dtype_of, weft_is_valid, weft_data_pointer, weft_item, weft_version
+            weft_matmul, weft_linear, weft_linear_relu, weft_linear_gelu_tanh, weft_mlp_gelu_tanh, weft_relu, weft_neg, &
+            weft_abs, weft_exp, weft_ln, weft_sqrt, weft_sin, weft_cos, weft_pow_scalar, weft_clamp, weft_sigmoid, &
+            weft_tanh, weft_silu, weft_gelu, weft_gelu_tanh, weft_reshape, weft_transpose, weft_permute, weft_squeeze, &
+            weft_unsqueeze, weft_slice, weft_concat_n, weft_gather, weft_sum, weft_mean, weft_max, weft_min, weft_argmax, &
+            weft_argmin, weft_softmax, weft_log_softmax, weft_layernorm, weft_add_layernorm, weft_rmsnorm, weft_swiglu, &
+            weft_batchnorm, weft_groupnorm, weft_embedding, weft_dropout, weft_attention, weft_attention_packed, &
+            weft_rotary, weft_cast, weft_count_correct, weft_sgd, weft_adam, weft_adamw, weft_rmsprop, weft_adagrad, &
+            weft_muon, weft_lbfgs, weft_group, weft_group_module, weft_group_count, weft_zero_grad, weft_step, &
+            weft_step_closure, weft_lr, weft_group_lr, weft_set_lr, weft_set_group_lr, weft_steps, weft_set_schedule, &
+            weft_schedule_metric, weft_strerror, weft_status_name, weft_error, weft_message, weft_clear, weft_fail_text, &
+            weft_pin_memory, weft_unpin_memory, weft_full, weft_retain, weft_release, weft_detach, weft_require_grad, &
+            weft_rank_of, weft_dim, weft_numel, weft_dtype_of, weft_is_valid, weft_data_pointer, weft_item, weft_version
     interface weft_accumulate
         procedure weft_accumulate_i64, weft_accumulate_i32
     end interface
@@ -1951,6 +1951,15 @@ module weft
             type(weft_tensor), value :: x
             type(weft_tensor), value :: w
             type(weft_tensor), value :: b
+            type(weft_tensor) :: returned
+        end function
+        function weft_mlp_gelu_tanh(x, w, b, v, d) bind(C, name="weft_mlp_gelu_tanh") result(returned)
+            import
+            type(weft_tensor), value :: x
+            type(weft_tensor), value :: w
+            type(weft_tensor), value :: b
+            type(weft_tensor), value :: v
+            type(weft_tensor), value :: d
             type(weft_tensor) :: returned
         end function
         function weft_relu(x) bind(C, name="weft_relu") result(returned)

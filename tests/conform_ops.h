@@ -8,6 +8,7 @@
 #include <weft/sys/op.h>
 
 #define CONFORM_WEIGHTS 8
+#define CONFORM_INPUTS 5
 
 /* What an op takes beside its tensors: attributes of the golden groups and of the cases below. */
 typedef struct conform_attributes {
@@ -29,7 +30,7 @@ typedef struct conform_shape {
 } conform_shape;
 
 typedef struct conform_case {
-    conform_shape in[3];
+    conform_shape in[CONFORM_INPUTS];
     conform_attributes a;
 } conform_case;
 
@@ -40,7 +41,7 @@ typedef struct conform_row {
     const char *file;                           /* the golden file; NULL: ops.h5 */
     bool (*takes)(const conform_attributes *a); /* which of its cases; NULL: all */
     weft_tensor *(*apply)(weft_tensor *const *in, const conform_attributes *a);
-    int inputs; /* at most 3; those from `least` on may be left out */
+    int inputs; /* at most CONFORM_INPUTS; those from `least` on may be left out */
     int least;
     bool labels;           /* the last input is labels 0..C-1, C the last extent of the first */
     bool positive;         /* numbers above 0 are its domain */
@@ -147,6 +148,11 @@ static weft_tensor *conform_linear_gelu_tanh(weft_tensor *const *in, const confo
 {
     (void)a;
     return weft_linear_gelu_tanh(in[0], in[1], in[2]);
+}
+static weft_tensor *conform_mlp_gelu_tanh(weft_tensor *const *in, const conform_attributes *a)
+{
+    (void)a;
+    return weft_mlp_gelu_tanh(in[0], in[1], in[3], in[2], in[4]);
 }
 static weft_tensor *conform_relu_op(weft_tensor *const *in, const conform_attributes *a)
 {
@@ -396,6 +402,21 @@ static const conform_row conform_ops[] = {
               {{S2(0, 3), S2(5, 3), S1(5)}, {0}},
               {{S2(4, 0), S2(5, 0), S1(5)}, {0}}},
      .bad = {{S2(4, 3), S2(5, 3), S1(4)}, {0}}},
+    {.name = "mlp_gelu_tanh",
+     .cast = WEFT_CAST_LOW,
+     .says = "mlp",
+     .apply = conform_mlp_gelu_tanh,
+     .inputs = 5,
+     .least = 3,
+     .gradient = true,
+     .tol = CONFORM_TOL,
+     .good = {{{S2(4, 3), S2(5, 3), S2(2, 5), S1(5), S1(2)}, {0}},
+              {{S3(2, 3, 4), S2(8, 4), S2(4, 8), S1(8), S1(4)}, {0}},
+              {{S1(3), S2(6, 3), S2(1, 6), S1(6), S1(1)}, {0}},
+              {{S2(1, 1), S2(1, 1), S2(1, 1), S1(1), S1(1)}, {0}},
+              {{S2(0, 3), S2(5, 3), S2(2, 5), S1(5), S1(2)}, {0}},
+              {{S2(4, 3), S2(0, 3), S2(2, 0), S1(0), S1(2)}, {0}}},
+     .bad = {{S2(4, 3), S2(5, 3), S2(2, 3), S1(5), S1(2)}, {0}}},
     {.name = "relu",
      .says = "relu",
      .golden = "relu",

@@ -546,13 +546,15 @@ START_TEST(incomplete_tables_of_ops_are_refused)
 {
     weft_op bad[5] = {cube_op, cube_op, cube_op, cube_op, cube_op};
     double factor = 3;
-    weft_tensor *x[5] = {leaf(1), leaf(2), leaf(3), leaf(4), leaf(5)};
+    weft_tensor *x[WEFT_OP_INPUTS + 1];
+    for (int i = 0; i <= WEFT_OP_INPUTS; i++)
+        x[i] = leaf(i + 1);
     bad[0].size = 0;
     bad[1].shape = NULL;
     bad[2].forward = NULL;
     bad[3].attr_size = 129;
     for (int i = 0; i < 5; i++) {
-        ck_assert_ptr_null(weft_apply(f, &bad[i], i == 4 ? 5 : 1, x, &factor));
+        ck_assert_ptr_null(weft_apply(f, &bad[i], i == 4 ? WEFT_OP_INPUTS + 1 : 1, x, &factor));
         ck_assert_int_eq(weft_error(f), WEFT_EARG);
         ck_assert_ptr_nonnull(strstr(weft_message(f), "cube"));
         weft_clear(f);

@@ -152,6 +152,23 @@ START_TEST(other_sizes_are_said_once)
 }
 END_TEST
 
+START_TEST(two_layers_at_once_are_coded_each)
+{
+    float got[2][16 * 32];
+    start("transformer-engine");
+    for (int i = 0; i < 2; i++) {
+        weft_tensor *x = ones(16, 32, 1.5), *w = ones(64, 32, -2), *v = ones(32, 64, 3), *y;
+        ck_assert_int_eq(weft_require_grad(x), 0);
+        y = i ? weft_mlp_gelu_tanh(x, w, NULL, v, NULL)
+              : weft_linear(weft_linear_gelu_tanh(x, w, NULL), v, NULL);
+        weft_tensor *g = weft_cast(weft_grad(weft_sum(weft_mul(y, y), WEFT_ALL), x), WEFT_F32);
+        ck_assert_int_eq(weft_copy_out(g, got[i], sizeof got[i]), 0);
+    }
+    ck_assert_mem_eq(got[0], got[1], sizeof got[0]);
+    stop();
+}
+END_TEST
+
 /* Saturation does not hide it: nothing of the result is a number. */
 START_TEST(what_is_not_finite_shows)
 {
@@ -241,6 +258,7 @@ int main(void)
     tcase_add_test(t, scales);
     tcase_add_test(t, layers);
     tcase_add_test(t, other_sizes_are_said_once);
+    tcase_add_test(t, two_layers_at_once_are_coded_each);
     tcase_add_loop_test(t, what_is_not_finite_shows, 0, 2);
     tcase_add_test(t, training_is_torchs);
     suite_add_tcase(s, t);

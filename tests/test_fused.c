@@ -1,5 +1,5 @@
-/* Attention in 16 bits over whole tiles of queries and keys, where a library may compute it: near what f64
- * gives, in the same bits each time. */
+/* What a library may compute at once, attention in 16 bits over whole tiles of queries and keys, and two
+ * layers: near what f64 gives, in the same bits each time. */
 #include "core/rng.h"
 
 #include <check.h>
@@ -130,6 +130,90 @@ START_TEST(each_time_has_the_same_bits)
 }
 END_TEST
 
+/* --- two layers and the GELU between them --- */
+
+enum { X, W, B, V, D, LAYERS };
+
+typedef struct layers {
+    int64_t rows, in, hidden, out;
+    int with;   /* bits: which inputs there are, */
+    int wanted; /* and which of them want a gradient */
+} layers;
+
+static const layers some[] = {
+    {64, 32, 128, 48, 31, 31}, {33, 16, 64, 16, 31, 30}, {64, 24, 72, 24, 27, 27},
+    {64, 24, 72, 24, 15, 15},  {40, 17, 13, 9, 11, 11},  {64, 32, 128, 32, 31, 24},
+    {64, 32, 128, 32, 31, 4},  {64, 32, 128, 32, 31, 1}, {512, 256, 1024, 256, 31, 31}};
+static const weft_dtype of[] = {WEFT_BF16, WEFT_F16, WEFT_F32, WEFT_F64};
+
+/* Numbers that 16 bits have, as leaves of type `as`; y, whose gradient went to them. */
+static weft_tensor *pass(const layers *l, weft_dtype t, weft_dtype as, bool apart, weft_tensor **in)
+{
+    const int64_t shape[LAYERS][2] = {
+        {l->rows, l->in}, {l->hidden, l->in}, {l->hidden, 0}, {l->out, l->hidden}, {l->out, 0}};
+    for (int i = 0; i < LAYERS; i++) {
+        const int rank = i == B || i == D ? 1 : 2;
+        const double by = rank == 1 ? 1 : i == X ? 4 : 2 / sqrt((double)shape[i][1]);
+        in[i] = NULL;
+        if (!(l->with >> i & 1))
+            continue;
+        weft_tensor *x =
+            weft_cast(weft_scale(draw((uint64_t)i, rank, shape[i], WEFT_F32, WEFT_F32), by), t);
+        in[i] = weft_detach(weft_cast(x, as));
+        if (l->wanted >> i & 1)
+            ck_assert_int_eq(weft_require_grad(in[i]), 0);
+    }
+    weft_tensor *y = apart ? weft_linear(weft_linear_gelu_tanh(in[X], in[W], in[B]), in[V], in[D])
+                           : weft_mlp_gelu_tanh(in[X], in[W], in[B], in[V], in[D]);
+    ck_assert_msg(y != NULL, "%s", weft_message(f));
+    ck_assert_int_eq(weft_backward(f, weft_sum(weft_mul(y, y), WEFT_ALL)), 0);
+    return y;
+}
+
+static void compare_layers(const layers *l, weft_tensor *y, weft_tensor **a, weft_tensor *z,
+                           weft_tensor **b, double tol)
+{
+    near("y", y, z, tol);
+    for (int i = 0; i < LAYERS; i++)
+        if (l->with & l->wanted & 1 << i)
+            near((const char *const[]){"dx", "dw", "db", "dv", "dd"}[i], weft_gradient(a[i]),
+                 weft_gradient(b[i]), 2 * tol);
+}
+
+/* The same kernels where they are not fused: then also to the bit. */
+START_TEST(two_layers_give_what_each_gives)
+{
+    const layers *l = &some[_i / 4];
+    const weft_dtype t = of[_i % 4];
+    const char *on = getenv("WEFT_ACCELERATOR");
+    const double tol = !on || strcmp(on, "cuda") != 0 ? 0 : weft_dtype_size(t) == 2 ? 1e-2 : 1e-5;
+    weft_tensor *one[LAYERS], *two[LAYERS];
+    weft_tensor *y = pass(l, t, t, false, one), *z = pass(l, t, t, true, two);
+    ck_assert_int_eq(weft_dtype_of(y), t);
+    compare_layers(l, y, one, z, two, tol);
+}
+END_TEST
+
+START_TEST(two_layers_are_near_those_of_f64)
+{
+    const layers *l = &some[_i / 2];
+    weft_tensor *low[LAYERS], *high[LAYERS];
+    weft_tensor *y = pass(l, of[_i % 2], of[_i % 2], false, low);
+    weft_tensor *z = pass(l, of[_i % 2], WEFT_F64, false, high);
+    compare_layers(l, y, low, z, high, 1e-2);
+}
+END_TEST
+
+START_TEST(two_layers_have_the_same_bits_each_time)
+{
+    weft_tensor *one[LAYERS], *two[LAYERS];
+    const layers *l = &some[_i / 2];
+    weft_tensor *y = pass(l, of[_i % 2], of[_i % 2], false, one),
+                *z = pass(l, of[_i % 2], of[_i % 2], false, two);
+    compare_layers(l, y, one, z, two, 0);
+}
+END_TEST
+
 int main(void)
 {
     Suite *s = suite_create("fused");
@@ -138,6 +222,14 @@ int main(void)
     tcase_add_loop_test(c, whole_tiles_are_near_those_of_f64, 0, sizeof all / sizeof *all);
     tcase_add_test(c, packed_heads_give_what_separate_ones_give);
     tcase_add_test(c, each_time_has_the_same_bits);
+    suite_add_tcase(s, c);
+    c = tcase_create("layers");
+    tcase_add_checked_fixture(c, start, stop);
+    tcase_set_timeout(c, 60);
+    tcase_add_loop_test(c, two_layers_give_what_each_gives, 0, 4 * sizeof some / sizeof *some);
+    tcase_add_loop_test(c, two_layers_are_near_those_of_f64, 0, 2 * sizeof some / sizeof *some);
+    tcase_add_loop_test(c, two_layers_have_the_same_bits_each_time, 0,
+                        2 * sizeof some / sizeof *some);
     suite_add_tcase(s, c);
     SRunner *r = srunner_create(s);
     srunner_run_all(r, CK_ENV);

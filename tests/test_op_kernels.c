@@ -3,6 +3,7 @@
  * set of instructions for vectors that has FMA; without it numbers that rounding explains. */
 #include "core/error.h"
 #include "core/rng.h"
+#include "device/cpu/half.h"
 #include "device/device.h"
 #include "device_fixture.h"
 
@@ -173,6 +174,13 @@ START_TEST(a_result_may_lie_on_its_argument)
         ck_assert_int_eq(k(2)->unary(stream[2], WEFT_CLAMP, dev(x), dev(x), bound, N, t), 0);
         ck_assert_int_eq(memcmp(x, y, N * weft_dtype_size(t)), 0);
         ck_assert(isnan(get(x, t, 5)) && get(x, t, 6) == 0.25 && get(x, t, 7) == -0.5);
+        ck_assert_int_eq(k(0)->unary_back(stream[0], WEFT_GELU_TANH, dev(y), dev(x), dev(x),
+                                          (weft_dev){0}, bound, N, t),
+                         0);
+        ck_assert_int_eq(k(2)->unary_back(stream[2], WEFT_GELU_TANH, dev(x), dev(x), dev(x),
+                                          (weft_dev){0}, bound, N, t),
+                         0);
+        ck_assert_int_eq(memcmp(x, y, N * weft_dtype_size(t)), 0);
         free(x);
         free(y);
     }
@@ -475,6 +483,78 @@ START_TEST(linear_is_its_steps)
 }
 END_TEST
 
+/* Puts v, rounded, into an array. @return what it is then. */
+static double keep(weft_dtype t, void *p, int64_t i, double v)
+{
+    if (t == WEFT_BF16)
+        return half_wide_bf16(((uint16_t *)p)[i] = half_to_bf16(v));
+    if (t == WEFT_F16)
+        return half_wide_f16(((uint16_t *)p)[i] = half_to_f16(v));
+    set(p, t, i, v);
+    return get(p, t, i);
+}
+
+/* The same numbers in f64, and of type t where *raw points. */
+static double *rounded(weft_dtype t, int64_t n, double lo, double hi, uint64_t seed, void **raw)
+{
+    double *v = some(WEFT_F64, n, lo, hi, seed);
+    *raw = device_calloc((size_t)n + 1, 8);
+    for (int64_t i = 0; i < n; i++)
+        v[i] = keep(t, *raw, i, v[i]);
+    return v;
+}
+
+static double is(weft_dtype t, const void *p, int64_t i)
+{
+    return t == WEFT_BF16  ? half_wide_bf16(((const uint16_t *)p)[i])
+           : t == WEFT_F16 ? half_wide_f16(((const uint16_t *)p)[i])
+                           : get(p, t, i);
+}
+
+static double gelu_slope(double x)
+{
+    const double s = sqrt(2 / acos(-1)), t = tanh(s * (x + 0.044715 * x * x * x));
+    return (1 + t) / 2 + x * (1 - t * t) / 2 * s * (1 + 3 * 0.044715 * x * x);
+}
+
+/* What it gives in f64, at some places, and far out where the slope is 1 or 0; of 16 bits it is rounded once
+ * or, in steps, twice. Relative to the sum of magnitudes. */
+static void check_gelu_back(int t, int64_t rows, int64_t c, int64_t o, weft_dtype dt)
+{
+    const double tol[] = {
+        [WEFT_F32] = 1e-5, [WEFT_F64] = 1e-13, [WEFT_BF16] = 0x1p-7, [WEFT_F16] = 0x1p-9};
+    void *gy, *w, *pre, *g = device_calloc((size_t)(rows * c) + 1, 8);
+    double *const vy = rounded(dt, rows * o, -1, 1, 1, &gy),
+                  *const vw = rounded(dt, o * c, -1, 1, 2, &w),
+                  *const vp = rounded(dt, rows * c, -4, 4, 3, &pre);
+    vp[0] = keep(dt, pre, 0, 1e4), vp[1] = keep(dt, pre, 1, -1e4);
+    ck_assert(
+        !k(t)->linear_gelu_back(stream[t], dev(g), dev(gy), dev(w), dev(pre), rows, c, o, dt));
+    for (int64_t i = 0; i < rows * c; i += 1 + rows * c / 4000) {
+        double sum = 0, size = 0, got = is(dt, g, i);
+        for (int64_t e = 0; e < o; e++) {
+            sum += vy[i / c * o + e] * vw[e * c + i % c];
+            size += fabs(vy[i / c * o + e] * vw[e * c + i % c]);
+        }
+        if (!(fabs(got - sum * gelu_slope(vp[i])) <= tol[dt] * size))
+            ck_abort_msg("(%d, %d, %d) of %s, [%d]: %g, not %g", (int)rows, (int)c, (int)o,
+                         weft_dtype_name(dt), (int)i, got, sum * gelu_slope(vp[i]));
+    }
+    free(gy), free(w), free(pre), free(g), free(vy), free(vw), free(vp);
+}
+
+/* Large enough, too, for a library to choose among its ways. */
+START_TEST(a_product_may_end_with_gelus_gradient)
+{
+    static const weft_dtype type[] = {WEFT_F32, WEFT_F64, WEFT_BF16, WEFT_F16};
+    static const int64_t size[][3] = {{1, 7, 5},         {3, 40, 33},    {40, 16, 50},
+                                      {70, 24, 900},     {128, 256, 64}, {257, 264, 128},
+                                      {1024, 1024, 512}, {9, 8, 0}};
+    for (size_t i = 0; i < sizeof size / sizeof *size; i++)
+        check_gelu_back((int)i % THREADS, size[i][0], size[i][1], size[i][2], type[_i]);
+}
+END_TEST
+
 START_TEST(types_without_a_kernel_are_named)
 {
     const int64_t one = 1;
@@ -510,6 +590,7 @@ int main(void)
     tcase_add_loop_test(t, without_fma_results_are_near, 0, (int)(sizeof jobs / sizeof jobs[0]));
     tcase_add_test(t, batches_are_their_products);
     tcase_add_test(t, linear_is_its_steps);
+    tcase_add_loop_test(t, a_product_may_end_with_gelus_gradient, 0, 4);
     tcase_add_test(t, extrema_are_the_first_and_nan_wins);
     tcase_add_test(t, the_first_bad_index_is_reported);
     tcase_add_test(t, types_without_a_kernel_are_named);

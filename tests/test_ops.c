@@ -57,17 +57,17 @@ static void stop(void)
 /* An op's inputs and what its result is weighted with; its result and gradients. */
 typedef struct problem {
     int n;
-    golden in[3], gout;
+    golden in[CONFORM_INPUTS], gout;
     conform_attributes a;
 } problem;
 
 typedef struct answer {
-    golden out, gin[3];
+    golden out, gin[CONFORM_INPUTS];
 } answer;
 
 static void free_problem(problem *p)
 {
-    for (int i = 0; i < 3; i++)
+    for (int i = 0; i < CONFORM_INPUTS; i++)
         golden_free(&p->in[i]);
     golden_free(&p->gout);
 }
@@ -75,7 +75,7 @@ static void free_problem(problem *p)
 static void free_answer(answer *a)
 {
     golden_free(&a->out);
-    for (int i = 0; i < 3; i++)
+    for (int i = 0; i < CONFORM_INPUTS; i++)
         golden_free(&a->gin[i]);
 }
 
@@ -190,7 +190,7 @@ static weft_dtype type_of(const conform_row *row, const problem *p, int i, weft_
 
 static answer solve(const conform_row *row, const problem *p, weft_dtype t, layout l)
 {
-    weft_tensor *in[3] = {NULL};
+    weft_tensor *in[CONFORM_INPUTS] = {NULL};
     answer a;
     memset(&a, 0, sizeof a);
     for (int i = 0; i < p->n; i++)
@@ -234,9 +234,9 @@ static void near(const char *what, const char *part, const golden *got, const go
 
 static void same(const char *what, const answer *got, const answer *want, double tol)
 {
-    static const char *const part[] = {"gin0", "gin1", "gin2"};
+    static const char *const part[] = {"gin0", "gin1", "gin2", "gin3", "gin4"};
     near(what, "out", &got->out, &want->out, tol);
-    for (int i = 0; i < 3; i++)
+    for (int i = 0; i < CONFORM_INPUTS; i++)
         if (want->gin[i].v)
             near(what, part[i], &got->gin[i], &want->gin[i], tol);
 }
@@ -464,7 +464,7 @@ typedef struct scalar {
 static weft_tensor *weighted(void *user, weft_tensor *const *x)
 {
     const scalar *s = user;
-    weft_tensor *in[3] = {NULL};
+    weft_tensor *in[CONFORM_INPUTS] = {NULL};
     for (int i = 0; i < s->p->n; i++)
         in[i] = is_label(s->row, s->p, i) ? plain(&s->p->in[i], WEFT_I64) : x[i];
     return weft_sum(weft_mul(s->row->apply(in, &s->p->a), plain(&s->p->gout, WEFT_F64)), WEFT_ALL);
@@ -475,7 +475,7 @@ START_TEST(gradients_are_those_of_differences)
     const conform_row *row = row_of(_i);
     for (int k = 0; row->gradient && exists(row, k); k++) {
         problem p = draw(row, &row->good[k], 20 + (uint64_t)k);
-        weft_tensor *x[3] = {NULL};
+        weft_tensor *x[CONFORM_INPUTS] = {NULL};
         double worst = -1;
         weigh(row, &p, 77);
         for (int i = 0; i < p.n; i++)
@@ -526,7 +526,7 @@ START_TEST(low_inputs_give_rounded_results)
         if (want.out.dtype == WEFT_F64 && row->apply != conform_count_correct)
             ck_assert_msg(got.out.dtype == expected(row, t), "%s of %s gives %s", row->name,
                           weft_dtype_name(t), weft_dtype_name(got.out.dtype));
-        for (int i = 0; i < 3; i++)
+        for (int i = 0; i < CONFORM_INPUTS; i++)
             ck_assert(!got.gin[i].v || got.gin[i].dtype == t);
         same(row->name, &got, &want, t == WEFT_BF16 ? 6 * 0x1p-9 : 6 * 0x1p-12);
         free_answer(&want);
@@ -539,7 +539,7 @@ END_TEST
 static weft_dtype result_type(const conform_row *row, weft_dtype first, weft_dtype others)
 {
     problem p = draw(row, &row->good[0], 60);
-    weft_tensor *in[3] = {NULL};
+    weft_tensor *in[CONFORM_INPUTS] = {NULL};
     for (int i = 0; i < p.n; i++)
         in[i] = plain(&p.in[i], type_of(row, &p, i, i ? others : first));
     weft_tensor *out = row->apply(in, &p.a);
@@ -582,7 +582,7 @@ END_TEST
 static weft_tensor *attempt(const conform_row *row, const conform_case *c, weft_dtype t, bool stale)
 {
     problem p = draw(row, c, 30);
-    weft_tensor *in[3] = {NULL};
+    weft_tensor *in[CONFORM_INPUTS] = {NULL};
     for (int i = 0; i < p.n; i++)
         in[i] = plain(&p.in[i], type_of(row, &p, i, t));
     if (stale)
@@ -641,7 +641,7 @@ START_TEST(null_in_gives_null_out_silently)
     const conform_row *row = row_of(_i);
     for (int left = 0; left < row->least; left++) {
         problem p = draw(row, &row->good[0], 40);
-        weft_tensor *in[3] = {NULL};
+        weft_tensor *in[CONFORM_INPUTS] = {NULL};
         for (int i = 0; i < p.n; i++)
             in[i] = i == left ? NULL : plain(&p.in[i], type_of(row, &p, i, WEFT_F64));
         ck_assert_ptr_null(row->apply(in, &p.a));

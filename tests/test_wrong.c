@@ -208,8 +208,8 @@ START_TEST(no_tensor)
     IS(!weft_linear_relu(t, t, t) && !weft_relu(t) && !weft_neg(t) && !weft_abs(t) && !weft_exp(t));
     IS(!weft_ln(t) && !weft_sqrt(t) && !weft_sin(t) && !weft_cos(t) && !weft_pow_scalar(t, 2));
     IS(!weft_clamp(t, 0, 1) && !weft_sigmoid(t) && !weft_tanh(t) && !weft_silu(t) && !weft_gelu(t));
-    IS(!weft_linear_gelu_tanh(t, t, t) && !weft_gelu_tanh(t) && !weft_reshape(t, 2, two) &&
-       !weft_transpose(t, 0, 1));
+    IS(!weft_linear_gelu_tanh(t, t, t) && !weft_mlp_gelu_tanh(t, t, t, t, t) && !weft_gelu_tanh(t));
+    IS(!weft_reshape(t, 2, two) && !weft_transpose(t, 0, 1));
     IS(!weft_permute(t, 2, (const int[]){1, 0}) && !weft_squeeze(t, 0) && !weft_unsqueeze(t, 0));
     IS(!weft_slice(t, 0, 0, 1, 1) && !weft_concat_n(2, (weft_tensor *const[]){t, t}, 0));
     IS(!weft_gather(t, 0, t) && !weft_sum(t, 0) && !weft_mean(t, 0) && !weft_max(t, 0));
@@ -320,6 +320,9 @@ START_TEST(wrong_ops)
     NONE(WEFT_ESHAPE, "linear", weft_linear(x, x, y));
     NONE(WEFT_ESHAPE, "linear", weft_linear_relu(x, y, NULL));
     NONE(WEFT_ESHAPE, "linear", weft_linear_gelu_tanh(x, y, NULL));
+    NONE(WEFT_ESHAPE, "mlp: input (", weft_mlp_gelu_tanh(x, x, NULL, y, NULL));
+    NONE(WEFT_ESHAPE, "mlp: bias (3)", weft_mlp_gelu_tanh(x, x, NULL, x, y));
+    NONE(WEFT_EDTYPE, "mlp", weft_mlp_gelu_tanh(x, x, i, x, NULL));
     NONE(WEFT_EARG, "NULL", weft_reshape(x, 2, NULL));
     NONE(WEFT_ESHAPE, "reshape", weft_reshape(x, 9, two));
     NONE(WEFT_ESHAPE, "reshape", weft_reshape(x, -1, two));

@@ -42,9 +42,9 @@ static weft_tensor *mlp_forward(weft_module *m, void *self, weft_tensor *x)
 {
     const part *p = self;
     (void)m;
-    x = weft_linear_gelu_tanh(x, weft_module_own(p->child[C_FC], "weight"),
-                              weft_module_own(p->child[C_FC], "bias"));
-    return weft_forward(p->child[C_PROJ], x);
+    return weft_mlp_gelu_tanh(
+        x, weft_module_own(p->child[C_FC], "weight"), weft_module_own(p->child[C_FC], "bias"),
+        weft_module_own(p->child[C_PROJ], "weight"), weft_module_own(p->child[C_PROJ], "bias"));
 }
 
 enum { LN_1, ATTN, LN_2, MLP };

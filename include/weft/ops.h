@@ -43,6 +43,11 @@ WEFT_API weft_tensor *weft_linear(weft_tensor *x, weft_tensor *w, weft_tensor *b
 WEFT_API weft_tensor *weft_linear_relu(weft_tensor *x, weft_tensor *w, weft_tensor *b);
 /* gelu_tanh(x w^T + b): one product and one pass, on a GPU in 16 bits all at once. */
 WEFT_API weft_tensor *weft_linear_gelu_tanh(weft_tensor *x, weft_tensor *w, weft_tensor *b);
+/* gelu_tanh(x w^T + b) v^T + d: x (...,I), w (H,I), b (H) or NULL, v (O,H), d (O) or NULL -> (...,O). What
+ * weft_linear makes of weft_linear_gelu_tanh, without the gradient between the two: on a GPU in 16 bits the
+ * product that makes it ends with GELU's. */
+WEFT_API weft_tensor *weft_mlp_gelu_tanh(weft_tensor *x, weft_tensor *w, weft_tensor *b,
+                                         weft_tensor *v, weft_tensor *d);
 /* max(x, 0). The gradient at 0 is 0. */
 WEFT_API weft_tensor *weft_relu(weft_tensor *x);
 /* Functions of each element. The gradient of |x| at 0 is 0. */

@@ -1,4 +1,4 @@
-/* y = act(x w^T + b) and its weights' gradients in steps. In 16 bits the product is added to the bias in
+/* y = act(x w^T + b) and its gradients in steps. In 16 bits the product is added to the bias in
  * f32, so that the sum is rounded once. */
 #include "device/linear.h"
 
@@ -37,4 +37,14 @@ weft_status weft__linear_back(const weft_kernels *k, weft_stream *s, weft_dev gw
     if (gb.addr)
         WEFT_TRY(k->sum(s, gb, gt, to, 1.0, gy, from, 2, shape, dt));
     return gw.addr ? k->gemm(s, gw, gt, c, 1.0, gy, o, 1, x, c, 0, 0.0, o, c, rows, dt) : WEFT_OK;
+}
+
+weft_status weft__linear_gelu_back(const weft_kernels *k, weft_stream *s, weft_dev g, weft_dev gy,
+                                   weft_dev w, weft_dev pre, int64_t rows, int64_t c, int64_t o,
+                                   weft_dtype dt)
+{
+    static const double none[2];
+    const weft_dev y = {0};
+    WEFT_TRY(k->gemm(s, g, dt, c, 1.0, gy, o, 0, w, c, 0, 0.0, rows, c, o, dt));
+    return k->unary_back(s, WEFT_GELU_TANH, g, g, pre, y, none, rows * c, dt);
 }

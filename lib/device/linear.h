@@ -3,7 +3,8 @@
 #define DEVICE_LINEAR_H
 #include <weft/sys/device.h>
 
-/* What the kernels linear and linear_back do, by gemm, copy, bias, unary and sum of k. */
+/* What the kernels of the same names do, by gemm, copy, bias, unary, unary_back and sum of k. */
 weft_status weft__linear(const weft_kernels *k, WEFT_KERNEL_ARGS(linear));
 weft_status weft__linear_back(const weft_kernels *k, WEFT_KERNEL_ARGS(linear_back));
+weft_status weft__linear_gelu_back(const weft_kernels *k, WEFT_KERNEL_ARGS(linear_gelu_back));
 #endif

@@ -14,22 +14,35 @@ static attributes *attributes_of(const weft_op_call *c)
     return c->attr;
 }
 
-static weft_status shape(weft_op_call *c)
+weft_status weft__linear_shape(const weft_op_call *c, const weft_view *x, int weight, int bias,
+                               weft_view *y)
 {
     char a[WEFT__SHAPE_TEXT], b[WEFT__SHAPE_TEXT];
-    const weft_view *x = &c->in[0], *w = &c->in[1];
-    for (int i = 0; i < c->nin; i++)
-        WEFT_TRY(weft__op_float(c, i));
+    const weft_view *w = &c->in[weight], *v = &c->in[bias];
     if (w->rank != 2 || x->rank < 1 || x->shape[x->rank - 1] != w->shape[1])
         return weft_op_fail(c, WEFT_ESHAPE, "input %s, weight %s; it takes (...,I) and (O,I)",
                             weft__shape_text(x->rank, x->shape, a),
                             weft__shape_text(w->rank, w->shape, b));
-    if (c->nin == 3 && (c->in[2].rank != 1 || c->in[2].shape[0] != w->shape[0]))
+    if (bias && (v->rank != 1 || v->shape[0] != w->shape[0]))
         return weft_op_fail(c, WEFT_ESHAPE, "bias %s, weight %s; the bias is (O)",
-                            weft__shape_text(c->in[2].rank, c->in[2].shape, a),
+                            weft__shape_text(v->rank, v->shape, a),
                             weft__shape_text(w->rank, w->shape, b));
-    c->out = *x;
-    c->out.shape[x->rank - 1] = w->shape[0];
+    *y = *x;
+    y->shape[x->rank - 1] = w->shape[0];
+    return WEFT_OK;
+}
+
+static int bias_of(const weft_op_call *c)
+{
+    return c->nin == 3 ? 2 : 0;
+}
+
+static weft_status shape(weft_op_call *c)
+{
+    const weft_view *x = &c->in[0];
+    for (int i = 0; i < c->nin; i++)
+        WEFT_TRY(weft__op_float(c, i));
+    WEFT_TRY(weft__linear_shape(c, x, 1, bias_of(c), &c->out));
     if (attributes_of(c)->act == WEFT_ACT_GELU_TANH)
         c->saved[0] = c->out;
     if (c->lead == 0 && c->batch == x->rank - 1) /* the dimension that is summed over */
@@ -37,9 +50,9 @@ static weft_status shape(weft_op_call *c)
     return WEFT_OK;
 }
 
-static weft__linear_sizes sizes(const weft_op_call *c)
+weft__linear_sizes weft__linear_sizes_of(const weft_op_call *c, int weight)
 {
-    weft__linear_sizes n = {.r = 1, .o = c->in[1].shape[0], .i = c->in[1].shape[1]};
+    weft__linear_sizes n = {.r = 1, .o = c->in[weight].shape[0], .i = c->in[weight].shape[1]};
     for (int d = 0; d < c->in[0].rank - 1; d++)
         n.r *= c->in[0].shape[d];
     return n;
@@ -57,19 +70,24 @@ static weft_status forward8(const weft_op_call *c, int act, weft__linear_sizes n
                : WEFT_OK;
 }
 
+weft_status weft__linear_forward(const weft_op_call *c, weft_dev y, weft_dev pre, weft_dev x,
+                                 int weight, int bias, int act)
+{
+    const weft__linear_sizes n = weft__linear_sizes_of(c, weight);
+    const weft_dev w = c->in[weight].data, b = {bias ? c->in[bias].data.addr : 0};
+    return c->k->linear
+               ? c->k->linear(c->stream, y, pre, x, w, b, act, n.r, n.i, n.o, c->out.dtype)
+               : weft__linear(c->k, c->stream, y, pre, x, w, b, act, n.r, n.i, n.o, c->out.dtype);
+}
+
 static weft_status forward(weft_op_call *c)
 {
-    const weft__linear_sizes n = sizes(c);
-    const weft_dev b = {c->nin == 3 ? c->in[2].data.addr : 0}, pre = c->saved[0].data;
-    const weft_dev y = c->out.data, x = c->in[0].data, w = c->in[1].data;
+    const weft__linear_sizes n = weft__linear_sizes_of(c, 1);
     attributes *a = attributes_of(c);
     a->float8 = weft__linear8_takes(c, n);
-    if (a->float8)
-        return forward8(c, a->act, n);
-    return c->k->linear
-               ? c->k->linear(c->stream, y, pre, x, w, b, a->act, n.r, n.i, n.o, c->out.dtype)
-               : weft__linear(c->k, c->stream, y, pre, x, w, b, a->act, n.r, n.i, n.o,
-                              c->out.dtype);
+    return a->float8 ? forward8(c, a->act, n)
+                     : weft__linear_forward(c, c->out.data, c->saved[0].data, c->in[0].data, 1,
+                                            bias_of(c), a->act);
 }
 
 /* dy act'(p), in scratch where that is not dy. */
@@ -87,36 +105,36 @@ static weft_status before_act(weft_op_call *c, weft_view *z)
                                   c->saved[0].data, c->out.data, none, z->numel, z->dtype);
 }
 
-/* Those of the weight, if it is given, and the bias, at once if they have one type. */
-static weft_status weights(weft_op_call *c, const weft_view *z, weft_dev gw, weft__linear_sizes n)
+/* At once if they have one type. */
+weft_status weft__linear_weights(const weft_op_call *c, int weight, int bias, weft_dev z,
+                                 weft_dev x, weft__linear_sizes n)
 {
-    const weft_dev none = {0}, x = c->in[0].data,
-                   gb = c->nin == 3 && c->want[2] ? c->gin[2].data : none;
-    weft_status (*const both)(WEFT_KERNEL_ARGS(linear_back)) = c->k->linear_back;
-    if (both && gw.addr && gb.addr && c->gin[1].dtype == c->gin[2].dtype)
-        return both(c->stream, gw, gb, c->gin[1].dtype, z->data, x, n.r, n.i, n.o, z->dtype);
+    const weft_dev none = {0}, gw = weight && c->want[weight] ? c->gin[weight].data : none,
+                   gb = bias && c->want[bias] ? c->gin[bias].data : none;
+    const weft_dtype wt = c->gin[weight].dtype, bt = c->gin[bias].dtype, dt = c->out.dtype;
+    if (c->k->linear_back && gw.addr && gb.addr && wt == bt)
+        return c->k->linear_back(c->stream, gw, gb, wt, z, x, n.r, n.i, n.o, dt);
     if (gb.addr)
-        WEFT_TRY(weft__linear_back(c->k, c->stream, none, gb, c->gin[2].dtype, z->data, x, n.r, n.i,
-                                   n.o, z->dtype));
-    return gw.addr ? weft__linear_back(c->k, c->stream, gw, none, c->gin[1].dtype, z->data, x, n.r,
-                                       n.i, n.o, z->dtype)
+        WEFT_TRY(weft__linear_back(c->k, c->stream, none, gb, bt, z, x, n.r, n.i, n.o, dt));
+    return gw.addr ? weft__linear_back(c->k, c->stream, gw, none, wt, z, x, n.r, n.i, n.o, dt)
                    : WEFT_OK;
+}
+
+weft_status weft__linear_input(const weft_op_call *c, int weight, weft_dev z, weft__linear_sizes n)
+{
+    return c->want[0] ? c->k->gemm(c->stream, c->gin[0].data, c->gin[0].dtype, n.i, 1.0, z, n.o, 0,
+                                   c->in[weight].data, n.i, 0, 0.0, n.r, n.i, n.o, c->out.dtype)
+                      : WEFT_OK;
 }
 
 static weft_status backward(weft_op_call *c)
 {
-    const weft__linear_sizes n = sizes(c);
+    const weft__linear_sizes n = weft__linear_sizes_of(c, 1);
     const bool float8 = attributes_of(c)->float8;
-    const weft_dev gw = {c->want[1] && !float8 ? c->gin[1].data.addr : 0};
     weft_view z;
     WEFT_TRY(before_act(c, &z));
-    WEFT_TRY(weights(c, &z, gw, n));
-    if (float8)
-        return weft__linear8_back(c, &z, n);
-    if (c->want[0])
-        WEFT_TRY(c->k->gemm(c->stream, c->gin[0].data, c->gin[0].dtype, n.i, 1.0, z.data, n.o, 0,
-                            c->in[1].data, n.i, 0, 0.0, n.r, n.i, n.o, z.dtype));
-    return WEFT_OK;
+    WEFT_TRY(weft__linear_weights(c, float8 ? 0 : 1, bias_of(c), z.data, c->in[0].data, n));
+    return float8 ? weft__linear8_back(c, &z, n) : weft__linear_input(c, 1, z.data, n);
 }
 
 static const weft_op op = {.size = sizeof op,

@@ -14,7 +14,7 @@
  *   scale    y = alpha x
  *   relu     y = max(x, 0)               relu_back   gx = gy where y > 0, else 0
  *   unary    y = f(x; p[0], p[1]); y may be x
- *   unary_back  gx = gy f'(x); y = f(x)
+ *   unary_back  gx = gy f'(x), gx may be gy; y = f(x), may be 0 of the GELUs
  *   binary_back  gx = gy times the derivative of a op b by a (input 0) or b (input 1), in `shape`;
  *            gx and gy contiguous. Equal elements share the gradient of a maximum or minimum
  *   compare  y = a op b, 1 or 0, y u8, contiguous with `shape`; dt may be WEFT_I64 too
@@ -113,6 +113,8 @@
  *            is WEFT_ACT_GELU_TANH; b and pre may be 0. dt may be of 16 bits
  *   linear_back  gw (o,c) = gy^T x, gb (o) = the sum of gy's rows, both of type gt, which is dt, or f32 where dt
  *            has 16 bits; either may be 0
+ *   linear_gelu_back  g (rows,c) = (gy w) gelu'(pre), at once where the device can: what linear with w (o,c) hands
+ *            on to pre (rows,c) if its x is gelu(pre), by tanh. dt may be of 16 bits
  *   code8    q = x (rows,c) in an 8-bit format, and qt (c,rows) the same, transposed; either may be 0. Numbers are
  *            multiplied before so that the largest magnitude, scale[1], becomes the format's; scale[0] is what codes
  *            are multiplied by to be numbers again, NaN if one of x is not finite (scale: 2 f32). rows and c are
@@ -482,6 +484,8 @@ typedef struct weft_scaler_rule {
 #define WEFT_ARGS_linear_back(D, V, A) \
     D(gw) D(gb) V(weft_dtype, gt) D(gy) D(x) V(int64_t, rows) V(int64_t, c) V(int64_t, o) \
     V(weft_dtype, dt)
+#define WEFT_ARGS_linear_gelu_back(D, V, A) \
+    D(g) D(gy) D(w) D(pre) V(int64_t, rows) V(int64_t, c) V(int64_t, o) V(weft_dtype, dt)
 #define WEFT_ARGS_code8(D, V, A) \
     D(q) D(qt) D(scale) D(x) V(int, format) V(int64_t, rows) V(int64_t, c) V(weft_dtype, dt)
 #define WEFT_ARGS_gemm8(D, V, A) \
@@ -511,8 +515,8 @@ typedef struct weft_scaler_rule {
     K(rmsnorm) K(rmsnorm_back) K(swiglu) K(swiglu_back) K(add_layernorm) K(add_layernorm_back) \
     K(channel_moments) K(channel_stats) K(channel_norm) K(channel_sums) K(channel_norm_back) \
     K(attention) K(attention_back) K(rotary) \
-    K(linear) K(linear_back) K(code8) K(gemm8) K(conv) K(conv_back) K(xent_lse) K(xent_lse_back) \
-    K(cut) K(scaler)
+    K(linear) K(linear_back) K(linear_gelu_back) K(code8) K(gemm8) K(conv) K(conv_back) K(xent_lse) \
+    K(xent_lse_back) K(cut) K(scaler)
 /* clang-format on */
 
 /* "weft_stream *s, weft_dev y, ..." */

@@ -6,7 +6,7 @@
 #include <weft/tensor.h>
 WEFT_BEGIN
 
-#define WEFT_OP_INPUTS 4 /* the most inputs of an op */
+#define WEFT_OP_INPUTS 5 /* the most inputs of an op */
 #define WEFT_OP_SAVED 2  /* the most arrays an op may save for its backward */
 
 /* What an op computes in under mixed precision: its row of the cast policy. */

@@ -24,3 +24,10 @@ weft_status weft__cpu_linear_back(weft_stream *s, weft_dev gw, weft_dev gb, weft
 {
     return weft__linear_back(weft__cpu.kernels, s, gw, gb, gt, gy, x, rows, c, o, dt);
 }
+
+weft_status weft__cpu_linear_gelu_back(weft_stream *s, weft_dev g, weft_dev gy, weft_dev w,
+                                       weft_dev pre, int64_t rows, int64_t c, int64_t o,
+                                       weft_dtype dt)
+{
+    return weft__linear_gelu_back(weft__cpu.kernels, s, g, gy, w, pre, rows, c, o, dt);
+}

@@ -23,7 +23,7 @@ typedef struct weft__operands {
     weft_dev c, a, b;
     double alpha, beta;
     weft_dev bias;           /* of an epilogue: what is added, or where sums go */
-    weft_dev aux;            /* where C goes as it is before the activation */
+    weft_dev aux;            /* where C goes as it is before the activation, or what that was */
     weft_dev ascale, bscale; /* f32, of codes of 8 bits */
 } weft__operands;
 

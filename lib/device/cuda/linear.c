@@ -1,7 +1,7 @@
-/* Linear layers as one product with an epilogue: bias and activation where C leaves the registers, and
- * the bias's gradient where the weight's reads gy. Without an epilogue for f64, for the GELU of f32, which
- * cuBLASLt rounds more than we do, for what cuBLASLt has no algorithm for, and, for the bias's
- * gradient, where sums must be a function of shapes alone. */
+/* Linear layers as one product with an epilogue: bias and activation, or the gradient of one, where C leaves
+ * the registers, and the bias's gradient where the weight's reads gy. Without an epilogue for f64, for the
+ * GELU of f32, which cuBLASLt rounds more than we do, for what cuBLASLt has no algorithm for, and, for the
+ * bias's gradient, where sums must be a function of shapes alone. */
 #include "device/cuda/gemm.h"
 #include "device/linear.h"
 
@@ -10,10 +10,17 @@
 #define AUX_ELEMENTS 8 /* what the rows of pre are a multiple of */
 #define AUX_BYTES 16
 
+/* Whether an epilogue can keep rows of c numbers at pre, or read them there. */
+static bool fits(weft_dev pre, int64_t c, weft_dtype dt)
+{
+    return weft_dtype_size(dt) == 2 && pre.addr && pre.addr % AUX_BYTES == 0 &&
+           c % AUX_ELEMENTS == 0;
+}
+
 /* Of CUBLASLT_EPILOGUE, 0: none. Where pre is to be written the activation may be left to a kernel. */
 static int epilogue_of(weft_dev b, weft_dev pre, int act, int64_t o, weft_dtype dt)
 {
-    const bool aux = pre.addr && pre.addr % AUX_BYTES == 0 && o % AUX_ELEMENTS == 0;
+    const bool aux = fits(pre, o, dt);
     if (act == WEFT_ACT_RELU)
         return b.addr ? CUBLASLT_EPILOGUE_RELU_BIAS : CUBLASLT_EPILOGUE_RELU;
     if (act == WEFT_ACT_GELU_TANH && weft_dtype_size(dt) == 2 && (aux || !pre.addr))
@@ -72,5 +79,27 @@ weft_status weft__cuda_linear_back(weft_stream *s, weft_dev gw, weft_dev gb, wef
     if (!lacks)
         WEFT_TRY(weft__gemm_product(s, &q, &with, &lacks));
     return lacks ? weft__linear_back(&weft__cuda_kernels, s, gw, gb, gt, gy, x, rows, c, o, dt)
+                 : WEFT_OK;
+}
+
+weft_status weft__cuda_linear_gelu_back(weft_stream *s, weft_dev g, weft_dev gy, weft_dev w,
+                                        weft_dev pre, int64_t rows, int64_t c, int64_t o,
+                                        weft_dtype dt)
+{
+    weft__product q = {.m = rows,
+                       .n = c,
+                       .k = o,
+                       .lda = o,
+                       .ldb = c,
+                       .ldc = c,
+                       .count = 1,
+                       .dt = (int32_t)dt,
+                       .ct = (int32_t)dt,
+                       .epilogue = CUBLASLT_EPILOGUE_DGELU};
+    const weft__operands with = {.c = g, .a = gy, .b = w, .alpha = 1, .aux = pre};
+    bool lacks = !fits(pre, c, dt) || !rows || !c || !o;
+    if (!lacks)
+        WEFT_TRY(weft__gemm_product(s, &q, &with, &lacks));
+    return lacks ? weft__linear_gelu_back(&weft__cuda_kernels, s, g, gy, w, pre, rows, c, o, dt)
                  : WEFT_OK;
 }
