@@ -161,8 +161,8 @@ WEFT_API weft_status weft_zero_grad(weft_optimizer *o);
 /* One update of the parameters from their gradients, and the end of a step. Obeys the verdict that
  * the ranks agreed on in weft_backward: after an error nothing changes, on any rank.
  * Collective under strategies that shard. @return 0; WEFT_SKIPPED if the update was left out
- * because of non-finite gradients under .nonfinite = "skip" or with a loss scale (on one rank of a GPU
- * that of an earlier step, as it is known late); WEFT_POSTPONED inside a window of
+ * because of non-finite gradients under .nonfinite = "skip" or with a loss scale (on a GPU, but
+ * for ZeRO, that of an earlier step, as it is known late); WEFT_POSTPONED inside a window of
  * weft_accumulate, where it does nothing; or the error that sticks, WEFT_ESTATE before weft_setup,
  * without weft_backward since weft_zero_grad, or where o needs a closure. */
 WEFT_API weft_status weft_step(weft_optimizer *o);

@@ -1,8 +1,8 @@
-/* A loss scale that is the device's, so that the host need not wait for a step: on one rank of a device that queues,
- * with one optimizer that is conditional. Whether gradients are finite is a flag there that forbids the update, and
- * the next backward is multiplied by the scale as it is by then. The host learns of a step at the edge of the one
- * after, or when somebody asks, and follows in its own scaler. It asks for each update twice, once as if the step
- * before had been skipped, and the device forbids one of the two. */
+/* A loss scale that is the device's, so that the host need not wait for a step: on a device that queues, where all
+ * ranks hold the same sums, with one optimizer that is conditional. Whether gradients are finite is a flag there that
+ * forbids the update, and the next backward is multiplied by the scale as it is by then. The host learns of a step at
+ * the edge of the one after, or when somebody asks, and follows in its own scaler. It asks for each update twice, once
+ * as if the step before had been skipped, and the device forbids one of the two. */
 #include "autograd/tape.h"
 #include "core/log.h"
 #include "device/device.h"
@@ -31,7 +31,8 @@ weft_optimizer *weft__scale_decided(const weft_fabric *f)
     const weft_device_ops *d = f->device->ops;
     const weft__facade *p = f->facade;
     weft__object *i = weft__object_first((weft_fabric *)f, WEFT__OPTIM);
-    if (!p->scaler.on || d->immediate || !d->import || f->world > 1 || p->optimizers != 1)
+    if (!p->scaler.on || d->immediate || !d->import || !weft__strategy_alike(p->strategy) ||
+        p->optimizers != 1)
         return NULL;
     while (i && !((weft_optimizer *)i)->setup)
         i = weft__object_after(i);
