@@ -555,6 +555,86 @@ START_TEST(a_product_may_end_with_gelus_gradient)
 }
 END_TEST
 
+/* One row of a norm's gradient in f64: gx + more, and what it adds to gw and gb. */
+static void norm_row(weft_dtype dt, bool centred, int64_t c, const void *x, const void *gy,
+                     int64_t at, const void *w, const void *more, double *gx, double *gw,
+                     double *gb)
+{
+    long double m = 0, square = 0, mh = 0, mz = 0;
+    for (int64_t j = 0; j < c && centred; j++)
+        m += (long double)get(x, dt, at + j) / (long double)c;
+    for (int64_t j = 0; j < c; j++)
+        square += (get(x, dt, at + j) - m) * (get(x, dt, at + j) - m);
+    const long double rstd = 1 / sqrtl(square / (long double)c + 1e-5L);
+    for (int64_t j = 0; j < c; j++) {
+        const long double g = get(gy, dt, at + j), z = (get(x, dt, at + j) - m) * rstd;
+        mh += centred ? g * get(w, dt, j) / (long double)c : 0;
+        mz += g * get(w, dt, j) * z / (long double)c;
+        gw[j] += (double)(g * z);
+        gb[j] += (double)g;
+    }
+    for (int64_t j = 0; j < c; j++) {
+        const long double h = (long double)get(gy, dt, at + j) * get(w, dt, j);
+        const long double z = (get(x, dt, at + j) - m) * rstd;
+        gx[at + j] = (double)(rstd * (h - mh - z * mz) + (centred ? get(more, dt, at + j) : 0));
+    }
+}
+
+/* So many terms are in each. */
+static void near(weft_dtype dt, const char *what, const void *got, const double *want, int64_t n,
+                 int64_t terms)
+{
+    const double eps = dt == WEFT_F32 ? (double)FLT_EPSILON : DBL_EPSILON;
+    for (int64_t i = 0; i < n; i++)
+        if (!(fabs(get(got, dt, i) - want[i]) <=
+              (double)(32 + terms) * eps * fmax(1, fabs(want[i]))))
+            ck_abort_msg("%s[%d] of %d: %.17g, not %.17g", what, (int)i, (int)n, get(got, dt, i),
+                         want[i]);
+}
+
+/* Rows that a GPU reads once and longer ones, aligned for packs or not, in as many parts as it takes. */
+static void check_norm(weft_dtype dt, bool centred, int64_t rows, int64_t c, int64_t off)
+{
+    const size_t size = weft_dtype_size(dt);
+    void *const x = some(dt, rows * c, -2, 2, 1), *const gy = some(dt, rows * c, -1, 1, 2),
+                *const w = some(dt, c, 0, 2, 3), *const more = some(dt, rows * c, -1, 1, 4),
+                *const to = device_calloc((size_t)(rows * c + off), size),
+                *const gw = device_calloc((size_t)c, size),
+                *const gb = device_calloc((size_t)c, size);
+    char *const gx = (char *)to + (size_t)off * size;
+    double *const stats = device_calloc((size_t)(2 * rows), 8),
+                  *const want = calloc((size_t)(rows * c), 8),
+                  *const sums = calloc((size_t)(2 * c), 8);
+    for (int64_t r = 0; r < rows; r++)
+        norm_row(dt, centred, c, x, gy, r * c, w, more, want, sums, sums + c);
+    if (centred) {
+        ck_assert(!k(0)->layernorm(stream[0], dev(gx), dev(stats), dev(x), dev(w), dev(w), rows, c,
+                                   1e-5, dt));
+        ck_assert(!k(0)->add_layernorm_back(stream[0], dev(gx), dev(gw), dev(gb), dev(gy),
+                                            dev(more), dev(x), dev(stats), dev(w), rows, c, dt));
+        near(dt, "gb", gb, sums + c, c, rows);
+    } else {
+        ck_assert(
+            !k(0)->rmsnorm(stream[0], dev(gx), dev(stats), dev(x), dev(w), rows, c, 1e-5, dt));
+        ck_assert(!k(0)->rmsnorm_back(stream[0], dev(gx), dev(gw), dev(gy), dev(x), dev(stats),
+                                      dev(w), rows, c, dt));
+    }
+    near(dt, "gx", gx, want, rows * c, 1);
+    near(dt, "gw", gw, sums, c, rows);
+    free(x), free(gy), free(w), free(more), free(to), free(gw), free(gb), free(stats), free(want),
+        free(sums);
+}
+
+START_TEST(gradients_of_norms_are_the_loops)
+{
+    static const int64_t size[][2] = {{1, 5},    {37, 768}, {7, 1023}, {3, 1025}, {2500, 64},
+                                      {5, 5000}, {9, 4096}, {2, 4097}, {70, 33}};
+    for (size_t i = 0; i < sizeof size / sizeof *size; i++)
+        for (int form = 0; form < 8; form++)
+            check_norm(form & 1 ? WEFT_F64 : WEFT_F32, form & 2, size[i][0], size[i][1], form >> 2);
+}
+END_TEST
+
 START_TEST(types_without_a_kernel_are_named)
 {
     const int64_t one = 1;
@@ -591,6 +671,7 @@ int main(void)
     tcase_add_test(t, batches_are_their_products);
     tcase_add_test(t, linear_is_its_steps);
     tcase_add_loop_test(t, a_product_may_end_with_gelus_gradient, 0, 4);
+    tcase_add_test(t, gradients_of_norms_are_the_loops);
     tcase_add_test(t, extrema_are_the_first_and_nan_wins);
     tcase_add_test(t, the_first_bad_index_is_reported);
     tcase_add_test(t, types_without_a_kernel_are_named);

@@ -1,7 +1,5 @@
-/* Layer normalisation of rows: y = (x - m) r w + b with m the mean and r = 1/sqrt(variance + eps).
- * With h = gy w and n = (x - m) r: gx = r (h - mean(h) - n mean(h n)), gw = sum gy n, gb = sum gy
- * over the rows. Sums are formed in f64. add_layernorm: x is a sum, which is written too, and its own
- * gradient is added to gx. */
+/* Layer normalisation of rows: y = (x - m) r w + b with m the mean and r = 1/sqrt(variance + eps). Sums are
+ * formed in f64. add_layernorm: x is a sum, which is written too. norm_back.cu has the gradients. */
 #include "device/cuda/norms.cuh"
 
 /* sum and more may be 0. */
@@ -55,45 +53,6 @@ __global__ static void layernorm(T *y, T *sum, double *stats, const T *x, const 
     }
 }
 
-template <class T, int G>
-__global__ static void rows_back(T *gx, const T *gy, const T *more, const T *x, const double *stats,
-                                 const T *w, int64_t rows, int64_t c, bool packs)
-{
-    constexpr int N = cuda_pack<T>::n;
-    const int64_t r = cuda_row<G>();
-    cuda_c<T> v[N], g[N], u[N];
-    if (r >= rows)
-        return;
-    const double m = stats[2 * r], rstd = stats[2 * r + 1];
-    double h = 0, hn = 0;
-    for (int64_t j = cuda_lane<G>() * N; j < c; j += G * N) {
-        cuda_read(g, gy + r * c, j, c, packs);
-        cuda_read(v, x + r * c, j, c, packs);
-        cuda_weights(u, w, j, c, packs);
-        for (int k = 0; k < N; k++) { /* g is 0 behind the end */
-            h += (double)g[k] * (double)u[k];
-            hn += (double)g[k] * (double)u[k] * (((double)v[k] - m) * rstd);
-        }
-    }
-    const double mh = cuda_join<G>(h, cuda_plus()) / (double)c;
-    const double mhn = cuda_join<G>(hn, cuda_plus()) / (double)c;
-    for (int64_t j = cuda_lane<G>() * N; j < c; j += G * N) {
-        cuda_read(g, gy + r * c, j, c, packs);
-        cuda_read(v, x + r * c, j, c, packs);
-        cuda_weights(u, w, j, c, packs);
-        for (int k = 0; k < N; k++) {
-            const double at = (double)g[k] * (double)u[k];
-            g[k] = (cuda_c<T>)(rstd * (at - mh - ((double)v[k] - m) * rstd * mhn));
-        }
-        if (more) {
-            cuda_read(u, more + r * c, j, c, packs);
-            for (int k = 0; k < N; k++)
-                g[k] += u[k];
-        }
-        cuda_write(gx + r * c, g, j, c, packs);
-    }
-}
-
 weft_status weft__cuda_add_layernorm(weft_stream *s, weft_dev y, weft_dev sum, weft_dev stats,
                                      weft_dev x, weft_dev r, weft_dev w, weft_dev b, int64_t rows,
                                      int64_t c, double eps, weft_dtype dt)
@@ -110,14 +69,7 @@ weft_status weft__cuda_add_layernorm_back(weft_stream *s, weft_dev gx, weft_dev 
                                           weft_dev gy, weft_dev gsum, weft_dev sum, weft_dev stats,
                                           weft_dev w, int64_t rows, int64_t c, weft_dtype dt)
 {
-    const bool aligned = cuda_packs(gx, gy, gsum, sum, w);
-    if (gx.addr)
-        CUDA_FLOATS(dt, "layernorm_back",
-                    CUDA_ROWS(rows_back, rows, c, cuda_at<T>(gx), cuda_at<T>(gy), cuda_at<T>(gsum),
-                              cuda_at<T>(sum), cuda_at<double>(stats), cuda_at<T>(w), rows, c,
-                              cuda_row_packs<T>(c, aligned)))
-    if (gw.addr || gb.addr)
-        WEFT_TRY(weft__cuda_norm_columns(s, gw, gb, gy, sum, stats, true, rows, c, dt));
+    WEFT_TRY(weft__cuda_norm_back(s, gx, gw, gb, gy, gsum, sum, stats, w, true, rows, c, dt));
     return weft__cuda_launched(s, "layernorm_back");
 }
 
