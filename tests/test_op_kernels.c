@@ -635,6 +635,52 @@ START_TEST(gradients_of_norms_are_the_loops)
 }
 END_TEST
 
+/* Rows of logits: as they come, with -inf, of -inf alone, with NaN, as far apart as f16 reaches. */
+enum { PLAIN, HOLES, NOTHING, NO_NUMBER, APART, LOGITS };
+static float logit(int row, int64_t j, int64_t c)
+{
+    const float x = sinf((float)(j + row)) * (row == APART ? 65504 : 9);
+    return row == NOTHING || (row == HOLES && j % 3 == 1) ? -INFINITY
+           : row == NO_NUMBER && j == c / 2               ? NAN
+                                                          : x;
+}
+
+static void check_lse(bool bf16, int64_t c)
+{
+    uint16_t *const x = device_calloc((size_t)(LOGITS * c), sizeof *x);
+    int64_t label[LOGITS] = {0};
+    double lse[LOGITS];
+    float loss[LOGITS];
+    for (int64_t i = 0; i < LOGITS * c; i++)
+        x[i] = bf16 ? half_low_bf16(logit((int)(i / c), i % c, c))
+                    : half_low_f16(logit((int)(i / c), i % c, c));
+    ck_assert(!k(0)->xent_lse(stream[0], dev(loss), dev(lse), dev(NULL), dev(x), dev(label),
+                              WEFT_I64, LOGITS, c, NULL, bf16 ? WEFT_BF16 : WEFT_F16));
+    for (int r = 0; r < LOGITS; r++) {
+        double top = -INFINITY, sum = 0;
+        for (int pass = 0; pass < 2; pass++)
+            for (int64_t j = 0; j < c; j++) {
+                const double v =
+                    (double)(bf16 ? half_wide_bf16(x[r * c + j]) : half_wide_f16(x[r * c + j]));
+                top = pass || !(v > top) ? top : v;
+                sum += pass ? exp(v - top) : 0;
+            }
+        if (r == NOTHING || r == NO_NUMBER)
+            ck_assert_double_nan(lse[r]);
+        else
+            ck_assert_double_eq_tol(lse[r], top + log(sum), 5e-7 * fmax(1, fabs(top)));
+    }
+    free(x);
+}
+
+START_TEST(sums_of_powers_are_the_loops)
+{
+    static const int64_t c[] = {1, 7, 40, 1001, 8208, 50304};
+    for (size_t i = 0; i < sizeof c / sizeof *c; i++)
+        check_lse(false, c[i]), check_lse(true, c[i]);
+}
+END_TEST
+
 START_TEST(types_without_a_kernel_are_named)
 {
     const int64_t one = 1;
@@ -672,6 +718,7 @@ int main(void)
     tcase_add_test(t, linear_is_its_steps);
     tcase_add_loop_test(t, a_product_may_end_with_gelus_gradient, 0, 4);
     tcase_add_test(t, gradients_of_norms_are_the_loops);
+    tcase_add_test(t, sums_of_powers_are_the_loops);
     tcase_add_test(t, extrema_are_the_first_and_nan_wins);
     tcase_add_test(t, the_first_bad_index_is_reported);
     tcase_add_test(t, types_without_a_kernel_are_named);

@@ -37,6 +37,21 @@ CUDA_BOTH(cuda_abs, fabsf, fabs)
 CUDA_BOTH(cuda_log, logf, log)
 #undef CUDA_BOTH
 
+/* 2^x and 1/x by the GPU's own instructions, one each, within two units of the last place; what has no full
+ * precision is 0. For what is rounded to 16 bits or summed. */
+CPU_INLINE float cuda_near_power(float x)
+{
+    float y;
+    asm("ex2.approx.ftz.f32 %0, %1;" : "=f"(y) : "f"(x));
+    return y;
+}
+CPU_INLINE float cuda_near_inverse(float x)
+{
+    float y;
+    asm("rcp.approx.ftz.f32 %0, %1;" : "=f"(y) : "f"(x));
+    return y;
+}
+
 CPU_INLINE float cuda_pow(float x, float y)
 {
     return powf(x, y);

@@ -3,6 +3,8 @@
 #include "device/cuda/labels.cuh"
 #include "device/cuda/softmax.cuh"
 
+#include <float.h>
+
 template <class T> struct lse_of {
     T *gx;
     cuda_c<T> *loss; /* in xent_lse_back the incoming gradient */
@@ -14,51 +16,60 @@ template <class T> struct lse_of {
     bool each, packs;
 };
 
+#define AHEAD 4 /* packs that a thread asks for before it adds the first */
+
 /* What a thread has of a row: the sum of exp(x - top). */
-template <class C> struct powers {
-    C top, sum;
+struct powers {
+    float top, sum;
 };
 
-template <int N, class C> __device__ static inline void add(powers<C> &p, const C (&v)[N])
+__device__ static inline float power(float x)
 {
-    const C none = -(C)INFINITY;
-    C most = p.top;
+    return cuda_near_power(x * 1.44269504F);
+}
+
+/* NaN is passed over in the maximum. */
+template <int N> __device__ static inline void add(powers &p, const float (&v)[N])
+{
+    float most = p.top, sum = 0;
 #pragma unroll
     for (int k = 0; k < N; k++)
-        most = v[k] > most ? v[k] : most;
+        most = fmaxf(v[k], most);
     if (most > p.top) {
-        p.sum *= cuda_power(p.top - most);
+        p.sum *= power(p.top - most);
         p.top = most;
     }
 #pragma unroll
     for (int k = 0; k < N; k++)
-        p.sum += v[k] == none ? 0 : cuda_power(v[k] - most);
+        sum += power(v[k] - most);
+    p.sum += sum;
 }
 
 template <int G, class T> __device__ static inline double lse_row(const T *x, int64_t c, bool packs)
 {
-    typedef cuda_c<T> C;
-    constexpr int n = cuda_pack<T>::n;
-    powers<C> p = {-(C)INFINITY, 0};
+    constexpr int n = cuda_pack<T>::n, apart = G * n;
+    powers p = {-FLT_MAX, 0};
     if (packs)
-        for (int64_t j = cuda_lane<G>() * n; j < c; j += G * n) {
-            const cuda_pack<T> at = *(const cuda_pack<T> *)(x + j);
-            C v[n];
+        for (int64_t j = cuda_lane<G>() * n; j < c; j += AHEAD * apart) {
+            float v[AHEAD][n];
 #pragma unroll
-            for (int k = 0; k < n; k++)
-                v[k] = cuda_wide(at.x[k]);
-            add(p, v);
+            for (int a = 0; a < AHEAD; a++)
+                cuda_load(v[a], x, j + a * apart < c ? j + a * apart : j);
+#pragma unroll
+            for (int a = 0; a < AHEAD; a++)
+                if (j + a * apart < c)
+                    add(p, v[a]);
         }
     else
         for (int64_t j = cuda_lane<G>(); j < c; j += G) {
-            const C v[1] = {cuda_wide(x[j])};
+            const float v[1] = {cuda_wide(x[j])};
             add(p, v);
         }
-    const C most = cuda_join<G>(p.top, cuda_higher());
+    const float most = cuda_join<G>(p.top, cuda_higher());
     if (p.top != most)
-        p.sum *= cuda_power(p.top - most);
+        p.sum *= power(p.top - most);
     const double sum = cuda_join<G>((double)p.sum, cuda_plus());
-    return most == -(C)INFINITY ? (double)NAN : (double)most + log(sum);
+    return sum > 0 ? (double)most + log(sum) : (double)NAN;
 }
 
 template <class T, int G> __global__ static void xent_lse(lse_of<T> a)
@@ -113,8 +124,8 @@ template <class T, int G> __global__ static void xent_lse_back(lse_of<T> a)
 }
 
 template <class T>
-static lse_of<T> terms(const weft_xent_terms *o, weft_dev gx, weft_dev loss, weft_dev lse, weft_dev x,
-                       weft_dev label, weft_dtype lt, int64_t rows, int64_t c)
+static lse_of<T> terms(const weft_xent_terms *o, weft_dev gx, weft_dev loss, weft_dev lse,
+                       weft_dev x, weft_dev label, weft_dtype lt, int64_t rows, int64_t c)
 {
     static const weft_xent_terms none = {};
     o = o ? o : &none;
@@ -145,8 +156,9 @@ template <class T> static weft_status run_back(weft_stream *s, const lse_of<T> &
 }
 
 #define LOW(dt, name, ...)                                                                         \
-    CUDA_SWITCH(dt, name, CUDA_CASE(WEFT_BF16, cuda_bf16, __VA_ARGS__)                             \
-                              CUDA_CASE(WEFT_F16, cuda_f16, __VA_ARGS__))
+    CUDA_SWITCH(dt, name,                                                                          \
+                CUDA_CASE(WEFT_BF16, cuda_bf16, __VA_ARGS__)                                       \
+                    CUDA_CASE(WEFT_F16, cuda_f16, __VA_ARGS__))
 
 weft_status weft__cuda_xent_lse(weft_stream *s, weft_dev loss, weft_dev lse, weft_dev flag,
                                 weft_dev x, weft_dev label, weft_dtype lt, int64_t rows, int64_t c,
@@ -155,8 +167,7 @@ weft_status weft__cuda_xent_lse(weft_stream *s, weft_dev loss, weft_dev lse, wef
     const weft_dev none = {0};
     if (!cuda_is_label(lt))
         return weft__no_kernel(s->device, "xent_lse", lt);
-    LOW(dt, "xent_lse",
-        return run<T>(s, terms<T>(o, none, loss, lse, x, label, lt, rows, c), flag))
+    LOW(dt, "xent_lse", return run<T>(s, terms<T>(o, none, loss, lse, x, label, lt, rows, c), flag))
 }
 
 weft_status weft__cuda_xent_lse_back(weft_stream *s, weft_dev gx, weft_dev g, double alpha,
@@ -166,7 +177,6 @@ weft_status weft__cuda_xent_lse_back(weft_stream *s, weft_dev gx, weft_dev g, do
 {
     if (!cuda_is_label(lt))
         return weft__no_kernel(s->device, "xent_lse_back", lt);
-    LOW(dt, "xent_lse_back",
-        lse_of<T> a = terms<T>(o, gx, g, lse, x, label, lt, rows, c);
+    LOW(dt, "xent_lse_back", lse_of<T> a = terms<T>(o, gx, g, lse, x, label, lt, rows, c);
         a.alpha = alpha; return run_back<T>(s, a))
 }
