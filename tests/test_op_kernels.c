@@ -681,6 +681,50 @@ START_TEST(sums_of_powers_are_the_loops)
 }
 END_TEST
 
+/* Of every number of 16 bits, up to 2^30: what f32 gives of it, rounded, or what is as near. */
+static void check_low(weft_unary f, bool bf16)
+{
+    enum { ALL = 1 << 16 };
+    const weft_dtype dt = bf16 ? WEFT_BF16 : WEFT_F16;
+    const double p[2] = {0}, part = bf16 ? 0x1p-8 : 0x1p-11, least = bf16 ? 1e-30 : 0x1p-24;
+    uint16_t *const x = device_calloc(3 * ALL, sizeof *x), *const y = x + ALL, *const g = y + ALL;
+    float *const wide = device_calloc(3 * ALL, sizeof *wide), *const one = wide + ALL,
+                 *const to = one + ALL;
+    for (int i = 0; i < ALL; i++) {
+        const float v = bf16 ? half_wide_bf16((uint16_t)i) : half_wide_f16((uint16_t)i);
+        x[i] = fabsf(v) <= 0x1p30F ? (uint16_t)i : 0;
+        wide[i] = fabsf(v) <= 0x1p30F ? v : 0;
+        g[i] = bf16 ? half_low_bf16(1) : half_low_f16(1);
+        one[i] = 1;
+    }
+    for (int back = 0; back < (f == WEFT_SIGMOID ? 1 : 2); back++) {
+        if (back) {
+            ck_assert(!k(0)->unary_back(stream[0], f, dev(y), dev(g), dev(x), dev(x), p, ALL, dt));
+            ck_assert(!k(0)->unary_back(stream[0], f, dev(to), dev(one), dev(wide), dev(wide), p,
+                                        ALL, WEFT_F32));
+        } else {
+            ck_assert(!k(0)->unary(stream[0], f, dev(y), dev(x), p, ALL, dt));
+            ck_assert(!k(0)->unary(stream[0], f, dev(to), dev(wide), p, ALL, WEFT_F32));
+        }
+        for (int i = 0; i < ALL; i++) {
+            const double got = (double)(bf16 ? half_wide_bf16(y[i]) : half_wide_f16(y[i])),
+                         want = (double)to[i];
+            if (!(fabs(got - want) <= 1.01 * part * fabs(want) + (back ? 1e-6 : least)))
+                ck_abort_msg("function %d, %s, of %g: %.9g, not %.9g", f,
+                             back ? "gradient" : "value", (double)wide[i], got, want);
+        }
+    }
+    free(x), free(wide);
+}
+
+START_TEST(functions_of_16_bits_are_those_of_32)
+{
+    static const weft_unary f[] = {WEFT_SIGMOID, WEFT_SILU, WEFT_GELU_TANH};
+    for (size_t i = 0; i < sizeof f / sizeof *f; i++)
+        check_low(f[i], false), check_low(f[i], true);
+}
+END_TEST
+
 START_TEST(types_without_a_kernel_are_named)
 {
     const int64_t one = 1;
@@ -719,6 +763,7 @@ int main(void)
     tcase_add_loop_test(t, a_product_may_end_with_gelus_gradient, 0, 4);
     tcase_add_test(t, gradients_of_norms_are_the_loops);
     tcase_add_test(t, sums_of_powers_are_the_loops);
+    tcase_add_test(t, functions_of_16_bits_are_those_of_32);
     tcase_add_test(t, extrema_are_the_first_and_nan_wins);
     tcase_add_test(t, the_first_bad_index_is_reported);
     tcase_add_test(t, types_without_a_kernel_are_named);
