@@ -725,6 +725,33 @@ START_TEST(functions_of_16_bits_are_those_of_32)
 }
 END_TEST
 
+/* As many as a GPU's block takes at once, more, fewer, and where packs do not fit: no number behind the end. */
+START_TEST(casts_reach_the_end)
+{
+    enum { MOST = 9001 };
+    static const int64_t size[] = {1, 1023, 4096, MOST};
+    const int64_t one = 1;
+    uint16_t *const low = device_calloc(MOST + 2, sizeof *low);
+    float *const x = some(WEFT_F32, MOST, -2, 2, 1), *const y = device_calloc(MOST + 2, sizeof *y);
+    for (int i = 0; i < 16; i++) {
+        const int64_t n = size[i / 4], off = i & 1;
+        const weft_dtype dt = i & 2 ? WEFT_F16 : WEFT_BF16;
+        memset(low, 0xFF, (MOST + 2) * sizeof *low);
+        y[off + n] = 7;
+        ck_assert(!k(0)->copy(stream[0], dev(low + off), dt, &one, dev(x), WEFT_F32, &one, 1, &n));
+        ck_assert(
+            !k(0)->copy(stream[0], dev(y + off), WEFT_F32, &one, dev(low + off), dt, &one, 1, &n));
+        ck_assert(low[off + n] == 0xFFFF && y[off + n] == 7);
+        for (int64_t j = 0; j < n; j++) {
+            const uint16_t want = dt == WEFT_F16 ? half_low_f16(x[j]) : half_low_bf16(x[j]);
+            const float back = dt == WEFT_F16 ? half_wide_f16(want) : half_wide_bf16(want);
+            ck_assert(low[off + j] == want && y[off + j] == back);
+        }
+    }
+    free(low), free(x), free(y);
+}
+END_TEST
+
 START_TEST(types_without_a_kernel_are_named)
 {
     const int64_t one = 1;
@@ -764,6 +791,7 @@ int main(void)
     tcase_add_test(t, gradients_of_norms_are_the_loops);
     tcase_add_test(t, sums_of_powers_are_the_loops);
     tcase_add_test(t, functions_of_16_bits_are_those_of_32);
+    tcase_add_test(t, casts_reach_the_end);
     tcase_add_test(t, extrema_are_the_first_and_nan_wins);
     tcase_add_test(t, the_first_bad_index_is_reported);
     tcase_add_test(t, types_without_a_kernel_are_named);
