@@ -1,11 +1,12 @@
 /* What the kernels that are not matrix products reach of this machine's bandwidth: one line of JSON for
  * each, its type and size.
  *
- *   kernels [--threads N] [--rounds 7] [--only PART] [--dtype f32|bf16] [--batch 8] [--length 256]
+ *   kernels [--accelerator cpu|cuda] [--threads N] [--rounds 7] [--only PART] [--dtype f32|bf16] [--batch 8]
+ *           [--length 256] [--rows N --columns N]
  *
- * Rows and columns are those of the networks: 64 x 256 of 784-256-10, 2048 x 768 and 256 x 50304 of GPT-2.
- * gb_s counts what a kernel must read and write; share_of_triad is of the triad's bandwidth at that working
- * set. Attention, of `batch` rows of `length` places, 12 heads of 64, causal, has gflop_s and share_of_peak:
+ * Rows and columns are those given, else of the networks: 64 x 256 of 784-256-10, 2048 x 768 and 256 x 50304 of
+ * GPT-2. gb_s counts what a kernel must read and write; share_of_triad is of the triad's bandwidth at that working
+ * set, on a GPU share_of_copy of a copy's. Attention, of `batch` rows of `length` places, 12 heads of 64, causal, has gflop_s and share_of_peak:
  * 2 T^2 d multiply-adds a head and pass, half of them seen, gradients 2.5 times as much. A round times each
  * kernel once, so that what disturbs the machine disturbs all alike. cpu_us is processor time. */
 #include "bounds.h"
@@ -18,6 +19,7 @@
 #include "device/device.h"
 
 #include <getopt.h>
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -50,6 +52,7 @@ typedef weft_status work(const bench *b, const weft_kernels *k);
         return __VA_ARGS__;                                                                        \
     }
 KERNEL(copy_f32, k->copy(s, y, b->dt, (int64_t[]){1}, x, WEFT_F32, (int64_t[]){1}, 1, &n))
+KERNEL(copy_to_f32, k->copy(s, y, WEFT_F32, (int64_t[]){1}, x, b->dt, (int64_t[]){1}, 1, &n))
 KERNEL(add, k->binary(s, WEFT_ADD, y, x, (int64_t[]){1}, z, (int64_t[]){1}, 1, &n, b->dt))
 KERNEL(axpy, k->axpy(s, y, 1e-9, x, n, b->dt))
 KERNEL(relu, k->relu(s, y, x, n, b->dt))
@@ -63,10 +66,16 @@ KERNEL(softmax_back, k->softmax_back(s, z, y, x, rows, c, b->dt))
 KERNEL(layernorm, k->layernorm(s, y, b->stats, x, z, z, rows, c, 1e-5, b->dt))
 KERNEL(layernorm_back,
        k->layernorm_back(s, z, b->at[3], b->at[4], y, x, b->stats, b->at[5], rows, c, b->dt))
+KERNEL(add_layernorm_back, k->add_layernorm_back(s, z, b->at[3], b->at[4], y, b->at[5], x, b->stats,
+                                                 b->at[5], rows, c, b->dt))
 KERNEL(add_layernorm,
        k->add_layernorm(s, y, b->at[3], b->stats, x, z, b->at[5], b->at[5], rows, c, 1e-5, b->dt))
 KERNEL(xent, k->xent(s, b->out, y, none, x, b->labels, WEFT_I64, rows, c, NULL, b->dt))
 KERNEL(xent_back, k->xent_back(s, z, b->at[5], 1, y, b->labels, WEFT_I64, rows, c, NULL, b->dt))
+KERNEL(xent_lse,
+       k->xent_lse(s, b->out, b->stats, none, x, b->labels, WEFT_I64, rows, c, NULL, b->dt))
+KERNEL(xent_lse_back,
+       k->xent_lse_back(s, z, b->spare, 1, x, b->stats, b->labels, WEFT_I64, rows, c, NULL, b->dt))
 KERNEL(norm, k->norm(s, b->out, x, (int64_t[]){0, n}, 1, 2, b->dt))
 KERNEL(nonfinite, k->nonfinite(s, b->out, x, n, b->dt))
 KERNEL(adamw, k->adam(s, y, b->at[2], b->at[3], none, x, none, none, (int64_t[]){0, n}, 1,
@@ -128,34 +137,38 @@ typedef struct row {
     const char *name;
     work *call;
     int numbers, bytes;
-    bool wide;     /* as a classifier's, too */
-    bool full;     /* f32 alone: there is no other */
-    double passes; /* of attention */
+    bool wide;                      /* as a classifier's, too */
+    enum { BOTH, FULL, LOW } types; /* f32 alone, 16 bits alone: there is no other */
+    double passes;                  /* of attention */
 } row;
 
-static const row table[] = {{"copy_from_f32", copy_f32, 1, 4, false, false, 0},
-                            {"add", add, 3, 0, false, false, 0},
-                            {"axpy", axpy, 3, 0, false, false, 0},
-                            {"relu", relu, 2, 0, false, false, 0},
-                            {"gelu", gelu, 2, 0, false, false, 0},
-                            {"gelu_back", gelu_back, 3, 0, false, false, 0},
-                            {"bias", bias, 2, 0, false, false, 0},
-                            {"column_sums", column_sums, 1, 0, false, false, 0},
-                            {"softmax", softmax, 2, 0, true, true, 0},
-                            {"softmax_back", softmax_back, 3, 0, true, true, 0},
-                            {"layernorm", layernorm, 2, 0, false, false, 0},
-                            {"layernorm_back", layernorm_back, 3, 0, false, false, 0},
-                            {"add_layernorm", add_layernorm, 4, 0, false, false, 0},
-                            {"xent", xent, 2, 0, true, true, 0},
-                            {"xent_back", xent_back, 2, 0, true, true, 0},
-                            {"norm", norm, 1, 0, true, false, 0},
-                            {"nonfinite", nonfinite, 1, 0, true, false, 0},
-                            {"adamw", adamw, 2, 20, true, false, 0},
-                            {"attention", attention, 0, 0, false, false, 1},
-                            {"attention_back", attention_back, 0, 0, false, false, 2.5}};
+static const row table[] = {{"copy_from_f32", copy_f32, 1, 4, false, BOTH, 0},
+                            {"copy_to_f32", copy_to_f32, 1, 4, false, BOTH, 0},
+                            {"add", add, 3, 0, false, BOTH, 0},
+                            {"axpy", axpy, 3, 0, false, BOTH, 0},
+                            {"relu", relu, 2, 0, false, BOTH, 0},
+                            {"gelu", gelu, 2, 0, false, BOTH, 0},
+                            {"gelu_back", gelu_back, 3, 0, false, BOTH, 0},
+                            {"bias", bias, 2, 0, false, BOTH, 0},
+                            {"column_sums", column_sums, 1, 0, false, BOTH, 0},
+                            {"softmax", softmax, 2, 0, true, FULL, 0},
+                            {"softmax_back", softmax_back, 3, 0, true, FULL, 0},
+                            {"layernorm", layernorm, 2, 0, false, BOTH, 0},
+                            {"layernorm_back", layernorm_back, 3, 0, false, BOTH, 0},
+                            {"add_layernorm_back", add_layernorm_back, 4, 0, false, BOTH, 0},
+                            {"add_layernorm", add_layernorm, 4, 0, false, BOTH, 0},
+                            {"xent", xent, 2, 0, true, FULL, 0},
+                            {"xent_back", xent_back, 2, 0, true, FULL, 0},
+                            {"xent_lse", xent_lse, 1, 0, true, LOW, 0},
+                            {"xent_lse_back", xent_lse_back, 2, 0, true, LOW, 0},
+                            {"norm", norm, 1, 0, true, BOTH, 0},
+                            {"nonfinite", nonfinite, 1, 0, true, BOTH, 0},
+                            {"adamw", adamw, 2, 20, true, BOTH, 0},
+                            {"attention", attention, 0, 0, false, BOTH, 1},
+                            {"attention_back", attention_back, 0, 0, false, BOTH, 2.5}};
 #define KERNELS ((int)(sizeof table / sizeof table[0]))
-static const int64_t shapes[][2] = {{64, 256}, {2048, 768}, {256, 50304}};
 #define SHAPES 3
+static int64_t shapes[SHAPES][2] = {{64, 256}, {2048, 768}, {256, 50304}};
 static const weft_dtype types[] = {WEFT_F32, WEFT_BF16};
 #define TYPES 2
 #define CASES (KERNELS * SHAPES * TYPES)
@@ -196,7 +209,9 @@ static weft_status prepare(bench *b, const row *r)
                          WEFT_F32, (int64_t[]){1}, 1, &n));
     }
     WEFT_TRY(b->device->ops->zero(b->stream, b->labels, (size_t)b->rows * 8));
-    if (r->call == layernorm_back)
+    if (r->call == xent_lse_back)
+        WEFT_TRY(xent_lse(b, k));
+    if (r->call == layernorm_back || r->call == add_layernorm_back)
         WEFT_TRY(layernorm(b, k));
     return r->call == attention_back ? attention(b, k) : WEFT_OK;
 }
@@ -214,9 +229,23 @@ static bool chosen(const row *r, int shape, weft_dtype dt, const choice *o)
 {
     if ((o->only && !named(r, o->only)) || (o->dtype && strcmp(weft_dtype_name(dt), o->dtype) != 0))
         return false;
-    if (r->full && dt != WEFT_F32)
+    if (r->types == (dt == WEFT_F32 ? LOW : FULL) || !shapes[shape][0])
         return false;
     return r->passes > 0 ? shape == 0 : shape < 2 || r->wide;
+}
+
+/* Bytes a second of a copy that reads and writes so many. */
+static double copies(const bench *b, int64_t bytes)
+{
+    double least = HUGE_VAL;
+    for (int i = 0; i < 5; i++) {
+        const double begin = weft__now();
+        for (int j = 0; j < 20; j++)
+            b->device->ops->move(b->stream, b->at[1], b->at[0], (size_t)bytes / 2);
+        b->device->ops->sync(b->stream);
+        least = fmin(least, (weft__now() - begin) / 20);
+    }
+    return (double)bytes / least;
 }
 
 static void show(bench *b, const row *r, double *us, double *cpu, int64_t rounds, int threads)
@@ -239,9 +268,11 @@ static void show(bench *b, const row *r, double *us, double *cpu, int64_t rounds
         json_object_set_new(line, "gflop_s", json_real(1e-9 * flops / median));
         json_object_set_new(line, "share_of_peak", json_real(flops / median / peak));
     } else {
-        const double triad = bench_triad(bytes, threads, 3);
+        const bool host = b->device->ops->immediate;
+        const double bound = host ? bench_triad(bytes, threads, 3) : copies(b, bytes);
         json_object_set_new(line, "gb_s", json_real(1e-9 * (double)bytes / median));
-        json_object_set_new(line, "share_of_triad", json_real((double)bytes / median / triad));
+        json_object_set_new(line, host ? "share_of_triad" : "share_of_copy",
+                            json_real((double)bytes / median / bound));
     }
     json_object_set_new(line, "us", spent);
     json_object_set_new(line, "cpu_us", bench_quartiles(cpu, rounds));
@@ -282,12 +313,16 @@ static weft_status run(bench *b, const choice *only, int64_t rounds, int threads
 static weft_status begin(bench *b)
 {
     const weft_device_ops *ops = b->device->ops;
-    const int64_t one = 3 * b->batch * b->length * HEADS * HEAD, two = 256 * 50304;
-    const size_t bytes = (size_t)(one > two ? one : two) * 4;
+    int64_t n = 3 * b->batch * b->length * HEADS * HEAD, rows = 1 << 13;
+    for (int i = 0; i < SHAPES; i++) {
+        n = shapes[i][0] * shapes[i][1] > n ? shapes[i][0] * shapes[i][1] : n;
+        rows = shapes[i][0] > rows ? shapes[i][0] : rows;
+    }
+    const size_t bytes = (size_t)n * 4, line = (size_t)rows * 8;
     WEFT_TRY(ops->stream_new(b->device, &b->stream));
     for (int i = 0; i < PLANES; i++)
         WEFT_TRY(ops->alloc(b->device, bytes, &b->at[i]));
-    WEFT_TRY(ops->alloc(b->device, 1 << 16, &b->labels));
+    WEFT_TRY(ops->alloc(b->device, line, &b->labels));
     WEFT_TRY(ops->alloc(b->device, bytes, &b->stats));
     WEFT_TRY(ops->alloc(b->device, bytes, &b->spare));
     WEFT_TRY(ops->alloc(b->device, bytes, &b->moments));
@@ -295,8 +330,8 @@ static weft_status begin(bench *b)
                                    WEFT_F32));
     WEFT_TRY(ops->kernels->uniform(b->stream, b->moments, 1, 1, 0, 0, (int64_t)bytes / 4, 0, 1,
                                    WEFT_F32));
-    WEFT_TRY(ops->alloc(b->device, 1 << 16, &b->out));
-    return ops->zero(b->stream, b->out, 1 << 16);
+    WEFT_TRY(ops->alloc(b->device, line, &b->out));
+    return ops->zero(b->stream, b->out, line);
 }
 
 int main(int argc, char **argv)
@@ -304,9 +339,12 @@ int main(int argc, char **argv)
     static const struct option known[] = {{"threads", 1, NULL, 't'}, {"rounds", 1, NULL, 'r'},
                                           {"only", 1, NULL, 'o'},    {"dtype", 1, NULL, 'd'},
                                           {"batch", 1, NULL, 'b'},   {"length", 1, NULL, 'l'},
-                                          {NULL, 0, NULL, 0}};
+                                          {"rows", 1, NULL, 'm'},    {"accelerator", 1, NULL, 'a'},
+                                          {"columns", 1, NULL, 'n'}, {NULL, 0, NULL, 0}};
     bench b = {.batch = 8, .length = 256};
     choice only = {0};
+    const char *accelerator = "cpu";
+    int64_t shape[2] = {0};
     long threads = 1, rounds = 7;
     bool good = true;
     for (int c; (c = getopt_long(argc, argv, "", known, NULL)) != -1;)
@@ -314,6 +352,8 @@ int main(int argc, char **argv)
             only.only = optarg;
         else if (c == 'd')
             only.dtype = optarg;
+        else if (c == 'a')
+            accelerator = optarg;
         else if (c == 't')
             threads = strtol(optarg, NULL, 10);
         else if (c == 'r')
@@ -322,17 +362,24 @@ int main(int argc, char **argv)
             b.batch = strtol(optarg, NULL, 10);
         else if (c == 'l')
             b.length = strtol(optarg, NULL, 10);
+        else if (c == 'm' || c == 'n')
+            shape[c == 'n'] = strtol(optarg, NULL, 10);
         else
             good = false;
+    if (shape[0] > 0) {
+        memset(shapes, 0, sizeof shapes);
+        memcpy(shapes[0], shape, sizeof shape);
+    }
     if (!good || optind != argc || threads < 1 || rounds < 1 || rounds > ROUNDS_MOST ||
-        b.batch < 1 || b.length < 1) {
-        fputs("usage: kernels [--threads N] [--rounds N] [--only PART] [--dtype f32|bf16] [--batch "
-              "N] [--length N]\n",
+        b.batch < 1 || b.length < 1 || shape[0] < 0 || (shape[0] > 0) != (shape[1] > 0)) {
+        fputs("usage: kernels [--accelerator cpu|cuda] [--threads N] [--rounds N] [--only PART] "
+              "[--dtype f32|bf16] "
+              "[--batch N] [--length N] [--rows N --columns N]\n",
               stderr);
         return 2;
     }
-    weft_status s = weft__device_open(&b.device, "cpu", 0, (int)threads);
-    if (!s)
+    weft_status s = weft__device_open(&b.device, accelerator, 0, (int)threads);
+    if (!s && b.device->ops->immediate)
         bench_print(json_pack("{s:s, s:s, s:o, s:o}", "bench", "kernels", "kernels",
                               b.device->ops->kernel_set(b.device), "bounds",
                               bench_bounds((int)threads), "machine", bench_machine()));
