@@ -103,6 +103,56 @@ START_TEST(a_gradient_that_is_handed_on_stays_as_it_is)
 }
 END_TEST
 
+static weft_tensor *normed(weft_tensor *x)
+{
+    const double w[] = {3, -1, 4, 1, -5, 9, 2, -6};
+    weft_tensor *y = weft_layernorm(x, 1, NULL, NULL, 0);
+    return weft_mul(y, weft_tensor_of(f, w, 2, (int64_t[]){2, 4}, WEFT_F64));
+}
+
+/* So does a norm to a gradient that is there, with another or by itself. */
+START_TEST(a_norm_adds_to_a_gradient)
+{
+    const double v[] = {1, 4, 2, 8, 5, 7, 1, 3};
+    double alone[8], all[8], twice[8], given[8];
+    weft_tensor *x = weft_tensor_of(f, v, 2, (int64_t[]){2, 4}, WEFT_F64);
+    weft_require_grad(x);
+    ck_assert_int_eq(
+        weft_copy_out(weft_grad(weft_sum(normed(x), WEFT_ALL), x), alone, sizeof alone), 0);
+    weft_tensor *y = weft_scale(x, 1), *n = normed(y), *d = weft_add(y, n);
+    ck_assert_int_eq(weft_backward(f, weft_sum(weft_add(d, weft_scale(d, 2)), WEFT_ALL)), 0);
+    ck_assert_int_eq(weft_copy_out(weft_gradient(x), all, sizeof all), 0);
+    ck_assert_int_eq(weft_copy_out(weft_gradient(n), given, sizeof given), 0);
+    weft_tensor *z = weft_scale(x, 1);
+    ck_assert_int_eq(weft_copy_out(weft_grad(weft_sum(weft_add(normed(z), normed(z)), WEFT_ALL), z),
+                                   twice, sizeof twice),
+                     0);
+    for (int i = 0; i < 8; i++) {
+        ck_assert_double_eq_tol(all[i], 3 * (1 + alone[i]), 1e-12);
+        ck_assert_double_eq_tol(twice[i], 2 * alone[i], 1e-12);
+        ck_assert_double_eq(given[i], 3);
+    }
+}
+END_TEST
+
+/* So does a table, whose rows alone change. */
+START_TEST(a_table_adds_to_a_gradient)
+{
+    const int64_t index[] = {1, 1}, shape[] = {2, 4};
+    double all[8], given[8];
+    weft_tensor *x = weft_full(f, 2, 2, shape, WEFT_F64);
+    weft_require_grad(x);
+    weft_tensor *y = weft_scale(x, 1);
+    weft_tensor *e = weft_embedding(weft_tensor_of(f, index, 1, shape, WEFT_I64), y, -1);
+    weft_tensor *d = weft_add(y, x);
+    ck_assert_int_eq(weft_backward(f, weft_sum(weft_add(d, e), WEFT_ALL)), 0);
+    ck_assert_int_eq(weft_copy_out(weft_gradient(x), all, sizeof all), 0);
+    ck_assert_int_eq(weft_copy_out(weft_gradient(d), given, sizeof given), 0);
+    for (int i = 0; i < 8; i++)
+        ck_assert(all[i] == (i < 4 ? 2 : 4) && given[i] == 1);
+}
+END_TEST
+
 START_TEST(what_the_loss_does_not_depend_on_has_none)
 {
     weft_tensor *x = leaf(3), *y = leaf(4);
@@ -782,6 +832,8 @@ static void add_sums(TCase *t)
     tcase_add_test(t, a_diamond);
     tcase_add_test(t, an_inner_tensor_has_its_gradient_too);
     tcase_add_test(t, a_gradient_that_is_handed_on_stays_as_it_is);
+    tcase_add_test(t, a_norm_adds_to_a_gradient);
+    tcase_add_test(t, a_table_adds_to_a_gradient);
     tcase_add_test(t, what_the_loss_does_not_depend_on_has_none);
     tcase_add_test(t, nothing_flows_through_detach);
     tcase_add_test(t, a_leafs_gradient_ends_with_the_step);

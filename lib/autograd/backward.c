@@ -156,6 +156,17 @@ static weft_status collect(weft__walk *w, const weft__input *in, collector *to)
     return weft__segment_collect(s, &to->data, &to->fresh);
 }
 
+/* An op adds to what is there already, and where that stays as it is, elsewhere. */
+static weft_status add_to(weft_fabric *f, weft_op_call *c, int j, collector *to)
+{
+    c->more[j] = to->data;
+    if (!to->slot || !to->slot->shared)
+        return WEFT_OK;
+    WEFT_TRY(leave(f, to->slot, weft__view_bytes(&c->gin[j]), &c->more[j]));
+    c->gin[j].data = to->data = to->slot->data;
+    return WEFT_OK;
+}
+
 /* Gradients go where they are collected, or beside it if something is there or the type differs. */
 static weft_status prepare(weft__walk *w, weft__node *n, weft_op_call *c, collector *to)
 {
@@ -176,11 +187,10 @@ static weft_status prepare(weft__walk *w, weft__node *n, weft_op_call *c, collec
         c->gin[j].data = to[j].data;
         if (!n->op->contiguous)
             WEFT_TRY(weft__view_pack(&c->gin[j]));
-        c->more[j] = n->op->adds && !to[j].fresh && c->gin[j].dtype == to[j].type &&
-                     weft_dtype_size(to[j].type) > 2 && !(to[j].slot && to[j].slot->shared);
-        if (c->more[j])
-            continue;
-        if (!to[j].fresh || c->gin[j].dtype != to[j].type)
+        const bool same = c->gin[j].dtype == to[j].type;
+        if ((n->op->adds >> j & 1) && !to[j].fresh && same && weft_dtype_size(to[j].type) > 2)
+            WEFT_TRY(add_to(w->f, c, j, &to[j]));
+        else if (!to[j].fresh || !same)
             WEFT_TRY(weft__scratch(w->f, weft__view_bytes(&c->gin[j]), &c->gin[j].data));
     }
     return WEFT_OK;

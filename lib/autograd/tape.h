@@ -146,7 +146,7 @@ static inline void weft__call_begin(weft_op_call *c, weft_fabric *f, const weft_
     c->attr = attr;
     c->nin = nin;
     for (int i = 0; i < WEFT_OP_INPUTS; i++)
-        c->want[i] = c->more[i] = c->alike[i] = false;
+        c->want[i] = c->alike[i] = false, c->more[i].addr = 0;
     c->rows = c->lead = c->batch = 0;
     c->sample = NULL;
     c->base = c->local = 0;

@@ -32,9 +32,11 @@ static weft_status backward(weft_op_call *c)
     const weft_view *index = &c->in[0], *w = &c->in[1];
     weft_view g;
     WEFT_TRY(weft__op_sums(c, 1, &g));
+    if (c->more[1].addr && c->more[1].addr != g.data.addr)
+        WEFT_TRY(c->device->ops->move(c->stream, g.data, c->more[1], weft__view_bytes(&g)));
     WEFT_TRY(c->k->embedding_back(c->stream, g.data, c->gout.data, index->data, index->dtype,
                                   index->numel, w->shape[0], w->shape[1], *(int64_t *)c->attr,
-                                  c->more[1], w->dtype));
+                                  c->more[1].addr != 0, w->dtype));
     return weft__op_round(c, 1, &g);
 }
 
@@ -46,7 +48,7 @@ static const weft_op op = {.size = sizeof op,
                            .forward = forward,
                            .backward = backward,
                            .wide = 1,
-                           .adds = 1};
+                           .adds = 1 << 1};
 
 weft_tensor *weft_embedding(weft_tensor *indices, weft_tensor *weight, int64_t padding_idx)
 {

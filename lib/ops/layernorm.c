@@ -76,9 +76,12 @@ static weft_status backward(weft_op_call *c)
     for (int i = 1; i < c->nin && !rows; i++) /* no row says how long the weight is */
         if (c->want[i])
             WEFT_TRY(c->device->ops->zero(c->stream, c->gin[i].data, weft__view_bytes(&c->gin[i])));
-    return c->k->layernorm_back(c->stream, gx, gw, gb, c->gout.data, c->in[0].data,
-                                c->saved[STATS].data, input(c, a->has_weight, 1), rows, n,
-                                c->out.dtype);
+    const weft_dev x = c->in[0].data, w = input(c, a->has_weight, 1);
+    if (c->more[0].addr)
+        return c->k->add_layernorm_back(c->stream, gx, gw, gb, c->gout.data, c->more[0], x,
+                                        c->saved[STATS].data, w, rows, n, c->out.dtype);
+    return c->k->layernorm_back(c->stream, gx, gw, gb, c->gout.data, x, c->saved[STATS].data, w,
+                                rows, n, c->out.dtype);
 }
 
 static const weft_op op = {.size = sizeof op,
@@ -88,7 +91,8 @@ static const weft_op op = {.size = sizeof op,
                            .contiguous = 1,
                            .shape = shape,
                            .forward = forward,
-                           .backward = backward};
+                           .backward = backward,
+                           .adds = 1};
 
 weft_tensor *weft_layernorm(weft_tensor *x, int dims, weft_tensor *weight, weft_tensor *bias,
                             double eps)

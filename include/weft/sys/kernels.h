@@ -85,7 +85,7 @@
  *   swiglu   y = silu(a) b               swiglu_back what is wanted of ga and gb, the other is 0
  *   add_layernorm sum = x + r, and of that as it is in memory y and stats as of layernorm
  *   add_layernorm_back from gy, gsum, sum, stats and w: what is wanted of gx = that of layernorm + gsum,
- *            gw and gb, the others are 0; gsum may be 0; gw and gb are f32 where dt has 16 bits
+ *            gw and gb, the others are 0; gsum may be 0, or gx; gw and gb are f32 where dt has 16 bits
  *   Of n planes, one behind the other, and the windows of weft_window over each; dt may have 16 bits:
  *   im2col   y[p][i kw + j][q] = the element of plane p under place (i, j) of window q, 0 outside of it
  *   col2im   y (n planes) = for each element the sum of all of x, laid out as im2col's result, that it

@@ -64,7 +64,7 @@ typedef struct weft_op {
      * same order, also where no gradient comes (c->gout is zeros then), and takes part also where it
      * fails. This takes part in its place, with zeros, on a rank that cannot call it. */
     weft_status (*drain)(weft_op_call *c);
-    /* 1: backward adds to c->gin[i] where c->more[i], which spares a pass where few of its elements change. */
+    /* Bit i: backward adds c->more[i] to what it puts in c->gin[i], which spares a pass. */
     int adds;
 } weft_op;
 
@@ -96,8 +96,9 @@ struct weft_op_call {
     /* In backward: the gradient of each of op->results that something was made from, contiguous; of
      * the others data.addr is 0. Where nothing was made from c->out, c->gout is zeros. */
     weft_view gsaved[WEFT_OP_SAVED];
-    /* In backward of an op that adds: c->gin[i], of f32 or f64, holds what it adds to. */
-    bool more[WEFT_OP_INPUTS];
+    /* In backward of an op that adds: what comes to c->gin[i], of f32 or f64, in that memory or elsewhere;
+     * addr 0: nothing. */
+    weft_dev more[WEFT_OP_INPUTS];
 };
 
 /* Applies op to n inputs and records it. attr: attr_size bytes, copied. NULL after an error. */
