@@ -4,8 +4,7 @@
  * rows two at a time, and these in f64. Of longer ones all sums are formed in f64. */
 #include "device/cuda/norms.cuh"
 
-#define MOST 1024 /* threads of a block, and on a processor: each has all of 64 registers */
-#define R 2       /* rows that a block has at a time */
+#define R 2 /* rows that a block has at a time */
 
 /* part: [block][0 or 1][column], sums of gy z and of gy over the block's rows. It, gx, more and w may be 0. */
 template <class T> struct rows_of {
@@ -17,29 +16,13 @@ template <class T> struct rows_of {
     bool centred;
 };
 
-/* The sums of v over the block; room is not that of the call before. */
-template <class C, int V> __device__ static inline void total(C (&v)[V], C (*room)[V])
-{
-    C u[V];
-    for (int i = 0; i < V; i++)
-        v[i] = cuda_join<CUDA_WARP>(v[i], cuda_plus());
-    if (threadIdx.x % CUDA_WARP == 0)
-        cuda_write(room[threadIdx.x / CUDA_WARP], v, 0, V, true);
-    __syncthreads();
-    cuda_load(v, room[0], 0);
-    for (int w = 1; w < blockDim.x / CUDA_WARP; w++) {
-        cuda_load(u, room[w], 0);
-        for (int i = 0; i < V; i++)
-            v[i] += u[i];
-    }
-}
-
 /* N columns of a row to a thread, all or none of which are there. Nothing waits for what is read before all of it is
  * asked for. */
-template <class T, int N> __global__ static void __launch_bounds__(MOST) short_rows(rows_of<T> a)
+template <class T, int N>
+__global__ static void __launch_bounds__(CUDA_NORM_MOST, 1) short_rows(rows_of<T> a)
 {
     typedef cuda_c<T> C;
-    __shared__ alignas(16) C room[2][MOST / CUDA_WARP][2 * R];
+    __shared__ alignas(16) C room[2][CUDA_NORM_MOST / CUDA_WARP][2 * R];
     const int64_t c = a.c, j = (int64_t)threadIdx.x * N;
     const C part_of_c = (C)(1 / (double)c);
     C w[N];
@@ -76,7 +59,7 @@ template <class T, int N> __global__ static void __launch_bounds__(MOST) short_r
         }
         if (!a.gx)
             continue;
-        total(sum, room[turn]);
+        cuda_totals(sum, room[turn]);
         for (int k = 0; k < R && r + k < rows; k++) {
             const C mh = a.centred ? sum[2 * k] * part_of_c : 0, mz = sum[2 * k + 1] * part_of_c;
             for (int i = 0; i < N; i++)
@@ -126,22 +109,19 @@ template <class T> __global__ static void long_rows(rows_of<T> a, bool packs)
     }
 }
 
-/* n columns to a thread, `threads` to a block. */
 template <class T>
 static weft_status run_short(weft_stream *s, rows_of<T> a, weft_dev gw, weft_dev gb, int64_t n,
                              unsigned threads, weft_dtype dt)
 {
-    constexpr int N = sizeof(T) == 8 ? 2 : 4;
-    const int64_t most = (int64_t)cuda_of(s->device)->processors * (MOST / threads);
-    const int64_t want = (a.rows + R - 1) / R, blocks = want < 1 ? 1 : want < most ? want : most;
+    const unsigned blocks = cuda_norm_blocks(s, a.rows, R, threads);
     void *part = NULL;
     if (gw.addr || gb.addr)
-        WEFT_TRY(weft__cuda_scratch(s, (size_t)(2 * blocks * a.c) * sizeof(double), &part));
+        WEFT_TRY(weft__cuda_scratch(s, 2 * blocks * (size_t)a.c * sizeof(double), &part));
     a.part = (double *)part;
-    if (n == N)
-        short_rows<T, N><<<(unsigned)blocks, threads, 0, cuda_on(s)>>>(a);
+    if (n > 1)
+        short_rows<T, cuda_norm_n<T>><<<blocks, threads, 0, cuda_on(s)>>>(a);
     else
-        short_rows<T, 1><<<(unsigned)blocks, threads, 0, cuda_on(s)>>>(a);
+        short_rows<T, 1><<<blocks, threads, 0, cuda_on(s)>>>(a);
     if (!part)
         return WEFT_OK;
     weft__cuda_norm_join(s, gw, gb, a.part, blocks, a.c, dt);
@@ -154,16 +134,15 @@ weft_status weft__cuda_norm_back(weft_stream *s, weft_dev gx, weft_dev gw, weft_
                                  bool centred, int64_t rows, int64_t c, weft_dtype dt)
 {
     const bool packs = cuda_packs(gx, gy, more, x, w), sums = gw.addr || gb.addr;
-    const int64_t together = dt == WEFT_F64 ? 2 : 4, n = packs && c % together == 0 ? together : 1;
-    const int64_t threads = (c + n * CUDA_WARP - 1) / (n * CUDA_WARP) * CUDA_WARP;
-    const bool fits = threads <= MOST && rows <= INT32_MAX / 2;
+    const int64_t n = cuda_norm_columns(c, packs, dt);
+    const unsigned threads = cuda_norm_threads(rows, c, n);
     if (c == 0 || (!gx.addr && !sums))
         return WEFT_OK;
     CUDA_FLOATS(dt, "norm_back",
                 const rows_of<T> a = {cuda_at<T>(gx), cuda_at<T>(gy), cuda_at<T>(more),
                                       cuda_at<T>(x), cuda_at<T>(w), cuda_at<double>(stats), NULL,
                                       rows, c, centred};
-                if (fits) return run_short<T>(s, a, gw, gb, n, (unsigned)threads, dt);
+                if (threads) return run_short<T>(s, a, gw, gb, n, threads, dt);
                 if (a.gx) CUDA_RUN(long_rows<T>, (unsigned)rows, a, cuda_row_packs<T>(c, packs)))
     return sums ? weft__cuda_norm_columns(s, gw, gb, gy, x, stats, centred, rows, c, dt) : WEFT_OK;
 }
