@@ -6,6 +6,7 @@
 
 #include <check.h>
 #include <math.h>
+#include <stdlib.h>
 #include <string.h>
 #include <weft.h>
 #include <weft/sys/module.h>
@@ -395,6 +396,24 @@ START_TEST(pinned_memory_is_read_beside_the_program)
 }
 END_TEST
 
+/* Two that share a page: a GPU's driver knows pages, and copies nothing that reaches from one to the next. */
+START_TEST(pinned_memory_may_share_pages)
+{
+    enum { PAGE = 4096, FLOATS = 2 * PAGE / sizeof(float) };
+    char *const all = aligned_alloc(PAGE, 4 * PAGE), *const two = all + PAGE + PAGE / 2;
+    float *const v = (float *)(void *)two;
+    for (size_t i = 0; i < FLOATS; i++)
+        v[i] = 1;
+    ck_assert_int_eq(weft_pin_memory(f, all, (size_t)(two - all)), 0);
+    ck_assert_int_eq(weft_pin_memory(f, two, FLOATS * sizeof *v), 0);
+    weft_tensor *t = weft_tensor_of(f, v, 1, (int64_t[]){FLOATS}, WEFT_F32);
+    ck_assert_double_eq(weft_item(weft_sum(t, WEFT_ALL)), FLOATS);
+    ck_assert_int_eq(weft_unpin_memory(f, all), 0);
+    ck_assert_int_eq(weft_unpin_memory(f, two), 0);
+    free(all);
+}
+END_TEST
+
 START_TEST(wrapping_nothing_is_refused)
 {
     ck_assert_ptr_null(weft_wrap(f, NULL, 1, (int64_t[]){3}, WEFT_F32));
@@ -545,6 +564,7 @@ static void add_values(TCase *t)
     tcase_add_test(t, wrap_is_zero_copy);
     tcase_add_test(t, wrap_lends_memory_to_the_device);
     tcase_add_test(t, pinned_memory_is_read_beside_the_program);
+    tcase_add_test(t, pinned_memory_may_share_pages);
     tcase_add_test(t, wrapping_nothing_is_refused);
     tcase_add_test(t, values_are_copied_in_and_out);
     tcase_add_test(t, no_values_are_zeros);

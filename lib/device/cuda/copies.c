@@ -63,6 +63,19 @@ static weft_status end(weft__cuda_stream *s, const char *what, cudaError_t e)
     return weft__cuda_status(s->stream.device, what, e);
 }
 
+/* In one piece, or in several: CUDA refuses a copy that reaches from one registration of the host's memory to the next. */
+static cudaError_t copy(weft_device *d, void *to, const void *from, size_t bytes, cudaStream_t s)
+{
+    cudaError_t e = cudaSuccess;
+    for (size_t at = 0, n; at < bytes && !e; at += n) {
+        char *const t = (char *)to + at;
+        const char *const f = (const char *)from + at;
+        n = weft__cuda_together(d, f, weft__cuda_together(d, t, bytes - at));
+        e = cudaMemcpyAsync(t, f, n, cudaMemcpyDefault, s);
+    }
+    return e;
+}
+
 /* A slot with room, waiting for it if the ring has come round. */
 static cudaError_t find_room(weft__cuda_stream *s, slot **out)
 {
@@ -94,8 +107,7 @@ weft_status weft__cuda_upload(weft_stream *stream, weft_dev dst, const void *src
             break;
         n = bytes - at < SLOT - k->filled ? bytes - at : SLOT - k->filled;
         memcpy(k->at + k->filled, (const char *)src + at, n);
-        e = cudaMemcpyAsync((char *)cuda_ptr(dst) + at, k->at + k->filled, n, cudaMemcpyDefault,
-                            s->cuda);
+        e = copy(stream->device, (char *)cuda_ptr(dst) + at, k->at + k->filled, n, s->cuda);
         k->filled += (n + ALIGN - 1) / ALIGN * ALIGN;
     }
     return end(s, "upload", e);
@@ -107,7 +119,7 @@ static cudaError_t fetch(weft__cuda_stream *s, size_t i, weft_dev src, size_t by
     slot *k = &s->staging->slot[i % SLOTS];
     const size_t at = i * SLOT, n = bytes - at < SLOT ? bytes - at : SLOT;
     const cudaError_t e =
-        cudaMemcpyAsync(k->at, (const char *)cuda_ptr(src) + at, n, cudaMemcpyDefault, s->cuda);
+        copy(s->stream.device, k->at, (const char *)cuda_ptr(src) + at, n, s->cuda);
     return e ? e : cudaEventRecord(k->done, s->cuda);
 }
 
@@ -154,10 +166,9 @@ weft_status weft__cuda_move(weft_stream *s, weft_dev dst, weft_dev src, size_t b
         WEFT_TRY(weft__cuda_scratch(s, bytes, &between));
     cudaError_t e = cudaSuccess;
     if (between)
-        e = cudaMemcpyAsync(between, cuda_ptr(src), bytes, cudaMemcpyDefault, stream);
+        e = copy(s->device, between, cuda_ptr(src), bytes, stream);
     if (!e)
-        e = cudaMemcpyAsync(cuda_ptr(dst), between ? between : cuda_ptr(src), bytes,
-                            cudaMemcpyDefault, stream);
+        e = copy(s->device, cuda_ptr(dst), between ? between : cuda_ptr(src), bytes, stream);
     if (between)
         weft__cuda_unscratch(s, between);
     return weft__cuda_status(s->device, "move", e);

@@ -109,6 +109,8 @@ void weft__cuda_imports_close(weft__cuda *c);
 weft_status weft__cuda_import(weft_device *d, void *host, size_t bytes, weft_dev *out);
 void weft__cuda_unimport(weft_device *d, weft_dev p, size_t bytes);
 void *weft__cuda_host(weft_device *d, weft_dev p);
+/* How many of the bytes from p on are of one piece; all, if p is in none. */
+size_t weft__cuda_together(weft_device *d, const void *p, size_t bytes);
 
 /* streams.c */
 weft_status weft__cuda_stream_new(weft_device *d, weft_stream **out);

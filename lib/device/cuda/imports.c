@@ -174,3 +174,15 @@ void *weft__cuda_host(weft_device *d, weft_dev p)
     pthread_mutex_unlock(&m->lock);
     return is ? cuda_ptr(p) : NULL;
 }
+
+size_t weft__cuda_together(weft_device *d, const void *p, size_t bytes)
+{
+    struct weft__cuda_imports *m = cuda_of(d)->imports;
+    const uintptr_t at = (uintptr_t)p;
+    pthread_mutex_lock(&m->lock);
+    const size_t i = behind(m, at);
+    const bool is = i < m->n && m->piece[i].from <= at && m->piece[i].to < at + bytes;
+    const size_t n = is ? m->piece[i].to - at : bytes;
+    pthread_mutex_unlock(&m->lock);
+    return n;
+}
