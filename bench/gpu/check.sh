@@ -241,7 +241,7 @@ optim() {
 
 compare() {
     limited 80 "$python" "$top/bench/compare/compare.py" "$root" --accelerator "$on" --libraries "$paths" --threads 1 \
-        --networks 784-256-10,64-64-64-10 --precisions f32 --rounds 5 --variants eager,eager-fused,graph --heavy "" --batches 64,1024 --results "$result"
+        --networks 784-256-10,64-64-64-10 --precisions f32 --rounds "${ROUNDS:-5}" --variants eager,eager-fused,graph --heavy "" --batches 64,1024 --results "$result"
 }
 
 gpt2() {
