@@ -234,18 +234,19 @@ static bool chosen(const row *r, int shape, weft_dtype dt, const choice *o)
     return r->passes > 0 ? shape == 0 : shape < 2 || r->wide;
 }
 
-/* Bytes a second of a copy that reads and writes so many. */
-static double copies(const bench *b, int64_t bytes)
+/* Bytes a second of a copy that reads and writes as many numbers as a row of kernels has. */
+static double copies(const bench *b)
 {
+    const size_t bytes = (size_t)(b->rows * b->c) * weft_dtype_size(b->dt);
     double least = HUGE_VAL;
     for (int i = 0; i < 5; i++) {
         const double begin = weft__now();
         for (int j = 0; j < 20; j++)
-            b->device->ops->move(b->stream, b->at[1], b->at[0], (size_t)bytes / 2);
+            b->device->ops->move(b->stream, b->at[1], b->at[0], bytes);
         b->device->ops->sync(b->stream);
         least = fmin(least, (weft__now() - begin) / 20);
     }
-    return (double)bytes / least;
+    return 2 * (double)bytes / least;
 }
 
 static void show(bench *b, const row *r, double *us, double *cpu, int64_t rounds, int threads)
@@ -269,7 +270,7 @@ static void show(bench *b, const row *r, double *us, double *cpu, int64_t rounds
         json_object_set_new(line, "share_of_peak", json_real(flops / median / peak));
     } else {
         const bool host = b->device->ops->immediate;
-        const double bound = host ? bench_triad(bytes, threads, 3) : copies(b, bytes);
+        const double bound = host ? bench_triad(bytes, threads, 3) : copies(b);
         json_object_set_new(line, "gb_s", json_real(1e-9 * (double)bytes / median));
         json_object_set_new(line, host ? "share_of_triad" : "share_of_copy",
                             json_real((double)bytes / median / bound));
