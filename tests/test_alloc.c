@@ -345,7 +345,8 @@ static void steady_in(const char *precision, int threads, int kind)
     set_up(&l, 256, BATCH);
     ck_assert_int_eq(run(&l, 50), 50);
     double first = l.loss;
-    ck_assert_int_eq(run(&l, 50), 50); /* graphs of a step whose loss is read, and of the one behind it */
+    ck_assert_int_eq(run(&l, 50),
+                     50); /* graphs of a step whose loss is read, and of the one behind it */
     long before = lines(metrics);
     begin();
     int64_t done = run(&l, 200);
