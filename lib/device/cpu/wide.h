@@ -60,7 +60,8 @@ typedef struct weft__wide_list {
 typedef struct weft__wide_tile {
     const float *a;
     const void *b;
-    bool low; /* b is bf16 */
+    bool low;  /* b is bf16 */
+    bool past; /* C is nothing but the sums, in whole lines, and too large to stay in a cache */
     float *c;
     int64_t rb, rc, k;
     int64_t n; /* columns; of b there are whole vectors */

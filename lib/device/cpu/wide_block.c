@@ -6,6 +6,7 @@
 
 #if CPU_HAS_WIDE
 #include <string.h>
+#include <xmmintrin.h>
 
 #define IN_PLACE 14   /* rows for which packing B does not pay where its rows are adjacent */
 #define SHALLOW 100   /* steps along k in which a tile cannot ask for much */
@@ -13,6 +14,7 @@
 #define LINES_ROWS 12 /* of a panel, four of which are three lines */
 #define NEAR 150000   /* numbers of A, B and C that are sure to be in the second cache */
 #define LITTLE 2048   /* sums that are kept where there is no room */
+#define FAR 1048576   /* numbers of C that are too many for the second cache */
 #define BESIDE 256    /* columns of a block whose sums are kept */
 
 typedef struct rectangle {
@@ -23,6 +25,7 @@ typedef struct rectangle {
     int64_t group, size;          /* panels that are packed together; numbers of a packed one */
     int64_t width;                /* columns of a tile */
     bool plain;                   /* B is not packed */
+    bool past;                    /* as tiles' */
     bool keeps;                   /* sums, which are rounded once there are those of all of k */
     bool near; /* nothing is asked for: all of it may be in the second cache, or tiles are short */
     float *room, *a, *ahead; /* packed: B, the rows of A in use and those that come next */
@@ -111,7 +114,7 @@ static void list(rectangle *o, weft__wide_tile *t, const panel *n, int64_t j, co
     const int64_t lo = b->n * x / across, all = b->n * (x + 1) / across - lo;
     const bool last = n->k + n->depth == p->k;
     l->n = 0;
-    if (p->ct == WEFT_F32 || last)
+    if (!o->past && (p->ct == WEFT_F32 || last))
         weft__wide_fetch_c(l, p, n->i, n->rows, j, t->n);
     if (some->depth)
         weft__wide_fetch_a(l, p, some->i, some->rows, some->k, some->depth);
@@ -151,6 +154,7 @@ static void across(rectangle *o, const block *b, int64_t i, const ahead *next,
     const int64_t parts = times * least(o->group, o->panels - i + within);
     weft__wide_tile t = {.a = o->a + within * o->size,
                          .low = o->plain && p->dt == WEFT_BF16,
+                         .past = o->past,
                          .rb = o->plain ? p->rb : WIDE_COLUMNS,
                          .rc = p->ct == WEFT_F32 ? p->rc : o->step,
                          .k = b->depth,
@@ -204,6 +208,15 @@ static void down(rectangle *o, int64_t at)
     }
 }
 
+/* The gradient of large weights, which is read again when all others were written. */
+static bool is_far(const rectangle *o)
+{
+    const weft__wide *p = o->p;
+    return p->ct == WEFT_F32 && p->ca != 1 && o->parts == 1 && p->alpha == 1 && p->beta == 0 &&
+           !p->bias && !p->relu && p->m * p->n > FAR && p->cc == 1 && p->rc % WIDE_LANES == 0 &&
+           o->j1 % WIDE_LANES == 0 && (uintptr_t)p->c % 64 == 0;
+}
+
 /* How wide blocks and how deep parts of k are. */
 static void choose(rectangle *o, const float *room)
 {
@@ -224,6 +237,7 @@ static void choose(rectangle *o, const float *room)
     o->block = ceiling(ceiling(columns, o->blocks), WIDE_COLUMNS) * WIDE_COLUMNS;
     o->blocks = ceiling(columns, o->block);
     o->step = o->keeps ? o->block : o->width;
+    o->past = is_far(o);
 }
 
 /* Rows i0..i1-1. */
@@ -257,5 +271,7 @@ void weft__wide_rectangle(const weft__wide *p, int64_t i0, int64_t i1, int64_t j
     const int64_t rows = i1 - i0, times = o.keeps ? ceiling(rows, most) : 1;
     for (int64_t x = 0; x < times; x++)
         rows_of(&o, i0 + rows * x / times, i0 + rows * (x + 1) / times);
+    if (o.past) /* there for all threads */
+        _mm_sfence();
 }
 #endif

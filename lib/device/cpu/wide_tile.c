@@ -24,7 +24,13 @@ WIDE_TARGET CPU_INLINE void finish(const weft__wide_tile *t, const int rows, con
             const __mmask16 some = j + 1 < vectors ? (__mmask16)-1 : last;                         \
             _mm512_mask_storeu_ps(to, some, value);                                                \
         }
-    if (alpha == 1 && beta == 0) {
+    if (t->past) {
+        CPU_UNROLL(14)
+        for (int i = 0; i < rows; i++, c += rc)
+            CPU_UNROLL(8)
+        for (int j = 0; j < vectors; j++)
+            _mm512_stream_ps(c + j * WIDE_LANES, s[i][j]);
+    } else if (alpha == 1 && beta == 0) {
         EACH(s[i][j])
     } else if (alpha == 1 && beta == 1) {
         EACH(_mm512_add_ps(_mm512_maskz_loadu_ps(some, to), s[i][j]))
