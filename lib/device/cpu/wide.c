@@ -11,7 +11,8 @@
 #define MOST_ROWS 64       /* and B stays in the second cache, too */
 #define SHORT 384          /* numbers of a dot product */
 #define NEAR 250000        /* numbers of B */
-#define SOME_COLUMNS 256   /* of sums of them that are rounded together */
+#define SOME_ROWS 16       /* of sums of them that are rounded together, */
+#define SOME_COLUMNS 128   /* and columns */
 
 typedef struct job {
     weft__wide p;
@@ -40,10 +41,10 @@ static void one(const weft__wide *p, int64_t i0, int64_t i1, int64_t j0, int64_t
 
 static void low_dots(const weft__wide *p, int64_t i0, int64_t i1, int64_t j0, int64_t j1)
 {
-    float sums[4 * SOME_COLUMNS];
-    for (int64_t i = i0; i < i1; i += 4)
+    float sums[SOME_ROWS * SOME_COLUMNS];
+    for (int64_t i = i0; i < i1; i += SOME_ROWS)
         for (int64_t j = j0; j < j1; j += SOME_COLUMNS) {
-            const int64_t m = least(i + 4, i1), n = least(j + SOME_COLUMNS, j1);
+            const int64_t m = least(i + SOME_ROWS, i1), n = least(j + SOME_COLUMNS, j1);
             weft__wide_dots(p, i, m, j, n, sums, SOME_COLUMNS, 0);
             weft__wide_round(p, sums, SOME_COLUMNS, i, m, j, n);
         }
