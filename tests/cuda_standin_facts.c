@@ -169,6 +169,12 @@ void __cudaRegisterFunction(void **handle, const char *host, char *device, const
     (void)block, (void)grid, (void)warps;
 }
 
+cudaError_t cudaFuncSetAttribute(const void *kernel, enum cudaFuncAttribute attribute, int value)
+{
+    (void)kernel, (void)attribute, (void)value;
+    return cudaSuccess;
+}
+
 unsigned __cudaPushCallConfiguration(dim3 grid, dim3 block, size_t shared, void *stream)
 {
     configuration.grid = grid;
