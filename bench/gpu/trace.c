@@ -14,7 +14,7 @@
 #define BUFFER (8 << 20)
 
 typedef struct event {
-    const char *name; /* CUPTI keeps a kernel's; the address alone tells kinds apart after fold */
+    const char *name; /* CUPTI keeps a kernel's */
     uint64_t start, end;
 } event;
 
