@@ -8,8 +8,11 @@
  * rows, --vocabulary its classifier too; square, if it is asked for, shows what a GPU can do. There
  * calls are timed together, and bounds are not known. A round times every product once, after the other, so that
  * what disturbs the machine disturbs all; medians and quartiles are over rounds. The bound is the
- * larger of flops / peak and bytes / bandwidth, both measured in the same run, the bandwidth at the
- * product's own working set. --table writes the same as a table in Markdown. Operands stay where they are, so small ones are in the caches. */
+ * larger of flops / peak and bytes / bandwidth, both measured in every round right before and after
+ * the product, the bandwidth at its own working set. share_of_peak and share_of_bound are medians of
+ * the rounds' own shares; peak_gflops, bandwidth_gb_s and bound_us are of the best that was measured
+ * beside the product in any round, what the machine can do. --table writes the same as a table in
+ * Markdown. Operands stay where they are, so small ones are in the caches. */
 #include "bounds.h"
 #include "peak.h"
 #include "report.h"
@@ -21,6 +24,7 @@
 #include "device/device.h"
 
 #include <getopt.h>
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -60,8 +64,8 @@ typedef struct product {
     int ta, tb;
     weft_dtype dtype;
     weft_device *device;
-    double us[MOST];
-    double bandwidth; /* the best of the rounds, as the peak */
+    double us[MOST], of_peak[MOST], of_bound[MOST]; /* a round: time, shares */
+    bench_rates best;                               /* of all rounds */
 } product;
 
 typedef struct arguments {
@@ -73,8 +77,6 @@ typedef struct arguments {
 typedef struct bench {
     weft_device *device[DEVICES];
     int ndevices, ncases;
-    double peak[DEVICES][TYPES];
-    const char *isa[TYPES];
     product cases[CASES];
 } bench;
 
@@ -228,81 +230,89 @@ static double measure(const product *p)
                    : spent[1]; /* the first touches the result */
 }
 
-static void measure_peaks(bench *b)
-{
-    for (int d = 0; d < b->ndevices && b->device[0]->ops->immediate; d++)
-        for (int t = 0; t < TYPES; t++) {
-            double now = bench_peak(types[t], b->device[d]->threads, &b->isa[t]);
-            b->peak[d][t] = now > b->peak[d][t] ? now : b->peak[d][t];
-        }
-}
-
 /* The head of the table, which says where it comes from. */
-static FILE *open_table(const bench *b, const arguments *a, const json_t *machine)
+static FILE *open_table(const bench *b, const arguments *a, const json_t *machine,
+                        const json_t *bounds)
 {
     FILE *out = a->table ? fopen(a->table, "w") : NULL;
-    const char *cpu = "", *weft = "";
+    const char *cpu = "", *weft = "", *isa = "none", *low = "none";
     int cores = 0;
     if (a->table && !out)
         fprintf(stderr, "gemm: cannot write %s\n", a->table);
     json_unpack((json_t *)machine, "{s:s, s:i, s:s}", "cpu", &cpu, "cores", &cores, "weft", &weft);
+    json_unpack((json_t *)bounds, "[{s:{s:{s:s}, s:{s:s}}}]", "peaks", "f32", "isa", &isa, "bf16",
+                "isa", &low);
     if (out)
         fprintf(out,
                 "# Matrix products\n\nMade by `bench/gemm --table`. %s, %d cores. Weft %s, %s. "
                 "Medians of %ld interleaved rounds, quartiles in\nbrackets; shares are of the peak "
-                "(%s, of bf16 "
-                "%s) and of max(flops / peak, bytes / bandwidth), measured in the same run.\n\n"
+                "(%s, of bf16 %s) and of max(flops / peak, bytes / bandwidth), measured\nin the "
+                "same round right before and after the product: the median of the rounds' "
+                "shares.\n\n"
                 "| network | layer | rows | pass | type | threads | us | GF/s | share of peak | "
                 "share of bound |\n|---|---|---|---|---|---|---|---|---|---|\n",
-                cpu, cores, weft, b->device[0]->ops->kernel_set(b->device[0]), a->rounds, b->isa[0],
-                b->isa[2]);
+                cpu, cores, weft, b->device[0]->ops->kernel_set(b->device[0]), a->rounds, isa, low);
     return out;
 }
 
-static void report(bench *b, product *p, int64_t rounds, FILE *table)
+static void report(product *p, int64_t rounds, FILE *table)
 {
-    int d = 0;
-    while (b->device[d] != p->device)
-        d++;
-    const double peak = b->peak[d][p->dtype == WEFT_F64 ? 1 : p->dtype == WEFT_BF16 ? 2 : 0];
-    const double flops = flops_of(p), bytes = bytes_of(p);
-    double bound = peak <= 0                             ? 0
-                   : flops / peak > bytes / p->bandwidth ? flops / peak
-                                                         : bytes / p->bandwidth;
+    const double flops = flops_of(p), of_peak = bench_median(p->of_peak, rounds),
+                 of_bound = bench_median(p->of_bound, rounds),
+                 bound = p->best.peak > 0 ? bench_bound(&p->best, flops, bytes_of(p)) : 0;
     json_t *us = bench_quartiles(p->us, rounds);
-    const double seconds = 1e-6 * p->us[rounds / 2];
+    const double rate = 1e-3 * flops / p->us[rounds / 2];
     if (table)
         fprintf(table,
                 "| %s | %s | %lld | %s | %s | %d | %.1f (%.1f-%.1f) | %.1f | %.2f | %.2f |\n",
                 p->layer->network, p->layer->name, (long long)p->rows, passes[p->pass],
-                weft_dtype_name(p->dtype), p->device->threads, 1e6 * seconds, p->us[rounds / 4],
-                p->us[rounds * 3 / 4], 1e-9 * flops / seconds,
-                peak > 0 ? flops / seconds / peak : 0, peak > 0 ? bound / seconds : 0);
+                weft_dtype_name(p->dtype), p->device->threads, p->us[rounds / 2], p->us[rounds / 4],
+                p->us[rounds * 3 / 4], rate, of_peak, of_bound);
     bench_print(json_pack(
         "{s:s, s:s, s:s, s:I, s:s, s:I, s:I, s:I, s:s, s:i, s:o, s:f, s:f, s:f, s:f, s:f, s:f}",
         "bench", "gemm", "network", p->layer->network, "layer", p->layer->name, "rows",
         (json_int_t)p->rows, "pass", passes[p->pass], "m", (json_int_t)p->m, "n", (json_int_t)p->n,
         "k", (json_int_t)p->k, "dtype", weft_dtype_name(p->dtype), "threads", p->device->threads,
-        "us", us, "gflops", 1e-9 * flops / seconds, "peak_gflops", 1e-9 * peak, "share_of_peak",
-        peak > 0 ? flops / seconds / peak : 0, "bandwidth_gb_s", 1e-9 * p->bandwidth, "bound_us",
-        1e6 * bound, "share_of_bound", peak > 0 ? bound / seconds : 0));
+        "us", us, "gflops", rate, "peak_gflops", 1e-9 * p->best.peak, "share_of_peak", of_peak,
+        "bandwidth_gb_s", 1e-9 * p->best.bandwidth, "bound_us", 1e6 * bound, "share_of_bound",
+        of_bound));
 }
 
-/* One round: every product, and what bounds it. */
+/* Raises the rates to what is measured now, on a device where that is ours to measure. */
+static void gauge(bench_rates *r, const product *p)
+{
+    const int threads = p->device->threads;
+    if (!p->device->ops->immediate)
+        return;
+    r->peak = fmax(r->peak, bench_peak_now(p->dtype, threads, &r->isa));
+    r->bandwidth = fmax(r->bandwidth, bench_triad((int64_t)bytes_of(p), threads, 3));
+}
+
+/* A product between two measurements of what bounds it. The larger of each counts: what disturbs
+ * makes a rate too small, never too large. Where the machine changes in between a share comes out
+ * too small; their mean could flatter it. */
+static bool measure_round(product *p, long r)
+{
+    bench_rates beside = {0};
+    gauge(&beside, p);
+    p->us[r] = measure(p);
+    gauge(&beside, p);
+    if (beside.peak > 0) {
+        p->of_peak[r] = 1e6 * flops_of(p) / beside.peak / p->us[r];
+        p->of_bound[r] = 1e6 * bench_bound(&beside, flops_of(p), bytes_of(p)) / p->us[r];
+    }
+    p->best.peak = fmax(p->best.peak, beside.peak);
+    p->best.bandwidth = fmax(p->best.bandwidth, beside.bandwidth);
+    return p->us[r] >= 0 && (beside.bandwidth > 0 || !p->device->ops->immediate);
+}
+
+/* One round: every product. */
 static bool measure_all(bench *b, long r)
 {
-    measure_peaks(b);
-    for (int i = 0; i < b->ncases; i++) {
-        product *p = &b->cases[i];
-        double now = p->device->ops->immediate
-                         ? bench_triad((int64_t)bytes_of(p), p->device->threads, 3)
-                         : 1; /* not ours to measure */
-        p->bandwidth = now > p->bandwidth ? now : p->bandwidth;
-        p->us[r] = measure(p);
-        if (p->us[r] < 0 || now <= 0)
-            return false;
-    }
-    return true;
+    bool good = true;
+    for (int i = 0; good && i < b->ncases; i++)
+        good = measure_round(&b->cases[i], r);
+    return good;
 }
 
 static int run(bench *b, const arguments *a)
@@ -313,17 +323,15 @@ static int run(bench *b, const arguments *a)
             return 1;
         }
     json_t *machine = bench_machine();
-    FILE *table = open_table(b, a, machine);
     json_t *bounds = json_array();
     for (int d = 0; d < b->ndevices && b->device[d]->ops->immediate; d++)
         json_array_append_new(bounds, bench_bounds(b->device[d]->threads));
-    bench_print(json_pack("{s:s, s:s, s:s, s:s, s:I, s:o, s:o}", "bench", "gemm", "kernels",
-                          b->device[0]->ops->kernel_set(b->device[0]), "isa",
-                          b->isa[0] ? b->isa[0] : "none", "isa_bf16",
-                          b->isa[2] ? b->isa[2] : "none", "rounds", (json_int_t)a->rounds, "bounds",
-                          bounds, "machine", machine));
+    FILE *table = open_table(b, a, machine, bounds);
+    bench_print(json_pack("{s:s, s:s, s:I, s:o, s:o}", "bench", "gemm", "kernels",
+                          b->device[0]->ops->kernel_set(b->device[0]), "rounds",
+                          (json_int_t)a->rounds, "bounds", bounds, "machine", machine));
     for (int i = 0; i < b->ncases; i++)
-        report(b, &b->cases[i], a->rounds, table);
+        report(&b->cases[i], a->rounds, table);
     return table ? fclose(table) != 0 : a->table != NULL;
 }
 

@@ -11,8 +11,10 @@ there is the variant graph, one CUDA graph of the step. --libraries is Weft's LD
 
 Every variant is a process of its own that waits while another computes. All get the same weights and batches through a
 file, and their losses must agree before anything is timed: else the exit status is 1. A round gives each its slice, in
-turning order; of GPT-2, of which memory may not hold five, one variant after the other takes turns with Weft. Printed are
-JSON lines; with --results also cpu.jsonl and cpu.md there (on a GPU compare.*, with loaders compare-loaders.*).
+turning order; of GPT-2, of which memory may not hold five, one variant after the other takes turns with Weft. Peak and
+bandwidth are measured right after Weft's slice, of GPT-2 before it, too: share_of_bound and share_of_peak (of processor time
+with cpu_ before) are medians of the shares of each round; `bound` is that of the best. Printed are JSON lines; with
+--results also cpu.jsonl and cpu.md there (on a GPU compare.*, with loaders compare-loaders.*).
 """
 import argparse
 import json
@@ -104,18 +106,27 @@ def steps_of(side, kind):
     return n
 
 
+def least(bound):
+    return bound["bound_us"]
+
+
 def measure(sides, kind, rounds, found):
-    """Adds to what was found: medians of the rounds, processor times likewise, how often a step had to wait, ratios, bounds."""
+    """Adds to what was found: medians of the rounds, processor times likewise, how often a step had to wait, ratios, bounds.
+
+    The bound stands right beside Weft's slice, on both sides of one that may take seconds: there the lesser counts, as
+    what disturbs makes a bound too large, never too small, and a share must not be flattered."""
     n = {side.name: steps_of(side, kind) for side in sides}
     us = {side.name: [] for side in sides}
     for r in range(rounds):
         for side in sides[r % len(sides):] + sides[:r % len(sides)]:
+            bounds = [side.ask("bound")] if side is sides[0] and not SLICE[kind] else []
             time.sleep(0.01)  # the threads of the last one go to sleep
             answer = side.ask(f"time {n[side.name]}")
+            if side is sides[0]:
+                found["bound"].append(min([*bounds, side.ask("bound")], key=least))
             us[side.name].append(statistics.median(answer["us"]))
             found["cpu_us"].setdefault(side.name, []).append(answer["cpu_us"])
             found["preempted"].setdefault(side.name, []).append(answer["preempted"])
-        found["bound"].append(sides[0].ask("bound"))
     for side in sides:
         found["us"].setdefault(side.name, []).extend(us[side.name])
     for side in sides[1:]:
@@ -161,13 +172,16 @@ def compare(sides, case, a, folder):
     if heavy:
         weft.ask("unload")
     middle = lambda of: {k: statistics.median(v) for k, v in of.items()}
-    bound = min(found["bound"], key=lambda b: b["bound_us"])
-    us = {k: report.quartiles(v) for k, v in found["us"].items()}
+    quartiles = lambda of: {k: report.quartiles(v) for k, v in of.items()}
+    share = lambda part, key, times=1: statistics.median(times * b[part] / t for b, t in zip(found["bound"], found[key]["weft"]))
     return {"bench": "compare", "network": case.network, "batch": case.rows, "precision": case.precision,
             "threads": case.threads, "rounds": len(found["us"]["weft"]), "checked": CHECKED[kind],
-            "data": "loaders" if a.loaders else "memory", "loss_difference": worst, "us": us, "ratio": found["ratio"],
-            "cpu_us": {k: report.quartiles(v) for k, v in found["cpu_us"].items()}, "preempted": middle(found["preempted"]),
-            "bound": bound, "share_of_bound": bound["bound_us"] / us["weft"]["median"]}
+            "data": "loaders" if a.loaders else "memory", "loss_difference": worst, "us": quartiles(found["us"]),
+            "ratio": found["ratio"], "cpu_us": quartiles(found["cpu_us"]), "preempted": middle(found["preempted"]),
+            "bound": min(found["bound"], key=least),
+            "share_of_bound": share("bound_us", "us"), "share_of_peak": share("flops_us", "us"),
+            "cpu_share_of_bound": share("bound_us", "cpu_us", case.threads),  # that time is of all threads
+            "cpu_share_of_peak": share("flops_us", "cpu_us", case.threads)}
 
 
 def cases(a, threads):

@@ -246,7 +246,7 @@ json_t *net_bound(const network *w)
     const int threads = weft_threads(w->fabric);
     const double size = w->low ? 2 : 4, params = (double)weft_param_elements(w->model);
     const char *isa;
-    limits l = {.peak = bench_peak(w->low ? WEFT_BF16 : WEFT_F32, threads, &isa)};
+    limits l = {.peak = bench_peak_now(w->low ? WEFT_BF16 : WEFT_F32, threads, &isa)};
     int64_t values = w->rows * w->cells;
     for (int64_t i = 0; i < w->layers; i++)
         values += 2 * w->rows * w->width[i + 1];

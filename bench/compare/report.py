@@ -18,13 +18,12 @@ def table(lines, key):
     yield "|" + "---|" * (len(names) + 7)
     for line in lines:
         weft = line[key]["weft"]["median"]
-        times = line["threads"] if key == "cpu_us" else 1  # that time is of all threads
-        bound, flops = line["bound"]["bound_us"] * times, line["bound"]["flops_us"] * times
+        bound, flops = (line[key.removesuffix("us") + share] for share in ("share_of_bound", "share_of_peak"))
         cell = lambda n: "{median:.1f} ({p25:.1f}-{p75:.1f})".format(**line[key][n]) if n in line[key] else "-"
         ratios = {n: line["ratio"][n]["median"] if key == "us" else line[key][n]["median"] / weft for n in line["ratio"]}
         best = min(ratios, key=ratios.get) if ratios else None
         yield f"| {line['network']} | {line['batch']} | {line['precision']} | {line['threads']} | " + \
-            " | ".join(map(cell, names)) + f" | {f'{ratios[best]:.2f} ({best})' if best else '-'} | {bound / weft:.2f} | {flops / weft:.2f} |"
+            " | ".join(map(cell, names)) + f" | {f'{ratios[best]:.2f} ({best})' if best else '-'} | {bound:.2f} | {flops:.2f} |"
 
 
 def head(lines, abouts):
@@ -50,7 +49,8 @@ def head(lines, abouts):
     yield " and ".join(f"{d:.1e} in {p}" for p, d in off.items()) + \
         f". Taken out of the environment: {', '.join(abouts[0]['unset']) or 'nothing'}."
     yield "The bound is the sum over the step's matrix products and Adam of the larger of flops / peak and bytes / bandwidth,"
-    yield "both measured in the same run. Peaks and triad bandwidths (at the step's working set) were:"
+    yield "both measured in every round right beside Weft's slice; shares (bound / weft, flops / peak) are of the same round, too. In the"
+    yield "best round peaks and triad bandwidths (at the step's working set) were:"
     yield ""
     for line in {(line["threads"], line["precision"]): line for line in lines}.values():
         b = line["bound"]
@@ -82,7 +82,7 @@ def products(lines):
     yield "## Matrix products"
     yield ""
     yield f"By `bench/gemm`, {lines[0]['rounds']} rounds, medians, operands where they were: shares of the peak, and of the larger of flops / peak and"
-    yield "bytes / bandwidth. Worst first by the latter."
+    yield "bytes / bandwidth, both measured in the same round right before and after the product. Worst first by the latter."
     yield ""
     yield "| layer | rows | pass | type | threads | us | GF/s | share of peak | share of bound |"
     yield "|---|---|---|---|---|---|---|---|---|"
