@@ -33,8 +33,9 @@ static int64_t ceiling(int64_t a, int64_t b)
 static void one(const weft__wide *p, int64_t i0, int64_t i1, int64_t j0, int64_t j1)
 {
     weft__lane *of = weft__process.lane;
-    const int lane =
-        j1 - j0 > WIDE_COLUMNS ? weft__cpu_lane_take(of, WIDE_ALL * sizeof(float)) : -1;
+    const int lane = j1 - j0 > WIDE_COLUMNS || weft__wide_flows(p)
+                         ? weft__cpu_lane_take(of, WIDE_ALL * sizeof(float))
+                         : -1;
     weft__wide_rectangle(p, i0, i1, j0, j1, lane >= 0 ? of[lane].room : NULL);
     weft__cpu_lane_give(of, lane);
 }

@@ -22,6 +22,7 @@
 #define WIDE_THIN 200
 #define WIDE_ONCE 256
 #define WIDE_HALF 8 /* numbers of a row that are adjacent in packed A */
+#define WIDE_RUN 64 /* numbers of each of two rows of A that a tile packs in eight steps along k */
 #define WIDE_STEP                                                                                  \
     1632             /* of packed A, from two rows to the next: none in the same set of the cache */
 #define WIDE_GROUP 4 /* panels of A that are packed together, where its rows are adjacent */
@@ -68,6 +69,12 @@ typedef struct weft__wide_tile {
     float alpha, beta;
     const uintptr_t *line; /* what is asked for, evenly spread over k */
     uint32_t pace;         /* of a line, with two steps along k: 1/65536 */
+    /* What a tile of two vectors packs meanwhile, of rows `step` numbers apart: `moves` rows of B, one with two steps
+     * along k, by fours where a line of A has numbers of two rows; or, there, `run` times WIDE_RUN numbers of each
+     * of `lines` rows of A, eight steps along k for so many of two rows. */
+    const float *from;
+    float *to;
+    int64_t step, moves, lines, run;
 } weft__wide_tile;
 
 /* `rows` rows of A from k0 on, of two rows eight numbers each in turn: the fewer lines a tile reads in a
@@ -97,6 +104,13 @@ void weft__wide_end(const weft__wide *p, int64_t i0, int64_t i1, int64_t j0, int
  * are adjacent in C, there are at most 16 rows, and 16 are read. */
 void weft__wide_round(const weft__wide *p, const float *sums, int64_t step, int64_t i0, int64_t i1,
                       int64_t j0, int64_t j1);
+/* C is the gradient of large weights, which is read again when all others were written: what is written once and in
+ * whole lines, up to column j1, need not stay in a cache. */
+bool weft__wide_is_far(const weft__wide *p, int64_t j1);
+/* The same as weft__wide_rectangle where B had better flow by (wide_flow.c), which does not depend on the rectangle. */
+bool weft__wide_flows(const weft__wide *p);
+void weft__wide_flow(const weft__wide *p, int64_t i0, int64_t i1, int64_t j0, int64_t j1,
+                     float *room);
 /* Rows i0..i1-1 and columns j0..j1-1 of C; room: for WIDE_ALL numbers, or NULL. */
 void weft__wide_rectangle(const weft__wide *p, int64_t i0, int64_t i1, int64_t j0, int64_t j1,
                           float *room);

@@ -73,11 +73,15 @@ static panel panel_of(const rectangle *o, const block *b, int64_t i)
     return (panel){o->i0 + lo, rows * (i + 1) / o->panels - lo, b->k, b->depth};
 }
 
-/* Part x of `across` of a panel, cut along k. */
-static panel slice(const panel *n, int64_t x, int64_t across)
+/* Part x of `across` of what is packed next: some of its rows, by twos, or where these are adjacent in A some of k. */
+static panel slice(const rectangle *o, const panel *n, int64_t x, int64_t across)
 {
+    const int64_t twos = ceiling(n->rows, 2), from = 2 * (twos * x / across);
     const int64_t lo = n->depth * x / across & -WIDE_LANES;
     const int64_t hi = x + 1 < across ? n->depth * (x + 1) / across & -WIDE_LANES : n->depth;
+    if (o->p->ca == 1)
+        return (panel){n->i + from, least(n->rows, 2 * (twos * (x + 1) / across)) - from, n->k,
+                       n->depth};
     return (panel){n->i, n->rows, n->k + lo, hi - lo};
 }
 
@@ -89,20 +93,39 @@ static panel group_of(const rectangle *o, const block *b, int64_t i)
     return (panel){first.i, last.i + last.rows - first.i, b->k, b->depth};
 }
 
-static void pack_a(float *to, const rectangle *o, const block *b, int64_t first, const panel *some)
+/* `some` is a slice of what is next. */
+static void pack_a(float *to, const rectangle *o, const ahead *next, const panel *some)
 {
-    const int64_t n = least(o->group, o->panels - first);
+    const panel *const all = &next->rows;
+    const int64_t n = least(o->group, o->panels - next->first);
     int64_t row[WIDE_GROUP + 1];
     if (o->p->ca == 1) { /* then a group is one panel */
-        weft__wide_pack_rows(to + 2 * (some->k - b->k), o->p, some->i, some->rows, some->k,
-                             some->depth);
+        weft__wide_pack_rows(to + (some->i - all->i) / 2 * WIDE_STEP + 2 * (some->k - all->k), o->p,
+                             some->i, some->rows, some->k, some->depth);
         return;
     }
     for (int64_t i = 0; i < n; i++)
-        row[i] = panel_of(o, b, first + i).i;
+        row[i] = panel_of(o, next->b, next->first + i).i;
     row[n] = some->i + some->rows;
-    weft__wide_pack_columns(to + (some->k - b->k) * WIDE_LANES, o->size, o->p, row, n, some->k,
+    weft__wide_pack_columns(to + (some->k - all->k) * WIDE_LANES, o->size, o->p, row, n, some->k,
                             some->depth);
+}
+
+/* The tile packs of it what it can. @return the rest */
+static panel hand_over(const rectangle *o, weft__wide_tile *t, const ahead *next, const panel *some)
+{
+    const weft__wide *p = o->p;
+    const int64_t run = some->depth / WIDE_RUN, rest = some->depth - run * WIDE_RUN;
+    t->lines = 0;
+    if (p->ca != 1 || p->dt != WEFT_F32 || ceiling(t->n, WIDE_LANES) != 2 ||
+        ceiling(some->rows, 2) * run > t->k / WIDE_HALF)
+        return *some;
+    t->from = (const float *)p->a + some->i * p->ra + some->k;
+    t->to = o->ahead + (some->i - next->rows.i) / 2 * WIDE_STEP;
+    t->step = p->ra;
+    t->lines = some->rows;
+    t->run = run;
+    return (panel){some->i, some->rows, some->k + some->depth - rest, rest};
 }
 
 /* What is to be fetched during a tile: its part of C, of the next rows of A and of the next block of B. */
@@ -114,10 +137,10 @@ static void list(rectangle *o, weft__wide_tile *t, const panel *n, int64_t j, co
     const int64_t lo = b->n * x / across, all = b->n * (x + 1) / across - lo;
     const bool last = n->k + n->depth == p->k;
     l->n = 0;
+    if (some->depth && some->rows) /* first, as the tile may pack it */
+        weft__wide_fetch_a(l, p, some->i, some->rows, some->k, some->depth);
     if (!o->past && (p->ct == WEFT_F32 || last))
         weft__wide_fetch_c(l, p, n->i, n->rows, j, t->n);
-    if (some->depth)
-        weft__wide_fetch_a(l, p, some->i, some->rows, some->k, some->depth);
     const int64_t more = least(all, WIDE_LINES - l->n);
     memcpy(l->line + l->n, b->line + lo, (size_t)more * sizeof *l->line);
     l->n += more;
@@ -166,9 +189,9 @@ static void across(rectangle *o, const block *b, int64_t i, const ahead *next,
     for (int64_t x = 0; x < times; x++) {
         const int64_t j = x * o->width;
         const int64_t part = within * times + x;
-        const panel some = !o->near            ? slice(&next->rows, part, parts)
-                           : part + 1 == parts ? next->rows
-                                               : none;
+        const panel some = !o->near || p->ca == 1 ? slice(o, &next->rows, part, parts)
+                           : part + 1 == parts    ? next->rows
+                                                  : none;
         t.n = least(o->width, b->columns - j);
         t.b = o->room + j * b->depth;
         if (o->plain)
@@ -177,9 +200,10 @@ static void across(rectangle *o, const block *b, int64_t i, const ahead *next,
             weft__wide_pack_b(o->room + j * b->depth, p, b->j + j, t.n, b->k, b->depth);
         if (!o->near)
             list(o, &t, &n, b->j + j, &some, next_b, x, times);
+        const panel rest = hand_over(o, &t, next, &some);
         multiply(o, &t, &n, b->j + j, b);
-        if (some.depth)
-            pack_a(o->ahead, o, next->b, next->first, &some);
+        if (rest.depth && rest.rows)
+            pack_a(o->ahead, o, next, &rest);
     }
 }
 
@@ -208,13 +232,11 @@ static void down(rectangle *o, int64_t at)
     }
 }
 
-/* The gradient of large weights, which is read again when all others were written. */
-static bool is_far(const rectangle *o)
+bool weft__wide_is_far(const weft__wide *p, int64_t j1)
 {
-    const weft__wide *p = o->p;
-    return p->ct == WEFT_F32 && p->ca != 1 && o->parts == 1 && p->alpha == 1 && p->beta == 0 &&
-           !p->bias && !p->relu && p->m * p->n > FAR && p->cc == 1 && p->rc % WIDE_LANES == 0 &&
-           o->j1 % WIDE_LANES == 0 && (uintptr_t)p->c % 64 == 0;
+    return p->ct == WEFT_F32 && p->ca != 1 && p->alpha == 1 && p->beta == 0 && !p->bias &&
+           !p->relu && p->m * p->n > FAR && p->cc == 1 && p->rc % WIDE_LANES == 0 &&
+           j1 % WIDE_LANES == 0 && (uintptr_t)p->c % 64 == 0;
 }
 
 /* How wide blocks and how deep parts of k are. */
@@ -223,7 +245,8 @@ static void choose(rectangle *o, const float *room)
     const weft__wide *p = o->p;
     const bool low = p->ct != WEFT_F32, thin = p->ca != 1 && p->m > IN_PLACE && !low;
     const int64_t rows = o->i1 - o->i0, columns = o->j1 - o->j0;
-    const int64_t most = thin && p->k > WIDE_ONCE ? WIDE_THIN : WIDE_DEPTH;
+    const bool shallow = thin && p->k > WIDE_ONCE && !weft__wide_flows(p);
+    const int64_t most = shallow ? WIDE_THIN : WIDE_DEPTH;
     const int64_t depth = ceiling(p->k, o->parts = ceiling(p->k, most));
     o->size = depth * WIDE_LANES;
     o->group = thin && room && rows >= SOME ? WIDE_GROUP : 1;
@@ -237,7 +260,7 @@ static void choose(rectangle *o, const float *room)
     o->block = ceiling(ceiling(columns, o->blocks), WIDE_COLUMNS) * WIDE_COLUMNS;
     o->blocks = ceiling(columns, o->block);
     o->step = o->keeps ? o->block : o->width;
-    o->past = is_far(o);
+    o->past = o->parts == 1 && weft__wide_is_far(p, o->j1);
 }
 
 /* Rows i0..i1-1. */
@@ -246,8 +269,8 @@ static void rows_of(rectangle *o, int64_t i0, int64_t i1)
     o->i0 = i0, o->i1 = i1;
     o->panels = ceiling(i1 - i0, o->group > 1 ? LINES_ROWS : WIDE_ROWS);
     const block b = block_of(o, 0);
-    const panel first = group_of(o, &b, 0);
-    pack_a(o->a, o, &b, 0, &first);
+    const ahead first = {.b = &b, .rows = group_of(o, &b, 0)};
+    pack_a(o->a, o, &first, &first.rows);
     for (int64_t at = 0; at < o->blocks * o->parts; at++)
         down(o, at);
 }
@@ -255,6 +278,10 @@ static void rows_of(rectangle *o, int64_t i0, int64_t i1)
 void weft__wide_rectangle(const weft__wide *p, int64_t i0, int64_t i1, int64_t j0, int64_t j1,
                           float *room)
 {
+    if (room && weft__wide_flows(p)) {
+        weft__wide_flow(p, i0, i1, j0, j1, room);
+        return;
+    }
     float small[WIDE_DEPTH * WIDE_COLUMNS], little[LITTLE];
     _Alignas(64) float a[2][WIDE_STEP * WIDE_LANES / 2];
     rectangle o; /* not all of it is set: the list is long */

@@ -45,20 +45,7 @@ WIDE_TARGET CPU_INLINE void finish(const weft__wide_tile *t, const int rows, con
 #undef EACH
 }
 
-/* by_depth: a line of A has a number of each row, else eight of each of two rows. */
-WIDE_TARGET CPU_INLINE void sums(const weft__wide_tile *t, const int rows, const int vectors,
-                                 const bool by_depth, const weft_dtype bt)
-{
-    const int64_t size = bt == WEFT_F32 ? 4 : 2, rb = t->rb * size;
-    const float *a = t->a, *again = a;
-    const char *b = t->b;
-    __asm__("" : "+r"(again)); /* compilers shall not see that it is a */
-    __m512 s[WIDE_ROWS][MOST_VECTORS];
-    CPU_UNROLL(14)
-    for (int i = 0; i < rows; i++)
-        CPU_UNROLL(8)
-    for (int j = 0; j < vectors; j++)
-        s[i][j] = _mm512_setzero_ps();
+/* What the sums below are made of. Of row i of A the number is at OF(i). */
 #define OF(i) (by_depth ? (i) : (i) / 2 * WIDE_STEP + (i) % 2 * WIDE_HALF)
 #define STEP                                                                                       \
     do {                                                                                           \
@@ -78,10 +65,6 @@ WIDE_TARGET CPU_INLINE void sums(const weft__wide_tile *t, const int rows, const
         }                                                                                          \
         a += by_depth ? WIDE_LANES : 1, again += by_depth ? WIDE_LANES : 1, b += rb;               \
     } while (0)
-    const uintptr_t *const line = t->line;
-    const uint32_t pace = t->pace;
-    uint32_t at = 0;
-    int64_t k = t->k;
 #define TWICE                                                                                      \
     do {                                                                                           \
         _mm_prefetch((const char *)line[at >> 16], _MM_HINT_T1); /* NOLINT: an address */          \
@@ -89,23 +72,73 @@ WIDE_TARGET CPU_INLINE void sums(const weft__wide_tile *t, const int rows, const
         STEP;                                                                                      \
         STEP;                                                                                      \
     } while (0)
+/* Straight code where most of the time goes: four times two steps, with what is done beside them. */
+#define EIGHT(...)                                                                                 \
+    do {                                                                                           \
+        __VA_ARGS__;                                                                               \
+        __VA_ARGS__;                                                                               \
+        __VA_ARGS__;                                                                               \
+        __VA_ARGS__;                                                                               \
+        k -= WIDE_HALF, a += WIDE_HALF, again += WIDE_HALF;                                        \
+    } while (0)
+#define MOVING_B                                                                                   \
+    do {                                                                                           \
+        TWICE;                                                                                     \
+        _mm512_store_ps(to, _mm512_loadu_ps(x));                                                   \
+        _mm512_store_ps(to + WIDE_LANES, _mm512_loadu_ps(x + WIDE_LANES));                         \
+        x += step, to += WIDE_COLUMNS;                                                             \
+    } while (0)
+#define MOVING_A                                                                                   \
+    do {                                                                                           \
+        TWICE;                                                                                     \
+        _mm256_store_ps(to, _mm256_loadu_ps(x));                                                   \
+        _mm256_store_ps(to + WIDE_HALF, _mm256_loadu_ps(y));                                       \
+        _mm256_store_ps(to + 2 * WIDE_HALF, _mm256_loadu_ps(x + WIDE_HALF));                       \
+        _mm256_store_ps(to + 3 * WIDE_HALF, _mm256_loadu_ps(y + WIDE_HALF));                       \
+        x += 2 * WIDE_HALF, y += 2 * WIDE_HALF, to += 4 * WIDE_HALF;                               \
+    } while (0)
+
+/* by_depth: a line of A has a number of each row, else eight of each of two rows. */
+WIDE_TARGET CPU_INLINE void sums(const weft__wide_tile *t, const int rows, const int vectors,
+                                 const bool by_depth, const weft_dtype bt)
+{
+    const int64_t size = bt == WEFT_F32 ? 4 : 2, rb = t->rb * size;
+    const int64_t step = t->step, later = (t->lines + 1) / 2 * t->run;
+    const bool packs = vectors == 2 && bt == WEFT_F32;
+    const float *a = t->a, *again = a, *x = t->from, *y;
+    const char *b = t->b;
+    float *to = t->to;
+    const uintptr_t *const line = t->line;
+    const uint32_t pace = t->pace;
+    uint32_t at = 0;
+    int64_t k = t->k, moves = packs ? t->moves : 0;
+    __asm__("" : "+r"(again)); /* compilers shall not see that it is a */
+    __m512 s[WIDE_ROWS][MOST_VECTORS];
+    CPU_UNROLL(14)
+    for (int i = 0; i < rows; i++)
+        CPU_UNROLL(8)
+    for (int j = 0; j < vectors; j++)
+        s[i][j] = _mm512_setzero_ps();
+    for (; by_depth && moves > 0; moves--, k -= 2)
+        MOVING_B;
+    for (; !by_depth && moves > 0; moves -= 4)
+        EIGHT(MOVING_B);
+    while (packs && !by_depth && k >= (later + 1) * WIDE_HALF)
+        EIGHT(TWICE);
+    for (int64_t r = 0; packs && !by_depth && r < t->lines; r += 2) {
+        x = t->from + r * step;
+        y = r + 1 < t->lines ? x + step : x;
+        to = t->to + r / 2 * WIDE_STEP;
+        for (int64_t i = 0; i < t->run; i++)
+            EIGHT(MOVING_A);
+    }
     for (; !by_depth && k >= WIDE_HALF; k -= WIDE_HALF, a += WIDE_HALF, again += WIDE_HALF)
-        if (vectors == 2 && bt == WEFT_F32) { /* straight code where most of the time goes */
+        for (int h = 0; h < WIDE_HALF; h += 2)
             TWICE;
-            TWICE;
-            TWICE;
-            TWICE;
-        } else {
-            for (int h = 0; h < WIDE_HALF; h += 2)
-                TWICE;
-        }
     for (; k > 1; k -= 2)
         TWICE;
     if (k)
         STEP;
-#undef TWICE
-#undef STEP
-#undef OF
     finish(t, rows, vectors, s);
 }
 
