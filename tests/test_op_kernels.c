@@ -681,6 +681,151 @@ START_TEST(sums_of_powers_are_the_loops)
 }
 END_TEST
 
+/* Cross entropy of the same kinds of rows: labels are classes, one of which may be ignored, or none at all. */
+enum { XENT_ROWS = 37, XENT_CLASSES = 50, XENT = XENT_ROWS * XENT_CLASSES };
+typedef struct xent_case {
+    weft_dtype dt;
+    int64_t c, label[XENT_ROWS];
+    void *x, *w;
+    weft_xent_terms terms;
+    double loss[XENT_ROWS], p[XENT], gx[XENT]; /* what a plain loop says */
+} xent_case;
+
+/* Rows whose first maximum, NaN passed over unless it comes first, is at the label. */
+static double plain_hits(const xent_case *o, int64_t rows)
+{
+    double hits = 0;
+    for (int64_t r = 0; r < rows; r++) {
+        int64_t best = 0;
+        for (int64_t j = 1; j < o->c; j++)
+            if (get(o->x, o->dt, r * o->c + j) > get(o->x, o->dt, r * o->c + best))
+                best = j;
+        hits += best == o->label[r];
+    }
+    return hits;
+}
+
+/* Row r, not divided yet. @return the weight of its label */
+static double plain_xent(xent_case *o, int64_t r)
+{
+    const int64_t c = o->c, label = o->label[r];
+    const bool good = label >= 0 && label < c,
+               counts = !o->terms.ignores || label != o->terms.ignore;
+    const double smoothing = o->terms.smoothing, e = smoothing / (double)c;
+    const double w = good ? get(o->w, o->dt, label) : 1, u = (1 - smoothing) * w;
+    double *const p = o->p + r * c, *const gx = o->gx + r * c, top = -INFINITY, sum = 0, all = 0,
+                  mean = 0;
+    for (int64_t j = 0; j < c; j++)
+        top = fmax(top, p[j] = get(o->x, o->dt, r * c + j));
+    for (int64_t j = 0; j < c; j++) {
+        sum += exp(p[j] - top);
+        all += get(o->w, o->dt, j);
+        mean += get(o->w, o->dt, j) * p[j];
+    }
+    const double at = good ? p[label] : (double)NAN, smooth = e * (all * (log(sum) + top) - mean);
+    const double hit = u == 0 ? 0 : u * (log(sum) + (top - at));
+    o->loss[r] = counts ? hit + (e > 0 ? smooth : 0) : 0;
+    for (int64_t j = 0; j < c; j++) {
+        p[j] = exp(p[j] - top) / sum;
+        gx[j] = (u + e * all) * p[j] - e * get(o->w, o->dt, j) - (j == label ? u : 0);
+        gx[j] = !counts ? 0 : good ? gx[j] : (double)NAN;
+    }
+    return good && counts ? w : 0;
+}
+
+static void near_or_equal(weft_dtype dt, const char *what, const void *got, const double *want,
+                          double of, int64_t n)
+{
+    const double eps = 8 * (dt == WEFT_F32 ? (double)FLT_EPSILON : DBL_EPSILON);
+    for (int64_t i = 0; i < n; i++) {
+        const double v = get(got, dt, i), w = want[i] / of;
+        if (!(v == w || (isnan(v) && isnan(w)) || fabs(v - w) <= eps * fmax(1, fabs(w))))
+            ck_abort_msg("%s[%d] of %d: %.17g, not %.17g", what, (int)i, (int)n, v, w);
+    }
+}
+
+/* Rows from lo on by device t, loss, p and gx one behind the other. p lies on x. */
+static void run_xent(xent_case *o, int t, const void *g, int64_t *flag, char *out, int64_t lo,
+                     int64_t rows)
+{
+    const size_t size = weft_dtype_size(o->dt), at = (size_t)(lo * o->c) * size,
+                 n = (size_t)(rows * o->c) * size;
+    char *const loss = out + (size_t)lo * size, *const p = out + XENT * 8 + at,
+                *const gx = p + XENT * 8;
+    int64_t *const label = device_calloc(XENT_ROWS, sizeof *label);
+    memcpy(label, o->label + lo, (size_t)rows * sizeof *label);
+    memcpy(p, (char *)o->x + at, n);
+    ck_assert(!k(t)->xent(stream[t], dev(loss), dev(p), dev(flag), dev(p), dev(label), WEFT_I64,
+                          rows, o->c, &o->terms, o->dt));
+    ck_assert(!k(t)->xent_back(stream[t], dev(gx), dev(g), 1, dev(p), dev(label), WEFT_I64, rows,
+                               o->c, &o->terms, o->dt));
+    free(label);
+}
+
+/* On devices 0, 1 and 2, and in two parts. */
+static void check_xent(xent_case *o, int64_t rows)
+{
+    char *out[THREADS + 1];
+    int64_t *const flag = device_calloc(2, sizeof *flag);
+    void *const g = some(o->dt, 1, 1, 1, 1);
+    double sum = 0;
+    for (int64_t r = 0; r < rows; r++)
+        sum += plain_xent(o, r);
+    for (int t = 0; t <= THREADS; t++) {
+        out[t] = device_calloc(3 * XENT, 8);
+        run_xent(o, t % THREADS, g, t < THREADS ? flag : NULL, out[t], 0,
+                 t < THREADS ? rows : rows / 3);
+        if (t == THREADS)
+            run_xent(o, 0, g, NULL, out[t], rows / 3, rows - rows / 3);
+        near_or_equal(o->dt, "loss", out[t], o->loss, o->terms.ignores ? sum : 1, rows);
+        near_or_equal(o->dt, "p", out[t] + XENT * 8, o->p, 1, rows * o->c);
+        near_or_equal(o->dt, "gx", out[t] + XENT * 16, o->gx, o->terms.ignores ? sum : 1,
+                      rows * o->c);
+        for (int64_t i = 0; i < 3 * XENT && !device_is("cuda"); i++) {
+            const double v = get(out[t], o->dt, i), w = get(out[0], o->dt, i);
+            if (!(v == w || (isnan(v) && isnan(w))))
+                ck_abort_msg("device %d: %.17g, not %.17g", t, v, w);
+        }
+    }
+    double *const hits = device_calloc(1, sizeof *hits);
+    int64_t *const label = device_calloc(XENT_ROWS, sizeof *label);
+    memcpy(label, o->label, sizeof o->label);
+    ck_assert(
+        !k(0)->correct(stream[0], dev(hits), dev(o->x), dev(label), WEFT_I64, rows, o->c, o->dt));
+    ck_assert(*hits == plain_hits(o, rows));
+    for (int t = 0; t <= THREADS; t++)
+        free(out[t]);
+    free(flag), free(g), free(hits), free(label);
+}
+
+START_TEST(cross_entropy_is_the_loop)
+{
+    static const int64_t classes[] = {1, 2, 10, 16, 17, 48, 49},
+                         rows[] = {1, 15, 16, 17, XENT_ROWS};
+    static xent_case o;
+    double *const divisor = device_calloc(1, 8);
+    o.dt = _i & 1 ? WEFT_F64 : WEFT_F32;
+    o.terms =
+        (weft_xent_terms){.smoothing = _i & 2 ? 0.25 : 0, .ignores = (_i & 4) != 0, .ignore = 1};
+    for (size_t i = 0; i < 7 * 5; i++) {
+        o.c = classes[i / 5];
+        o.x = device_calloc(XENT, 8);
+        o.w = some(o.dt, o.c, _i & 8 ? 0.5 : 1, _i & 8 ? 2 : 1, 3);
+        o.terms.weight = dev(_i & 8 ? o.w : NULL);
+        o.terms.divisor = dev(o.terms.ignores ? divisor : NULL);
+        if (_i & 8 && o.c > 2)
+            set(o.w, o.dt, 2, 0);
+        for (int64_t r = 0; r < XENT_ROWS; r++)
+            o.label[r] = r % 7 == 6 ? (r % 2 ? -1 : o.c) : r % o.c;
+        for (int64_t j = 0; j < XENT_ROWS * o.c; j++)
+            set(o.x, o.dt, j, (double)logit((int)(j / o.c) % LOGITS, j % o.c + j / o.c, o.c));
+        check_xent(&o, rows[i % 5]);
+        free(o.x), free(o.w);
+    }
+    free(divisor);
+}
+END_TEST
+
 /* Of every number of 16 bits, up to 2^30: what f32 gives of it, rounded, or what is as near. */
 static void check_low(weft_unary f, bool bf16)
 {
@@ -790,6 +935,7 @@ int main(void)
     tcase_add_loop_test(t, a_product_may_end_with_gelus_gradient, 0, 4);
     tcase_add_test(t, gradients_of_norms_are_the_loops);
     tcase_add_test(t, sums_of_powers_are_the_loops);
+    tcase_add_loop_test(t, cross_entropy_is_the_loop, 0, 16);
     tcase_add_test(t, functions_of_16_bits_are_those_of_32);
     tcase_add_test(t, casts_reach_the_end);
     tcase_add_test(t, extrema_are_the_first_and_nan_wins);

@@ -2,7 +2,7 @@
  *   loss = log sum exp(x - max) + (max - x[label]),   p = exp(x - max) / sum
  * <weft/sys/kernels.h> has the formula with weights and smoothing. */
 #ifdef T
-#include "device/cpu/softmax.h"
+#include "device/cpu/few.h"
 
 static double N(weight_of)(const struct xent *a, int64_t j)
 {
@@ -43,29 +43,65 @@ static double N(weighted)(const struct xent *a, const T *x)
     return s;
 }
 
+/* Of row r, before p is written, which may lie on x. Where u is 0 its label counts for nothing, where e is 0 the
+ * others do not. */
+static void N(look)(const struct xent *a, struct side *t, int k, int64_t r)
+{
+    const T *x = (const T *)a->x + r * a->c;
+    const int64_t label = cpu_label(a->label, a->lt, r);
+    const bool counts = !a->ignores || label != a->ignore, good = label >= 0 && label < a->c;
+    const double u = good ? (1 - a->smoothing) * CPU_CALL(weight_of, a, label) : 1;
+    t->at[k] = good ? (double)x[label] : (double)NAN;
+    t->u[k] = counts ? u : 0;
+    t->e[k] = counts ? a->smoothing / (double)a->c : 0;
+    t->mean[k] = t->e[k] > 0 ? CPU_CALL(weighted, a, x) : 0;
+}
+
+static void N(probabilities)(T *p, const T *x, int64_t c, double *sum, double *max)
+{
+    T m;
+    *sum = N(powers)(p, x, c, &m);
+    *max = (double)m;
+    const T part = (T)(1 / *sum);
+#pragma omp simd
+    for (int64_t j = 0; j < c; j++)
+        p[j] *= part;
+}
+
+static void N(losses)(T *loss, const struct side *t, double all, double divisor)
+{
+#pragma omp simd
+    for (int k = 0; k < SIDE; k++) {
+        const double log_sum = cpu_log(t->sum[k]), m = t->max[k], u = t->u[k], e = t->e[k];
+        const double hit = u * (log_sum + (m - t->at[k]));
+        const double smooth = e * (all * (log_sum + m) - t->mean[k]);
+        loss[k] = (T)(((u == 0 ? 0 : hit) + (e == 0 ? 0 : smooth)) / divisor);
+    }
+}
+
 static void N(xent)(const void *args, int64_t lo, int64_t hi)
 {
     const struct xent *a = args;
-    const double spread = a->smoothing / (double)a->c;
-    for (int64_t r = lo; r < hi; r++) {
-        const T *x = (const T *)a->x + r * a->c;
-        T *p = (T *)a->y + r * a->c, *loss = (T *)a->loss + r, m = 0;
-        const int64_t label = cpu_label(a->label, a->lt, r);
-        const bool counts = !a->ignores || label != a->ignore, good = label >= 0 && label < a->c;
-        const double u = good ? (1 - a->smoothing) * CPU_CALL(weight_of, a, label) : 0;
-        if (r + 1 < hi)
-            fetch_ahead(x + a->c, a->c * (int64_t)sizeof *x);
-        const T at = good ? x[label] : (T)NAN; /* read before p, which may lie on x */
-        const double mean = spread > 0 && counts ? CPU_CALL(weighted, a, x) : 0;
-        const double sum = a->log_probs ? 1 : N(powers)(p, x, a->c, &m);
-        const double smooth = spread > 0 ? spread * (a->all * (log(sum) + (double)m) - mean) : 0;
-        const double hit = good && u == 0 ? 0 : log(sum) + ((double)m - (double)at);
-        const double whole = counts ? (good ? u * hit : hit) + smooth : 0;
-        const T part = (T)(1 / sum);
-        *loss = (T)(whole / a->divisor); /* NaN where nothing counts */
-#pragma omp simd
-        for (int64_t j = 0; j < (a->log_probs ? 0 : a->c); j++)
-            p[j] *= part;
+    const int64_t c = a->c;
+    const bool each = !a->log_probs && c > FEW_CLASSES;
+    for (int64_t r = lo; r < hi; r += SIDE) {
+        const int n = hi - r < SIDE ? (int)(hi - r) : SIDE;
+        const T *x = (const T *)a->x + r * c;
+        T *p = (T *)a->y + r * c, loss[SIDE];
+        struct side t = {.sum = {0}};
+        for (int k = 0; k < SIDE; k++)
+            t.sum[k] = 1;
+        for (int k = 0; k < n; k++) {
+            if (r + k + 1 < hi)
+                fetch_ahead(x + (k + 1) * c, c * (int64_t)sizeof *x);
+            CPU_CALL(look, a, &t, k, r + k);
+            if (each)
+                CPU_CALL(probabilities, p + k * c, x + k * c, c, &t.sum[k], &t.max[k]);
+        }
+        if (!each && !a->log_probs)
+            CPU_CALL(few, p, x, c, n, t.sum, t.max);
+        CPU_CALL(losses, loss, &t, a->all, a->divisor);
+        memcpy((T *)a->loss + r, loss, (size_t)n * sizeof *loss); /* NaN where nothing counts */
     }
 }
 
@@ -97,16 +133,41 @@ static void N(xent_back)(const void *args, int64_t lo, int64_t hi)
     }
 }
 
+/* The first maximum; NaN is passed over, unless it comes first. */
+static int64_t N(best)(const T *x, int64_t c)
+{
+    int64_t best = 0;
+    T top = x[0];
+    for (int64_t j = 1; j < c; j++)
+        if (x[j] > top) {
+            best = j;
+            top = x[j];
+        }
+    return best;
+}
+
+/* Whether that is at the label, by looks that do not wait for each other: for many classes. */
+static bool N(is_best)(const T *x, int64_t c, int64_t label)
+{
+    const T at = x[label];
+    int better = label > 0 && (isnan(x[0]) || isnan(at));
+#pragma omp simd reduction(| : better)
+    for (int64_t j = 0; j < c; j++)
+        better |= (x[j] > at) | ((x[j] >= at) & (j < label));
+    return !better;
+}
+
 static void N(correct)(const void *args, int64_t lo, int64_t hi)
 {
     const struct xent *a = args;
+    const int64_t c = a->c;
     int64_t hits = 0;
     for (int64_t r = lo; r < hi; r++) {
-        const T *x = (const T *)a->x + r * a->c;
-        int64_t best = 0;
-        for (int64_t j = 1; j < a->c; j++)
-            best = x[j] > x[best] ? j : best;
-        hits += a->c && cpu_label(a->label, a->lt, r) == best;
+        const T *x = (const T *)a->x + r * c;
+        const int64_t label = cpu_label(a->label, a->lt, r);
+        if (label >= 0 && label < c)
+            hits +=
+                c > FEW_CLASSES ? CPU_CALL(is_best, x, c, label) : CPU_CALL(best, x, c) == label;
     }
     atomic_fetch_add_explicit(a->hits, hits, memory_order_relaxed);
 }
@@ -114,9 +175,11 @@ static void N(correct)(const void *args, int64_t lo, int64_t hi)
 #else
 
 #include "device/cpu/cpu.h"
+#include "device/cpu/few.h"
 
 #include <math.h>
 #include <stdatomic.h>
+#include <string.h>
 
 struct xent {
     void *y, *loss; /* loss: in xent_back the incoming gradient */
@@ -126,6 +189,11 @@ struct xent {
     double alpha, smoothing, divisor, all; /* all: the sum of the classes' weights */
     bool log_probs, ignores, each;
     _Atomic int64_t *hits;
+};
+
+/* Of rows side by side: the sum of powers, the maximum, x at the label, and the formula's u, e/c and sum of w x. */
+struct side {
+    double sum[SIDE], max[SIDE], at[SIDE], u[SIDE], e[SIDE], mean[SIDE];
 };
 
 #define CPU_FAMILY "device/cpu/xent.c"
