@@ -34,17 +34,18 @@ static void close_devices(void)
     }
 }
 
-/* m, n, k: few rows, and below, at and above edges of tiles, panels, parts of A and of k. */
+/* m, n, k: few rows, and below, at and above edges of tiles, panels, parts of A and of k; and a C so large that it is
+ * written past the caches. */
 static const int64_t shape[][3] = {
-    {1, 1, 1},       {1, 300, 500},   {5, 7, 1},        {14, 33, 128},    {15, 33, 127},
-    {15, 33, 128},   {15, 34, 129},   {16, 40, 130},    {27, 63, 131},    {28, 64, 200},
-    {29, 65, 257},   {64, 784, 256},  {64, 256, 784},   {256, 784, 64},   {32, 256, 800},
-    {33, 257, 801},  {32, 31, 784},   {65, 33, 785},    {288, 96, 400},   {289, 97, 399},
-    {577, 48, 1601}, {300, 700, 256}, {2304, 512, 160}, {1040, 1024, 70}, {1040, 1024, 136},
-    {40, 1300, 900}, {256, 130, 1024}};
+    {1, 1, 1},       {1, 300, 500},   {5, 7, 1},       {14, 33, 128},     {15, 33, 127},
+    {15, 33, 128},   {15, 34, 129},   {16, 40, 130},   {27, 63, 131},     {28, 64, 200},
+    {29, 65, 257},   {64, 784, 256},  {64, 256, 784},  {256, 784, 64},    {32, 256, 800},
+    {33, 257, 801},  {32, 31, 784},   {65, 33, 785},   {288, 96, 400},    {1040, 1024, 33},
+    {289, 97, 399},  {577, 48, 1601}, {600, 512, 160}, {1040, 1024, 136}, {40, 1300, 900},
+    {256, 130, 1024}};
 #define SHAPES ((int)(sizeof shape / sizeof *shape))
 #define KINDS 8
-#define LARGE 20000000 /* multiply-adds, for which half of the kinds must do */
+#define LARGE 15000000 /* multiply-adds, for which a quarter of the kinds must do */
 
 static uint64_t seed = 1;
 static double draw(void)
@@ -153,15 +154,17 @@ static void check_values(const product *p)
         const int64_t j = (int64_t)((draw() + 0.5) * (double)p->n);
         check_number(p, x < 40 ? i : p->m - 1 - i % 3 % p->m, x < 50 ? j : p->n - 1 - j % 3 % p->n);
     }
+    int64_t beyond = 0;
     for (int64_t i = 0; i + 1 < p->m; i++)
         for (int64_t j = i * p->ldc + p->n; j < (i + 1) * p->ldc; j++)
-            ck_assert_float_eq(p->c.x[j], before(j));
+            beyond += p->c.x[j] != before(j);
+    ck_assert_int_eq(beyond, 0);
 }
 
 static bool left_out(int i)
 {
     const int64_t *s = shape[i / KINDS];
-    return s[0] * s[1] * s[2] > LARGE && __builtin_parity((unsigned)i % KINDS);
+    return s[0] * s[1] * s[2] > LARGE && i % KINDS != 1 && i % KINDS != 6;
 }
 
 START_TEST(values)
@@ -189,6 +192,8 @@ END_TEST
 START_TEST(without_room)
 {
     for (int i = 0; i < SHAPES * KINDS; i += 5) {
+        if (left_out(i))
+            continue;
         product p = make(i / KINDS, i % KINDS);
         const size_t bytes = (size_t)length(&p) * sizeof(float);
         float *first = malloc(bytes);
@@ -218,11 +223,13 @@ START_TEST(bias_and_relu)
                                         (weft_dev){(uintptr_t)p.a.x}, (weft_dev){(uintptr_t)p.b.x},
                                         (weft_dev){bias ? (uintptr_t)b.x : 0}, relu, p.m, p.k, p.n,
                                         WEFT_F32));
+        int64_t bad = 0;
         for (int64_t r = 0; r < p.m; r++)
             for (int64_t j = 0; j < p.n; j++) {
                 const float z = p.c.x[r * p.ldc + j] + (bias ? b.x[j] : 0);
-                ck_assert_float_eq(y.x[r * p.n + j], relu && z < 0 ? 0 : z);
+                bad += y.x[r * p.n + j] != (relu && z < 0 ? 0 : z);
             }
+        ck_assert_int_eq(bad, 0);
         munmap(b.page, b.bytes);
         munmap(y.page, y.bytes);
         drop(&p);
