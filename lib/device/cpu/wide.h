@@ -81,8 +81,8 @@ typedef struct weft__wide_tile {
  * step, the less it waits where another thread of the core works, too. */
 void weft__wide_pack_rows(float *to, const weft__wide *p, int64_t i, int64_t rows, int64_t k0,
                           int64_t depth);
-/* Of rows that are adjacent panel x, from row first[x] to first[x + 1], goes to `to` + x size: sixteen numbers
- * of a column side by side. */
+/* Of rows that are adjacent panel x, from row first[x] to first[x + 1], goes to `to` + x size: sixteen numbers of a
+ * column side by side. Of three panels or more each has more than five rows. */
 void weft__wide_pack_columns(float *to, int64_t size, const weft__wide *p, const int64_t *first,
                              int64_t panels, int64_t k0, int64_t depth);
 /* At most 32 columns of B, from k0 on, in a panel of `depth` rows of 32; filled up with zeros. */

@@ -7,6 +7,7 @@
 #include <xmmintrin.h>
 
 #define HIGH 288    /* rows of a part of A, at most */
+#define NARROW 256  /* columns for which packing A at once is dear */
 #define SHALLOW 128 /* steps along k in which a tile cannot move much */
 #define PANELS (HIGH / WIDE_ROWS + 1)
 #define BEFORE 8 /* panels of B, before a part of A is packed, with which it is asked for */
@@ -169,7 +170,7 @@ static part part_of(const weft__wide *p, int64_t i0, int64_t i1, int64_t at)
 bool weft__wide_flows(const weft__wide *p)
 {
     return p->dt == WEFT_F32 && p->ct == WEFT_F32 && p->cb == 1 && p->cc == 1 && p->m > WIDE_ROWS &&
-           p->n > WIDE_COLUMNS && p->k >= SHALLOW;
+           p->n >= NARROW && p->k >= SHALLOW;
 }
 
 void weft__wide_flow(const weft__wide *p, int64_t i0, int64_t i1, int64_t j0, int64_t j1,

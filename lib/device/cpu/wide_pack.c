@@ -41,19 +41,19 @@ WIDE_TARGET CPU_INLINE void columns_of_a(float *to, int64_t size, const weft__wi
                                          const int64_t *first, int64_t panels, int64_t k0,
                                          int64_t depth, const weft_dtype dt)
 {
-    const int64_t each = dt == WEFT_F32 ? 4 : 2, step = p->ca * each, end = first[panels];
+    const int64_t last = panels - 1, rows = first[panels] - first[last];
+    const int64_t near = last ? first[panels] - first[last - 1] : 0; /* of the last two panels */
+    const int64_t each = dt == WEFT_F32 ? 4 : 2, step = p->ca * each;
     const char *from = wide_at(p->a, dt, first[0], p->ra, k0, p->ca);
-    int64_t whole = 0; /* panels that sixteen numbers may be read of */
-    while (whole < panels && end - first[whole] >= WIDE_LANES)
-        whole++;
+#define PUT(x, n) _mm512_storeu_ps(to + (x)*size, load(from + (first[x] - first[0]) * each, n, dt))
     for (int64_t k = 0; k < depth; k++, from += step, to += WIDE_LANES) {
-        for (int64_t x = 0; x < whole; x++)
-            _mm512_storeu_ps(to + x * size,
-                             load(from + (first[x] - first[0]) * each, WIDE_LANES, dt));
-        for (int64_t x = whole; x < panels; x++)
-            _mm512_storeu_ps(to + x * size,
-                             load(from + (first[x] - first[0]) * each, end - first[x], dt));
+        for (int64_t x = 0; x + 1 < last; x++)
+            PUT(x, WIDE_LANES);
+        if (last)
+            PUT(last - 1, near);
+        PUT(last, rows);
     }
+#undef PUT
 }
 
 /* All panels of a column at once, as they share lines. */
