@@ -21,7 +21,8 @@
  * or of all of k up to WIDE_ONCE, so that C is written once. */
 #define WIDE_THIN 200
 #define WIDE_ONCE 256
-#define WIDE_HALF 8 /* numbers of a row that are adjacent in packed A */
+#define WIDE_FLAT 520 /* of a part of k, where such an A stays and B flows by */
+#define WIDE_HALF 8   /* numbers of a row that are adjacent in packed A */
 #define WIDE_RUN 64 /* numbers of each of two rows of A that a tile packs in eight steps along k */
 #define WIDE_STEP                                                                                  \
     1632             /* of packed A, from two rows to the next: none in the same set of the cache */
@@ -49,6 +50,12 @@ static inline char *wide_at(const void *x, weft_dtype t, int64_t r, int64_t rs, 
                             int64_t cs)
 {
     return (char *)x + (r * rs + c * cs) * (t == WEFT_F32 ? 4 : 2);
+}
+
+/* Steps along k of a part, at most, where B flows by. */
+static inline int64_t wide_deepest(const weft__wide *p)
+{
+    return p->ca == 1 ? WIDE_DEPTH : WIDE_FLAT;
 }
 
 /* Addresses of lines that shall come into the second cache. */

@@ -245,8 +245,9 @@ static void choose(rectangle *o, const float *room)
     const weft__wide *p = o->p;
     const bool low = p->ct != WEFT_F32, thin = p->ca != 1 && p->m > IN_PLACE && !low;
     const int64_t rows = o->i1 - o->i0, columns = o->j1 - o->j0;
-    const bool shallow = thin && p->k > WIDE_ONCE && !weft__wide_flows(p);
-    const int64_t most = shallow ? WIDE_THIN : WIDE_DEPTH;
+    const int64_t most = weft__wide_flows(p)        ? wide_deepest(p)
+                         : thin && p->k > WIDE_ONCE ? WIDE_THIN
+                                                    : WIDE_DEPTH;
     const int64_t depth = ceiling(p->k, o->parts = ceiling(p->k, most));
     o->size = depth * WIDE_LANES;
     o->group = thin && room && rows >= SOME ? WIDE_GROUP : 1;

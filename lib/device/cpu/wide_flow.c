@@ -159,7 +159,7 @@ static void all_columns(flow *f)
 /* Part `at` of rows i0..i1-1: along k first. */
 static part part_of(const weft__wide *p, int64_t i0, int64_t i1, int64_t at)
 {
-    const int64_t times = ceiling(i1 - i0, HIGH), parts = ceiling(p->k, WIDE_DEPTH);
+    const int64_t times = ceiling(i1 - i0, HIGH), parts = ceiling(p->k, wide_deepest(p));
     const int64_t x = at / parts, e = at % parts, i = i0 + (i1 - i0) * x / times;
     const int64_t rows = i0 + (i1 - i0) * (x + 1) / times - i, k = p->k * e / parts;
     if (at == times * parts)
@@ -178,7 +178,7 @@ void weft__wide_flow(const weft__wide *p, int64_t i0, int64_t i1, int64_t j0, in
 {
     flow f; /* not all of it is set: the list is long */
     f.p = p, f.j0 = j0, f.columns = j1 - j0;
-    f.past = p->k <= WIDE_DEPTH && weft__wide_is_far(p, j1);
+    f.past = p->k <= wide_deepest(p) && weft__wide_is_far(p, j1);
     f.b = room, f.ahead = room + WIDE_DEPTH * WIDE_COLUMNS;
     f.a = room + 2 * WIDE_DEPTH * WIDE_COLUMNS;
     f.list.line[0] = (uintptr_t)room;
