@@ -1,7 +1,7 @@
 /* Rows i0..i1-1 and columns j0..j1-1 of C: blocks of columns and of k, whose part of B is packed into the
  * second cache, and of these tiles. A's rows are packed a tile's height at a time. While a tile is computed, a part
- * of what comes next is fetched from afar, by what the tile asks for (wide_fetch.c), and that of A is packed after
- * it, before anything else can push it out. */
+ * of what comes next is fetched from afar, by what the tile asks for (wide_fetch.c), and that of A is packed, rows
+ * of f32 by the tile itself, all else after it, before anything can push it out. */
 #include "device/cpu/wide.h"
 
 #if CPU_HAS_WIDE
