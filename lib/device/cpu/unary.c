@@ -97,8 +97,8 @@ static void N(unary)(const void *args, int64_t lo, int64_t hi)
 static void N(unary_back)(const void *args, int64_t lo, int64_t hi)
 {
     const struct unary *a = args;
-    const T *xs = a->x, *ys = a->y ? a->y : xs,
-            *gs = a->gy; /* where y is not there it is not used */
+    const T *xs = a->x, *gs = a->gy;
+    const T *ys = a->y ? a->y : xs; /* where it is not there it is not used */
     const C p = (C)a->p[0], q = (C)a->p[1];
     T *out = a->out;
     switch (a->f) {

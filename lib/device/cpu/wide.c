@@ -20,16 +20,6 @@ typedef struct job {
     bool dots;
 } job;
 
-static int64_t least(int64_t a, int64_t b)
-{
-    return a < b ? a : b;
-}
-
-static int64_t ceiling(int64_t a, int64_t b)
-{
-    return (a + b - 1) / b;
-}
-
 static void one(const weft__wide *p, int64_t i0, int64_t i1, int64_t j0, int64_t j1)
 {
     weft__lane *of = weft__process.lane;
@@ -45,7 +35,7 @@ static void low_dots(const weft__wide *p, int64_t i0, int64_t i1, int64_t j0, in
     float sums[SOME_ROWS * SOME_COLUMNS];
     for (int64_t i = i0; i < i1; i += SOME_ROWS)
         for (int64_t j = j0; j < j1; j += SOME_COLUMNS) {
-            const int64_t m = least(i + SOME_ROWS, i1), n = least(j + SOME_COLUMNS, j1);
+            const int64_t m = wide_least(i + SOME_ROWS, i1), n = wide_least(j + SOME_COLUMNS, j1);
             weft__wide_dots(p, i, m, j, n, sums, SOME_COLUMNS, 0);
             weft__wide_round(p, sums, SOME_COLUMNS, i, m, j, n);
         }
@@ -66,14 +56,15 @@ static void rectangles(const void *args, int64_t lo, int64_t hi)
 {
     const job *o = args;
     const weft__wide *p = &o->p;
-    const int64_t rows = ceiling(p->m, o->dots ? 4 : WIDE_ROWS), row = ceiling(p->m, rows);
-    const int64_t columns = ceiling(p->n, WIDE_COLUMNS);
+    const int64_t rows = wide_ceiling(p->m, o->dots ? 4 : WIDE_ROWS),
+                  row = wide_ceiling(p->m, rows);
+    const int64_t columns = wide_ceiling(p->n, WIDE_COLUMNS);
     for (int64_t r = lo; r < hi; r++) {
         const int64_t y = r / o->across, x = r % o->across;
-        const int64_t i0 = least(p->m, rows * y / o->down * row);
-        const int64_t i1 = least(p->m, rows * (y + 1) / o->down * row);
+        const int64_t i0 = wide_least(p->m, rows * y / o->down * row);
+        const int64_t i1 = wide_least(p->m, rows * (y + 1) / o->down * row);
         const int64_t j0 = columns * x / o->across * WIDE_COLUMNS;
-        const int64_t j1 = least(p->n, columns * (x + 1) / o->across * WIDE_COLUMNS);
+        const int64_t j1 = wide_least(p->n, columns * (x + 1) / o->across * WIDE_COLUMNS);
         if (i0 < i1 && j0 < j1)
             (o->dots ? dots : one)(p, i0, i1, j0, j1);
     }

@@ -45,6 +45,17 @@ typedef struct weft__wide {
     weft_dtype dt, ct; /* of A, B and the bias, and of C */
 } weft__wide;
 
+static inline int64_t wide_least(int64_t a, int64_t b)
+{
+    return a < b ? a : b;
+}
+
+/* a / b, rounded up. */
+static inline int64_t wide_ceiling(int64_t a, int64_t b)
+{
+    return (a + b - 1) / b;
+}
+
 /* Number (r, c) of an operand. */
 static inline char *wide_at(const void *x, weft_dtype t, int64_t r, int64_t rs, int64_t c,
                             int64_t cs)

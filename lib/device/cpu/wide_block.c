@@ -50,21 +50,11 @@ typedef struct ahead {
     panel rows;
 } ahead;
 
-static int64_t least(int64_t a, int64_t b)
-{
-    return a < b ? a : b;
-}
-
-static int64_t ceiling(int64_t a, int64_t b)
-{
-    return (a + b - 1) / b;
-}
-
 static block block_of(const rectangle *o, int64_t at)
 {
     const int64_t e = at % o->parts, j = o->j0 + at / o->parts * o->block;
     const int64_t k = o->p->k * e / o->parts;
-    return (block){j, least(o->block, o->j1 - j), k, o->p->k * (e + 1) / o->parts - k};
+    return (block){j, wide_least(o->block, o->j1 - j), k, o->p->k * (e + 1) / o->parts - k};
 }
 
 static panel panel_of(const rectangle *o, const block *b, int64_t i)
@@ -76,11 +66,11 @@ static panel panel_of(const rectangle *o, const block *b, int64_t i)
 /* Part x of `across` of what is packed next: some of its rows, by twos, or where these are adjacent in A some of k. */
 static panel slice(const rectangle *o, const panel *n, int64_t x, int64_t across)
 {
-    const int64_t twos = ceiling(n->rows, 2), from = 2 * (twos * x / across);
+    const int64_t twos = wide_ceiling(n->rows, 2), from = 2 * (twos * x / across);
     const int64_t lo = n->depth * x / across & -WIDE_LANES;
     const int64_t hi = x + 1 < across ? n->depth * (x + 1) / across & -WIDE_LANES : n->depth;
     if (o->p->ca == 1)
-        return (panel){n->i + from, least(n->rows, 2 * (twos * (x + 1) / across)) - from, n->k,
+        return (panel){n->i + from, wide_least(n->rows, 2 * (twos * (x + 1) / across)) - from, n->k,
                        n->depth};
     return (panel){n->i, n->rows, n->k + lo, hi - lo};
 }
@@ -89,7 +79,7 @@ static panel slice(const rectangle *o, const panel *n, int64_t x, int64_t across
 static panel group_of(const rectangle *o, const block *b, int64_t i)
 {
     const panel first = panel_of(o, b, i),
-                last = panel_of(o, b, least(i + o->group, o->panels) - 1);
+                last = panel_of(o, b, wide_least(i + o->group, o->panels) - 1);
     return (panel){first.i, last.i + last.rows - first.i, b->k, b->depth};
 }
 
@@ -97,7 +87,7 @@ static panel group_of(const rectangle *o, const block *b, int64_t i)
 static void pack_a(float *to, const rectangle *o, const ahead *next, const panel *some)
 {
     const panel *const all = &next->rows;
-    const int64_t n = least(o->group, o->panels - next->first);
+    const int64_t n = wide_least(o->group, o->panels - next->first);
     int64_t row[WIDE_GROUP + 1];
     if (o->p->ca == 1) { /* then a group is one panel */
         weft__wide_pack_rows(to + (some->i - all->i) / 2 * WIDE_STEP + 2 * (some->k - all->k), o->p,
@@ -117,8 +107,8 @@ static panel hand_over(const rectangle *o, weft__wide_tile *t, const ahead *next
     const weft__wide *p = o->p;
     const int64_t run = some->depth / WIDE_RUN, rest = some->depth - run * WIDE_RUN;
     t->lines = 0;
-    if (p->ca != 1 || p->dt != WEFT_F32 || ceiling(t->n, WIDE_LANES) != 2 ||
-        ceiling(some->rows, 2) * run > t->k / WIDE_HALF)
+    if (p->ca != 1 || p->dt != WEFT_F32 || wide_ceiling(t->n, WIDE_LANES) != 2 ||
+        wide_ceiling(some->rows, 2) * run > t->k / WIDE_HALF)
         return *some;
     t->from = (const float *)p->a + some->i * p->ra + some->k;
     t->to = o->ahead + (some->i - next->rows.i) / 2 * WIDE_STEP;
@@ -141,7 +131,7 @@ static void list(rectangle *o, weft__wide_tile *t, const panel *n, int64_t j, co
         weft__wide_fetch_a(l, p, some->i, some->rows, some->k, some->depth);
     if (!o->past && (p->ct == WEFT_F32 || last))
         weft__wide_fetch_c(l, p, n->i, n->rows, j, t->n);
-    const int64_t more = least(all, WIDE_LINES - l->n);
+    const int64_t more = wide_least(all, WIDE_LINES - l->n);
     memcpy(l->line + l->n, b->line + lo, (size_t)more * sizeof *l->line);
     l->n += more;
     t->pace = t->k > 1 ? (uint32_t)((l->n << 16) / (t->k / 2)) : 0;
@@ -173,8 +163,8 @@ static void across(rectangle *o, const block *b, int64_t i, const ahead *next,
     static const panel none;
     const weft__wide *p = o->p;
     const panel n = panel_of(o, b, i);
-    const int64_t times = ceiling(b->columns, o->width), within = i % o->group;
-    const int64_t parts = times * least(o->group, o->panels - i + within);
+    const int64_t times = wide_ceiling(b->columns, o->width), within = i % o->group;
+    const int64_t parts = times * wide_least(o->group, o->panels - i + within);
     weft__wide_tile t = {.a = o->a + within * o->size,
                          .low = o->plain && p->dt == WEFT_BF16,
                          .past = o->past,
@@ -192,7 +182,7 @@ static void across(rectangle *o, const block *b, int64_t i, const ahead *next,
         const panel some = !o->near || p->ca == 1 ? slice(o, &next->rows, part, parts)
                            : part + 1 == parts    ? next->rows
                                                   : none;
-        t.n = least(o->width, b->columns - j);
+        t.n = wide_least(o->width, b->columns - j);
         t.b = o->room + j * b->depth;
         if (o->plain)
             t.b = wide_at(p->b, p->dt, b->k, p->rb, b->j + j, 1);
@@ -248,7 +238,7 @@ static void choose(rectangle *o, const float *room)
     const int64_t most = weft__wide_flows(p)        ? wide_deepest(p)
                          : thin && p->k > WIDE_ONCE ? WIDE_THIN
                                                     : WIDE_DEPTH;
-    const int64_t depth = ceiling(p->k, o->parts = ceiling(p->k, most));
+    const int64_t depth = wide_ceiling(p->k, o->parts = wide_ceiling(p->k, most));
     o->size = depth * WIDE_LANES;
     o->group = thin && room && rows >= SOME ? WIDE_GROUP : 1;
     o->near = p->k < SHALLOW || p->m * p->k + p->k * p->n + p->m * p->n < NEAR;
@@ -256,10 +246,10 @@ static void choose(rectangle *o, const float *room)
     o->width = !o->plain || rows > 6 ? WIDE_COLUMNS : rows > 2 ? 64 : 128;
     o->block = o->plain || room ? WIDE_ROOM / depth / WIDE_COLUMNS * WIDE_COLUMNS : WIDE_COLUMNS;
     if ((o->keeps = low && o->parts > 1))
-        o->block = least(o->block, room ? BESIDE : WIDE_COLUMNS);
-    o->blocks = ceiling(columns, o->block);
-    o->block = ceiling(ceiling(columns, o->blocks), WIDE_COLUMNS) * WIDE_COLUMNS;
-    o->blocks = ceiling(columns, o->block);
+        o->block = wide_least(o->block, room ? BESIDE : WIDE_COLUMNS);
+    o->blocks = wide_ceiling(columns, o->block);
+    o->block = wide_ceiling(wide_ceiling(columns, o->blocks), WIDE_COLUMNS) * WIDE_COLUMNS;
+    o->blocks = wide_ceiling(columns, o->block);
     o->step = o->keeps ? o->block : o->width;
     o->past = o->parts == 1 && weft__wide_is_far(p, o->j1);
 }
@@ -268,7 +258,7 @@ static void choose(rectangle *o, const float *room)
 static void rows_of(rectangle *o, int64_t i0, int64_t i1)
 {
     o->i0 = i0, o->i1 = i1;
-    o->panels = ceiling(i1 - i0, o->group > 1 ? LINES_ROWS : WIDE_ROWS);
+    o->panels = wide_ceiling(i1 - i0, o->group > 1 ? LINES_ROWS : WIDE_ROWS);
     const block b = block_of(o, 0);
     const ahead first = {.b = &b, .rows = group_of(o, &b, 0)};
     pack_a(o->a, o, &first, &first.rows);
@@ -296,7 +286,7 @@ void weft__wide_rectangle(const weft__wide *p, int64_t i0, int64_t i1, int64_t j
     o.sums = room ? room + WIDE_ALL - WIDE_SUMS : little;
     o.list.line[0] = (uintptr_t)a;
     const int64_t most = (room ? WIDE_SUMS : LITTLE) / o.step - WIDE_LANES; /* 16 are turned */
-    const int64_t rows = i1 - i0, times = o.keeps ? ceiling(rows, most) : 1;
+    const int64_t rows = i1 - i0, times = o.keeps ? wide_ceiling(rows, most) : 1;
     for (int64_t x = 0; x < times; x++)
         rows_of(&o, i0 + rows * x / times, i0 + rows * (x + 1) / times);
     if (o.past) /* there for all threads */

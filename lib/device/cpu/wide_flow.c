@@ -30,16 +30,6 @@ typedef struct flow {
     weft__wide_list list;
 } flow;
 
-static int64_t least(int64_t a, int64_t b)
-{
-    return a < b ? a : b;
-}
-
-static int64_t ceiling(int64_t a, int64_t b)
-{
-    return (a + b - 1) / b;
-}
-
 static int64_t row_of(const part *a, int64_t panel)
 {
     return a->i + a->rows * panel / a->panels;
@@ -64,7 +54,7 @@ static void pack_b(flow *f, int64_t j)
 {
     if (f->moved < f->now.depth)
         weft__wide_pack_b(f->b + f->moved * WIDE_COLUMNS, f->p, f->j0 + j,
-                          least(WIDE_COLUMNS, f->columns - j), f->now.k + f->moved,
+                          wide_least(WIDE_COLUMNS, f->columns - j), f->now.k + f->moved,
                           f->now.depth - f->moved);
     f->moved = 0;
 }
@@ -72,15 +62,16 @@ static void pack_b(flow *f, int64_t j)
 /* Of the rows that tiles move tile i has those from the first to the second. */
 static int64_t share(const part *a, int64_t i)
 {
-    const int64_t most = a->depth / WIDE_HALF * 4, each = ceiling(a->depth, a->panels);
-    return least(i * least((each + 3) & -4, most), a->depth & -4);
+    const int64_t most = a->depth / WIDE_HALF * 4, each = wide_ceiling(a->depth, a->panels);
+    return wide_least(i * wide_least((each + 3) & -4, most), a->depth & -4);
 }
 
 /* Of the next part of A what tile i asks for with the panel of B from column j on. */
 static void list_a(flow *f, int64_t i, int64_t j)
 {
     const part *n = &f->next;
-    const int64_t panels = ceiling(f->columns, WIDE_COLUMNS), times = least(BEFORE, panels);
+    const int64_t panels = wide_ceiling(f->columns, WIDE_COLUMNS),
+                  times = wide_least(BEFORE, panels);
     const int64_t x = j / WIDE_COLUMNS - panels + times;
     const int64_t lo = n->depth * x / times, some = n->depth * (x + 1) / times - lo;
     if (x >= 0 && some > 0 && i < n->panels)
@@ -104,6 +95,7 @@ static void list(flow *f, weft__wide_tile *t, int64_t i, int64_t j)
     t->pace = t->k > 1 ? (uint32_t)((l->n << 16) / (t->k / 2)) : 0;
 }
 
+/* The tile's share of the next panel. */
 static void move(flow *f, weft__wide_tile *t, int64_t i, int64_t j)
 {
     const int64_t lo = share(&f->now, i), step = f->p->rb;
@@ -126,7 +118,7 @@ static void panel(flow *f, int64_t j)
                          .rb = WIDE_COLUMNS,
                          .rc = p->rc,
                          .k = a->depth,
-                         .n = least(WIDE_COLUMNS, f->columns - j),
+                         .n = wide_least(WIDE_COLUMNS, f->columns - j),
                          .alpha = p->alpha,
                          .beta = a->k ? 1 : p->beta,
                          .line = f->list.line};
@@ -159,12 +151,12 @@ static void all_columns(flow *f)
 /* Part `at` of rows i0..i1-1: along k first. */
 static part part_of(const weft__wide *p, int64_t i0, int64_t i1, int64_t at)
 {
-    const int64_t times = ceiling(i1 - i0, HIGH), parts = ceiling(p->k, wide_deepest(p));
+    const int64_t times = wide_ceiling(i1 - i0, HIGH), parts = wide_ceiling(p->k, wide_deepest(p));
     const int64_t x = at / parts, e = at % parts, i = i0 + (i1 - i0) * x / times;
     const int64_t rows = i0 + (i1 - i0) * (x + 1) / times - i, k = p->k * e / parts;
     if (at == times * parts)
         return (part){.rows = 0};
-    return (part){i, rows, k, p->k * (e + 1) / parts - k, ceiling(rows, WIDE_ROWS)};
+    return (part){i, rows, k, p->k * (e + 1) / parts - k, wide_ceiling(rows, WIDE_ROWS)};
 }
 
 bool weft__wide_flows(const weft__wide *p)
