@@ -1,38 +1,19 @@
 /* Products in bf16 by own kernels: the values of all kinds of them against sums in f64, by any set of
  * instructions, and the same bits on any number of threads and however C lies in memory. */
+#include "cpu_teams.h"
+
 #include "device/cpu/brain.h"
 
 #include "core/alloc.h"
 #include "core/log.h"
 #include "device/cpu/half.h"
 
-#include <check.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-#define THREADS 3
 #define CHECKED 40 /* numbers of each product */
-
-static weft_device *device[THREADS];
-static weft_stream *stream[THREADS];
-
-static void open_devices(void)
-{
-    for (int t = 0; t < THREADS; t++) {
-        ck_assert(!weft__device_open(&device[t], "cpu", 0, t + 1));
-        ck_assert(!device[t]->ops->stream_new(device[t], &stream[t]));
-    }
-}
-
-static void close_devices(void)
-{
-    for (int t = 0; t < THREADS; t++) {
-        device[t]->ops->stream_free(stream[t]);
-        weft__device_close(device[t]);
-    }
-}
 
 /* m, n, k: below, at and above edges of tiles, panels and blocks, and of either operand the larger one. */
 static const int64_t shape[][3] = {
@@ -53,13 +34,6 @@ typedef struct product {
     double alpha, beta;
     uint16_t *a, *b;
 } product;
-
-static uint64_t seed = 1;
-static double draw(void)
-{
-    seed = seed * UINT64_C(6364136223846793005) + UINT64_C(1442695040888963407);
-    return (double)(seed >> 40) * 0x1p-24 - 0.5;
-}
 
 /* Of which operands are parts; drawn once, before tests fork. */
 #define POOL 1100000

@@ -1,36 +1,16 @@
 /* Products in 16 bits through oneDNN: the values of all kinds of them, the same bits on any number of
  * threads, and what happens where there is none. */
+#include "cpu_teams.h"
+
 #include "core/alloc.h"
 #include "core/log.h"
 #include "device/cpu/half.h"
 #include "device/cpu/onednn.h"
 
-#include <check.h>
 #include <math.h>
 #include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
-
-#define THREADS 3
-
-static weft_device *device[THREADS];
-static weft_stream *stream[THREADS];
-
-static void open_devices(void)
-{
-    for (int t = 0; t < THREADS; t++) {
-        ck_assert(!weft__device_open(&device[t], "cpu", 0, t + 1));
-        ck_assert(!device[t]->ops->stream_new(device[t], &stream[t]));
-    }
-}
-
-static void close_devices(void)
-{
-    for (int t = 0; t < THREADS; t++) {
-        device[t]->ops->stream_free(stream[t]);
-        weft__device_close(device[t]);
-    }
-}
 
 static double wide(uint16_t h)
 {

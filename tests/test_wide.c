@@ -1,38 +1,19 @@
 /* Products in f32 by own kernels: their values against sums in f64, nothing written beyond C nor read beyond A and B,
  * and the same bits on any number of threads and without memory to pack in. */
+#include "cpu_teams.h"
+
 #include "device/cpu/wide.h"
 
 #include "core/alloc.h"
 #include "core/log.h"
 
-#include <check.h>
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <unistd.h>
 
-#define THREADS 3
 #define CHECKED 60 /* numbers of each product */
-
-static weft_device *device[THREADS];
-static weft_stream *stream[THREADS];
-
-static void open_devices(void)
-{
-    for (int t = 0; t < THREADS; t++) {
-        ck_assert(!weft__device_open(&device[t], "cpu", 0, t + 1));
-        ck_assert(!device[t]->ops->stream_new(device[t], &stream[t]));
-    }
-}
-
-static void close_devices(void)
-{
-    for (int t = 0; t < THREADS; t++) {
-        device[t]->ops->stream_free(stream[t]);
-        weft__device_close(device[t]);
-    }
-}
 
 /* m, n, k: few rows, and below, at and above edges of tiles, panels, parts of A and of k; and a C so large that it is
  * written past the caches. */
@@ -46,13 +27,6 @@ static const int64_t shape[][3] = {
 #define SHAPES ((int)(sizeof shape / sizeof *shape))
 #define KINDS 8
 #define LARGE 15000000 /* multiply-adds, for which a quarter of the kinds must do */
-
-static uint64_t seed = 1;
-static double draw(void)
-{
-    seed = seed * UINT64_C(6364136223846793005) + UINT64_C(1442695040888963407);
-    return (double)(seed >> 40) * 0x1p-24 - 0.5;
-}
 
 /* Memory that ends where no more is mapped. */
 typedef struct operand {
