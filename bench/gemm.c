@@ -2,11 +2,11 @@
  * pass, type and number of threads.
  *
  *   gemm [--network mlp|gpt2|square] [--dtype f32|f64|bf16] [--threads 1,2] [--rounds 7] [--vocabulary]
- *        [--accelerator cpu|cuda] [--table FILE]
+ *        [--accelerator cpu|cuda] [--tf32] [--table FILE]
  *
  * mlp is 784-256-10 with 1, 32, 64 and 1024 rows; gpt2 has the layers of GPT-2 124M with 256 and 2048
- * rows, --vocabulary its classifier too; square, if it is asked for, shows what a GPU can do. There
- * calls are timed together, and bounds are not known. A round times every product once, after the other, so that
+ * rows, --vocabulary its classifier too; square, if it is asked for, shows what a GPU can do, in f32 with
+ * leave to round to TF32 by --tf32. There calls are timed together, and bounds are not known. A round times every product once, after the other, so that
  * what disturbs the machine disturbs all; medians and quartiles are over rounds. The bound is the
  * larger of flops / peak and bytes / bandwidth, both measured in every round right before and after
  * the product, the bandwidth at its own working set. share_of_peak and share_of_bound are medians of
@@ -71,7 +71,7 @@ typedef struct product {
 typedef struct arguments {
     const char *network, *dtype, *threads, *table, *accelerator;
     long rounds;
-    bool vocabulary;
+    bool vocabulary, tf32;
 } arguments;
 
 typedef struct bench {
@@ -82,11 +82,15 @@ typedef struct bench {
 
 static bool parse(int argc, char **argv, arguments *a)
 {
-    static const struct option known[] = {
-        {"network", required_argument, NULL, 'n'},     {"dtype", required_argument, NULL, 'd'},
-        {"threads", required_argument, NULL, 't'},     {"rounds", required_argument, NULL, 'r'},
-        {"vocabulary", no_argument, NULL, 'v'},        {"table", required_argument, NULL, 'o'},
-        {"accelerator", required_argument, NULL, 'a'}, {NULL, 0, NULL, 0}};
+    static const struct option known[] = {{"network", required_argument, NULL, 'n'},
+                                          {"dtype", required_argument, NULL, 'd'},
+                                          {"threads", required_argument, NULL, 't'},
+                                          {"rounds", required_argument, NULL, 'r'},
+                                          {"vocabulary", no_argument, NULL, 'v'},
+                                          {"table", required_argument, NULL, 'o'},
+                                          {"accelerator", required_argument, NULL, 'a'},
+                                          {"tf32", no_argument, NULL, 'f'},
+                                          {NULL, 0, NULL, 0}};
     for (int c; (c = getopt_long(argc, argv, "", known, NULL)) != -1;)
         if (c == 'n')
             a->network = optarg;
@@ -102,6 +106,8 @@ static bool parse(int argc, char **argv, arguments *a)
             a->accelerator = optarg;
         else if (c == 'v')
             a->vocabulary = true;
+        else if (c == 'f')
+            a->tf32 = true;
         else
             return false;
     return optind == argc && a->rounds > 0 && a->rounds <= MOST;
@@ -268,14 +274,15 @@ static void report(product *p, int64_t rounds, FILE *table)
                 p->layer->network, p->layer->name, (long long)p->rows, passes[p->pass],
                 weft_dtype_name(p->dtype), p->device->threads, p->us[rounds / 2], p->us[rounds / 4],
                 p->us[rounds * 3 / 4], rate, of_peak, of_bound);
-    bench_print(json_pack(
-        "{s:s, s:s, s:s, s:I, s:s, s:I, s:I, s:I, s:s, s:i, s:o, s:f, s:f, s:f, s:f, s:f, s:f}",
-        "bench", "gemm", "network", p->layer->network, "layer", p->layer->name, "rows",
-        (json_int_t)p->rows, "pass", passes[p->pass], "m", (json_int_t)p->m, "n", (json_int_t)p->n,
-        "k", (json_int_t)p->k, "dtype", weft_dtype_name(p->dtype), "threads", p->device->threads,
-        "us", us, "gflops", rate, "peak_gflops", 1e-9 * p->best.peak, "share_of_peak", of_peak,
-        "bandwidth_gb_s", 1e-9 * p->best.bandwidth, "bound_us", 1e6 * bound, "share_of_bound",
-        of_bound));
+    bench_print(
+        json_pack("{s:s, s:s, s:s, s:I, s:s, s:I, s:I, s:I, s:s, s:b, s:i, s:o, s:f, s:f, s:f, "
+                  "s:f, s:f, s:f}",
+                  "bench", "gemm", "network", p->layer->network, "layer", p->layer->name, "rows",
+                  (json_int_t)p->rows, "pass", passes[p->pass], "m", (json_int_t)p->m, "n",
+                  (json_int_t)p->n, "k", (json_int_t)p->k, "dtype", weft_dtype_name(p->dtype),
+                  "tf32", p->device->tf32, "threads", p->device->threads, "us", us, "gflops", rate,
+                  "peak_gflops", 1e-9 * p->best.peak, "share_of_peak", of_peak, "bandwidth_gb_s",
+                  1e-9 * p->best.bandwidth, "bound_us", 1e6 * bound, "share_of_bound", of_bound));
 }
 
 /* Raises the rates to what is measured now, on a device where that is ours to measure. */
@@ -344,7 +351,7 @@ int main(int argc, char **argv)
     if (!good)
         fputs("usage: gemm [--network mlp|gpt2|square] [--dtype f32|f64|bf16] [--threads 1,2] "
               "[--rounds 7] "
-              "[--vocabulary] [--accelerator cpu|cuda] [--table FILE]\n",
+              "[--vocabulary] [--accelerator cpu|cuda] [--tf32] [--table FILE]\n",
               stderr);
     const char *t = a.threads;
     for (char *end; good && b->ndevices < DEVICES && strtol(t, &end, 10) > 0;
@@ -354,7 +361,7 @@ int main(int argc, char **argv)
             fprintf(stderr, "gemm: %s\n", weft__why());
             good = false;
         } else
-            b->ndevices++;
+            b->device[b->ndevices++]->tf32 = a.tf32;
     if (good && b->ndevices) {
         list(b, &a);
         status = run(b, &a);

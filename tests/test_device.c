@@ -636,6 +636,37 @@ START_TEST(gemm_all_forms)
 }
 END_TEST
 
+/* TF32 keeps 10 bits of what is multiplied, where a device has it; without leave nothing is rounded, also
+ * behind such products of the same shape. */
+START_TEST(gemm_may_round_to_tf32)
+{
+    const int64_t n = 256;
+    const array a = some(WEFT_F32, n * n, 21), b = some(WEFT_F32, n * n, 22);
+    for (int i = 0; i < 3; i++) {
+        const bool leave = i == 1;
+        array c = none(WEFT_F32, n * n);
+        device[0]->tf32 = leave;
+        CALL(0, gemm, dev(c), WEFT_F32, n, 1, dev(a), n, 0, dev(b), n, 1, 0, n, n, n, WEFT_F32);
+        device[0]->tf32 = false;
+        double worst = 0;
+        for (int64_t e = 0; e < n * n; e++) {
+            double dot = 0, most = 0;
+            for (int64_t k = 0; k < n; k++) {
+                const double p = get(a, e / n * n + k) * get(b, e % n * n + k);
+                dot += p;
+                most += fabs(p);
+            }
+            worst = fmax(worst, fabs(get(c, e) - dot) / most);
+        }
+        printf("# tf32 %s: off by 2^%.1f of the sum of sizes\n", leave ? "allowed" : "refused",
+               log2(worst));
+        ck_assert_msg(worst < (leave ? 0x1p-10 : 0x1p-19), "off by %g", worst);
+        weft__free(c.p);
+    }
+    weft__free(a.p), weft__free(b.p);
+}
+END_TEST
+
 static void *multiply(void *arg)
 {
     enum { N = 200 };
@@ -1129,6 +1160,7 @@ static Suite *suite(void)
     tcase_add_loop_test(c, bad_labels, 0, TYPES);
     tcase_add_test(c, argmax_is_the_first);
     tcase_add_loop_test(c, gemm_all_forms, 0, GEMMS * TYPES);
+    tcase_add_test(c, gemm_may_round_to_tf32);
     tcase_add_test(c, gemm_from_other_threads);
     suite_add_tcase(s, c);
     return s;

@@ -227,6 +227,8 @@ gemm() {
     rc=$?
     limited 25 env LD_LIBRARY_PATH="$paths" "$root/bench/gemm" --accelerator "$on" --threads 1 --rounds 3 --network gpt2 \
         >>"$result/gemm.jsonl" || rc=$?
+    limited 25 env LD_LIBRARY_PATH="$paths" "$root/bench/gemm" --accelerator "$on" --threads 1 --rounds 3 --network square \
+        --dtype f32 --tf32 >>"$result/gemm.jsonl" || rc=$?
     limited 40 "$python" "$here/peer.py" gemm "$on" "$result/gemm.jsonl" >"$result/gemm-torch.jsonl" || rc=$?
     cat "$result/gemm-torch.jsonl"
     return $rc

@@ -71,8 +71,8 @@ needs "$tree"/*/* "$tree"/*/*/* "$tree"/mpi/*/* >needed
 while read -r f; do cp -L "$f" "$tree/deps/"; done <needed
 find "$tree" -type f \( -name '*.so*' -o -path '*/tests/*' -o -path '*/bench/*' \) -exec strip --strip-unneeded {} + 2>/dev/null || :
 
-# Rows of the conformance tables, as make check runs them on mock.
-tr -s ' \t\\' '\n' <"$top/tests/Makefile.am" | sed -n 's,^mock/\(\(test\|mpi\)_.*\),\1,p' | sort -u >"$tree/rows"
+# Rows of the conformance tables, as make check runs them on a GPU.
+tr -s ' \t\\' '\n' <"$top/tests/Makefile.am" | sed -n 's,^cuda/\(\(test\|mpi\)_.*\),\1,p' | sort -u >"$tree/rows"
 git -C "$top" describe --always --dirty 2>/dev/null >"$tree/version" || echo unknown >"$tree/version"
 
 tar -C "$tree" -cf - . | xz -T0 -9 >pack/weft.tar.xz

@@ -45,11 +45,12 @@ for text in open(path):
     line = json.loads(text)
     if "pass" not in line:
         continue
+    torch.backends.cuda.matmul.allow_tf32 = line["tf32"]
     us, _ = measure(line)
     ours = line["us"]["median"]
     flops = 2.0 * line["m"] * line["n"] * line["k"]
     print(json.dumps({
         "bench": "gemm beside torch", "torch": torch.__version__, "network": line["network"], "layer": line["layer"],
-        "rows": line["rows"], "pass": line["pass"], "dtype": line["dtype"], "m": line["m"], "n": line["n"], "k": line["k"],
+        "rows": line["rows"], "pass": line["pass"], "dtype": line["dtype"], "tf32": line["tf32"], "m": line["m"], "n": line["n"], "k": line["k"],
         "weft_us": round(ours, 2), "torch_us": round(us, 2), "weft_tflops": round(1e-6 * flops / ours, 2),
         "torch_tflops": round(1e-6 * flops / us, 2), "torch/weft": round(us / ours, 3)}), flush=True)
