@@ -86,7 +86,7 @@ static const struct {
 
 enum { PLENTY, FOR_ZERO2, NO_ARENA };
 
-/* Bytes of the mock: half way from what zero2 needs to what ddp needs, or all that ddp needs but for the
+/* Bytes of the mock: half way from what zero2 needs to what ddp needs, or all that ddp needs but for most of the
  * arena, so that it fails in the first step. */
 static void make_room(int r, int how)
 {
@@ -97,7 +97,7 @@ static void make_room(int r, int how)
     snprintf(text, sizeof text, "%.0f",
              how == PLENTY      ? 1e9
              : how == FOR_ZERO2 ? (zero2 + ddp) / 2 + ARENA
-                                : ddp + ARENA / 2);
+                                : ddp + ARENA / 64);
     setenv("WEFT_MOCK_MEMORY", text, 1);
 }
 
@@ -158,8 +158,7 @@ START_TEST(is_too_little_for_ddp)
     const int trained = trains(f, DEEP);
     const char *why = weft_message(f);
     const int ok = !trained && weft_error(f) == WEFT_ENOMEM &&
-                   strstr(why, later ? "no memory for 1.0 MiB of arena"
-                                     : "no memory for 6.0 MiB of moments") &&
+                   strstr(why, later ? "KiB of arena" : "no memory for 6.0 MiB of moments") &&
                    strstr(why, "on device mock") && strstr(why, "which holds ") &&
                    strstr(why, "params 6.0 MiB") && strstr(why, "WEFT_MOCK_MEMORY");
     if (!ok)

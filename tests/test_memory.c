@@ -187,6 +187,20 @@ START_TEST(a_program_can_ask)
 }
 END_TEST
 
+/* A device may have little more than a step takes: its first may not ask for twice as much. */
+START_TEST(the_first_step_takes_little_more_than_it_needs)
+{
+    enum { MANY = 50 };
+    start();
+    for (int i = 0; i < MANY; i++)
+        ck_assert_ptr_nonnull(weft_full(f, 0, 1, (int64_t[]){1 << 20}, WEFT_F32));
+    const double first = (double)weft_memory(f).kind[WEFT_MEMORY_ARENA].peak;
+    ck_assert_msg(first >= MANY << 22 && first < 1.15 * (MANY << 22), "%.0f MiB of arena for %d",
+                  first / (1 << 20), MANY * 4);
+    stop();
+}
+END_TEST
+
 START_TEST(a_large_activation_is_refused_by_name)
 {
     start();
@@ -222,6 +236,7 @@ int main(void)
     tcase_add_test(d, a_full_device_says_what_it_holds);
     tcase_add_test(t, planes_are_counted_by_kind);
     tcase_add_test(t, a_program_can_ask);
+    tcase_add_test(t, the_first_step_takes_little_more_than_it_needs);
     tcase_add_test(t, a_large_activation_is_refused_by_name);
     SRunner *r = srunner_create(s);
     srunner_run_all(r, CK_NORMAL);

@@ -9,6 +9,7 @@
 #define PAGE 256
 #define ALIGN 64
 #define FIRST_CHUNK ((size_t)1 << 20)
+#define LARGE_CHUNK ((size_t)64 << 20)
 
 _Static_assert(sizeof(void *) == 8, "tokens need 64-bit pointers");
 
@@ -91,13 +92,20 @@ static weft_status add_chunk(weft_fabric *f, size_t bytes)
     return WEFT_OK;
 }
 
-/* The arena doubles; but once it has had the size of a step, what is missing first is little. */
+/* The arena doubles while it is small, then grows by an eighth, as once it has had the size of a step, when
+ * what is missing is little: by whole multiples of what is needed now, and by that alone where the device
+ * has no more room. */
 static weft_status extend(weft_fabric *f, size_t need)
 {
     const weft__engine *e = f->engine;
-    const size_t last = e->chunks ? e->chunk[e->chunks - 1].bytes : FIRST_CHUNK / 2;
-    const size_t usual = e->settled && e->chunks == 1 ? last / 4 / ALIGN * ALIGN : 2 * last;
-    return add_chunk(f, need > usual ? need : usual);
+    size_t all = 0;
+    for (size_t i = 0; i < e->chunks; i++)
+        all += e->chunk[i].bytes;
+    const bool small = all < LARGE_CHUNK && !(e->settled && e->chunks == 1);
+    const size_t usual = all == 0 ? FIRST_CHUNK : small ? all : all / 8;
+    if (usual > need && add_chunk(f, (usual + need - 1) / need * need) == WEFT_OK)
+        return WEFT_OK;
+    return add_chunk(f, need);
 }
 
 /* Where there is one chunk, its size tells. */
