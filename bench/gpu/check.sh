@@ -181,12 +181,12 @@ mnist() {
         [ "$p" = train ] || to=$root/data/test.h5
         [ -s "$to" ] || unpack "$pack/$p.h5.xz" >"$to" || return 1
     done
-    rm -rf "$root/run"
+    rm -rf "$root/run" "$root/run2"
     limited 45 env LD_LIBRARY_PATH="$paths" "$root/examples/fashion_mnist" --data "$root/data" --run "$root/run" \
         --metrics "$root/metrics.csv" --epochs "${EPOCHS:-5}" 2>&1
     rc=$?
     limited 30 env LD_LIBRARY_PATH="$paths" WEFT_SHARE_DEVICES=1 "$MPIRUN" -n 2 "$root/examples/fashion_mnist" --data "$root/data" \
-        --run "$root/run2" --metrics "$root/metrics2.csv" --epochs 1 2>&1 | tail -n 5
+        --run "$root/run2" --metrics "$root/metrics2.csv" --epochs "${EPOCHS:-5}" 2>&1 || rc=$?
     return $rc
 }
 
@@ -281,7 +281,7 @@ profile() {
 }
 
 cpu() {
-    limited 80 "$python" "$top/bench/compare/compare.py" "$root" --libraries "$paths" --threads 1,8 --rounds 5 \
+    limited 150 "$python" "$top/bench/compare/compare.py" "$root" --libraries "$paths" --threads 1,8 --rounds "${ROUNDS:-3}" \
         --networks 784-256-10,64-64-64-10 --precisions f32 --gemm 0 --variants eager,eager-fused --heavy "" --batches 1,64,1024 \
         --results "$result/cpu"
 }
