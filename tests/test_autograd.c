@@ -32,6 +32,13 @@ static weft_tensor *leaf(double v)
     return x;
 }
 
+/* A result whose gradient stays. */
+static weft_tensor *keep(weft_tensor *x)
+{
+    weft_require_grad(x);
+    return x;
+}
+
 static double gradient(weft_tensor *x)
 {
     return weft_item(weft_gradient(x));
@@ -94,12 +101,41 @@ END_TEST
 /* Sums and views hand gradients on where they are; what else is added to one of them changes no other. */
 START_TEST(a_gradient_that_is_handed_on_stays_as_it_is)
 {
-    weft_tensor *x = leaf(3), *y = weft_mul(x, weft_full(f, 2, 0, NULL, WEFT_F64));
-    weft_tensor *a = weft_add(y, y), *b = weft_add(a, y), *c = weft_reshape(b, 0, NULL);
-    weft_tensor *d = weft_add(c, a);
-    ck_assert_int_eq(weft_backward(f, weft_mul(d, b)), 0);
-    ck_assert(gradient(d) == 18 && gradient(c) == 18 && gradient(b) == 48);
-    ck_assert(gradient(a) == 66 && gradient(y) == 180 && gradient(x) == 360);
+    for (int stay = 0; stay < 64; stay++) { /* those of these bits, beside that of x */
+        weft_tensor *x = leaf(3), *y = weft_mul(x, weft_full(f, 2, 0, NULL, WEFT_F64));
+        weft_tensor *a = weft_add(y, y), *b = weft_add(a, y), *c = weft_reshape(b, 0, NULL);
+        weft_tensor *d = weft_add(c, a), *of[] = {y, a, b, c, d};
+        const double want[] = {180, 66, 48, 18, 18};
+        for (int i = 0; i < 5; i++)
+            if (stay >> i & 1)
+                keep(of[i]);
+        ck_assert_int_eq(weft_backward(f, weft_mul(d, b)), 0);
+        ck_assert_double_eq(gradient(x), 360);
+        for (int i = 0; i < 5; i++)
+            if (stay >> i & 1)
+                ck_assert_double_eq(gradient(of[i]), want[i]);
+            else
+                ck_assert_ptr_null(weft_gradient(of[i]));
+    }
+}
+END_TEST
+
+/* What nobody asks for is taken again: a chain takes no more for its gradients the longer it is. */
+START_TEST(gradients_of_results_give_their_memory_back)
+{
+    int64_t used[2];
+    for (int i = 0; i < 2; i++) {
+        weft_tensor *x = weft_full(f, 1, 1, (int64_t[]){100}, WEFT_F64), *y = x;
+        weft_require_grad(x);
+        for (int k = 0; k < (i ? 40 : 10); k++)
+            y = weft_add(weft_mul(y, x), weft_tanh(y));
+        const size_t before = weft__engine_mark(f).used;
+        ck_assert_int_eq(weft_backward(f, weft_mean(y, WEFT_ALL)), 0);
+        ck_assert_uint_eq(weft__engine_mark(f).chunk, 0);
+        used[i] = (int64_t)(weft__engine_mark(f).used - before);
+    }
+    ck_assert_int_le(used[1], used[0]);
+    ck_assert_int_lt(used[0], 8 * 832);
 }
 END_TEST
 
@@ -119,7 +155,7 @@ START_TEST(a_norm_adds_to_a_gradient)
     weft_require_grad(x);
     ck_assert_int_eq(
         weft_copy_out(weft_grad(weft_sum(normed(x), WEFT_ALL), x), alone, sizeof alone), 0);
-    weft_tensor *y = weft_scale(x, 1), *n = normed(y), *d = weft_add(y, n);
+    weft_tensor *y = weft_scale(x, 1), *n = keep(normed(y)), *d = weft_add(y, n);
     ck_assert_int_eq(weft_backward(f, weft_sum(weft_add(d, weft_scale(d, 2)), WEFT_ALL)), 0);
     ck_assert_int_eq(weft_copy_out(weft_gradient(x), all, sizeof all), 0);
     ck_assert_int_eq(weft_copy_out(weft_gradient(n), given, sizeof given), 0);
@@ -144,7 +180,7 @@ START_TEST(a_table_adds_to_a_gradient)
     weft_require_grad(x);
     weft_tensor *y = weft_scale(x, 1);
     weft_tensor *e = weft_embedding(weft_tensor_of(f, index, 1, shape, WEFT_I64), y, -1);
-    weft_tensor *d = weft_add(y, x);
+    weft_tensor *d = keep(weft_add(y, x));
     ck_assert_int_eq(weft_backward(f, weft_sum(weft_add(d, e), WEFT_ALL)), 0);
     ck_assert_int_eq(weft_copy_out(weft_gradient(x), all, sizeof all), 0);
     ck_assert_int_eq(weft_copy_out(weft_gradient(d), given, sizeof given), 0);
@@ -706,7 +742,7 @@ START_TEST(it_leaves_everything_else_alone)
     weft_optimizer *o;
     seen t = {.n = 0};
     ready_pair(&a, &b, &o);
-    weft_tensor *y = weft_mul(weft_mul(a, x), b);
+    weft_tensor *y = keep(weft_mul(weft_mul(a, x), b));
     f->tape->hooks = (weft__hooks){.self = &t, .grad_ready = on_ready, .module = on_module};
     ck_assert_double_eq(weft_item(weft_grad(y, x)), 6);
     ck_assert_double_eq(weft_item(weft_grad(y, a)), 15);
@@ -832,6 +868,7 @@ static void add_sums(TCase *t)
     tcase_add_test(t, a_diamond);
     tcase_add_test(t, an_inner_tensor_has_its_gradient_too);
     tcase_add_test(t, a_gradient_that_is_handed_on_stays_as_it_is);
+    tcase_add_test(t, gradients_of_results_give_their_memory_back);
     tcase_add_test(t, a_norm_adds_to_a_gradient);
     tcase_add_test(t, a_table_adds_to_a_gradient);
     tcase_add_test(t, what_the_loss_does_not_depend_on_has_none);

@@ -164,6 +164,8 @@ static weft_tensor *input(const golden *g, weft_dtype t, layout l, bool gradient
     if (l == RESHAPED && g->n)
         x = weft_reshape(weft_reshape(x, 1, &flat), g->rank, g->shape);
     ck_assert_ptr_nonnull(x);
+    if (gradient)
+        ck_assert_int_eq(weft_require_grad(x), 0);
     return x;
 }
 

@@ -160,6 +160,8 @@ START_TEST(gradients_by_a_second_result)
 {
     weft_tensor *x = leaf(3), *a, *r = polar(x, leaf(4), &a);
     weft_tensor *loss = weft_add(weft_mul(a, a), r);
+    weft_require_grad(a);
+    weft_require_grad(r);
     ck_assert_double_eq(weft_item(weft_grad(loss, a)), 2 * atan2(4, 3));
     ck_assert_double_eq(weft_item(weft_grad(loss, r)), 1);
     ck_assert_double_eq_tol(weft_item(weft_grad(loss, x)), 3.0 / 5 + 2 * atan2(4, 3) * (-4.0 / 25),

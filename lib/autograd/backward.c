@@ -14,8 +14,7 @@ bool weft__walk_seeks(const weft__walk *w, const weft__origin *from)
            (from->node >= 0 || from->tensor == t->tensor);
 }
 
-/* Whether the walk goes on to a source that wants a gradient, or ends there with one. */
-static bool leads_on(const weft__walk *w, const weft__origin *from)
+bool weft__walk_leads_on(const weft__walk *w, const weft__origin *from)
 {
     return w->kind != WEFT__OF_GRAD || weft__walk_seeks(w, from) ||
            (from->node >= 0 && w->f->tape->node[from->node].reached);
@@ -57,7 +56,7 @@ void weft__walk_reach(const weft__walk *w, int64_t from, int64_t first)
     if (w->kind == WEFT__OF_GRAD) { /* from what is looked for upwards */
         for (int64_t i = first; i <= from; i++)
             for (int64_t at = 0; (s = weft__next_origin(t, &t->node[i], &at));)
-                t->node[i].reached |= leads_on(w, s);
+                t->node[i].reached |= weft__walk_leads_on(w, s);
         return;
     }
     if (from >= first)
@@ -73,178 +72,6 @@ void weft__walk_reach(const weft__walk *w, int64_t from, int64_t first)
         t->meets += n->op && n->op->drain;
         reach_from(t, n);
     }
-}
-
-/* Where the gradient of an input is collected. */
-typedef struct collector {
-    weft_dev data;
-    weft_dtype type;
-    bool fresh;       /* nothing is there yet */
-    weft__grad *slot; /* of a result, which may find it elsewhere; NULL: it must be there */
-} collector;
-
-weft_dtype weft__grad_type(const weft__segment *s, weft_dtype t)
-{
-    return s && s->flat ? s->flat->type[WEFT__GRAD] : t;
-}
-
-/* Memory of its own, with nothing in it; *was: where it has been. */
-static weft_status leave(weft_fabric *f, weft__grad *g, size_t bytes, weft_dev *was)
-{
-    weft_dev room = g->room;
-    *was = g->data;
-    if (!room.addr)
-        WEFT_TRY(weft__scratch(f, bytes, &room));
-    *g = (weft__grad){.data = room};
-    return WEFT_OK;
-}
-
-weft_status weft__grad_part(weft_fabric *f, weft__grad *g, const weft_view *like)
-{
-    const size_t bytes = weft__view_bytes(like);
-    weft_dev was;
-    WEFT_TRY(leave(f, g, bytes, &was));
-    return f->device->ops->move(f->stream, g->data, was, bytes);
-}
-
-/* Of a result or a leaf, in the step's arena. */
-static weft_status collect_here(const weft__walk *w, const weft__input *in, collector *to)
-{
-    weft_fabric *f = w->f;
-    const size_t bytes = weft__view_bytes(&in->view);
-    if (in->from.node >= 0) {
-        weft__grad *g = &f->tape->node[in->from.node].grad[w->kind][in->from.result];
-        to->fresh = !g->data.addr || g->blank;
-        to->slot = g->blank ? NULL : g;
-        g->blank = false;
-        if (!g->data.addr)
-            WEFT_TRY(weft__scratch(f, bytes, &g->data));
-        to->data = g->data;
-        return WEFT_OK;
-    }
-    weft__tensor *leaf = weft__tensor_at(in->from.tensor, NULL);
-    if (!leaf)
-        return WEFT_EHANDLE;
-    const bool room = leaf->leaf_edge == f->engine->edge;
-    to->fresh = !room || leaf->leaf_blank;
-    leaf->leaf_blank = false;
-    leaf->leaf_edge = f->engine->edge;
-    if (!room)
-        WEFT_TRY(weft__scratch(f, bytes, &leaf->leaf_grad));
-    to->data = leaf->leaf_grad;
-    return WEFT_OK;
-}
-
-static weft_status collect(weft__walk *w, const weft__input *in, collector *to)
-{
-    weft__segment *s = in->from.segment;
-    to->type = weft__grad_type(s, in->view.dtype);
-    to->slot = NULL;
-    if (weft__walk_seeks(w, &in->from)) {
-        to->data = w->grad;
-        to->fresh = !w->found;
-        w->found = true;
-        return WEFT_OK;
-    }
-    if (!s)
-        return collect_here(w, in, to);
-    if (!s->flat->plane[WEFT__GRAD].addr)
-        return weft__fail(WEFT_ESTATE,
-                          "weft_backward: parameter %s was not set up; call weft_setup before "
-                          "the loop",
-                          s->name);
-    return weft__segment_collect(s, &to->data, &to->fresh);
-}
-
-/* An op adds to what is there already, and where that stays as it is, elsewhere. */
-static weft_status add_to(weft_fabric *f, weft_op_call *c, int j, collector *to)
-{
-    c->more[j] = to->data;
-    if (!to->slot || !to->slot->shared)
-        return WEFT_OK;
-    WEFT_TRY(leave(f, to->slot, weft__view_bytes(&c->gin[j]), &c->more[j]));
-    c->gin[j].data = to->data = to->slot->data;
-    return WEFT_OK;
-}
-
-/* Gradients go where they are collected, or beside it if something is there or the type differs. */
-static weft_status prepare(weft__walk *w, weft__node *n, weft_op_call *c, collector *to)
-{
-    for (int j = 0; j < n->nin; j++) {
-        const weft__input *in = &n->in[j];
-        if (in->from.segment)
-            weft__segment_see(in->from.segment, in->plane, &c->in[j]);
-        else
-            weft__view_copy(&c->in[j], &in->view);
-        c->want[j] = in->wants_grad && leads_on(w, &in->from);
-        if (!c->want[j]) {
-            weft__view_none(&c->gin[j]);
-            continue;
-        }
-        WEFT_TRY(collect(w, in, &to[j]));
-        weft__view_copy(&c->gin[j], &c->in[j]);
-        c->gin[j].dtype = n->op->wide ? to[j].type : in->view.dtype;
-        c->gin[j].data = to[j].data;
-        if (!n->op->contiguous)
-            WEFT_TRY(weft__view_pack(&c->gin[j]));
-        const bool same = c->gin[j].dtype == to[j].type;
-        if ((n->op->adds >> j & 1) && !to[j].fresh && same && weft_dtype_size(to[j].type) > 2)
-            WEFT_TRY(add_to(w->f, c, j, &to[j]));
-        else if (!to[j].fresh || !same)
-            WEFT_TRY(weft__scratch(w->f, weft__view_bytes(&c->gin[j]), &c->gin[j].data));
-    }
-    return WEFT_OK;
-}
-
-/* What is there already and stays: where results' gradients are looked for, so they are from now on. */
-static weft_status hand_on(const weft_op_call *c, int j, const collector *to)
-{
-    const weft_view *g = &c->gin[j];
-    weft__grad *slot = to[j].slot;
-    if (!slot)
-        return c->device->ops->move(c->stream, to[j].data, g->data, weft__view_bytes(g));
-    *slot = (weft__grad){.data = g->data, .shared = true, .room = to[j].data};
-    for (int k = 0; k < c->nin; k++) {
-        weft__grad *other = c->want[k] ? to[k].slot : NULL;
-        if (!other || other == slot || other->data.addr != g->data.addr)
-            continue;
-        other->shared = true;
-        if (!other->room.addr) {
-            other->room = slot->room;
-            slot->room.addr = 0;
-        }
-    }
-    return WEFT_OK;
-}
-
-static weft_status add(const weft_op_call *c, const weft_view *g, const collector *to)
-{
-    const int64_t one = 1;
-    weft__grad *slot = to->slot;
-    weft_dev was;
-    if (!slot || !slot->shared)
-        return c->k->axpy(c->stream, slot ? slot->data : to->data, 1.0, g->data, g->numel,
-                          g->dtype);
-    WEFT_TRY(leave(c->fabric, slot, weft__view_bytes(g), &was));
-    return c->k->binary(c->stream, WEFT_ADD, slot->data, was, &one, g->data, &one, 1, &g->numel,
-                        g->dtype);
-}
-
-static weft_status deposit(const weft_op_call *c, int j, const collector *to)
-{
-    const weft_view *g = &c->gin[j];
-    weft_view cast = *g;
-    if (g->data.addr == to[j].data.addr)
-        return WEFT_OK;
-    if (g->dtype == to[j].type)
-        return to[j].fresh ? hand_on(c, j, to) : add(c, g, &to[j]);
-    cast.dtype = to[j].type;
-    cast.data = to[j].data;
-    if (!to[j].fresh)
-        WEFT_TRY(weft__scratch(c->fabric, weft__view_bytes(&cast), &cast.data));
-    WEFT_TRY(c->k->copy(c->stream, cast.data, cast.dtype, cast.stride, g->data, g->dtype, g->stride,
-                        g->rank, g->shape));
-    return to[j].fresh ? WEFT_OK : add(c, &cast, &to[j]);
 }
 
 /* The gradients of the results; that of out is zeros where there is none. */
@@ -271,7 +98,7 @@ static weft_status differentiate(weft__walk *w, weft__node *n)
 {
     weft_fabric *f = w->f;
     const bool tell = w->kind == WEFT__OF_BACKWARD;
-    collector to[WEFT_OP_INPUTS];
+    weft__collector to[WEFT_OP_INPUTS];
     weft_op_call c;
     weft__call_begin(&c, f, n->op, n->nin, n->attr);
     weft__view_copy(&c.out, &n->out);
@@ -280,19 +107,33 @@ static weft_status differentiate(weft__walk *w, weft__node *n)
         weft__view_copy(&c.saved[i], &n->saved[i]);
     f->device->who = n->op->name;
     WEFT_TRY(of_results(w, n, &c));
-    WEFT_TRY(prepare(w, n, &c, to));
+    WEFT_TRY(weft__collect_begin(w, n, &c, to));
+    const weft__mark mark = weft__engine_mark(f);
     const weft_status done = weft__op_run(&c, n->op->backward);
     if (n->op->drain)
         weft__tape_past(f->tape, n);
     WEFT_TRY(done);
+    if (weft__collect_knows(w, n, &c, to))
+        weft__engine_rewind(f, mark); /* all else was the op's own */
+    WEFT_TRY(weft__collect_end(w, n, &c, to));
     for (int j = 0; j < n->nin; j++) {
         weft__segment *s = n->in[j].from.segment;
-        if (c.want[j])
-            WEFT_TRY(deposit(&c, j, to));
         if (c.want[j] && s && tell && --s->uses == 0 && f->tape->hooks.grad_ready)
             WEFT_TRY(f->tape->hooks.grad_ready(f->tape->hooks.self, s));
     }
     return WEFT_OK;
+}
+
+/* Nobody asks for the gradients of a node's results any more, but for those that are to be kept. */
+static void let_go(const weft__walk *w, weft__node *n)
+{
+    for (int r = 0; n->op && r <= n->op->results; r++) {
+        weft__grad *g = &n->grad[w->kind][r];
+        if (w->kind == WEFT__OF_BACKWARD && n->kept >> r & 1)
+            continue;
+        weft__block_drop(w->f, g->block);
+        *g = (weft__grad){.data = {0}};
+    }
 }
 
 /* Whether something was made from a node that the walk has come through, or all ranks meet there. */
@@ -313,6 +154,7 @@ weft_status weft__walk_nodes(weft__walk *w, int64_t from, int64_t first)
             WEFT_TRY(t->hooks.module(t->hooks.self, n->module, n->enter, true));
         if (has_gradient(w, n))
             WEFT_TRY(n->op == &weft__op_recompute ? weft__replay(w, i) : differentiate(w, n));
+        let_go(w, &t->node[i]); /* the tape may have moved */
         if (t->hooks.between)
             t->hooks.between(t->hooks.self);
     }

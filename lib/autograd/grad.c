@@ -58,6 +58,21 @@ weft_tensor *weft_grad(weft_tensor *y, weft_tensor *x)
     return out;
 }
 
+weft_status weft_require_grad(weft_tensor *t)
+{
+    weft_fabric *f = NULL;
+    weft__tensor *x = weft__tensor_at(t, &f);
+    if (!x)
+        return WEFT_EHANDLE;
+    if (!weft__is_float(x->view.dtype))
+        return weft__stick(f, weft__fail(WEFT_EDTYPE, "weft_require_grad: %s has no gradient",
+                                         weft_dtype_name(x->view.dtype)));
+    x->wants_grad = true;
+    if (x->node >= 0)
+        f->tape->node[x->node].kept |= 1u << x->result;
+    return WEFT_OK;
+}
+
 weft_tensor *weft_gradient(weft_tensor *t)
 {
     weft_fabric *f = NULL;
@@ -84,8 +99,10 @@ weft_tensor *weft_gradient(weft_tensor *t)
                        "rank has that of %s; strategy ddp leaves all of them on every rank",
                        x->segment->name);
     else if (!s && !v.data.addr)
-        s = weft__fail(WEFT_ESTATE, "weft_gradient: the tensor has no gradient; was weft_backward "
-                                    "called, and does the loss depend on it?");
+        s = weft__fail(WEFT_ESTATE,
+                       "weft_gradient: the tensor has no gradient; was weft_require_grad "
+                       "called for what is no parameter, then weft_backward, and does "
+                       "the loss depend on it?");
     if (s) {
         weft__note(f, s);
         return NULL;

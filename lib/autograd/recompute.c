@@ -171,12 +171,11 @@ static weft_status make_room(const weft__walk *w, const weft__origin *s)
     if (s->node >= 0) {
         weft__node *n = &f->tape->node[s->node];
         weft__grad *g = &n->grad[w->kind][s->result];
-        if (n->reached && g->shared)
-            return weft__grad_part(f, g, weft__node_result(n, s->result));
+        const weft_view *like = weft__node_result(n, s->result);
         if (!n->reached || g->data.addr)
-            return WEFT_OK;
+            return n->reached ? weft__grad_part(f, g, like) : WEFT_OK;
         g->blank = true;
-        return weft__scratch(f, weft__view_bytes(weft__node_result(n, s->result)), &g->data);
+        return weft__block_take(f, weft__view_bytes(like), &g->block, &g->data);
     }
     weft__tensor *leaf = weft__tensor_at(s->tensor, NULL);
     if (!leaf)

@@ -55,6 +55,7 @@ weft_status weft__tape_append(weft__tape *t, weft__node **out)
     WEFT_TRY(weft__grow(&t->node, &t->room, t->nodes + 1, sizeof *t->node));
     *out = &t->node[t->nodes++];
     (*out)->uses = t->uses;
+    (*out)->kept = 0;
     return WEFT_OK;
 }
 

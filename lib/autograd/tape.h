@@ -33,10 +33,9 @@ enum { WEFT__OF_BACKWARD, WEFT__OF_GRAD, WEFT__WALKS };
 
 /* Of a result, contiguous. */
 typedef struct weft__grad {
-    weft_dev data; /* addr 0: none yet */
+    weft_dev data; /* addr 0: none yet, or none any more */
+    int block;     /* of the arena that data is; 0: of none, it is somebody else's */
     bool blank;    /* there is only room for it */
-    bool shared;   /* the memory is another gradient's, too: it stays as it is, */
-    weft_dev room; /* and this is for what comes of it; addr 0: there is none yet */
 } weft__grad;
 
 typedef struct weft__node {
@@ -44,6 +43,7 @@ typedef struct weft__node {
     weft_module *module; /* of a mark */
     bool enter;          /* of a mark: the module's forward begins here */
     bool reached;        /* in the walk that runs */
+    unsigned kept;       /* bit r: the gradient of result r stays behind weft_backward */
     int nin;
     size_t uses; /* of the tape, up to here */
     const int64_t *sample;

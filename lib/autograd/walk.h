@@ -16,6 +16,8 @@ typedef struct weft__walk {
 
 /* Whether from is what the walk looks for: the parameter, the result of a node, or the leaf. */
 bool weft__walk_seeks(const weft__walk *w, const weft__origin *from);
+/* Whether it goes on to a source that wants a gradient, or ends there with one. */
+bool weft__walk_leads_on(const weft__walk *w, const weft__origin *from);
 /* Marks those of the nodes [first, from] that lie between what the walk is for and a result of `from`,
  * and counts how often each parameter is used by them. */
 void weft__walk_reach(const weft__walk *w, int64_t from, int64_t first);
@@ -40,8 +42,29 @@ static inline weft_dev weft__grad_of(const weft__node *n, int kind, int r)
     return n->grad[kind][r].blank ? (weft_dev){0} : n->grad[kind][r].data;
 }
 
-/* Gives a gradient that is shared memory of its own. */
+/* Gives a gradient that shares its memory some of its own. */
 weft_status weft__grad_part(weft_fabric *f, weft__grad *g, const weft_view *like);
+
+/* Where the gradient of an input is collected. */
+typedef struct weft__collector {
+    weft_dev data;
+    weft_dtype type;
+    bool fresh;       /* nothing is there yet */
+    weft__grad *slot; /* of a result, which may find it elsewhere; NULL: it must be there */
+    int block;        /* that data is; 0: none */
+    int beside;       /* a block for the op to write to, if not data, and where it lies; 0: none */
+    weft_dev room;
+} weft__collector;
+
+/* Before a node's op: its inputs, and where it writes their gradients; beside the place, if something is there or
+ * the type differs. */
+weft_status weft__collect_begin(weft__walk *w, weft__node *n, weft_op_call *c, weft__collector *to);
+/* Behind it: whether all that it gave lies where that was, or in the gradients of its results. */
+bool weft__collect_knows(const weft__walk *w, const weft__node *n, const weft_op_call *c,
+                         const weft__collector *to);
+/* They get to their places. */
+weft_status weft__collect_end(const weft__walk *w, const weft__node *n, const weft_op_call *c,
+                              const weft__collector *to);
 /* Runs the forward of a node of the op recompute again and differentiates it. */
 weft_status weft__replay(weft__walk *w, int64_t at);
 /* What that forward uses from outside of it, number i; NULL at the end. */

@@ -1,4 +1,4 @@
-/* Slots and tokens, and the step's arena. A token is (fabric + 1, slot, generation) in 8, 24 and 32
+/* Slots and tokens. A token is (fabric + 1, slot, generation) in 8, 24 and 32
  * bits; a slot's generation grows whenever its tenant dies, so that old tokens stay stale. */
 #include "tensor/tensor.h"
 
@@ -7,9 +7,6 @@
 #include "device/device.h"
 
 #define PAGE 256
-#define ALIGN 64
-#define FIRST_CHUNK ((size_t)1 << 20)
-#define LARGE_CHUNK ((size_t)64 << 20)
 
 _Static_assert(sizeof(void *) == 8, "tokens need 64-bit pointers");
 
@@ -66,8 +63,7 @@ void weft__engine_close(weft_fabric *f)
         if (t->generation >= highest)
             highest = t->generation + 1;
     }
-    for (size_t i = 0; i < e->chunks; i++)
-        weft_device_free(f->device, e->chunk[i].data, e->chunk[i].bytes, WEFT_MEMORY_ARENA);
+    weft__arena_close(f);
     weft__late_close(f);
     weft__pins_close(f);
     weft__process_leave(e->id, highest);
@@ -76,75 +72,8 @@ void weft__engine_close(weft_fabric *f)
     weft__free(e->page);
     weft__free(e->spare);
     weft__free(e->made);
-    weft__free(e->chunk);
     weft__free(e);
     f->engine = NULL;
-}
-
-static weft_status add_chunk(weft_fabric *f, size_t bytes)
-{
-    weft__engine *e = f->engine;
-    WEFT_TRY(weft__grow(&e->chunk, &e->chunk_room, e->chunks + 1, sizeof *e->chunk));
-    WEFT_TRY(weft_device_alloc(f->device, bytes, WEFT_MEMORY_ARENA, &e->chunk[e->chunks].data));
-    e->chunk[e->chunks].bytes = bytes;
-    e->chunk[e->chunks].used = 0;
-    e->chunks++;
-    return WEFT_OK;
-}
-
-/* The arena doubles while it is small, then grows by an eighth, as once it has had the size of a step, when
- * what is missing is little: by whole multiples of what is needed now, and by that alone where the device
- * has no more room. */
-static weft_status extend(weft_fabric *f, size_t need)
-{
-    const weft__engine *e = f->engine;
-    size_t all = 0;
-    for (size_t i = 0; i < e->chunks; i++)
-        all += e->chunk[i].bytes;
-    const bool small = all < LARGE_CHUNK && !(e->settled && e->chunks == 1);
-    const size_t usual = all == 0 ? FIRST_CHUNK : small ? all : all / 8;
-    if (usual > need && add_chunk(f, (usual + need - 1) / need * need) == WEFT_OK)
-        return WEFT_OK;
-    return add_chunk(f, need);
-}
-
-/* Where there is one chunk, its size tells. */
-static void note_use(weft__engine *e)
-{
-    size_t use = 0;
-    for (size_t i = 0; i < e->chunks && e->chunks > 1; i++)
-        use += e->chunk[i].used;
-    e->most = use > e->most ? use : e->most;
-}
-
-weft_status weft__scratch(weft_fabric *f, size_t bytes, weft_dev *out)
-{
-    weft__engine *e = f->engine;
-    size_t need = (bytes + ALIGN) / ALIGN * ALIGN; /* never 0: addresses are distinct */
-    if (need < bytes)
-        return weft__fail(WEFT_ENOMEM, "a tensor of %zu bytes is too large", bytes);
-    while (e->current < e->chunks && e->chunk[e->current].bytes - e->chunk[e->current].used < need)
-        e->current++;
-    if (e->current == e->chunks)
-        WEFT_TRY(extend(f, need));
-    weft__chunk *c = &e->chunk[e->current];
-    *out = weft__at(c->data, (int64_t)c->used);
-    c->used += need;
-    note_use(e);
-    return WEFT_OK;
-}
-
-/* Several chunks mean that this step outgrew the arena: make one that holds what was in use at once. */
-static weft_status merge(weft_fabric *f)
-{
-    weft__engine *e = f->engine;
-    const size_t first = e->chunk[0].bytes, total = e->most > first ? e->most : first;
-    WEFT_TRY(f->device->ops->sync(f->stream));
-    for (size_t i = 0; i < e->chunks; i++)
-        weft_device_free(f->device, e->chunk[i].data, e->chunk[i].bytes, WEFT_MEMORY_ARENA);
-    e->chunks = e->most = 0;
-    e->settled = true;
-    return add_chunk(f, total);
 }
 
 weft_status weft__engine_edge(weft_fabric *f)
@@ -152,7 +81,7 @@ weft_status weft__engine_edge(weft_fabric *f)
     weft__engine_rewind(f, (weft__mark){0});
     f->engine->edge++;
     WEFT_TRY(weft__pins_edge(f));
-    return f->engine->chunks > 1 ? merge(f) : WEFT_OK;
+    return weft__arena_edge(f);
 }
 
 weft__mark weft__engine_mark(const weft_fabric *f)
@@ -172,14 +101,6 @@ static void retire(weft_fabric *f, uint32_t slot)
     e->spare[e->spares++] = slot; /* room was made when the slot was */
 }
 
-/* What was given out beyond `used` is worth nothing any more. */
-static void cut(const weft_fabric *f, weft__chunk *c, size_t used)
-{
-    if (f->device->ops->discard && used < c->used)
-        f->device->ops->discard(f->stream, weft__at(c->data, (int64_t)used), c->used - used);
-    c->used = used;
-}
-
 /* Tensors made since the mark are stale from now on. */
 static void forget(weft_fabric *f, size_t made)
 {
@@ -197,11 +118,8 @@ static void forget(weft_fabric *f, size_t made)
 
 void weft__engine_rewind(weft_fabric *f, weft__mark mark)
 {
-    weft__engine *e = f->engine;
     forget(f, mark.made);
-    for (size_t i = mark.chunk; i < e->chunks; i++)
-        cut(f, &e->chunk[i], i == mark.chunk ? mark.used : 0);
-    e->current = mark.chunk;
+    weft__arena_cut(f, mark, mark.chunk, mark.used);
 }
 
 void weft__count_copy(weft_fabric *f, const weft_view *v)
@@ -234,7 +152,7 @@ weft_status weft__engine_keep(weft_fabric *f, weft__mark mark, weft_view *v)
         weft__engine_rewind(f, mark);
         return WEFT_OK;
     }
-    const size_t bytes = weft__view_bytes(v), room = (bytes + ALIGN) / ALIGN * ALIGN;
+    const size_t bytes = weft__view_bytes(v), room = weft__arena_room(bytes);
     weft__chunk *c = &e->chunk[at];
     const size_t low = at == mark.chunk ? mark.used : 0, from = v->data.addr - c->data.addr;
     size_t end = from + room; /* it stays, */
@@ -243,9 +161,7 @@ weft_status weft__engine_keep(weft_fabric *f, weft__mark mark, weft_view *v)
         v->data = weft__at(c->data, (int64_t)low);
         end = low + room;
     }
-    for (size_t i = mark.chunk; i < e->chunks; i++)
-        cut(f, &e->chunk[i], i == at ? end : i == mark.chunk ? mark.used : 0);
-    e->current = at;
+    weft__arena_cut(f, mark, at, end);
     return WEFT_OK;
 }
 

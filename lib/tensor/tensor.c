@@ -171,19 +171,6 @@ weft_tensor *weft_detach(weft_tensor *t)
     return out;
 }
 
-weft_status weft_require_grad(weft_tensor *t)
-{
-    weft_fabric *f = NULL;
-    weft__tensor *x = weft__tensor_at(t, &f);
-    if (!x)
-        return WEFT_EHANDLE;
-    if (!weft__is_float(x->view.dtype))
-        return weft__stick(f, weft__fail(WEFT_EDTYPE, "weft_require_grad: %s has no gradient",
-                                         weft_dtype_name(x->view.dtype)));
-    x->wants_grad = true;
-    return WEFT_OK;
-}
-
 int weft_rank_of(weft_tensor *t)
 {
     weft__tensor *x = weft__tensor_at(t, NULL);

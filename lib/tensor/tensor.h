@@ -72,6 +72,15 @@ typedef struct weft__mark {
     size_t chunk, used, made;
 } weft__mark;
 
+/* Memory of the arena that is taken again within a step. */
+typedef struct weft__block {
+    weft_dev data;
+    size_t bytes;
+    int uses;        /* 0: nobody's */
+    uint64_t given;  /* when it became so */
+    weft__mark from; /* where the arena was before it */
+} weft__block;
+
 typedef struct weft__engine {
     int id; /* of the process's table, part of every token */
     uint32_t first_generation;
@@ -83,6 +92,9 @@ typedef struct weft__engine {
     size_t nmade, made_room;
     weft__chunk *chunk; /* the step's arena on the device */
     size_t chunks, chunk_room, current;
+    weft__block *block; /* in the order of the arena */
+    size_t blocks, block_room;
+    uint64_t given;   /* so often one became nobody's */
     size_t most;      /* bytes in use at once since there are several chunks */
     bool settled;     /* the arena has had the size of a step */
     weft__late *late; /* that were not read yet, and their flags */
@@ -137,6 +149,23 @@ void weft__pins_close(weft_fabric *f);
 weft_status weft__scratch(weft_fabric *f, size_t bytes, weft_dev *out);
 /* The same, shaped: contiguous, uninitialised; dtype, rank and shape of *v are given. */
 weft_status weft__scratch_view(weft_fabric *f, weft_view *v);
+
+/* The bytes that the arena gives for so many. */
+size_t weft__arena_room(size_t bytes);
+/* What was given out since the mark is worth nothing any more, but for `end` bytes of chunk `at`. */
+void weft__arena_cut(weft_fabric *f, weft__mark mark, size_t at, size_t end);
+weft_status weft__arena_edge(weft_fabric *f);
+void weft__arena_close(weft_fabric *f);
+
+/* Device memory for as long as it is used, up to the edge at most; block: its number, from 1 on, used once. */
+weft_status weft__block_take(weft_fabric *f, size_t bytes, int *block, weft_dev *out);
+/* One more use, one less; 0: of none. What was enqueued before still finds it. */
+void weft__block_share(weft_fabric *f, int block);
+void weft__block_drop(weft_fabric *f, int block);
+/* Whether it has one use. */
+bool weft__block_alone(const weft_fabric *f, int block);
+/* Those taken from the arena since the mark are gone. */
+void weft__blocks_cut(weft__engine *e, weft__mark mark);
 
 /* Elements of v were copied as they are: from or to the program, in another order, or cast. */
 void weft__count_copy(weft_fabric *f, const weft_view *v);
