@@ -12,7 +12,7 @@ if ! grep -q '^#define HAVE_CUDA 1' ../lib/config.h; then
     exit 0
 fi
 list=${srcdir:-.}/../include/weft/sys/kernels.h
-names=$(sed -n '/define WEFT_KERNEL_LIST/,/[^\\]$/p' "$list" | grep -o 'K([a-z0-9_]*)' | tr -d 'K()')
+names=$(sed -n '/define WEFT_KERNEL_COMMON/,/[^\\]$/p' "$list" | grep -o 'K([a-z0-9_]*)' | tr -d 'K()')
 [ "$(echo "$names" | wc -l)" -gt 40 ] || fail "no list of kernels in $list"
 have=$(nm "$objects" 2>/dev/null | awk '$2 == "T" {print $3}')
 for name in $names; do

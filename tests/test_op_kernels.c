@@ -555,6 +555,59 @@ START_TEST(a_product_may_end_with_gelus_gradient)
 }
 END_TEST
 
+/* Relu's gradient and its columns' sums, by a loop in f64; and the bits of the two in steps, on all threads, and in
+ * place. */
+static void check_relu_back(int64_t rows, int64_t o, weft_dtype dt, weft_dtype gt)
+{
+    const double tol[] = {
+        [WEFT_F32] = 0x1p-23, [WEFT_F64] = 1e-13, [WEFT_BF16] = 0x1p-8, [WEFT_F16] = 0x1p-11};
+    const size_t n = (size_t)(rows * o), bytes = n * weft_dtype_size(dt);
+    const int64_t to[2] = {0, 1}, from[2] = {o, 1}, shape[2] = {rows, o};
+    void *y, *gy, *want = device_calloc(n + 1, 8), *sums = device_calloc((size_t)o + 1, 8),
+                  *g = device_calloc(n + 1, 8), *gb = device_calloc((size_t)o + 1, 8);
+    double *const vy = rounded(dt, rows * o, -1, 1, 1, &y), *const vg = rounded(dt, rows * o, -1, 1,
+                                                                                2, &gy);
+    vy[0] = keep(dt, y, 0, NAN);
+    ck_assert(!k(0)->relu_back(stream[0], dev(want), dev(y), dev(gy), rows * o, dt));
+    ck_assert(!k(0)->sum(stream[0], dev(sums), gt, to, 1, dev(want), from, 2, shape, dt));
+    for (int i = 0; i < 2 * THREADS; i++) {
+        memcpy(g, gy, bytes);
+        memset(gb, 0xFF, (size_t)o * 8);
+        ck_assert(!k(i / 2)->linear_relu_back(stream[i / 2], dev(g), dev(gb), gt, dev(y),
+                                              dev(i % 2 ? g : gy), rows, o, dt));
+        ck_assert_msg(!memcmp(g, want, bytes) && !memcmp(gb, sums, (size_t)o * weft_dtype_size(gt)),
+                      "(%d, %d) of %s on %d threads, in place %d: not the steps' bits", (int)rows,
+                      (int)o, weft_dtype_name(dt), i / 2 + 1, i % 2);
+    }
+    for (int64_t j = 0, bad = 0; j < o; j++) {
+        double sum = 0, size = 0;
+        for (int64_t i = j; i < rows * o; i += o) {
+            bad += is(dt, g, i) != (vy[i] > 0 ? vg[i] : 0);
+            sum += vy[i] > 0 ? vg[i] : 0;
+            size += fabs(vg[i]);
+        }
+        if (bad || !(fabs(is(gt, gb, j) - sum) <= tol[gt] * size))
+            ck_abort_msg("(%d, %d) of %s, column %d: %d wrong, sum %g, not %g", (int)rows, (int)o,
+                         weft_dtype_name(dt), (int)j, (int)bad, is(gt, gb, j), sum);
+    }
+    free(y), free(gy), free(want), free(sums), free(g), free(gb), free(vy), free(vg);
+}
+
+START_TEST(relus_gradient_and_its_sums_are_the_loop)
+{
+    static const weft_dtype type[][2] = {{WEFT_F32, WEFT_F32},   {WEFT_F64, WEFT_F64},
+                                         {WEFT_BF16, WEFT_BF16}, {WEFT_BF16, WEFT_F32},
+                                         {WEFT_F16, WEFT_F16},   {WEFT_F16, WEFT_F32}};
+    static const int64_t size[][2] = {{0, 5},    {3, 0},      {1, 1},     {1, 7},
+                                      {7, 13},   {1001, 1},   {70001, 1}, {301, 257},
+                                      {64, 256}, {1024, 256}, {259, 77},  {33, 4103}};
+    if (!device[0]->ops->kernels->linear_relu_back)
+        return;
+    for (size_t i = 0; i < sizeof size / sizeof *size; i++)
+        check_relu_back(size[i][0], size[i][1], type[_i][0], type[_i][1]);
+}
+END_TEST
+
 /* One row of a norm's gradient in f64: gx + more, and what it adds to gw and gb. */
 static void norm_row(weft_dtype dt, bool centred, int64_t c, const void *x, const void *gy,
                      int64_t at, const void *w, const void *more, double *gx, double *gw,
@@ -933,6 +986,7 @@ int main(void)
     tcase_add_test(t, batches_are_their_products);
     tcase_add_test(t, linear_is_its_steps);
     tcase_add_loop_test(t, a_product_may_end_with_gelus_gradient, 0, 4);
+    tcase_add_loop_test(t, relus_gradient_and_its_sums_are_the_loop, 0, 6);
     tcase_add_test(t, gradients_of_norms_are_the_loops);
     tcase_add_test(t, sums_of_powers_are_the_loops);
     tcase_add_loop_test(t, cross_entropy_is_the_loop, 0, 16);

@@ -90,15 +90,21 @@ static weft_status forward(weft_op_call *c)
                                             bias_of(c), a->act);
 }
 
-/* dy act'(p), in scratch where that is not dy. */
-static weft_status before_act(weft_op_call *c, weft_view *z)
+/* dy act'(p), in scratch where that is not dy. It may take the bias's gradient along: *bias is 0 then. */
+static weft_status before_act(weft_op_call *c, weft_view *z, int *bias)
 {
     static const double none[2];
-    const int act = attributes_of(c)->act;
+    const int act = attributes_of(c)->act, b = *bias;
     *z = c->gout;
     if (act == WEFT_ACT_NONE)
         return WEFT_OK;
     WEFT_TRY(weft__scratch_view(c->fabric, z));
+    if (act == WEFT_ACT_RELU && c->k->linear_relu_back && b && c->want[b]) {
+        const weft__linear_sizes n = weft__linear_sizes_of(c, 1);
+        *bias = 0;
+        return c->k->linear_relu_back(c->stream, z->data, c->gin[b].data, c->gin[b].dtype,
+                                      c->out.data, c->gout.data, n.r, n.o, z->dtype);
+    }
     return act == WEFT_ACT_RELU
                ? c->k->relu_back(c->stream, z->data, c->out.data, c->gout.data, z->numel, z->dtype)
                : c->k->unary_back(c->stream, WEFT_GELU_TANH, z->data, c->gout.data,
@@ -131,9 +137,10 @@ static weft_status backward(weft_op_call *c)
 {
     const weft__linear_sizes n = weft__linear_sizes_of(c, 1);
     const bool float8 = attributes_of(c)->float8;
+    int bias = bias_of(c);
     weft_view z;
-    WEFT_TRY(before_act(c, &z));
-    WEFT_TRY(weft__linear_weights(c, float8 ? 0 : 1, bias_of(c), z.data, c->in[0].data, n));
+    WEFT_TRY(before_act(c, &z, &bias));
+    WEFT_TRY(weft__linear_weights(c, float8 ? 0 : 1, bias, z.data, c->in[0].data, n));
     return float8 ? weft__linear8_back(c, &z, n) : weft__linear_input(c, 1, z.data, n);
 }
 

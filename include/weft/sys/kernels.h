@@ -113,6 +113,8 @@
  *            is WEFT_ACT_GELU_TANH; b and pre may be 0. dt may be of 16 bits
  *   linear_back  gw (o,c) = gy^T x, gb (o) = the sum of gy's rows, both of type gt, which is dt, or f32 where dt
  *            has 16 bits; either may be 0
+ *   linear_relu_back  g (rows,o) = gy where y > 0, else 0, and gb (o) = the sum of g's rows, of type gt as of
+ *            linear_back; g may be gy. Missing where relu_back and linear_back do as well
  *   linear_gelu_back  g (rows,c) = (gy w) gelu'(pre), at once where the device can: what linear with w (o,c) hands
  *            on to pre (rows,c) if its x is gelu(pre), by tanh. dt may be of 16 bits
  *   code8    q = x (rows,c) in an 8-bit format, and qt (c,rows) the same, transposed; either may be 0. Numbers are
@@ -484,6 +486,8 @@ typedef struct weft_scaler_rule {
 #define WEFT_ARGS_linear_back(D, V, A) \
     D(gw) D(gb) V(weft_dtype, gt) D(gy) D(x) V(int64_t, rows) V(int64_t, c) V(int64_t, o) \
     V(weft_dtype, dt)
+#define WEFT_ARGS_linear_relu_back(D, V, A) \
+    D(g) D(gb) V(weft_dtype, gt) D(y) D(gy) V(int64_t, rows) V(int64_t, o) V(weft_dtype, dt)
 #define WEFT_ARGS_linear_gelu_back(D, V, A) \
     D(g) D(gy) D(w) D(pre) V(int64_t, rows) V(int64_t, c) V(int64_t, o) V(weft_dtype, dt)
 #define WEFT_ARGS_code8(D, V, A) \
@@ -504,7 +508,8 @@ typedef struct weft_scaler_rule {
 #define WEFT_ARGS_cut(D, V, A) D(by) D(norm) V(double, limit)
 #define WEFT_ARGS_scaler(D, V, A) D(state) D(found) V(int, edge) A(weft_scaler_rule, o, 1)
 
-#define WEFT_KERNEL_LIST(K) \
+/* Those that all devices here have, and all. */
+#define WEFT_KERNEL_COMMON(K) \
     K(fill) K(copy) K(binary) K(axpy) K(scale) K(relu) K(relu_back) K(unary) K(unary_back) \
     K(binary_back) K(compare) K(where) K(log_softmax) K(log_softmax_back) K(extremum) K(gather) \
     K(gather_back) K(gemm_batch) K(sum) K(softmax) K(softmax_back) K(xent) K(xent_back) K(correct) \
@@ -517,6 +522,7 @@ typedef struct weft_scaler_rule {
     K(attention) K(attention_back) K(rotary) \
     K(linear) K(linear_back) K(linear_gelu_back) K(code8) K(gemm8) K(conv) K(conv_back) K(xent_lse) \
     K(xent_lse_back) K(cut) K(scaler)
+#define WEFT_KERNEL_LIST(K) WEFT_KERNEL_COMMON(K) K(linear_relu_back)
 /* clang-format on */
 
 /* "weft_stream *s, weft_dev y, ..." */

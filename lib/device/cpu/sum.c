@@ -1,4 +1,5 @@
-/* y = alpha * sum of x over the dimensions in which y does not move.
+/* y = alpha * sum of x over the dimensions in which y does not move; and relu's gradient with the sums of its
+ * columns, in one pass.
  *
  * Sums are formed in f64. The order of additions is a function of the shapes: the reduced elements
  * are cut into blocks, a block is added up along its runs, and the blocks in their order. */
@@ -64,6 +65,44 @@ static void N(add_block)(const struct sum *a, double *acc, const T *x, int64_t s
     }
 }
 
+/* Makes `rows` of x, s apart and n wide, from element `at` on, and adds them one after the other. */
+CPU_INLINE void N(mask_rows)(const struct sum *a, double *acc, int64_t at, int64_t s, int64_t n,
+                             int rows)
+{
+    const T *relu = (const T *)a->relu + at, *gy = (const T *)a->gy + at;
+    T *x = (T *)a->x + at;
+    for (int k = 0; k < rows && x != gy; k++)
+        for (int64_t j = 0; j < n; j += 64 / (int64_t)sizeof(T))
+            __builtin_prefetch(x + k * s + j, 1);
+#pragma omp simd
+    for (int64_t j = 0; j < n; j++) {
+        double sum = acc[j];
+        CPU_UNROLL(4)
+        for (int k = 0; k < rows; k++) {
+            const T g = gy[k * s + j]; /* whether it counts or not: no branch */
+            x[k * s + j] = LOAD(relu[k * s + j]) > 0 ? g : 0;
+            sum += LOAD(x[k * s + j]);
+        }
+        acc[j] = sum;
+    }
+}
+
+/* What add_block does, of rows lo..hi-1 of a matrix whose columns k..k+n-1 are made here. */
+static void N(mask_block)(const struct sum *a, double *acc, int64_t k, int64_t n, int64_t lo,
+                          int64_t hi)
+{
+    const int64_t s = a->reduced.stride[0][0];
+    int64_t r = lo;
+    for (; r + ROWS <= hi; r += ROWS)
+        CPU_CALL(mask_rows, a, acc, r * s + k, s, n, ROWS);
+    for (; r < hi; r++)
+        CPU_CALL(mask_rows, a, acc, r * s + k, s, n, 1);
+    if (n == 1) { /* a run, whose order is that of lanes */
+        acc[0] = 0;
+        CPU_CALL(add_block, a, acc, (const T *)a->x + k, 1, 1, lo, hi);
+    }
+}
+
 /* Units: tiles of outputs times blocks of reduced elements. */
 static void N(sum)(const void *args, int64_t lo, int64_t hi)
 {
@@ -72,13 +111,16 @@ static void N(sum)(const void *args, int64_t lo, int64_t hi)
     const int64_t step = w->stride[1][w->rank - 1];
     for (int64_t u = lo; u < hi; u++) {
         const int64_t block = u % a->blocks, r = a->reduced.numel;
+        const int64_t first = r * block / a->blocks, last = r * (block + 1) / a->blocks;
         int64_t k = u / a->blocks * a->tile, end = k + a->tile < w->numel ? k + a->tile : w->numel;
         weft__place p = weft__walk_seek(w, k);
         for (int64_t n; k < end; k += n, weft__walk_step(w, &p, n)) {
             double *acc = a->partial + block * w->numel + k, here[TILE] = {0};
             n = weft__walk_run(w, &p, end - k);
-            CPU_CALL(add_block, a, here, (const T *)a->x + p.at[1], step, n, r * block / a->blocks,
-                     r * (block + 1) / a->blocks);
+            if (a->gy)
+                CPU_CALL(mask_block, a, here, p.at[1], n, first, last);
+            else
+                CPU_CALL(add_block, a, here, (const T *)a->x + p.at[1], step, n, first, last);
             for (int64_t j = 0; j < n && a->blocks > 1; j++)
                 acc[j] = here[j];
             for (int64_t j = 0; j < n && a->blocks == 1; j++)
@@ -91,6 +133,7 @@ static void N(sum)(const void *args, int64_t lo, int64_t hi)
 
 #include "device/cpu/cpu.h"
 #include "device/cpu/half.h"
+#include "device/cpu/unroll.h"
 #include "device/cpu/walk.h"
 
 #define TILE 256     /* outputs that are summed side by side */
@@ -103,7 +146,8 @@ static void N(sum)(const void *args, int64_t lo, int64_t hi)
 struct sum {
     void *y;
     weft_dtype yt;
-    const void *x;
+    void *x;
+    const void *relu, *gy; /* x is to be made: gy where relu is above 0; or 0 */
     double alpha;
     weft__walk kept;    /* the outputs: in y and in x */
     weft__walk reduced; /* what is added to each: in x */
@@ -111,8 +155,13 @@ struct sum {
     double *partial; /* [blocks][kept.numel] */
 };
 
+static int64_t least(int64_t a, int64_t b)
+{
+    return a < b ? a : b;
+}
+
 /* y's element `at` from a sum. */
-static void put(const struct sum *a, int64_t at, double sum)
+CPU_INLINE void put(const struct sum *a, int64_t at, double sum)
 {
     sum *= a->alpha;
     if (a->yt == WEFT_F32)
@@ -158,11 +207,6 @@ static void part(struct sum *a, const int64_t *ystride, const int64_t *xstride, 
     weft__walk_of(&a->reduced, 1, n[1], shapes[1], reduced);
 }
 
-static int64_t least(int64_t a, int64_t b)
-{
-    return a < b ? a : b;
-}
-
 static void plan(struct sum *a)
 {
     const weft__walk *k = &a->kept, *r = &a->reduced;
@@ -173,23 +217,48 @@ static void plan(struct sum *a)
     a->blocks = a->blocks > 1 ? a->blocks : 1;
 }
 
+static weft_status add_up(weft_stream *s, const char *kernel, struct sum *a, const int64_t *ystride,
+                          const int64_t *xstride, int rank, const int64_t *shape, weft_dtype dt)
+{
+    double partial[PARTIAL];
+    if (!cpu_gives(a->yt, dt))
+        return weft__no_kernel(s->device, kernel, dt);
+    a->partial = partial;
+    part(a, ystride, xstride, rank, shape);
+    if (a->kept.numel == 0)
+        return WEFT_OK;
+    plan(a);
+    const int64_t units = (a->kept.numel + a->tile - 1) / a->tile * a->blocks;
+    WEFT_TRY(weft__cpu_each_row(s, CPU_FLOATS(sum), dt, a, units,
+                                a->kept.numel * a->reduced.numel / units + 1));
+    if (a->blocks > 1)
+        join(a);
+    return WEFT_OK;
+}
+
 weft_status weft__cpu_sum(weft_stream *s, weft_dev y, weft_dtype yt, const int64_t *ystride,
                           double alpha, weft_dev x, const int64_t *xstride, int rank,
                           const int64_t *shape, weft_dtype dt)
 {
-    double partial[PARTIAL];
-    struct sum a = {.y = cpu_ptr(y), .yt = yt, .x = cpu_ptr(x), .alpha = alpha, .partial = partial};
-    if (!cpu_gives(yt, dt))
-        return weft__no_kernel(s->device, "sum", dt);
-    part(&a, ystride, xstride, rank, shape);
-    if (a.kept.numel == 0)
-        return WEFT_OK;
-    plan(&a);
-    const int64_t units = (a.kept.numel + a.tile - 1) / a.tile * a.blocks;
-    WEFT_TRY(weft__cpu_each_row(s, CPU_FLOATS(sum), dt, &a, units,
-                                a.kept.numel * a.reduced.numel / units + 1));
-    if (a.blocks > 1)
-        join(&a);
-    return WEFT_OK;
+    struct sum a = {.y = cpu_ptr(y), .yt = yt, .x = cpu_ptr(x), .alpha = alpha};
+    return add_up(s, "sum", &a, ystride, xstride, rank, shape, dt);
+}
+
+weft_status weft__cpu_linear_relu_back(weft_stream *s, weft_dev g, weft_dev gb, weft_dtype gt,
+                                       weft_dev y, weft_dev gy, int64_t rows, int64_t o,
+                                       weft_dtype dt)
+{
+    const int64_t to[2] = {0, 1}, from[2] = {o, 1}, shape[2] = {rows, o};
+    struct sum a = {.y = cpu_ptr(gb),
+                    .yt = gt,
+                    .x = cpu_ptr(g),
+                    .relu = cpu_ptr(y),
+                    .gy = cpu_ptr(gy),
+                    .alpha = 1};
+    if (!cpu_is_low(dt))
+        return add_up(s, "linear_relu_back", &a, to, from, 2, shape, dt);
+    /* To widen them takes longer than to read them again. */
+    WEFT_TRY(weft__cpu_relu_back(s, g, y, gy, rows * o, dt));
+    return weft__cpu_sum(s, gb, gt, to, 1, g, from, 2, shape, dt);
 }
 #endif

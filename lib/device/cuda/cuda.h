@@ -142,7 +142,7 @@ weft_status weft__cuda_staging_open(weft__cuda_stream *s);
 void weft__cuda_staging_close(weft__cuda_stream *s);
 
 #define CUDA_PROTOTYPE(name) weft_status weft__cuda_##name(WEFT_KERNEL_ARGS(name));
-WEFT_KERNEL_LIST(CUDA_PROTOTYPE)
+WEFT_KERNEL_COMMON(CUDA_PROTOTYPE)
 #undef CUDA_PROTOTYPE
 extern const weft_kernels weft__cuda_kernels;
 

@@ -3,6 +3,6 @@
 
 const weft_kernels weft__cuda_kernels = {
 #define ENTRY(name) .name = weft__cuda_##name,
-    WEFT_KERNEL_LIST(ENTRY)
+    WEFT_KERNEL_COMMON(ENTRY)
 #undef ENTRY
 };
