@@ -120,6 +120,38 @@ START_TEST(a_gradient_that_is_handed_on_stays_as_it_is)
 }
 END_TEST
 
+/* An op may write over the gradient of its result, unless that is asked for, or somebody else's, too. */
+START_TEST(a_gradient_that_is_written_over_is_nobodys)
+{
+    for (int how = 0; how < 6; how++) {
+        const double v[] = {1, -2}, w[] = {1, 2, -1, -1};
+        static double gelu[2];
+        double got[2], kept[2];
+        weft_tensor *x = weft_tensor_of(f, v, 2, (int64_t[]){1, 2}, WEFT_F64);
+        weft_require_grad(x);
+        weft_tensor *m = weft_tensor_of(f, w, 2, (int64_t[]){2, 2}, WEFT_F64);
+        weft_tensor *y = how % 2 ? weft_linear_gelu_tanh(x, m, NULL) : weft_linear_relu(x, m, NULL);
+        weft_tensor *z = how / 2 == 2 ? weft_add(y, weft_scale(x, 3)) : weft_scale(y, 3);
+        if (how / 2 == 1)
+            keep(y);
+        ck_assert_int_eq(weft_backward(f, weft_sum(weft_scale(z, 2), WEFT_ALL)), 0);
+        ck_assert_int_eq(weft_copy_out(weft_gradient(x), got, sizeof got), 0);
+        if (how / 2 == 1) {
+            ck_assert_int_eq(weft_copy_out(weft_gradient(y), kept, sizeof kept), 0);
+            ck_assert(kept[0] == 6 && kept[1] == 6);
+        }
+        if (how % 2 == 0) { /* rows of m give -3 and 1: the second alone counts */
+            const double g = how / 2 == 2 ? 2 : 6, more = how / 2 == 2 ? 6 : 0;
+            ck_assert(got[0] == -g + more && got[1] == -g + more);
+        } else if (how == 1) {
+            memcpy(gelu, got, sizeof gelu);
+        } else if (how == 3) {
+            ck_assert(got[0] == gelu[0] && got[1] == gelu[1] && got[0] != 0);
+        }
+    }
+}
+END_TEST
+
 /* What nobody asks for is taken again: a chain takes no more for its gradients the longer it is. */
 START_TEST(gradients_of_results_give_their_memory_back)
 {
@@ -868,6 +900,7 @@ static void add_sums(TCase *t)
     tcase_add_test(t, a_diamond);
     tcase_add_test(t, an_inner_tensor_has_its_gradient_too);
     tcase_add_test(t, a_gradient_that_is_handed_on_stays_as_it_is);
+    tcase_add_test(t, a_gradient_that_is_written_over_is_nobodys);
     tcase_add_test(t, gradients_of_results_give_their_memory_back);
     tcase_add_test(t, a_norm_adds_to_a_gradient);
     tcase_add_test(t, a_table_adds_to_a_gradient);

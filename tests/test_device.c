@@ -163,7 +163,7 @@ START_TEST(elementwise)
     const weft_dtype dt = CASE_T;
     const int64_t n = CASE_N;
     array x = some(dt, n, 1), y = some(dt, n, 2), z = some(dt, n, 3);
-    array axpy[THREADS], scale[THREADS], relu[THREADS], back[THREADS];
+    array axpy[THREADS], scale[THREADS], relu[THREADS], back[THREADS], over[THREADS];
     if (n > 2) {
         set(x, 0, NAN);
         set(x, 1, -0.0);
@@ -174,16 +174,20 @@ START_TEST(elementwise)
         CALL(t, scale, dev(scale[t] = same(y)), -1.5, dev(x), n, dt);
         CALL(t, relu, dev(relu[t] = same(y)), dev(x), n, dt);
         CALL(t, relu_back, dev(back[t] = same(y)), dev(x), dev(z), n, dt);
+        over[t] = same(z);
+        CALL(t, relu_back, dev(over[t]), dev(x), dev(over[t]), n, dt);
     }
-    agree(axpy), agree(scale), agree(relu), agree(back);
+    agree(axpy), agree(scale), agree(relu), agree(back), agree(over);
     for (int64_t i = 0; i < n; i++) {
         near(axpy[0], i, get(y, i) + 0.5 * get(x, i), 1);
         near(scale[0], i, -1.5 * get(x, i), 1);
         near(relu[0], i, get(x, i) <= 0 ? 0 : get(x, i), 0);
         near(back[0], i, get(x, i) > 0 ? get(z, i) : 0, 0);
+        near(over[0], i, get(back[0], i), 0);
     }
     weft__free(x.p), weft__free(y.p), weft__free(z.p);
     weft__free(axpy[0].p), weft__free(scale[0].p), weft__free(relu[0].p), weft__free(back[0].p);
+    weft__free(over[0].p);
 }
 END_TEST
 

@@ -74,11 +74,18 @@ void weft__walk_reach(const weft__walk *w, int64_t from, int64_t first)
     }
 }
 
+/* The gradient of result r was asked for. */
+static bool stays(const weft__walk *w, const weft__node *n, int r)
+{
+    return w->kind == WEFT__OF_BACKWARD && n->kept >> r & 1;
+}
+
 /* The gradients of the results; that of out is zeros where there is none. */
 static weft_status of_results(const weft__walk *w, const weft__node *n, weft_op_call *c)
 {
     weft__view_copy(&c->gout, &n->out);
     c->gout.data = weft__grad_of(n, w->kind, 0);
+    c->spare = !stays(w, n, 0) && weft__block_alone(w->f, n->grad[w->kind][0].block);
     if (n->op->view) /* else it is contiguous already */
         WEFT_TRY(weft__view_pack(&c->gout));
     for (int i = n->op->results; i < WEFT_OP_SAVED; i++)
@@ -92,6 +99,12 @@ static weft_status of_results(const weft__walk *w, const weft__node *n, weft_op_
         return WEFT_OK;
     WEFT_TRY(weft__scratch_view(w->f, &c->gout));
     return c->device->ops->zero(c->stream, c->gout.data, weft__view_bytes(&c->gout));
+}
+
+static bool took(const weft_fabric *f, weft__mark before)
+{
+    const weft__mark now = weft__engine_mark(f);
+    return now.chunk != before.chunk || now.used != before.used;
 }
 
 static weft_status differentiate(weft__walk *w, weft__node *n)
@@ -113,7 +126,7 @@ static weft_status differentiate(weft__walk *w, weft__node *n)
     if (n->op->drain)
         weft__tape_past(f->tape, n);
     WEFT_TRY(done);
-    if (weft__collect_knows(w, n, &c, to))
+    if (took(f, mark) && weft__collect_knows(w, n, &c, to))
         weft__engine_rewind(f, mark); /* all else was the op's own */
     WEFT_TRY(weft__collect_end(w, n, &c, to));
     for (int j = 0; j < n->nin; j++) {
@@ -129,7 +142,7 @@ static void let_go(const weft__walk *w, weft__node *n)
 {
     for (int r = 0; n->op && r <= n->op->results; r++) {
         weft__grad *g = &n->grad[w->kind][r];
-        if (w->kind == WEFT__OF_BACKWARD && n->kept >> r & 1)
+        if (stays(w, n, r))
             continue;
         weft__block_drop(w->f, g->block);
         *g = (weft__grad){.data = {0}};
@@ -152,9 +165,10 @@ weft_status weft__walk_nodes(weft__walk *w, int64_t from, int64_t first)
         weft__node *n = &t->node[i];
         if (!n->op && t->hooks.module && w->kind == WEFT__OF_BACKWARD)
             WEFT_TRY(t->hooks.module(t->hooks.self, n->module, n->enter, true));
-        if (has_gradient(w, n))
+        if (has_gradient(w, n)) {
             WEFT_TRY(n->op == &weft__op_recompute ? weft__replay(w, i) : differentiate(w, n));
-        let_go(w, &t->node[i]); /* the tape may have moved */
+            let_go(w, &t->node[i]); /* the tape may have moved */
+        }
         if (t->hooks.between)
             t->hooks.between(t->hooks.self);
     }

@@ -153,7 +153,8 @@ bool weft__collect_knows(const weft__walk *w, const weft__node *n, const weft_op
 {
     int block;
     for (int j = 0; j < n->nin; j++)
-        if (c->want[j] && !find(w, n, c, to, c->gin[j].data, &block))
+        if (c->want[j] && c->gin[j].data.addr != to[j].data.addr &&
+            !find(w, n, c, to, c->gin[j].data, &block))
             return false;
     return true;
 }
@@ -193,8 +194,6 @@ static weft_status deposit(const weft__walk *w, const weft__node *n, const weft_
     const weft_view *g = &c->gin[j];
     weft_view cast = *g;
     int block = 0;
-    if (g->data.addr == to[j].data.addr)
-        return WEFT_OK;
     if (g->dtype == to[j].type)
         return to[j].fresh ? hand_on(w, n, c, j, to) : add(c, g, &to[j]);
     cast.dtype = to[j].type;
@@ -213,10 +212,10 @@ weft_status weft__collect_end(const weft__walk *w, const weft__node *n, const we
                               const weft__collector *to)
 {
     for (int j = 0; j < n->nin; j++)
-        if (c->want[j])
+        if (c->want[j] && c->gin[j].data.addr != to[j].data.addr)
             WEFT_TRY(deposit(w, n, c, j, to));
     for (int j = 0; j < n->nin; j++)
-        if (c->want[j])
+        if (c->want[j] && to[j].beside)
             weft__block_drop(c->fabric, to[j].beside);
     return WEFT_OK;
 }

@@ -151,6 +151,7 @@ static inline void weft__call_begin(weft_op_call *c, weft_fabric *f, const weft_
     c->sample = NULL;
     c->base = c->local = 0;
     c->weight.addr = 0;
+    c->spare = false;
 }
 /* A new node, uninitialised. */
 weft_status weft__tape_append(weft__tape *t, weft__node **out);

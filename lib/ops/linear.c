@@ -90,7 +90,7 @@ static weft_status forward(weft_op_call *c)
                                             bias_of(c), a->act);
 }
 
-/* dy act'(p), in scratch where that is not dy. It may take the bias's gradient along: *bias is 0 then. */
+/* dy act'(p), in dy's memory or in scratch. It may take the bias's gradient along: *bias is 0 then. */
 static weft_status before_act(weft_op_call *c, weft_view *z, int *bias)
 {
     static const double none[2];
@@ -98,7 +98,8 @@ static weft_status before_act(weft_op_call *c, weft_view *z, int *bias)
     *z = c->gout;
     if (act == WEFT_ACT_NONE)
         return WEFT_OK;
-    WEFT_TRY(weft__scratch_view(c->fabric, z));
+    if (!c->spare)
+        WEFT_TRY(weft__scratch_view(c->fabric, z));
     if (act == WEFT_ACT_RELU && c->k->linear_relu_back && b && c->want[b]) {
         const weft__linear_sizes n = weft__linear_sizes_of(c, 1);
         *bias = 0;

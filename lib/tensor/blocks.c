@@ -9,31 +9,31 @@ static weft__block *at(const weft_fabric *f, int block)
     return &f->engine->block[block - 1];
 }
 
-static weft__block *find(const weft__engine *e, size_t bytes)
+/* Takes one of that size from those that are nobody's; 0: there is none. */
+static int find(weft__engine *e, size_t bytes)
 {
-    weft__block *found = NULL;
-    for (size_t i = 0; i < e->blocks; i++) {
-        weft__block *p = &e->block[i];
-        if (!p->uses && p->bytes == bytes && (!found || p->given > found->given))
-            found = p;
+    for (int *link = &e->spare_block; *link; link = &e->block[*link - 1].next) {
+        const int block = *link;
+        if (e->block[block - 1].bytes == bytes) {
+            *link = e->block[block - 1].next;
+            return block;
+        }
     }
-    return found;
+    return 0;
 }
 
 weft_status weft__block_take(weft_fabric *f, size_t bytes, int *block, weft_dev *out)
 {
     weft__engine *e = f->engine;
-    weft__block *p = find(e, bytes);
-    if (!p) {
+    if (!(*block = find(e, bytes))) {
         const weft__mark from = weft__engine_mark(f);
         WEFT_TRY(weft__grow(&e->block, &e->block_room, e->blocks + 1, sizeof *e->block));
         WEFT_TRY(weft__scratch(f, bytes, out));
-        p = &e->block[e->blocks++];
-        *p = (weft__block){.data = *out, .bytes = bytes, .from = from};
+        e->block[e->blocks++] = (weft__block){.data = *out, .bytes = bytes, .from = from};
+        *block = (int)e->blocks;
     }
-    p->uses = 1;
-    *block = (int)(p - e->block) + 1;
-    *out = p->data;
+    at(f, *block)->uses = 1;
+    *out = at(f, *block)->data;
     return WEFT_OK;
 }
 
@@ -48,7 +48,8 @@ void weft__block_drop(weft_fabric *f, int block)
     weft__block *p = block ? at(f, block) : NULL;
     if (!p || --p->uses)
         return;
-    p->given = ++f->engine->given;
+    p->next = f->engine->spare_block;
+    f->engine->spare_block = block;
     if (f->device->ops->discard)
         f->device->ops->discard(f->stream, p->data, p->bytes);
 }
@@ -58,11 +59,19 @@ bool weft__block_alone(const weft_fabric *f, int block)
     return block && at(f, block)->uses == 1;
 }
 
+static bool is_behind(weft__mark a, weft__mark b)
+{
+    return a.chunk > b.chunk || (a.chunk == b.chunk && a.used >= b.used);
+}
+
 void weft__blocks_cut(weft__engine *e, weft__mark mark)
 {
-    for (; e->blocks; e->blocks--) {
-        const weft__mark *from = &e->block[e->blocks - 1].from;
-        if (from->chunk < mark.chunk || (from->chunk == mark.chunk && from->used < mark.used))
-            return;
-    }
+    const size_t had = e->blocks;
+    while (e->blocks && is_behind(e->block[e->blocks - 1].from, mark))
+        e->blocks--;
+    for (int *link = &e->spare_block; had > e->blocks && *link;)
+        if ((size_t)*link > e->blocks)
+            *link = e->block[*link - 1].next;
+        else
+            link = &e->block[*link - 1].next;
 }

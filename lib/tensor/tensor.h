@@ -76,8 +76,8 @@ typedef struct weft__mark {
 typedef struct weft__block {
     weft_dev data;
     size_t bytes;
-    int uses;        /* 0: nobody's */
-    uint64_t given;  /* when it became so */
+    int uses;        /* 0: it is nobody's, */
+    int next;        /* and so is this one, since earlier; 0: no more */
     weft__mark from; /* where the arena was before it */
 } weft__block;
 
@@ -94,7 +94,7 @@ typedef struct weft__engine {
     size_t chunks, chunk_room, current;
     weft__block *block; /* in the order of the arena */
     size_t blocks, block_room;
-    uint64_t given;   /* so often one became nobody's */
+    int spare_block;  /* the last that became nobody's; 0: there is none */
     size_t most;      /* bytes in use at once since there are several chunks */
     bool settled;     /* the arena has had the size of a step */
     weft__late *late; /* that were not read yet, and their flags */

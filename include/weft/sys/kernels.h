@@ -12,7 +12,7 @@
  *            WEFT_MINIMUM hand NaN on
  *   axpy     y += alpha x
  *   scale    y = alpha x
- *   relu     y = max(x, 0)               relu_back   gx = gy where y > 0, else 0
+ *   relu     y = max(x, 0)               relu_back   gx = gy where y > 0, else 0; gx may be gy
  *   unary    y = f(x; p[0], p[1]); y may be x
  *   unary_back  gx = gy f'(x), gx may be gy; y = f(x), may be 0 of the GELUs
  *   binary_back  gx = gy times the derivative of a op b by a (input 0) or b (input 1), in `shape`;

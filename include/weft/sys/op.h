@@ -99,6 +99,8 @@ struct weft_op_call {
     /* In backward of an op that adds: what comes to c->gin[i], of f32 or f64, in that memory or elsewhere;
      * addr 0: nothing. */
     weft_dev more[WEFT_OP_INPUTS];
+    /* In backward: nobody needs what lies in c->gout behind this call, which may write there. */
+    bool spare;
 };
 
 /* Applies op to n inputs and records it. attr: attr_size bytes, copied. NULL after an error. */
