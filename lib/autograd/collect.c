@@ -6,7 +6,7 @@
 
 #define BESIDES (-1)
 
-/* Somebody else has the memory, too: it stays as it is. */
+/* Somebody else has the memory, too, or it is of no block: it stays as it is. */
 static bool is_shared(const weft_fabric *f, const weft__grad *g)
 {
     return g->data.addr && !weft__block_alone(f, g->block);
@@ -159,7 +159,7 @@ bool weft__collect_knows(const weft__walk *w, const weft__node *n, const weft_op
     return true;
 }
 
-/* What is there already and stays: where results' gradients are looked for, so they are from now on. */
+/* A gradient that lies somewhere already is found there from now on; what is no result's is copied. */
 static weft_status hand_on(const weft__walk *w, const weft__node *n, const weft_op_call *c, int j,
                            const weft__collector *to)
 {
