@@ -19,6 +19,10 @@
     LOOP(low_bf16_##name, target, uint16_t, float, half_low_bf16, low_bf)                          \
     LOOP(wide_f16_##name, target, float, uint16_t, half_wide_f16, wide_f)                          \
     LOOP(low_f16_##name, target, uint16_t, float, half_low_f16, low_f)
+/* Callers go by pieces of so many numbers at most, and work on each for a while: the next one's 32 are asked for. */
+#define PIECE 1024
+#define READS(x) __builtin_prefetch((x) + PIECE)
+#define WRITES(y) __builtin_prefetch((y) + PIECE, 1)
 #define EACH(step, ...)                                                                            \
     for (; done + (step) <= n; done += (step)) {                                                   \
         __VA_ARGS__                                                                                \
@@ -33,7 +37,8 @@ SET(avx2, __attribute__((target("avx2,f16c"))), , ,
     EACH(8, _mm_storeu_si128((__m128i *)(y + done), _mm256_cvtps_ph(_mm256_loadu_ps(x + done),
                                                                     _MM_FROUND_TO_NEAREST_INT));))
 
-#define WIDE_BF16 EACH(32, wide_32(y + done, x + done);)
+#define WIDE_BF16 EACH(32, READS(x + done); wide_32(y + done, x + done);)
+#define LOW_BF16 EACH(32, WRITES(y + done); low_32(y + done, x + done);)
 #define WIDE_F16                                                                                   \
     EACH(16, _mm512_storeu_ps(y + done,                                                            \
                               _mm512_cvtph_ps(_mm256_loadu_si256((const __m256i *)(x + done))));)
@@ -41,11 +46,11 @@ SET(avx2, __attribute__((target("avx2,f16c"))), , ,
     EACH(16,                                                                                       \
          _mm256_storeu_si256((__m256i *)(y + done), _mm512_cvtps_ph(_mm512_loadu_ps(x + done),     \
                                                                     _MM_FROUND_TO_NEAREST_INT));)
-SET(avx512, __attribute__((target(AVX512))), WIDE_BF16, EACH(32, low_32(y + done, x + done);),
-    WIDE_F16, LOW_F16)
+SET(avx512, __attribute__((target(AVX512))), WIDE_BF16, LOW_BF16, WIDE_F16, LOW_F16)
 
 SET(brain, __attribute__((target(BRAIN))), WIDE_BF16,
-    EACH(64, low_64(y + done, x + done);) EACH(32, low_32(y + done, x + done);), WIDE_F16, LOW_F16)
+    EACH(64, WRITES(y + done); WRITES(y + done + 32); low_64(y + done, x + done);) LOW_BF16,
+    WIDE_F16, LOW_F16)
 
 /* F16C is older, and there on all of them; clang 14 cannot ask for it. */
 static bool has_avx2(void)
