@@ -6,6 +6,8 @@
 #include "device/cpu/layernorm.h"
 
 #ifndef LOW
+#include "device/cpu/math.h"
+
 static double N(run_sum)(const C *x, int64_t n)
 {
     C s[LANES] = {0};
@@ -13,20 +15,21 @@ static double N(run_sum)(const C *x, int64_t n)
     return N(join)(s);
 }
 
-/* Sums of what differs from high + low, and of its squares. */
-static double N(run_squares)(const C *x, int64_t n, C high, C low, double *square)
+/* Sums of what differs from m, and of its squares. */
+static double N(run_squares)(const C *x, int64_t n, C m, double *square)
 {
     C s[LANES] = {0}, q[LANES] = {0};
-    EACH_LANE(n, const C d = (x[i] - high) - low; s[k] += d; q[k] += d * d;);
+    EACH_LANE(n, const C d = x[i] - m; s[k] += d; q[k] += d * d;);
     *square += N(join)(q);
     return N(join)(s);
 }
 
 static void N(run_affine)(C *y, const C *x, int64_t n, C high, C low, C r, const C *w, const C *b)
 {
+    const C z0 = -low * r;
 #pragma omp simd
     for (int64_t i = 0; i < n; i++)
-        y[i] = ((x[i] - high) - low) * r * w[i] + b[i];
+        y[i] = N(fused)(N(fused)(x[i] - high, r, z0), w[i], b[i]);
 }
 #endif
 
@@ -40,16 +43,15 @@ static double N(moments)(C *room, const T *x, const T *next, int64_t c, double *
     }
     if (next)
         fetch_ahead(next, c * (int64_t)sizeof *next);
-    const double first = sum / (double)c;
-    const C high = (C)first, low = (C)(first - (double)high);
+    const C first = (C)(sum / (double)c);
     for (int64_t at = 0; at < c; at += RUN) {
         const int64_t n = c - at < RUN ? c - at : RUN;
         const C *v = N(operand)(room, x, at, n, 0, c <= RUN);
-        off += M(run_squares)(v, n, high, low, &square);
+        off += M(run_squares)(v, n, first, &square);
     }
     off /= (double)c;
     *variance = square / (double)c - off * off;
-    return first + off;
+    return (double)first + off;
 }
 
 static void N(layernorm)(const void *args, int64_t lo, int64_t hi)

@@ -6,14 +6,16 @@
 #include "device/cpu/layernorm.h"
 
 #ifndef LOW
+#include "device/cpu/math.h"
+
 /* Adds to the sums of h and of h z; each column's to gw and gb. */
 static void N(run_sums)(const C *x, const C *gy, int64_t n, const C *w, struct of_row o, C *gw,
                         C *gb, double *mh, double *mz)
 {
-    const C high = (C)o.mean, low = (C)(o.mean - (double)high), rstd = (C)o.rstd;
+    const C high = (C)o.mean, rstd = (C)o.rstd, z0 = (C)((double)high - o.mean) * rstd;
     C s[LANES] = {0}, q[LANES] = {0};
-    EACH_LANE(n, const C g = gy[i], z = ((x[i] - high) - low) * rstd, h = g * w[i]; s[k] += h;
-              q[k] += h * z; gb[i] += g; gw[i] += g * z;);
+    EACH_LANE(n, const C g = gy[i], z = N(fused)(x[i] - high, rstd, z0), h = g * w[i]; s[k] += h;
+              q[k] = N(fused)(h, z, q[k]); gb[i] += g; gw[i] = N(fused)(g, z, gw[i]););
     *mh += N(join)(s);
     *mz += N(join)(q);
 }
@@ -21,12 +23,13 @@ static void N(run_sums)(const C *x, const C *gy, int64_t n, const C *w, struct o
 static void N(run_back)(C *gx, const C *x, const C *gy, int64_t n, const C *w, const C *more,
                         struct of_row o)
 {
-    const C high = (C)o.mean, low = (C)(o.mean - (double)high), rstd = (C)o.rstd;
-    const C mh = (C)o.mh, mz = (C)o.mz;
+    const double slope = o.mz * o.rstd;
+    const C high = (C)o.mean, rstd = (C)o.rstd, down = (C)-slope;
+    const C base = (C)(slope * (o.mean - (double)high) - o.mh);
 #pragma omp simd
     for (int64_t i = 0; i < n; i++) {
-        const C z = ((x[i] - high) - low) * rstd;
-        gx[i] = rstd * (gy[i] * w[i] - mh - z * mz) + more[i];
+        const C h = N(fused)(gy[i], w[i], base);
+        gx[i] = N(fused)(N(fused)(x[i] - high, down, h), rstd, more[i]);
     }
 }
 #endif
