@@ -1,8 +1,9 @@
 /* y = alpha * sum of x over the dimensions in which y does not move; and relu's gradient with the sums of its
  * columns, in one pass.
  *
- * Sums are formed in f64. The order of additions is a function of the shapes: the reduced elements
- * are cut into blocks, a block is added up along its runs, and the blocks in their order. */
+ * Sums are formed in f64, of columns of 16 bits four by four in f32 first. The order of additions is a function of
+ * the shapes: the reduced elements are cut into blocks, a block is added up along its runs, and the blocks in their
+ * order. */
 #ifdef T
 
 /* Adds a run of n elements with stride s, in the lanes. */
@@ -36,8 +37,12 @@ CPU_INLINE void N(add_rows)(double *acc, const T *x, int64_t s, int64_t width)
             __builtin_prefetch(x + (FURTHER + k) * s + j);
 #pragma omp simd
     for (int64_t j = 0; j < width; j++)
+#ifdef LOW /* f32 holds the sum of four, but where one is thousands of times another */
+        acc[j] += (LOAD(x[j]) + LOAD(x[s + j])) + (LOAD(x[2 * s + j]) + LOAD(x[3 * s + j]));
+#else
         acc[j] =
             (((acc[j] + LOAD(x[j])) + LOAD(x[s + j])) + LOAD(x[2 * s + j])) + LOAD(x[3 * s + j]);
+#endif
 }
 
 /* acc[0..width) += the reduced elements lo..hi-1 of the outputs whose first is at x, `step` apart. */
