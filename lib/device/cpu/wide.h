@@ -88,8 +88,8 @@ typedef struct weft__wide_tile {
     const uintptr_t *line; /* what is asked for, evenly spread over k */
     uint32_t pace;         /* of a line, with two steps along k: 1/65536 */
     /* What a tile of two vectors packs meanwhile, of rows `step` numbers apart: `moves` rows of B, one with two steps
-     * along k, by fours where a line of A has numbers of two rows; or, there, `run` times WIDE_RUN numbers of each
-     * of `lines` rows of A, eight steps along k for so many of two rows. */
+     * along k, by fours where a line of A has numbers of two rows; or of `lines` rows of A, there, `run` times WIDE_RUN
+     * numbers, eight steps along k for so many of two rows; else, of columns of A, `run` numbers, two with two steps. */
     const float *from;
     float *to;
     int64_t step, moves, lines, run;

@@ -88,6 +88,13 @@ WIDE_TARGET CPU_INLINE void finish(const weft__wide_tile *t, const int rows, con
         _mm512_store_ps(to + WIDE_LANES, _mm512_loadu_ps(x + WIDE_LANES));                         \
         x += step, to += WIDE_COLUMNS;                                                             \
     } while (0)
+#define MOVING_LINES                                                                               \
+    do {                                                                                           \
+        TWICE;                                                                                     \
+        _mm512_store_ps(to, _mm512_maskz_loadu_ps(some, x));                                       \
+        _mm512_store_ps(to + WIDE_LANES, _mm512_maskz_loadu_ps(some, x + step));                   \
+        x += 2 * step, to += 2 * WIDE_LANES;                                                       \
+    } while (0)
 #define MOVING_A                                                                                   \
     do {                                                                                           \
         TWICE;                                                                                     \
@@ -121,6 +128,9 @@ WIDE_TARGET CPU_INLINE void sums(const weft__wide_tile *t, const int rows, const
         s[i][j] = _mm512_setzero_ps();
     for (; by_depth && moves > 0; moves--, k -= 2)
         MOVING_B;
+    const __mmask16 some = first_of(t->run);
+    for (int64_t r = 0; packs && by_depth && r < t->lines; r += 2, k -= 2)
+        MOVING_LINES;
     for (; !by_depth && moves > 0; moves -= 4)
         EIGHT(MOVING_B);
     while (packs && !by_depth && k >= (later + 1) * WIDE_HALF)
