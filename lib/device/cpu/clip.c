@@ -1,12 +1,14 @@
 /* Dot products, norms, and gradients cut to them. A sum is formed in f64; its order is a function of
- * n alone: blocks in their order, the lanes of a block. */
+ * n alone: blocks in their order, runs of a block, the lanes of a run. */
 #ifdef T
+#include "device/cpu/lanes.h"
 
+#ifndef LOW
 static double N(power)(const T *x, double p, int64_t n)
 {
     double lane[CPU_LANES] = {0};
     for (int64_t i = 0; i < n; i++)
-        lane[i % CPU_LANES] += p == 1 ? fabs((double)LOAD(x[i])) : pow(fabs((double)LOAD(x[i])), p);
+        lane[i % CPU_LANES] += p == 1 ? fabs((double)x[i]) : pow(fabs((double)x[i]), p);
     return cpu_fold(lane);
 }
 
@@ -18,13 +20,13 @@ static double N(largest)(const T *x, int64_t n)
     for (int64_t i = 0; i + CPU_LANES <= n; i += CPU_LANES) {
 #pragma omp simd
         for (int j = 0; j < CPU_LANES; j++) {
-            const C v = LOAD(x[i + j]), a = v < 0 ? -v : v;
+            const C v = x[i + j], a = v < 0 ? -v : v;
             odd[j] |= v != v;
             lane[j] = a > lane[j] ? a : lane[j];
         }
     }
     for (int64_t i = n - n % CPU_LANES; i < n; i++) {
-        const C v = LOAD(x[i]), a = v < 0 ? -v : v;
+        const C v = x[i], a = v < 0 ? -v : v;
         any |= v != v;
         most = a > most ? a : most;
     }
@@ -42,10 +44,10 @@ static double N(product)(const T *x, const T *z, int64_t n)
     for (; i + CPU_LANES <= n; i += CPU_LANES) {
 #pragma omp simd
         for (int j = 0; j < CPU_LANES; j++)
-            lane[j] += (double)LOAD(x[i + j]) * (double)LOAD(z[i + j]);
+            lane[j] += (double)x[i + j] * (double)z[i + j];
     }
     for (; i < n; i++)
-        lane[i % CPU_LANES] += (double)LOAD(x[i]) * (double)LOAD(z[i]);
+        lane[i % CPU_LANES] += (double)x[i] * (double)z[i];
     return cpu_fold(lane);
 }
 
@@ -57,24 +59,37 @@ static double N(squares)(const T *x, int64_t n)
         CPU_AHEAD(x + i);
 #pragma omp simd
         for (int j = 0; j < CPU_LANES; j++)
-            lane[j] += (double)LOAD(x[i + j]) * (double)LOAD(x[i + j]);
+            lane[j] += (double)x[i + j] * (double)x[i + j];
     }
     for (; i < n; i++)
-        lane[i % CPU_LANES] += (double)LOAD(x[i]) * (double)LOAD(x[i]);
+        lane[i % CPU_LANES] += (double)x[i] * (double)x[i];
     return cpu_fold(lane);
 }
 
-/* Blocks lo..hi-1: a dot product where there is a z. */
+static double N(part)(const struct clip *a, const C *x, const C *z, int64_t n)
+{
+    return z             ? N(product)(x, z, n)
+           : isinf(a->p) ? N(largest)(x, n)
+           : a->p == 2.0 ? N(squares)(x, n)
+                         : N(power)(x, a->p, n);
+}
+#endif
+
+/* Blocks lo..hi-1, in runs: a dot product where there is a z. */
 static void N(norm)(const void *args, int64_t lo, int64_t hi)
 {
     const struct clip *a = args;
+    _Alignas(64) C left[RUN], right[RUN];
     for (int64_t b = lo; b < hi; b++) {
-        const int64_t from = a->n * b / a->blocks, n = a->n * (b + 1) / a->blocks - from;
-        const T *x = (const T *)a->x + from;
-        a->partial[b] = a->z          ? N(product)(x, (const T *)a->z + from, n)
-                        : isinf(a->p) ? N(largest)(x, n)
-                        : a->p == 2.0 ? N(squares)(x, n)
-                                      : N(power)(x, a->p, n);
+        const int64_t end = a->n * (b + 1) / a->blocks;
+        double sum = 0;
+        for (int64_t at = a->n * b / a->blocks, n; at < end; at += n) {
+            n = end - at < RUN ? end - at : RUN;
+            const C *x = N(read)(left, (const T *)a->x + at, n);
+            const C *z = a->z ? N(read)(right, (const T *)a->z + at, n) : NULL;
+            sum = joined(a, sum, M(part)(a, x, z, n));
+        }
+        a->partial[b] = sum;
     }
 }
 
@@ -104,15 +119,15 @@ struct clip {
     double p, factor, *partial;
 };
 
+/* A sum with a part more; of largest numbers NaN wins. */
+static double joined(const struct clip *a, double sum, double more)
+{
+    return !isinf(a->p) ? sum + more : more > sum || isnan(more) ? more : sum;
+}
+
 #define CPU_LOW
 #define CPU_FAMILY "device/cpu/clip.c"
 #include "device/cpu/typed.h"
-
-/* NaN wins, in a and in b. */
-static double larger(double a, double b)
-{
-    return b > a || isnan(b) ? b : a;
-}
 
 static weft_status reduce(weft_stream *s, double *sum, struct clip a, weft_dtype dt)
 {
@@ -123,7 +138,7 @@ static weft_status reduce(weft_stream *s, double *sum, struct clip a, weft_dtype
     a.blocks = a.n / BLOCK < 1 ? 1 : a.n / BLOCK > BLOCKS ? BLOCKS : a.n / BLOCK;
     WEFT_TRY(weft__cpu_each_row(s, CPU_FLOATS(norm), dt, &a, a.blocks, a.n / a.blocks));
     for (int64_t b = 0; b < a.blocks; b++)
-        *sum = isinf(a.p) ? larger(*sum, partial[b]) : *sum + partial[b];
+        *sum = joined(&a, *sum, partial[b]);
     return WEFT_OK;
 }
 
