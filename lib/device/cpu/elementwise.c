@@ -68,23 +68,33 @@ static void N(bias)(const void *args, int64_t lo, int64_t hi)
     }
 }
 
-/* x - x is 0 for finite x, NaN for all others. */
+/* Whether one has an exponent of ones; of C x - x is 0 for finite x, NaN for all others. */
 static void N(nonfinite)(const void *args, int64_t lo, int64_t hi)
 {
     const struct arrays *a = args;
     const T *x = a->x;
-    int lane[CPU_LANES] = {0}, found = 0;
+#ifdef LOW
+    const T most = STORE((C)INFINITY);
+    typedef T flag;
+#define ODD(x) (((x)&most) == most)
+#else
+    typedef int flag;
+#define ODD(x) !((x) - (x) == 0)
+#endif
+    enum { LINE = 64 / sizeof(T) }; /* what is asked for at a time */
+    flag lane[LINE] = {0}, found = 0;
     int64_t i = lo;
-    for (; i + CPU_LANES <= hi; i += CPU_LANES) {
+    for (; i + LINE <= hi; i += LINE) {
         CPU_AHEAD(x + i);
 #pragma omp simd
-        for (int j = 0; j < CPU_LANES; j++)
-            lane[j] |= !(LOAD(x[i + j]) - LOAD(x[i + j]) == 0);
+        for (int j = 0; j < LINE; j++)
+            lane[j] |= ODD(x[i + j]);
     }
     for (; i < hi; i++)
-        found |= !(LOAD(x[i]) - LOAD(x[i]) == 0);
-    for (int j = 0; j < CPU_LANES; j++)
+        found |= ODD(x[i]);
+    for (int j = 0; j < LINE; j++)
         found |= lane[j];
+#undef ODD
     if (found)
         atomic_store_explicit(a->found, 1, memory_order_relaxed);
 }
@@ -93,6 +103,7 @@ static void N(nonfinite)(const void *args, int64_t lo, int64_t hi)
 
 #include "device/cpu/cpu.h"
 
+#include <math.h>
 #include <stdatomic.h>
 
 struct arrays {
