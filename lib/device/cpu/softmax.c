@@ -22,10 +22,10 @@ static void N(softmax)(const void *args, int64_t lo, int64_t hi)
     const struct rows *a = args;
     for (int64_t r = lo; r < hi; r++) {
         const T *x = (const T *)a->x + r * a->c;
-        T *y = (T *)a->y + r * a->c, m;
+        T *y = (T *)a->y + r * a->c;
         if (r + 1 < hi)
             fetch_ahead(x + a->c, a->c * (int64_t)sizeof *x);
-        const T part = (T)(1 / N(powers)(y, x, a->c, &m));
+        const T part = (T)(1 / N(powers)(y, x, a->c, N(highest)(x, a->c)));
 #pragma omp simd
         for (int64_t j = 0; j < a->c; j++)
             y[j] *= part;
@@ -51,8 +51,8 @@ static void N(log_softmax)(const void *args, int64_t lo, int64_t hi)
     const struct rows *a = args;
     for (int64_t r = lo; r < hi; r++) {
         const T *x = (const T *)a->x + r * a->c;
-        T *y = (T *)a->y + r * a->c, m;
-        const T sum = (T)log(N(powers)(y, x, a->c, &m));
+        T *y = (T *)a->y + r * a->c;
+        const T m = N(highest)(x, a->c), sum = (T)log(N(powers)(y, x, a->c, m));
 #pragma omp simd
         for (int64_t j = 0; j < a->c; j++)
             y[j] = (x[j] - m) - sum;

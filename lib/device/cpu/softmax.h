@@ -40,10 +40,9 @@ static T N(highest)(const T *x, int64_t n)
     return top[0];
 }
 
-/* y = exp(x - max x), not yet divided; returns the sum of y and sets *max. y may be x. */
-static double N(powers)(T *y, const T *x, int64_t c, T *max)
+/* y = exp(x - m), m at least the maximum of x; returns the sum of y. y may be x. */
+static double N(powers)(T *y, const T *x, int64_t c, T m)
 {
-    const T m = N(highest)(x, c);
     double sum = 0;
     for (int64_t at = 0; at < c; at += RUN) {
         const int64_t n = c - at < RUN ? c - at : RUN;
@@ -52,6 +51,5 @@ static double N(powers)(T *y, const T *x, int64_t c, T *max)
         EACH_LANE(n, const T power = N(cpu_decay)(from[i] - m); to[i] = power; s[k] += power;);
         sum += N(join)(s);
     }
-    *max = m;
     return sum;
 }

@@ -59,8 +59,8 @@ static void N(look)(const struct xent *a, struct side *t, int k, int64_t r)
 
 static void N(probabilities)(T *p, const T *x, int64_t c, double *sum, double *max)
 {
-    T m;
-    *sum = N(powers)(p, x, c, &m);
+    const T m = N(highest)(x, c);
+    *sum = N(powers)(p, x, c, m);
     *max = (double)m;
     const T part = (T)(1 / *sum);
 #pragma omp simd

@@ -5,13 +5,18 @@
 #ifndef LOW
 #include "device/cpu/softmax.h"
 
-/* The sum of exp(x - *top), the powers in y; 0 or NaN where the largest, NaN passed over, is -inf. */
-CPU_INLINE double N(tile)(T *y, const T *x, int64_t n, T *top)
+/* Adds exp(x - m), which goes over x, to a sum of such; m, the highest up to there, is returned as of here. NaN is passed
+ * over by it, not by the sum. */
+CPU_INLINE T N(tile)(T *x, int64_t n, T m, double *sum)
 {
-    const double sum = N(powers)(y, x, n, top);
-    if (*top > -(T)INFINITY)
-        return sum;
-    return isnan(N(total)(x, n)) ? sum : 0;
+    const T top = N(more)(N(highest)(x, n), m);
+    if (top > m)
+        *sum *= exp((double)m - (double)top);
+    if (top > -(T)INFINITY)
+        *sum += N(powers)(x, x, n, top);
+    else if (isnan(N(total)(x, n)))
+        *sum = (double)NAN;
+    return top;
 }
 
 CPU_INLINE void N(slopes)(T *x, int64_t n, T times, T lse)
@@ -24,20 +29,13 @@ CPU_INLINE void N(slopes)(T *x, int64_t n, T times, T lse)
 
 static double N(lse_of)(const T *x, int64_t c)
 {
-    _Alignas(64) C part[TILE], power[TILE];
-    C m = -(C)INFINITY, top;
+    _Alignas(64) C part[TILE];
+    C m = -(C)INFINITY;
     double sum = 0;
     for (int64_t at = 0; at < c; at += TILE) {
         const int64_t n = c - at < TILE ? c - at : TILE;
         WIDEN(part, x + at, n);
-        double s = M(tile)(power, part, n, &top);
-        if (top > m) {
-            sum *= exp((double)m - (double)top);
-            m = top;
-        } else if (top > -(C)INFINITY) {
-            s *= exp((double)top - (double)m);
-        }
-        sum += s;
+        m = M(tile)(part, n, m, &sum);
     }
     return m > -(C)INFINITY ? (double)m + log(sum) : (double)NAN;
 }
