@@ -29,12 +29,9 @@ CPU_INLINE void N(add_row)(double *acc, const T *x, int64_t step, int64_t width)
         acc[j] += LOAD(x[j * step]);
 }
 
-/* ROWS of them, s apart, one after the other; those further on are under way meanwhile. */
+/* ROWS of them, s apart, one after the other. */
 CPU_INLINE void N(add_rows)(double *acc, const T *x, int64_t s, int64_t width)
 {
-    for (int k = 0; k < ROWS; k++)
-        for (int64_t j = 0; j < width; j += 64 / (int64_t)sizeof(T))
-            __builtin_prefetch(x + (FURTHER + k) * s + j);
 #pragma omp simd
     for (int64_t j = 0; j < width; j++)
 #ifdef LOW /* f32 holds the sum of four, but where one is thousands of times another */
@@ -55,7 +52,7 @@ static void N(add_block)(const struct sum *a, double *acc, const T *x, int64_t s
     for (int64_t n; lo < hi; lo += n, weft__walk_step(w, &p, n)) {
         const T *from = x + p.at[0];
         n = weft__walk_run(w, &p, hi - lo);
-        if (width == 1) {
+        if (a->tile == 1) {
             acc[0] += N(add_run)(from, s, n);
             continue;
         }
@@ -102,7 +99,7 @@ static void N(mask_block)(const struct sum *a, double *acc, int64_t k, int64_t n
         CPU_CALL(mask_rows, a, acc, r * s + k, s, n, ROWS);
     for (; r < hi; r++)
         CPU_CALL(mask_rows, a, acc, r * s + k, s, n, 1);
-    if (n == 1) { /* a run, whose order is that of lanes */
+    if (a->tile == 1) { /* a run, whose order is that of lanes */
         acc[0] = 0;
         CPU_CALL(add_block, a, acc, (const T *)a->x + k, 1, 1, lo, hi);
     }
@@ -120,8 +117,9 @@ static void N(sum)(const void *args, int64_t lo, int64_t hi)
         int64_t k = u / a->blocks * a->tile, end = k + a->tile < w->numel ? k + a->tile : w->numel;
         weft__place p = weft__walk_seek(w, k);
         for (int64_t n; k < end; k += n, weft__walk_step(w, &p, n)) {
-            double *acc = a->partial + block * w->numel + k, here[TILE] = {0};
+            double *acc = a->partial + block * w->numel + k, here[WIDEST];
             n = weft__walk_run(w, &p, end - k);
+            memset(here, 0, (size_t)n * sizeof *here);
             if (a->gy)
                 CPU_CALL(mask_block, a, here, p.at[1], n, first, last);
             else
@@ -141,9 +139,11 @@ static void N(sum)(const void *args, int64_t lo, int64_t hi)
 #include "device/cpu/unroll.h"
 #include "device/cpu/walk.h"
 
-#define TILE 256     /* outputs that are summed side by side */
+#include <string.h>
+
+#define TILE 256     /* outputs that are summed side by side, */
+#define WIDEST 1024  /* and at most: longer runs of memory are read faster */
 #define ROWS 4       /* summands that are added to them at once */
-#define FURTHER 8    /* summands on, those that are fetched */
 #define PARTIAL 4096 /* partial sums kept at a time */
 #define BLOCKS 64
 #define BLOCK 32768 /* additions that a block is worth */
@@ -212,7 +212,8 @@ static void part(struct sum *a, const int64_t *ystride, const int64_t *xstride, 
     weft__walk_of(&a->reduced, 1, n[1], shapes[1], reduced);
 }
 
-static void plan(struct sum *a)
+/* Blocks decide about the order of additions, tiles do not. */
+static void plan(struct sum *a, int threads)
 {
     const weft__walk *k = &a->kept, *r = &a->reduced;
     const int64_t inner = r->numel > 1 ? r->stride[0][r->rank - 1] : INT64_MAX;
@@ -220,6 +221,9 @@ static void plan(struct sum *a)
     a->tile = k->numel > 1 && k->stride[1][k->rank - 1] < inner ? TILE : 1;
     a->blocks = least(r->numel * least(k->numel, TILE) / BLOCK, least(PARTIAL / k->numel, BLOCKS));
     a->blocks = a->blocks > 1 ? a->blocks : 1;
+    while (a->tile > 1 && a->tile < WIDEST &&
+           (threads == 1 || k->numel / a->tile / 2 * a->blocks >= 4 * threads))
+        a->tile *= 2;
 }
 
 static weft_status add_up(weft_stream *s, const char *kernel, struct sum *a, const int64_t *ystride,
@@ -232,7 +236,7 @@ static weft_status add_up(weft_stream *s, const char *kernel, struct sum *a, con
     part(a, ystride, xstride, rank, shape);
     if (a->kept.numel == 0)
         return WEFT_OK;
-    plan(a);
+    plan(a, s->device->threads);
     const int64_t units = (a->kept.numel + a->tile - 1) / a->tile * a->blocks;
     WEFT_TRY(weft__cpu_each_row(s, CPU_FLOATS(sum), dt, a, units,
                                 a->kept.numel * a->reduced.numel / units + 1));
