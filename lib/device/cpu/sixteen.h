@@ -11,24 +11,40 @@ CPU_INLINE __mmask16 first_of(int64_t n)
     return n < 16 ? (__mmask16)((1u << n) - 1) : (__mmask16)-1;
 }
 
-WIDE_TARGET CPU_INLINE __m512 load(const char *from, int64_t n, const weft_dtype dt)
+WIDE_TARGET CPU_INLINE __m512 load_some(const char *from, __mmask16 there, const weft_dtype dt)
 {
     if (dt == WEFT_F32)
-        return _mm512_maskz_loadu_ps(first_of(n), from);
-    const __m256i low = _mm256_maskz_loadu_epi16(first_of(n), from);
+        return _mm512_maskz_loadu_ps(there, from);
+    const __m256i low = _mm256_maskz_loadu_epi16(there, from);
     return dt == WEFT_F16 ? _mm512_cvtph_ps(low)
                           : _mm512_castsi512_ps(_mm512_slli_epi32(_mm512_cvtepu16_epi32(low), 16));
 }
 
-/* As half_low_bf16. */
+WIDE_TARGET CPU_INLINE __m512 load(const char *from, int64_t n, const weft_dtype dt)
+{
+    return load_some(from, first_of(n), dt);
+}
+
+/* Rounded to bf16, which is in the upper half; as half_low_bf16. */
+WIDE_TARGET CPU_INLINE __m512i rounded(__m512 v)
+{
+    const __m512i u = _mm512_castps_si512(v);
+    const __mmask16 odd = _mm512_test_epi32_mask(u, _mm512_set1_epi32(0x10000)),
+                    nan = _mm512_cmp_ps_mask(v, v, _CMP_UNORD_Q);
+    const __m512i near = _mm512_mask_add_epi32(_mm512_add_epi32(u, _mm512_set1_epi32(0x7FFF)), odd,
+                                               u, _mm512_set1_epi32(0x8000));
+    return _mm512_mask_or_epi32(near, nan, u, _mm512_set1_epi32(0x400000));
+}
+
 WIDE_TARGET CPU_INLINE __m256i brain(__m512 v)
 {
-    const __m512i u = _mm512_castps_si512(v),
-                  odd = _mm512_and_si512(_mm512_srli_epi32(u, 16), _mm512_set1_epi32(1));
-    const __m512i near = _mm512_add_epi32(u, _mm512_add_epi32(odd, _mm512_set1_epi32(0x7FFF)));
-    const __m512i quiet = _mm512_or_si512(u, _mm512_set1_epi32(0x400000));
-    const __mmask16 nan = _mm512_cmp_ps_mask(v, v, _CMP_UNORD_Q);
-    return _mm512_cvtepi32_epi16(_mm512_srli_epi32(_mm512_mask_mov_epi32(near, nan, quiet), 16));
+    return _mm512_cvtepi32_epi16(_mm512_srli_epi32(rounded(v), 16));
+}
+
+/* The opposite of even_of and odd_of. */
+WIDE_TARGET CPU_INLINE __m512i brains(__m512 even, __m512 odd)
+{
+    return _mm512_mask_mov_epi16(_mm512_srli_epi32(rounded(even), 16), 0xAAAAAAAA, rounded(odd));
 }
 
 WIDE_TARGET CPU_INLINE void store(char *to, int64_t n, __m512 v, const weft_dtype dt)

@@ -23,6 +23,10 @@ typedef struct job {
 static void one(const weft__wide *p, int64_t i0, int64_t i1, int64_t j0, int64_t j1)
 {
     weft__lane *of = weft__process.lane;
+    if (weft__wide_is_short(p)) {
+        weft__wide_short(p, i0, i1, j0, j1);
+        return;
+    }
     const int lane = j1 - j0 > WIDE_COLUMNS || weft__wide_flows(p)
                          ? weft__cpu_lane_take(of, WIDE_ALL * sizeof(float))
                          : -1;

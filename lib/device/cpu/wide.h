@@ -129,6 +129,9 @@ bool weft__wide_is_far(const weft__wide *p, int64_t j1);
 bool weft__wide_flows(const weft__wide *p);
 void weft__wide_flow(const weft__wide *p, int64_t i0, int64_t i1, int64_t j0, int64_t j1,
                      float *room);
+/* The same where k is short and B's rows are adjacent (wide_short.c). */
+bool weft__wide_is_short(const weft__wide *p);
+void weft__wide_short(const weft__wide *p, int64_t i0, int64_t i1, int64_t j0, int64_t j1);
 /* Rows i0..i1-1 and columns j0..j1-1 of C; room: for WIDE_ALL numbers, or NULL. */
 void weft__wide_rectangle(const weft__wide *p, int64_t i0, int64_t i1, int64_t j0, int64_t j1,
                           float *room);
