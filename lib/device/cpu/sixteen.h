@@ -67,5 +67,17 @@ WIDE_TARGET CPU_INLINE __m512 odd_of(__m512i pairs)
 {
     return _mm512_castsi512_ps(_mm512_and_si512(pairs, _mm512_set1_epi32((int)0xFFFF0000)));
 }
+
+/* The next numbers of a line: sixteen, or those of even and of odd places of thirty-two. */
+WIDE_TARGET CPU_INLINE void next(__m512 v[2], const char *from, uint32_t in, const weft_dtype dt)
+{
+    if (dt == WEFT_F32) {
+        v[0] = _mm512_maskz_loadu_ps((__mmask16)in, from);
+        return;
+    }
+    const __m512i both = _mm512_maskz_loadu_epi16(in, from);
+    v[0] = even_of(both);
+    v[1] = odd_of(both);
+}
 #endif
 #endif

@@ -48,6 +48,10 @@ static void low_dots(const weft__wide *p, int64_t i0, int64_t i1, int64_t j0, in
 static void dots(const weft__wide *p, int64_t i0, int64_t i1, int64_t j0, int64_t j1)
 {
     float *c = (float *)p->c;
+    if (weft__wide_is_narrow(p)) {
+        weft__wide_narrow(p, i0, i1);
+        return;
+    }
     if (p->ct != WEFT_F32) {
         low_dots(p, i0, i1, j0, j1);
         return;

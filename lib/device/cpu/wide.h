@@ -139,6 +139,9 @@ void weft__wide_rectangle(const weft__wide *p, int64_t i0, int64_t i1, int64_t j
  * times what is there. */
 void weft__wide_dots(const weft__wide *p, int64_t i0, int64_t i1, int64_t j0, int64_t j1, float *to,
                      int64_t step, float beta);
+/* The same of all columns, bias, relu and rounding with it, where these are few (wide_narrow.c). */
+bool weft__wide_is_narrow(const weft__wide *p);
+void weft__wide_narrow(const weft__wide *p, int64_t i0, int64_t i1);
 #endif
 
 /* False: nothing is done, as dt is neither f32 nor bf16 or this processor has no AVX-512. */

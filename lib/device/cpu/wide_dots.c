@@ -5,18 +5,6 @@
 
 #if CPU_HAS_WIDE
 
-/* The next numbers of a line: sixteen, or those of even and of odd places of thirty-two. */
-WIDE_TARGET CPU_INLINE void next(__m512 v[2], const char *from, uint32_t in, const weft_dtype dt)
-{
-    if (dt == WEFT_F32) {
-        v[0] = _mm512_maskz_loadu_ps((__mmask16)in, from);
-        return;
-    }
-    const __m512i both = _mm512_maskz_loadu_epi16(in, from);
-    v[0] = even_of(both);
-    v[1] = odd_of(both);
-}
-
 /* A step along k of rows x columns sums. */
 WIDE_TARGET CPU_INLINE void step_of(__m512 s[16], const char *const a[4], const char *const b[16],
                                     int64_t at, uint32_t in, const int rows, const int columns,
