@@ -1,12 +1,15 @@
 #!/bin/sh
 # What a user gets: installs into a temporary place and builds against that alone, through pkg-config, in C, C++ and Fortran.
-# Every public header must also stand alone.
+# Every public header must also stand alone, and what goes into an archive must be there.
 set -e
 dest=$(mktemp -d)
 trap 'rm -rf "$dest"' EXIT
 prefix=${prefix:-/usr/local}
 unset MAKEFLAGS MFLAGS MAKEOVERRIDES
 ${MAKE:-make} -s -C .. install DESTDIR="$dest" >/dev/null
+${MAKE:-make} -s -C .. distdir distdir=archive >/dev/null
+chmod -R u+w ../archive
+rm -rf ../archive
 pc=$(find "$dest" -name weft.pc)
 weft="env PKG_CONFIG_PATH=$(dirname "$pc") pkg-config --define-variable=prefix=$dest$prefix"
 libdir=$($weft --variable=libdir weft)
