@@ -282,7 +282,7 @@ profile() {
 
 cpu() {
     limited 150 "$python" "$top/bench/compare/compare.py" "$root" --libraries "$paths" --threads 1,8 --rounds "${ROUNDS:-3}" \
-        --networks 784-256-10,64-64-64-10 --precisions f32 --gemm 0 --variants eager,eager-fused --heavy "" --batches 1,64,1024 \
+        --networks 784-256-10,64-64-64-10 --precisions f32 --gemm 0 --variants eager,eager-fused --heavy "" --batches 1,64,1024 --limit 110 \
         --results "$result/cpu"
 }
 
