@@ -28,12 +28,12 @@ WIDE_TARGET CPU_INLINE __m512 load(const char *from, int64_t n, const weft_dtype
 /* Rounded to bf16, which is in the upper half; as half_low_bf16. */
 WIDE_TARGET CPU_INLINE __m512i rounded(__m512 v)
 {
-    const __m512i u = _mm512_castps_si512(v);
-    const __mmask16 odd = _mm512_test_epi32_mask(u, _mm512_set1_epi32(0x10000)),
-                    nan = _mm512_cmp_ps_mask(v, v, _CMP_UNORD_Q);
+    const __m512i u = _mm512_castps_si512(v),
+                  quiet = _mm512_set1_epi32(0x22); /* NaN of each kind */
+    const __mmask16 odd = _mm512_test_epi32_mask(u, _mm512_set1_epi32(0x10000));
     const __m512i near = _mm512_mask_add_epi32(_mm512_add_epi32(u, _mm512_set1_epi32(0x7FFF)), odd,
                                                u, _mm512_set1_epi32(0x8000));
-    return _mm512_mask_or_epi32(near, nan, u, _mm512_set1_epi32(0x400000));
+    return _mm512_castps_si512(_mm512_fixupimm_ps(_mm512_castsi512_ps(near), v, quiet, 0));
 }
 
 WIDE_TARGET CPU_INLINE __m256i brain(__m512 v)

@@ -64,6 +64,10 @@ static void rectangles(const void *args, int64_t lo, int64_t hi)
 {
     const job *o = args;
     const weft__wide *p = &o->p;
+    if (o->down * o->across == 1) { /* divisions take long beside small products */
+        (o->dots ? dots : one)(p, 0, p->m, 0, p->n);
+        return;
+    }
     const int64_t rows = wide_ceiling(p->m, o->dots ? 4 : WIDE_ROWS),
                   row = wide_ceiling(p->m, rows);
     const int64_t columns = wide_ceiling(p->n, WIDE_COLUMNS);
