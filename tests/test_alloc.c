@@ -343,9 +343,9 @@ static void steady_in(const char *precision, int threads, int kind)
         weft_open(&l.f, NULL, NULL, WEFT_OPEN(.threads = threads, .precision = precision)), 0);
     dl_iterate_phdr(find_others, NULL);
     set_up(&l, 256, BATCH);
-    ck_assert_int_eq(run(&l, 1), 1);
+    const int64_t begun = kind == SEARCH ? 1 : 50; /* by then a search's is rounding noise */
+    ck_assert_int_eq(run(&l, begun), begun);
     double first = l.loss;
-    ck_assert_int_eq(run(&l, 50), 50);
     ck_assert_int_eq(run(&l, 50),
                      50); /* graphs of a step whose loss is read, and of the one behind it */
     long before = lines(metrics);
