@@ -85,25 +85,29 @@ TURN_TARGET CPU_INLINE void cpu_turn_rows(__m512 v[16], const void *from, int64_
 #undef PD
 }
 
-/* Element i is the sum over the lanes of s[i], added in the same order for all of them. */
-TURN_TARGET CPU_INLINE __m512 cpu_sums(__m512 s[16])
+/* Element i is the sum over the lanes of s[i], of n, added in the same order for all of them. A blend runs where a shuffle
+ * cannot, beside it. */
+TURN_TARGET CPU_INLINE __m512 cpu_sums(__m512 *s, const int n)
 {
-#define PD(f, x, y) _mm512_castpd_ps(f(_mm512_castps_pd(x), _mm512_castps_pd(y)))
+#define PAIR(of) const __m512 a = s[2 * i], b = s[2 * i + 1 < (of) ? 2 * i + 1 : 2 * i]
     CPU_UNROLL(8)
-    for (int i = 0; i < 8; i++)
-        s[i] = _mm512_add_ps(_mm512_unpacklo_ps(s[2 * i], s[2 * i + 1]),
-                             _mm512_unpackhi_ps(s[2 * i], s[2 * i + 1]));
+    for (int i = 0; 2 * i < n; i++) {
+        PAIR(n);
+        s[i] = _mm512_add_ps(_mm512_mask_mov_ps(a, 0xCCCC, b), _mm512_shuffle_ps(a, b, 0x4E));
+    }
     CPU_UNROLL(4)
-    for (int i = 0; i < 4; i++)
-        s[i] = _mm512_add_ps(PD(_mm512_unpacklo_pd, s[2 * i], s[2 * i + 1]),
-                             PD(_mm512_unpackhi_pd, s[2 * i], s[2 * i + 1]));
-#undef PD
+    for (int i = 0; 4 * i < n; i++) {
+        PAIR((n + 1) / 2);
+        s[i] = _mm512_add_ps(_mm512_shuffle_ps(a, b, 0x88), _mm512_shuffle_ps(a, b, 0xDD));
+    }
     CPU_UNROLL(2)
-    for (int i = 0; i < 2; i++)
-        s[i] = _mm512_add_ps(_mm512_shuffle_f32x4(s[2 * i], s[2 * i + 1], 0x88),
-                             _mm512_shuffle_f32x4(s[2 * i], s[2 * i + 1], 0xDD));
-    return _mm512_add_ps(_mm512_shuffle_f32x4(s[0], s[1], 0x88),
-                         _mm512_shuffle_f32x4(s[0], s[1], 0xDD));
+    for (int i = 0; 8 * i < n; i++) {
+        PAIR((n + 3) / 4);
+        s[i] = _mm512_add_ps(_mm512_mask_mov_ps(a, 0xFF00, b), _mm512_shuffle_f32x4(a, b, 0x4E));
+    }
+#undef PAIR
+    const __m512 a = s[0], b = s[n > 8];
+    return _mm512_add_ps(_mm512_shuffle_f32x4(a, b, 0x88), _mm512_shuffle_f32x4(a, b, 0xDD));
 }
 #endif
 #endif

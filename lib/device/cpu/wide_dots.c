@@ -5,8 +5,10 @@
 
 #if CPU_HAS_WIDE
 
+#define MOST 24 /* sums */
+
 /* A step along k of rows x columns sums. */
-WIDE_TARGET CPU_INLINE void step_of(__m512 s[16], const char *const a[4], const char *const b[16],
+WIDE_TARGET CPU_INLINE void step_of(__m512 s[MOST], const char *const a[4], const char *const b[16],
                                     int64_t at, uint32_t in, const int rows, const int columns,
                                     const weft_dtype dt)
 {
@@ -31,27 +33,35 @@ WIDE_TARGET CPU_INLINE void some(const weft__wide *p, int64_t i, int64_t m, int6
                                  float *to, int64_t step, float beta, const int rows,
                                  const int columns, const weft_dtype dt)
 {
+    const int each = rows * columns > 16 ? rows / 2 : rows; /* whose sums make a vector */
     const int64_t once = dt == WEFT_F32 ? 16 : 32;
     const char *a[4], *b[16];
-    __m512 s[16];
+    __m512 s[MOST], sum[2];
     CPU_UNROLL(4)
     for (int r = 0; r < rows; r++)
         a[r] = wide_at(p->a, dt, i + (r < m ? r : m - 1), p->ra, 0, 0);
     CPU_UNROLL(16)
     for (int c = 0; c < columns; c++)
         b[c] = wide_at(p->b, dt, 0, 0, j + (c < n ? c : n - 1), p->cb);
-    CPU_UNROLL(16)
-    for (int e = 0; e < 16; e++)
+    CPU_UNROLL(24)
+    for (int e = 0; e < MOST; e++)
         s[e] = _mm512_setzero_ps();
     int64_t at = 0, left = p->k; /* bytes and numbers */
     for (; left >= once; left -= once, at += 64)
         step_of(s, a, b, at, ~0u, rows, columns, dt);
     if (left)
         step_of(s, a, b, at, (1u << left) - 1, rows, columns, dt);
-    const __m512 sum = _mm512_mul_ps(_mm512_set1_ps(p->alpha), cpu_sums(s));
+    CPU_UNROLL(2)
+    for (int r = 0; r < rows; r += each)
+        sum[r / each] =
+            _mm512_mul_ps(_mm512_set1_ps(p->alpha), cpu_sums(s + r * columns, each * columns));
     const __mmask16 there = first_of(n < columns ? n : columns);
-    for (int r = 0; r < rows && r < m; r++, to += step) {
-        const __m512 v = _mm512_maskz_compress_ps((__mmask16)(there << r * columns), sum);
+    CPU_UNROLL(4)
+    for (int r = 0; r < rows; r++, to += step) {
+        if (r == m)
+            break;
+        const __m512 v =
+            _mm512_maskz_compress_ps((__mmask16)(there << r % each * columns), sum[r / each]);
         const __m512 was = beta == 0 ? v : _mm512_maskz_loadu_ps(there, to);
         _mm512_mask_storeu_ps(
             to, there, beta == 0 ? v : _mm512_add_ps(v, _mm512_mul_ps(_mm512_set1_ps(beta), was)));
@@ -63,10 +73,12 @@ WIDE_TARGET CPU_INLINE void dots(const weft__wide *p, int64_t i0, int64_t i1, in
                                  const weft_dtype dt)
 {
     const int64_t rows = i1 - i0;
-    if (rows > 4 && rows < j1 - j0) { /* of B there is more, which is read once */
-        for (int64_t j = j0; j < j1; j += 4)
+    if (rows > 4 && rows < j1 - j0) {               /* of B there is more, which is read once */
+        const int columns = dt == WEFT_F32 ? 6 : 4; /* those of bf16 take twice the registers */
+        for (int64_t j = j0; j < j1; j += columns)
             for (int64_t i = 0; i < rows; i += 4)
-                some(p, i0 + i, rows - i, j, j1 - j, to + i * step + j - j0, step, beta, 4, 4, dt);
+                some(p, i0 + i, rows - i, j, j1 - j, to + i * step + j - j0, step, beta, 4, columns,
+                     dt);
         return;
     }
     for (int64_t i = i0; i < i1; i += 4, to += 4 * step) {
