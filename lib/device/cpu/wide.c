@@ -4,6 +4,8 @@
 #if CPU_HAS_WIDE
 #include "core/process.h"
 
+#include <math.h>
+
 #define MULTIPLY_ADDS 16.0 /* that count as one element operation */
 #define MANY_ROWS 1024     /* above which turning B once costs less than turning all of C */
 #define FEW_ROWS 11        /* for which dot products are quicker than packing, */
@@ -82,15 +84,17 @@ static void rectangles(const void *args, int64_t lo, int64_t hi)
     }
 }
 
-/* As many rectangles as threads; each thread packs its own share of A and B, so they should be few. */
+/* As many rectangles as threads. Each thread packs its own share of A and B, and of C what it does not leave to itself
+ * is fetched from another's cache by what comes next, which is cut by rows: an optimizer's pass over gradients. */
 static void cut(job *o, int team)
 {
+    const double m = (double)o->p.m, n = (double)o->p.n, k = (double)o->p.k;
     double best = 0;
-    for (int64_t down = 1; down <= team; down++) {
-        const double copied =
-            (double)down * (double)o->p.n + (double)(team / down) * (double)o->p.m;
-        if (team % down == 0 && (down == 1 || copied < best)) {
-            best = copied;
+    for (int down = 1; down <= team; down++) {
+        const double across = (double)team / down;
+        const double cost = (down * n + across * m) * k + m * n * (1 - 1 / across);
+        if (team % down == 0 && (down == 1 || cost < best)) {
+            best = cost;
             o->down = down;
             o->across = team / down;
         }
@@ -136,8 +140,9 @@ static bool multiply(weft_stream *s, job *o, bool along)
     weft__wide *p = &o->p;
     if (p->k == 0 || (p->dt != WEFT_F32 && p->dt != WEFT_BF16) || !weft__cpu_wide_name())
         return false;
+    const double m = (double)p->m, n = (double)p->n, k = (double)p->k;
     const int team =
-        weft__cpu_team(s->device, (double)p->m * (double)p->n * (double)p->k / MULTIPLY_ADDS);
+        weft__cpu_team(s->device, fmax(m * n * k / MULTIPLY_ADDS, m * k + (m + k) * n));
     o->dots = along && by_dots(p);
     if (!o->dots && along && p->m < p->n && p->m <= MANY_ROWS)
         turn(p);
