@@ -371,6 +371,39 @@ START_TEST(without_fma_results_are_near)
 }
 END_TEST
 
+/* Every step of Adam divides by a number of its own, without a division where there is FMA; also what is infinite. */
+START_TEST(adam_rounds_as_a_division_does)
+{
+    const int64_t all[] = {0, BIG};
+    for (weft_dtype dt = WEFT_F32; dt <= WEFT_F64; dt++) {
+        void *g = some(dt, BIG, -2, 2, 1), *p[2], *m[2], *v[2];
+        for (int64_t i = 0; i < BIG; i += 100)
+            set(g, dt, i, dt == WEFT_F32 ? 1e30 : 1e300); /* whose square is infinite */
+        for (int t = 0; t < 2; t++) {
+            device[0]->vectors = t;
+            p[t] = device_calloc(BIG, 8), m[t] = device_calloc(BIG, 8),
+            v[t] = device_calloc(BIG, 8);
+            for (int e = 1; e < 60; e++) {
+                const weft_adam_step step = {.lr = 0.01,
+                                             .beta1 = 0.9,
+                                             .beta2 = 0.999,
+                                             .eps = 1e-8,
+                                             .correct1 = 1 - pow(0.9, e),
+                                             .correct2 = 1 - pow(0.999, e)};
+                ck_assert_int_eq(k(0)->adam(stream[0], dev(p[t]), dev(m[t]), dev(v[t]), dev(NULL),
+                                            dev(g), dev(NULL), dev(NULL), all, 1, &step, dt),
+                                 WEFT_OK);
+            }
+        }
+        ck_assert(memcmp(p[0], p[1], BIG * weft_dtype_size(dt)) == 0);
+        ck_assert_double_eq(get(p[0], dt, 0), 0);
+        for (int t = 0; t < 2; t++)
+            free(p[t]), free(m[t]), free(v[t]);
+        free(g);
+    }
+}
+END_TEST
+
 /* --- what a plain loop says --- */
 
 /* The sum of n products of elements `xs` and `ys` apart. */
@@ -983,6 +1016,7 @@ int main(void)
     tcase_add_test(t, a_result_may_lie_on_its_argument);
     tcase_add_loop_test(t, threads_do_not_change_a_bit, 0, (int)(sizeof jobs / sizeof jobs[0]));
     tcase_add_loop_test(t, without_fma_results_are_near, 0, (int)(sizeof jobs / sizeof jobs[0]));
+    tcase_add_test(t, adam_rounds_as_a_division_does);
     tcase_add_test(t, batches_are_their_products);
     tcase_add_test(t, linear_is_its_steps);
     tcase_add_loop_test(t, a_product_may_end_with_gelus_gradient, 0, 4);

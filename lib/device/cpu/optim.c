@@ -38,9 +38,9 @@ static void N(sgd)(const void *args, int64_t lo, int64_t hi)
         N(sgd_pass)(r, lo, hi, 1, 0);
 }
 
-/* What a step is made of. */
+/* What a step is made of; inverse: 1 / root2. */
 struct N(adam_numbers) {
-    C by, eps, rate, sign, decay, keep, beta2, w2, root2, w;
+    C by, eps, rate, sign, decay, keep, beta2, w2, root2, inverse, w;
     int near;
 };
 
@@ -58,8 +58,21 @@ CPU_INLINE struct N(adam_numbers) N(adam_numbers)(const struct run *r)
                                     .beta2 = (C)o->beta2,
                                     .w2 = (C)(1 - o->beta2),
                                     .root2 = (C)sqrt(o->correct2),
+                                    .inverse = 1 / (C)sqrt(o->correct2),
                                     .w = near ? (C)(1 - o->beta1) : -(C)o->beta1,
                                     .near = near};
+}
+
+/* x / root2, rounded as a division rounds it, by its rest (P. W. Markstein, Computation of elementary functions on the IBM RISC
+ * System/6000 processor, 1990): roots and quotients are what a pass waits for. An infinity leaves no rest. */
+CPU_INLINE C N(over_root2)(C x, const struct N(adam_numbers) o)
+{
+#ifdef FUSES
+    const C near = x * o.inverse, rest = OF(fma)(-o.root2, near, x);
+    return rest == rest ? OF(fma)(rest, o.inverse, near) : near;
+#else
+    return x / o.root2;
+#endif
 }
 
 /* exact, if it is there, gets what would go to p. */
@@ -79,7 +92,7 @@ CPU_INLINE void N(adam_pass)(const struct run *r, const struct N(adam_numbers) o
         v[i] = vi;
         if (amsgrad)
             top[i] = most = vi >= top[i] || vi != vi ? vi : top[i];
-        const C to = at * o.keep - o.rate * mi / (OF(root)(most) / o.root2 + o.eps);
+        const C to = at * o.keep - o.rate * mi / (N(over_root2)(OF(root)(most), o) + o.eps);
         if (exact)
             exact[i - lo] = to;
         else
@@ -229,6 +242,8 @@ struct run {
 
 #define root_f32 sqrtf
 #define root_f64 sqrt
+#define fma_f32 fmaf
+#define fma_f64 fma
 #define CPU_LOW
 #define CPU_FAMILY "device/cpu/optim.c"
 #include "device/cpu/typed.h"
