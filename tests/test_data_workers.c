@@ -2,6 +2,7 @@
 #include "data_fixture.h"
 
 #include "data/object.h"
+#include "device/device.h"
 
 #include <pthread.h>
 #include <sched.h>
@@ -561,10 +562,11 @@ START_TEST(options_are_read_strictly)
 END_TEST
 
 /* Batches of 1 MiB of memory, of floats; one of 4 KiB. */
-static int workers_of(int64_t rows, const float *x, int prefetch)
+static int workers_of(weft_device *d, int64_t rows, const float *x, int prefetch)
 {
     const int64_t width = 1024;
     weft_fabric *f = fabric(0, 1, WEFT_F32);
+    f->device = d;
     weft_loader *l =
         weft_loader_arrays(f, 512, x, 1, &width, WEFT_F32, NULL, WEFT_F32,
                            WEFT_LOADER(.global_batch = rows, .epochs = 2, .prefetch = prefetch));
@@ -579,24 +581,46 @@ static int workers_of(int64_t rows, const float *x, int prefetch)
     return running;
 }
 
-START_TEST(one_core_reads_large_batches_itself)
+static float *counted(void)
 {
-    cpu_set_t all, one;
     float *x = weft__new(512 * 1024, sizeof *x);
     for (int i = 0; i < 512 * 1024; i++)
         x[i] = (float)i;
+    return x;
+}
+
+START_TEST(one_core_reads_large_batches_itself)
+{
+    cpu_set_t all, one;
+    float *x = counted();
     ck_assert(!sched_getaffinity(0, sizeof all, &all));
     CPU_ZERO(&one);
     for (size_t i = 0; !CPU_COUNT(&one); i++)
         if (CPU_ISSET(i, &all))
             CPU_SET(i, &one);
     ck_assert(!sched_setaffinity(0, sizeof one, &one));
-    ck_assert_int_eq(workers_of(256, x, 0), 0);
-    ck_assert_int_eq(workers_of(256, x, 2), 1); /* as it is told */
-    ck_assert_int_eq(workers_of(1, x, 0), 1);
+    ck_assert_int_eq(workers_of(NULL, 256, x, 0), 0);
+    ck_assert_int_eq(workers_of(NULL, 256, x, 2), 1); /* as it is told */
+    ck_assert_int_eq(workers_of(NULL, 1, x, 0), 1);
     ck_assert(!sched_setaffinity(0, sizeof all, &all));
     if (CPU_COUNT(&all) > 2)
-        ck_assert_int_eq(workers_of(256, x, 0), 1);
+        ck_assert_int_eq(workers_of(NULL, 256, x, 0), 1);
+    weft__free(x);
+}
+END_TEST
+
+START_TEST(threads_that_compute_copy_batches)
+{
+    float *x = counted();
+    weft_device *d;
+    cpu_set_t all;
+    ck_assert(!sched_getaffinity(0, sizeof all, &all));
+    const int cores = CPU_COUNT(&all);
+    ck_assert_int_eq(weft__device_open(&d, "cpu", 0, cores > 1 ? cores : 2), WEFT_OK);
+    ck_assert_int_eq(workers_of(d, 256, x, 0), 0);
+    ck_assert_int_eq(workers_of(d, 128, x, WEFT_OFF), 0);
+    ck_assert_int_eq(workers_of(d, 256, x, 1), 1);
+    weft__device_close(d);
     weft__free(x);
 }
 END_TEST
@@ -625,6 +649,7 @@ int main(void)
     tcase_add_test(c, eight_fields);
     tcase_add_test(c, options_are_read_strictly);
     tcase_add_test(c, one_core_reads_large_batches_itself);
+    tcase_add_test(c, threads_that_compute_copy_batches);
     suite_add_tcase(s, c);
     return run_suite(s);
 }

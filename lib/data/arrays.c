@@ -81,10 +81,13 @@ weft_loader *weft_loader_fields(weft_fabric *f, int64_t rows, int fields, const 
         weft__stick(f, s);
     else
         l = weft__loader_make(f, &ops, a, rows, fields, field, "arrays", name, o);
-    if (l)
-        weft__loader_of_memory(l);
-    else
+    if (!l) {
         weft__free(a);
+        return NULL;
+    }
+    const weft_device *team = weft__loader_of_memory(l);
+    for (int k = 0; k < WEFT_FIELDS; k++)
+        a->place[k].team = team;
     return l;
 }
 

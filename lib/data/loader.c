@@ -9,7 +9,7 @@
 
 #include <string.h>
 
-#define LARGE (512 << 10) /* bytes of a batch */
+#define LARGE (32 << 10) /* bytes of a batch */
 
 static weft_fabric *fabric_of(const weft_loader *l)
 {
@@ -91,19 +91,22 @@ weft_loader *weft__loader_make(weft_fabric *f, const weft_dataset_ops *ops, void
     return finish(l, make(l, rows, field, label, name, o));
 }
 
-/* Where there is one core to use nothing runs beside a copy. Unless told otherwise a large batch is copied when
- * it is asked for, and then is near; waking a worker for many small ones at a time costs less. */
-void weft__loader_of_memory(weft_loader *l)
+/* Where all cores compute nothing runs beside a copy. Unless told otherwise a batch is copied when it is asked for, and then is
+ * near; waking a worker for many small ones at a time costs less. */
+const weft_device *weft__loader_of_memory(weft_loader *l)
 {
     unsigned char mask[WEFT__MASK];
     const weft__plan *p = &l->plan;
     const weft_device *d = fabric_of(l)->device;
-    if (!p->small_more || p->workers > 1 || l->source.foreign || (d && !d->ops->immediate) ||
-        weft__source_bytes(&l->source, 0, weft__plan_most(p), true) < LARGE)
-        return;
-    weft__environ_mask(mask);
-    if (weft__environ_cores(mask) == 1)
-        l->plan.prefetch = 0;
+    if (l->source.foreign || (d && !d->ops->immediate))
+        return NULL;
+    if (p->small_more && p->workers <= 1 &&
+        weft__source_bytes(&l->source, 0, weft__plan_most(p), true) >= LARGE) {
+        weft__environ_mask(mask);
+        if (weft__environ_cores(mask) <= (d ? d->threads : 1))
+            l->plan.prefetch = 0;
+    }
+    return p->prefetch ? NULL : d;
 }
 
 /* The names that the fields give themselves. */

@@ -2,6 +2,7 @@
 #ifndef DATA_MAKE_H
 #define DATA_MAKE_H
 #include "core/context.h"
+#include "device/device.h"
 
 #include <weft/sys/dataset.h>
 
@@ -10,6 +11,6 @@
 weft_loader *weft__loader_make(weft_fabric *f, const weft_dataset_ops *ops, void *self,
                                int64_t rows, int fields, const weft_field *field, const char *label,
                                const char *const *name, const weft_loader_options *o);
-/* Its rows lie in memory. */
-void weft__loader_of_memory(weft_loader *l);
+/* Its rows lie in memory. @return the device on whose threads a batch is copied when it is asked for; NULL: none */
+const weft_device *weft__loader_of_memory(weft_loader *l);
 #endif

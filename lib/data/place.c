@@ -2,6 +2,8 @@
  * shrinks under it would end the process with a signal. */
 #include "data/place.h"
 
+#include "device/cpu/cpu.h"
+
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
@@ -10,6 +12,7 @@
 #include <unistd.h>
 
 #define MOST (8 << 20) /* bytes in one pread */
+#define BYTES 2        /* copied: an element operation */
 
 int64_t weft__file_read(int fd, void *out, int64_t n, int64_t offset)
 {
@@ -50,9 +53,29 @@ weft_status weft__place_run(const weft__place *p, int64_t row, int64_t n, char *
     return WEFT_OK;
 }
 
+typedef struct rows {
+    const weft__place *of;
+    const int64_t *row;
+    char *out;
+} rows;
+
+static void copy(const void *args, int64_t lo, int64_t hi)
+{
+    const rows *r = args;
+    const int64_t width = r->of->width;
+    for (int64_t i = lo; i < hi; i++)
+        memcpy(r->out + i * width, r->of->memory + r->of->offset + r->row[i] * r->of->step,
+               (size_t)width);
+}
+
 weft_status weft__place_read(const weft__place *p, const int64_t *row, int64_t n, void *out,
                              char *why, size_t why_size)
 {
+    const int team = p->team ? weft__cpu_team(p->team, (double)(n * p->width) / BYTES) : 1;
+    if (team > 1) {
+        weft__cpu_pieces(copy, &(rows){p, row, out}, n, 1, team);
+        return WEFT_OK;
+    }
     for (int64_t i = 0, run; p->width > 0 && i < n; i += run) {
         for (run = 1; p->step == p->width && i + run < n && row[i + run] == row[i] + run;)
             run++;

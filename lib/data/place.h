@@ -1,14 +1,15 @@
 /* Rows of one field, at one place: in a file, read with pread, or in memory. Any thread may. */
 #ifndef DATA_PLACE_H
 #define DATA_PLACE_H
-#include "core/error.h"
+#include "device/device.h"
 
 typedef struct weft__place {
-    int fd;             /* borrowed; -1: in */
-    const char *memory; /* borrowed */
-    int64_t offset;     /* bytes to row 0 */
-    int64_t step;       /* bytes from one row to the next */
-    int64_t width;      /* bytes of a row */
+    int fd;                  /* borrowed; -1: in */
+    const char *memory;      /* borrowed */
+    int64_t offset;          /* bytes to row 0 */
+    int64_t step;            /* bytes from one row to the next */
+    int64_t width;           /* bytes of a row */
+    const weft_device *team; /* whose threads copy memory, or NULL */
 } weft__place;
 
 /* Copies the rows row[0..n) to out. On failure fills why. */
