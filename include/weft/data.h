@@ -66,8 +66,8 @@ typedef struct weft_loader_options {
      * rows, Fabric's way). Evaluation loaders are always exact: each row once. */
     const char *last WEFT_INIT;
     bool evaluation WEFT_INIT; /* every row once, in order, one epoch; moves no step */
-    /* Batches read ahead by workers; default 2, small ones more, large ones of memory none where there is one
-     * core for them and the device; WEFT_OFF: none. */
+    /* Batches read ahead by workers; default 2, small ones more, ones of memory of 32 KiB and more none where the
+     * device computes on all cores, whose threads copy them then; WEFT_OFF: none. */
     int prefetch WEFT_INIT;
     const char *x WEFT_INIT; /* of HDF5: name of field x in the file, default "x" */
     const char *y WEFT_INIT; /* default "y"; a file without it gives y = NULL if not named here */
