@@ -62,6 +62,12 @@ static void dots(const weft__wide *p, int64_t i0, int64_t i1, int64_t j0, int64_
     weft__wide_end(p, i0, i1, j0, j1);
 }
 
+/* Rows that tiles, or dot products, have together. */
+static int64_t height(const job *o)
+{
+    return o->dots ? 4 : WIDE_ROWS;
+}
+
 static void rectangles(const void *args, int64_t lo, int64_t hi)
 {
     const job *o = args;
@@ -70,8 +76,7 @@ static void rectangles(const void *args, int64_t lo, int64_t hi)
         (o->dots ? dots : one)(p, 0, p->m, 0, p->n);
         return;
     }
-    const int64_t rows = wide_ceiling(p->m, o->dots ? 4 : WIDE_ROWS),
-                  row = wide_ceiling(p->m, rows);
+    const int64_t rows = wide_ceiling(p->m, height(o)), row = wide_ceiling(p->m, rows);
     const int64_t columns = wide_ceiling(p->n, WIDE_COLUMNS);
     for (int64_t r = lo; r < hi; r++) {
         const int64_t y = r / o->across, x = r % o->across;
@@ -84,13 +89,15 @@ static void rectangles(const void *args, int64_t lo, int64_t hi)
     }
 }
 
-/* As many rectangles as threads. Each thread packs its own share of A and B, and of C what it does not leave to itself
- * is fetched from another's cache by what comes next, which is cut by rows: an optimizer's pass over gradients. */
-static void cut(job *o, int team)
+/* As many rectangles as threads, if there are tiles for them. Each thread packs its own share of A and B, and of C what it does not
+ * leave to itself is fetched from another's cache by what comes next, which is cut by rows: an optimizer's pass over gradients. */
+static int cut(job *o, int team)
 {
     const double m = (double)o->p.m, n = (double)o->p.n, k = (double)o->p.k;
+    const int64_t high = wide_ceiling(o->p.m, height(o));
+    team = (int)wide_least(team, high * wide_ceiling(o->p.n, WIDE_COLUMNS));
     double best = 0;
-    for (int down = 1; down <= team; down++) {
+    for (int down = 1; down <= wide_least(team, high); down++) {
         const double across = (double)team / down;
         const double cost = (down * n + across * m) * k + m * n * (1 - 1 / across);
         if (team % down == 0 && (down == 1 || cost < best)) {
@@ -99,6 +106,7 @@ static void cut(job *o, int team)
             o->across = team / down;
         }
     }
+    return team;
 }
 
 /* C^T = B^T A^T: the smaller operand is turned as it is packed, where both lie along k. */
@@ -141,12 +149,11 @@ static bool multiply(weft_stream *s, job *o, bool along)
     if (p->k == 0 || (p->dt != WEFT_F32 && p->dt != WEFT_BF16) || !weft__cpu_wide_name())
         return false;
     const double m = (double)p->m, n = (double)p->n, k = (double)p->k;
-    const int team =
-        weft__cpu_team(s->device, fmax(m * n * k / MULTIPLY_ADDS, m * k + (m + k) * n));
+    int team = weft__cpu_team(s->device, fmax(m * n * k / MULTIPLY_ADDS, m * k + (m + k) * n));
     o->dots = along && by_dots(p);
     if (!o->dots && along && p->m < p->n && p->m <= MANY_ROWS)
         turn(p);
-    cut(o, team);
+    team = cut(o, team);
     weft__cpu_pieces(rectangles, o, team, 1, team);
     return true;
 }
