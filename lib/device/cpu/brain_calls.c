@@ -9,6 +9,9 @@ bool weft__cpu_brain(weft_stream *s, weft__brain_kind kind, weft_dev c, weft_dty
                      double alpha, weft_dev a, int64_t lda, int ta, weft_dev b, int64_t ldb, int tb,
                      double beta, int64_t m, int64_t n, int64_t k)
 {
+    if (kind == BRAIN_WIDE)
+        return weft__cpu_wide(s, c, ct, ldc, alpha, a, lda, ta, b, ldb, tb, beta, m, n, k,
+                              WEFT_BF16);
     const weft__brain p = {.m = m,
                            .n = n,
                            .k = k,
@@ -21,14 +24,14 @@ bool weft__cpu_brain(weft_stream *s, weft__brain_kind kind, weft_dev c, weft_dty
                            .beta = (float)beta,
                            .ct = ct,
                            .kind = kind};
-    return kind == BRAIN_WIDE ? weft__cpu_wide(s, c, ct, ldc, alpha, a, lda, ta, b, ldb, tb, beta,
-                                               m, n, k, WEFT_BF16)
-                              : weft__brain_multiply(s, &p);
+    return weft__brain_multiply(s, &p);
 }
 
 bool weft__cpu_brain_linear(weft_stream *s, weft__brain_kind kind, weft_dev y, weft_dev x,
                             weft_dev w, weft_dev b, bool relu, int64_t rows, int64_t c, int64_t o)
 {
+    if (kind == BRAIN_WIDE)
+        return weft__cpu_wide_linear(s, y, x, w, b, relu, rows, c, o, WEFT_BF16);
     const weft__brain p = {.m = rows,
                            .n = o,
                            .k = c,
@@ -42,8 +45,7 @@ bool weft__cpu_brain_linear(weft_stream *s, weft__brain_kind kind, weft_dev y, w
                            .relu = relu,
                            .ct = WEFT_BF16,
                            .kind = kind};
-    return kind == BRAIN_WIDE ? weft__cpu_wide_linear(s, y, x, w, b, relu, rows, c, o, WEFT_BF16)
-                              : weft__brain_multiply(s, &p);
+    return weft__brain_multiply(s, &p);
 }
 
 bool weft__brain_has(weft__brain_kind kind)
@@ -59,7 +61,7 @@ weft__brain_kind weft__brain_best(void)
 {
     if (weft__brain_has(BRAIN_AMX))
         return BRAIN_AMX;
-    if (weft__brain_has(BRAIN_PAIRS) && __builtin_cpu_is("amd"))
+    if (__builtin_cpu_is("amd") && weft__brain_has(BRAIN_PAIRS))
         return BRAIN_PAIRS;
     return weft__brain_has(BRAIN_WIDE) ? BRAIN_WIDE : BRAIN_NONE;
 }

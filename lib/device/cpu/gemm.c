@@ -67,8 +67,22 @@ weft_status weft__cpu_gemm(weft_stream *s, weft_dev c, weft_dtype ct, int64_t ld
                            weft_dev a, int64_t lda, int ta, weft_dev b, int64_t ldb, int tb,
                            double beta, int64_t m, int64_t n, int64_t k, weft_dtype dt)
 {
+    if (!cpu_gives(ct, dt))
+        return weft__no_kernel(s->device, "gemm", dt);
+    if (m == 0 || n == 0)
+        return WEFT_OK;
+    if (dt == WEFT_BF16 && weft__cpu_brain(s, weft__brain_best(), c, ct, ldc, alpha, a, lda, ta, b,
+                                           ldb, tb, beta, m, n, k))
+        return WEFT_OK;
+    if (dt == WEFT_F32 &&
+        weft__cpu_wide(s, c, ct, ldc, alpha, a, lda, ta, b, ldb, tb, beta, m, n, k, dt))
+        return WEFT_OK;
+    if (cpu_is_low(dt) &&
+        weft__onednn_gemm(s, c, ct, ldc, alpha, a, lda, ta, b, ldb, tb, beta, m, n, k, dt))
+        return WEFT_OK;
+    if (cpu_is_low(dt))
+        return weft__cpu_gemm_low(s, c, ct, ldc, alpha, a, lda, ta, b, ldb, tb, beta, m, n, k, dt);
     const double work = (double)m * (double)n * (double)k / MULTIPLY_ADDS;
-    const bool small = work < CPU_SERIAL;
     const bool by_rows = m > n;
     /* row-major: row stride ld, column stride 1 */
     const product p = {.m = m,
@@ -85,23 +99,8 @@ weft_status weft__cpu_gemm(weft_stream *s, weft_dev c, weft_dtype ct, int64_t ld
                        .alpha = alpha,
                        .beta = beta,
                        .size = weft_dtype_size(dt),
-                       .small = small,
+                       .small = work < CPU_SERIAL,
                        .by_rows = by_rows};
-    if (!cpu_gives(ct, dt))
-        return weft__no_kernel(s->device, "gemm", dt);
-    if (m == 0 || n == 0)
-        return WEFT_OK;
-    if (dt == WEFT_BF16 && weft__cpu_brain(s, weft__brain_best(), c, ct, ldc, alpha, a, lda, ta, b,
-                                           ldb, tb, beta, m, n, k))
-        return WEFT_OK;
-    if (cpu_is_low(dt) &&
-        weft__onednn_gemm(s, c, ct, ldc, alpha, a, lda, ta, b, ldb, tb, beta, m, n, k, dt))
-        return WEFT_OK;
-    if (cpu_is_low(dt))
-        return weft__cpu_gemm_low(s, c, ct, ldc, alpha, a, lda, ta, b, ldb, tb, beta, m, n, k, dt);
-    if (dt == WEFT_F32 &&
-        weft__cpu_wide(s, c, ct, ldc, alpha, a, lda, ta, b, ldb, tb, beta, m, n, k, dt))
-        return WEFT_OK;
     if (slow_vectors() &&
         ((m == 1 && weft__cpu_vector(s, c, 1, alpha, a, p.ca, b, p.cb, p.rb, beta, n, k, dt)) ||
          (n == 1 && weft__cpu_vector(s, c, ldc, alpha, b, p.rb, a, p.ra, p.ca, beta, m, k, dt))))

@@ -4,8 +4,6 @@
 #if CPU_HAS_WIDE
 #include "core/process.h"
 
-#include <math.h>
-
 #define MULTIPLY_ADDS 16.0 /* that count as one element operation */
 #define MANY_ROWS 1024     /* above which turning B once costs less than turning all of C */
 #define FEW_ROWS 11        /* for which dot products are quicker than packing, */
@@ -72,10 +70,6 @@ static void rectangles(const void *args, int64_t lo, int64_t hi)
 {
     const job *o = args;
     const weft__wide *p = &o->p;
-    if (o->down * o->across == 1) { /* divisions take long beside small products */
-        (o->dots ? dots : one)(p, 0, p->m, 0, p->n);
-        return;
-    }
     const int64_t rows = wide_ceiling(p->m, height(o)), row = wide_ceiling(p->m, rows);
     const int64_t columns = wide_ceiling(p->n, WIDE_COLUMNS);
     for (int64_t r = lo; r < hi; r++) {
@@ -91,7 +85,7 @@ static void rectangles(const void *args, int64_t lo, int64_t hi)
 
 /* As many rectangles as threads, if there are tiles for them. Each thread packs its own share of A and B, and of C what it does not
  * leave to itself is fetched from another's cache by what comes next, which is cut by rows: an optimizer's pass over gradients. */
-static int cut(job *o, int team)
+static void share_out(job *o, int team)
 {
     const double m = (double)o->p.m, n = (double)o->p.n, k = (double)o->p.k;
     const int64_t high = wide_ceiling(o->p.m, height(o));
@@ -106,7 +100,7 @@ static int cut(job *o, int team)
             o->across = team / down;
         }
     }
-    return team;
+    weft__cpu_pieces(rectangles, o, team, 1, team);
 }
 
 /* C^T = B^T A^T: the smaller operand is turned as it is packed, where both lie along k. */
@@ -149,12 +143,15 @@ static bool multiply(weft_stream *s, job *o, bool along)
     if (p->k == 0 || (p->dt != WEFT_F32 && p->dt != WEFT_BF16) || !weft__cpu_wide_name())
         return false;
     const double m = (double)p->m, n = (double)p->n, k = (double)p->k;
-    int team = weft__cpu_team(s->device, fmax(m * n * k / MULTIPLY_ADDS, m * k + (m + k) * n));
+    const double multiplies = m * n * k / MULTIPLY_ADDS, moves = m * k + (m + k) * n;
+    const int team = weft__cpu_team(s->device, multiplies > moves ? multiplies : moves);
     o->dots = along && by_dots(p);
     if (!o->dots && along && p->m < p->n && p->m <= MANY_ROWS)
         turn(p);
-    team = cut(o, team);
-    weft__cpu_pieces(rectangles, o, team, 1, team);
+    if (team == 1) /* divisions take long beside small products */
+        (o->dots ? dots : one)(p, 0, p->m, 0, p->n);
+    else
+        share_out(o, team);
     return true;
 }
 
