@@ -7,14 +7,20 @@
 #define MOST 12 /* steps: 24 vectors of B */
 #define ROWS 32 /* at a time, whose C stays near */
 #define TOGETHER 4
+#define FEW 2  /* rows for which B is not kept */
+#define SOME 4 /* times 32 numbers of a row: eight sums */
 
-/* Rows of C, up to 32 numbers of each. */
+/* Some rows of C. */
 typedef struct strip {
     const weft__wide *p;
     float a[ROWS][WIDE_LANES]; /* times alpha */
-    int64_t i, rows, j;
-    uint32_t there; /* of the 32 numbers */
+    int64_t i, rows, j0, j1;
 } strip;
+
+static uint32_t there_of(int64_t columns)
+{
+    return columns < WIDE_COLUMNS ? (1u << columns) - 1 : ~0u;
+}
 
 /* In two vectors: numbers in turn where C is bf16, and else the first half and the second. */
 WIDE_TARGET CPU_INLINE void get(__m512 v[2], const char *from, uint32_t there, const weft_dtype dt,
@@ -68,26 +74,36 @@ WIDE_TARGET CPU_INLINE void rows_of(char *c, int64_t step, const float *a, const
         put(c + r * step, there, s[r], low);
 }
 
-/* Some rows together, as one alone would wait for its own sums. */
-WIDE_TARGET CPU_INLINE void multiply(const strip *t, const int steps, const weft_dtype dt,
-                                     const weft_dtype ct)
+/* 32 numbers of each row, or what there is from column j on; some rows together, as one alone would wait for its own sums. */
+WIDE_TARGET CPU_INLINE void columns(const strip *t, int64_t j, const bool adds, const int steps,
+                                    const weft_dtype dt, const weft_dtype ct)
 {
     const weft__wide *p = t->p;
     const int together = steps > 10 ? 2 : TOGETHER; /* for so many there are registers */
     const int64_t step = p->rc * (ct == WEFT_F32 ? 4 : 2), rows = t->rows;
-    const uint32_t there = t->there;
+    const uint32_t there = there_of(t->j1 - j);
     const float *a = t->a[0], beta = p->beta;
-    const bool adds = beta != 0;
-    char *c = wide_at(p->c, ct, t->i, p->rc, t->j, 1);
+    char *c = wide_at(p->c, ct, t->i, p->rc, j, 1);
     __m512 b[MOST][2];
     CPU_UNROLL(12)
     for (int k = 0; k < steps; k++)
-        get(b[k], wide_at(p->b, dt, k, p->rb, t->j, 1), there, dt, ct != WEFT_F32);
+        get(b[k], wide_at(p->b, dt, k, p->rb, j, 1), there, dt, ct != WEFT_F32);
     int64_t r = 0;
     for (; r + together <= rows; r += together, a += together * WIDE_LANES, c += together * step)
         rows_of(c, step, a, b, adds, beta, there, together, steps, ct);
     for (; r < rows; r++, a += WIDE_LANES, c += step)
         rows_of(c, step, a, b, adds, beta, there, 1, steps, ct);
+}
+
+WIDE_TARGET CPU_INLINE void multiply(const strip *t, const int steps, const weft_dtype dt,
+                                     const weft_dtype ct)
+{
+    if (t->p->beta == 0)
+        for (int64_t j = t->j0; j < t->j1; j += WIDE_COLUMNS)
+            columns(t, j, false, steps, dt, ct);
+    else
+        for (int64_t j = t->j0; j < t->j1; j += WIDE_COLUMNS)
+            columns(t, j, true, steps, dt, ct);
 }
 
 #define STRIP(steps)                                                                               \
@@ -103,21 +119,77 @@ WIDE_TARGET CPU_INLINE void multiply(const strip *t, const int steps, const weft
 #define ALL(F) F(1) F(2) F(3) F(4) F(5) F(6) F(7) F(8) F(9) F(10) F(11) F(12)
 ALL(STRIP)
 
-/* Rows of A as f32. */
-WIDE_TARGET static void gather(strip *t)
+/* 32 numbers, or `some` times as many, of one row of C. */
+WIDE_TARGET CPU_INLINE void block(const weft__wide *p, char *c, const float *a, int64_t j,
+                                  uint32_t there, const int some, const weft_dtype dt,
+                                  const weft_dtype ct)
+{
+    const bool low = ct != WEFT_F32;
+    const int64_t size = dt == WEFT_F32 ? 4 : 2, csize = low ? 2 : 4;
+    const char *b = wide_at(p->b, dt, 0, 0, j, 1);
+    __m512 s[SOME][2], y[2];
+    CPU_UNROLL(4)
+    for (int v = 0; v < some; v++) {
+        s[v][0] = s[v][1] = _mm512_setzero_ps();
+        if (p->beta != 0) {
+            get(s[v], c + v * WIDE_COLUMNS * csize, there, ct, low);
+            s[v][0] = _mm512_mul_ps(_mm512_set1_ps(p->beta), s[v][0]);
+            s[v][1] = _mm512_mul_ps(_mm512_set1_ps(p->beta), s[v][1]);
+        }
+    }
+    for (int64_t k = 0; k < p->k; k++, b += p->rb * size) {
+        const __m512 x = _mm512_set1_ps(a[k]);
+        CPU_UNROLL(4)
+        for (int v = 0; v < some; v++) {
+            get(y, b + v * WIDE_COLUMNS * size, there, dt, low);
+            s[v][0] = _mm512_fmadd_ps(x, y[0], s[v][0]);
+            s[v][1] = _mm512_fmadd_ps(x, y[1], s[v][1]);
+        }
+    }
+    CPU_UNROLL(4)
+    for (int v = 0; v < some; v++)
+        put(c + v * WIDE_COLUMNS * csize, there, s[v], low);
+}
+
+/* Few rows, one by one: what is read of B is not worth keeping. */
+WIDE_TARGET CPU_INLINE void by_rows(const strip *t, const weft_dtype dt, const weft_dtype ct)
 {
     const weft__wide *p = t->p;
-    const int64_t size = p->dt == WEFT_F32 ? 4 : 2;
+    for (int64_t r = 0; r < t->rows; r++) {
+        int64_t j = t->j0;
+        for (; j + SOME * WIDE_COLUMNS <= t->j1; j += SOME * WIDE_COLUMNS)
+            block(p, wide_at(p->c, ct, t->i + r, p->rc, j, 1), t->a[r], j, ~0u, SOME, dt, ct);
+        for (; j < t->j1; j += WIDE_COLUMNS)
+            block(p, wide_at(p->c, ct, t->i + r, p->rc, j, 1), t->a[r], j, there_of(t->j1 - j), 1,
+                  dt, ct);
+    }
+}
+
+WIDE_TARGET static void few(const strip *t)
+{
+    if (t->p->dt == WEFT_F32)
+        by_rows(t, WEFT_F32, WEFT_F32);
+    else if (t->p->ct == WEFT_F32)
+        by_rows(t, WEFT_BF16, WEFT_F32);
+    else
+        by_rows(t, WEFT_BF16, WEFT_BF16);
+}
+
+/* Rows of A as f32. */
+WIDE_TARGET CPU_INLINE void gather(strip *t, const weft_dtype dt)
+{
+    const weft__wide *p = t->p;
+    const __mmask16 there = first_of(p->k);
     const __m512 alpha = _mm512_set1_ps(p->alpha);
     for (int64_t r = 0; r < t->rows; r++) {
-        const char *from = wide_at(p->a, p->dt, t->i + r, p->ra, 0, 0);
+        const char *from = wide_at(p->a, dt, t->i + r, p->ra, 0, 0);
         __m512 v = _mm512_setzero_ps();
         if (p->ca == 1 || p->k == 1)
-            v = load(from, p->k, p->dt);
+            v = load_some(from, there, dt);
         for (int64_t k = 0; p->ca != 1 && p->k > 1 && k < p->k; k++)
             v = _mm512_mask_broadcastss_ps(
                 v, (__mmask16)(1u << k),
-                _mm512_castps512_ps128(load(from + k * p->ca * size, 1, p->dt)));
+                _mm512_castps512_ps128(load(wide_at(from, dt, 0, 0, k, p->ca), 1, dt)));
         _mm512_storeu_ps(t->a[r], _mm512_mul_ps(alpha, v));
     }
 }
@@ -127,19 +199,20 @@ bool weft__wide_is_short(const weft__wide *p)
     return p->k <= MOST && p->cb == 1 && p->cc == 1 && !p->bias && !p->relu;
 }
 
-void weft__wide_short(const weft__wide *p, int64_t i0, int64_t i1, int64_t j0, int64_t j1)
+WIDE_TARGET void weft__wide_short(const weft__wide *p, int64_t i0, int64_t i1, int64_t j0,
+                                  int64_t j1)
 {
 #define OF(steps) [steps] = strip_##steps,
     static void (*const multiply_by[])(const strip *) = {ALL(OF)};
     strip t; /* not all of it is set */
-    t.p = p;
+    t.p = p, t.j0 = j0, t.j1 = j1;
     for (t.i = i0; t.i < i1; t.i += ROWS) {
         t.rows = wide_least(ROWS, i1 - t.i);
-        gather(&t);
-        for (t.j = j0; t.j < j1; t.j += WIDE_COLUMNS) {
-            t.there = j1 - t.j < WIDE_COLUMNS ? (1u << (j1 - t.j)) - 1 : ~0u;
-            multiply_by[p->k](&t);
-        }
+        if (p->dt == WEFT_F32)
+            gather(&t, WEFT_F32);
+        else
+            gather(&t, WEFT_BF16);
+        (p->m <= FEW ? few : multiply_by[p->k])(&t);
     }
 }
 #endif
