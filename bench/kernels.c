@@ -76,6 +76,12 @@ KERNEL(xent_lse,
        k->xent_lse(s, b->out, b->stats, none, x, b->labels, WEFT_I64, rows, c, NULL, b->dt))
 KERNEL(xent_lse_back,
        k->xent_lse_back(s, z, b->spare, 1, x, b->stats, b->labels, WEFT_I64, rows, c, NULL, b->dt))
+KERNEL(dropout,
+       k->dropout(s, y, x,
+                  &(weft_dropout_terms){.seed = 1, .outer = 1, .rows = rows, .inner = c, .p = 0.1},
+                  b->dt))
+KERNEL(uniform, k->uniform(s, y, 1, 0, 0, 0, n, -1, 1, b->dt))
+KERNEL(normal, k->normal(s, y, 1, 0, n, &(weft_normal_terms){0, 0.02, 0, 1}, b->dt))
 KERNEL(norm, k->norm(s, b->out, x, (int64_t[]){0, n}, 1, 2, b->dt))
 KERNEL(nonfinite, k->nonfinite(s, b->out, x, n, b->dt))
 KERNEL(adamw, k->adam(s, y, b->at[2], b->at[3], none, x, none, none, (int64_t[]){0, n}, 1,
@@ -116,21 +122,35 @@ static weft_dev third(const bench *b, weft_dev p, int i)
     return (weft_dev){p.addr + (uintptr_t)(i * HEADS * HEAD) * weft_dtype_size(b->dt)};
 }
 
-static weft_status attention(const bench *b, const weft_kernels *k)
+static weft_status attend(const bench *b, const weft_kernels *k, double p)
 {
-    const weft_attention_terms t = terms(b);
+    weft_attention_terms t = terms(b);
     const weft_dev x = b->at[0];
+    t.p = p;
     return k->attention(b->stream, b->at[1], b->stats, x, third(b, x, 1), third(b, x, 2), &t,
                         b->dt);
 }
 
-static weft_status attention_back(const bench *b, const weft_kernels *k)
+static weft_status attend_back(const bench *b, const weft_kernels *k, double p)
 {
-    const weft_attention_terms t = terms(b);
+    weft_attention_terms t = terms(b);
     const weft_dev x = b->at[0], g = b->at[2];
+    t.p = p;
     return k->attention_back(b->stream, g, third(b, g, 1), third(b, g, 2), b->at[4], b->at[3], x,
                              third(b, x, 1), third(b, x, 2), b->at[1], b->stats, &t, b->dt);
 }
+
+#define ATTENTION(name, p)                                                                         \
+    static weft_status name(const bench *b, const weft_kernels *k)                                 \
+    {                                                                                              \
+        return attend(b, k, p);                                                                    \
+    }                                                                                              \
+    static weft_status name##_back(const bench *b, const weft_kernels *k)                          \
+    {                                                                                              \
+        return attend_back(b, k, p);                                                               \
+    }
+ATTENTION(attention, 0)
+ATTENTION(attention_dropout, 0.1)
 
 /* What is read and written of an element: numbers of the type, and bytes beside them. */
 typedef struct row {
@@ -142,30 +162,36 @@ typedef struct row {
     double passes;                  /* of attention */
 } row;
 
-static const row table[] = {{"copy_from_f32", copy_f32, 1, 4, false, BOTH, 0},
-                            {"copy_to_f32", copy_to_f32, 1, 4, false, BOTH, 0},
-                            {"add", add, 3, 0, false, BOTH, 0},
-                            {"axpy", axpy, 3, 0, false, BOTH, 0},
-                            {"relu", relu, 2, 0, false, BOTH, 0},
-                            {"gelu", gelu, 2, 0, false, BOTH, 0},
-                            {"gelu_back", gelu_back, 3, 0, false, BOTH, 0},
-                            {"bias", bias, 2, 0, false, BOTH, 0},
-                            {"column_sums", column_sums, 1, 0, false, BOTH, 0},
-                            {"softmax", softmax, 2, 0, true, FULL, 0},
-                            {"softmax_back", softmax_back, 3, 0, true, FULL, 0},
-                            {"layernorm", layernorm, 2, 0, false, BOTH, 0},
-                            {"layernorm_back", layernorm_back, 3, 0, false, BOTH, 0},
-                            {"add_layernorm_back", add_layernorm_back, 4, 0, false, BOTH, 0},
-                            {"add_layernorm", add_layernorm, 4, 0, false, BOTH, 0},
-                            {"xent", xent, 2, 0, true, FULL, 0},
-                            {"xent_back", xent_back, 2, 0, true, FULL, 0},
-                            {"xent_lse", xent_lse, 1, 0, true, LOW, 0},
-                            {"xent_lse_back", xent_lse_back, 2, 0, true, LOW, 0},
-                            {"norm", norm, 1, 0, true, BOTH, 0},
-                            {"nonfinite", nonfinite, 1, 0, true, BOTH, 0},
-                            {"adamw", adamw, 2, 20, true, BOTH, 0},
-                            {"attention", attention, 0, 0, false, BOTH, 1},
-                            {"attention_back", attention_back, 0, 0, false, BOTH, 2.5}};
+static const row table[] = {
+    {"copy_from_f32", copy_f32, 1, 4, false, BOTH, 0},
+    {"copy_to_f32", copy_to_f32, 1, 4, false, BOTH, 0},
+    {"add", add, 3, 0, false, BOTH, 0},
+    {"axpy", axpy, 3, 0, false, BOTH, 0},
+    {"relu", relu, 2, 0, false, BOTH, 0},
+    {"gelu", gelu, 2, 0, false, BOTH, 0},
+    {"gelu_back", gelu_back, 3, 0, false, BOTH, 0},
+    {"bias", bias, 2, 0, false, BOTH, 0},
+    {"column_sums", column_sums, 1, 0, false, BOTH, 0},
+    {"softmax", softmax, 2, 0, true, FULL, 0},
+    {"softmax_back", softmax_back, 3, 0, true, FULL, 0},
+    {"layernorm", layernorm, 2, 0, false, BOTH, 0},
+    {"layernorm_back", layernorm_back, 3, 0, false, BOTH, 0},
+    {"add_layernorm_back", add_layernorm_back, 4, 0, false, BOTH, 0},
+    {"add_layernorm", add_layernorm, 4, 0, false, BOTH, 0},
+    {"xent", xent, 2, 0, true, FULL, 0},
+    {"xent_back", xent_back, 2, 0, true, FULL, 0},
+    {"xent_lse", xent_lse, 1, 0, true, LOW, 0},
+    {"xent_lse_back", xent_lse_back, 2, 0, true, LOW, 0},
+    {"dropout", dropout, 2, 0, false, BOTH, 0},
+    {"uniform", uniform, 1, 0, false, FULL, 0},
+    {"normal", normal, 1, 0, false, FULL, 0},
+    {"norm", norm, 1, 0, true, BOTH, 0},
+    {"nonfinite", nonfinite, 1, 0, true, BOTH, 0},
+    {"adamw", adamw, 2, 20, true, BOTH, 0},
+    {"attention", attention, 0, 0, false, BOTH, 1},
+    {"attention_back", attention_back, 0, 0, false, BOTH, 2.5},
+    {"attention_dropout", attention_dropout, 0, 0, false, BOTH, 1},
+    {"attention_dropout_back", attention_dropout_back, 0, 0, false, BOTH, 2.5}};
 #define KERNELS ((int)(sizeof table / sizeof table[0]))
 #define SHAPES 3
 static int64_t shapes[SHAPES][2] = {{64, 256}, {2048, 768}, {256, 50304}};
@@ -213,7 +239,7 @@ static weft_status prepare(bench *b, const row *r)
         WEFT_TRY(xent_lse(b, k));
     if (r->call == layernorm_back || r->call == add_layernorm_back)
         WEFT_TRY(layernorm(b, k));
-    return r->call == attention_back ? attention(b, k) : WEFT_OK;
+    return r->passes > 1 ? attention(b, k) : WEFT_OK;
 }
 
 /* A name of the table is that kernel alone, part of one all that have it. */

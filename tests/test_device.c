@@ -3,6 +3,8 @@
 #include "core/alloc.h"
 #include "core/error.h"
 #include "core/rng.h"
+#include "device/cpu/quantile.h"
+#include "device/cpu/words.h"
 #include "device/device.h"
 #include "device_fixture.h"
 
@@ -742,6 +744,104 @@ START_TEST(uniform_numbers)
 }
 END_TEST
 
+/* Whatever the threads and the set of vectors. The tails' logarithms are another library's on a GPU. */
+START_TEST(normal_numbers)
+{
+    const weft_dtype dt = CASE_T;
+    const int64_t n = CASE_N;
+    const weft_normal_terms o[] = {{1, 3, 0, 1}, {0, 0.5, 0.25, 0.75}};
+    for (int k = 0; k < 2; k++) {
+        array r[THREADS];
+        ON_ALL
+        {
+            device[t]->vectors = t + 1;
+            CALL(t, normal, dev(r[t] = none(dt, n)), 42, 7, n, &o[k], dt);
+            device[t]->vectors = 0;
+        }
+        agree(r);
+        for (int64_t i = 0; i < n; i++) {
+            const double u = weft__uniform_f64(42, 7, 0, (uint64_t)i);
+            const double q = o[k].lo + (o[k].hi - o[k].lo) * u;
+            near(r[0], i, (double)(o[k].mean + o[k].std * cpu_quantile(q)),
+                 dt == WEFT_F32 || device_is("cuda") ? 4 : 0);
+        }
+        weft__free(r[0].p);
+    }
+}
+END_TEST
+
+START_TEST(dropped_numbers)
+{
+    const weft_dtype dt = CASE_T;
+    const int64_t inner = 1 + CASE_N / 6;
+    const double p[] = {0.25, 1e-12, 1 - 1e-12};
+    array x = some(dt, 6 * inner, 5);
+    for (int k = 0; k < 3; k++) {
+        const weft_dropout_terms o = {.seed = 42,
+                                      .stream = 7,
+                                      .step = (uint64_t)3 << 40,
+                                      .base = 5,
+                                      .outer = 2,
+                                      .rows = 3,
+                                      .inner = inner,
+                                      .p = p[k]};
+        array r[THREADS];
+        ON_ALL
+        {
+            device[t]->vectors = t + 1;
+            CALL(t, dropout, dev(r[t] = none(dt, x.n)), dev(x), &o, dt);
+            device[t]->vectors = 0;
+        }
+        agree(r);
+        for (int64_t i = 0; i < x.n;
+             i++) { /* rows are side by side, the draw is by rows of all ranks */
+            const int64_t outer = i / inner / 3, row = 5 + i / inner % 3;
+            const uint64_t e = (uint64_t)((row * 2 + outer) * inner + i % inner);
+            uint32_t w[4];
+            weft__draw(42, 7, o.step, e / 4, w);
+            const bool drops = w[e % 4] < (uint64_t)(p[k] * 0x1p32 + 0.5);
+            near(r[0], i, drops ? 0 : get(x, i) / (1 - p[k]), 1);
+        }
+        weft__free(r[0].p);
+    }
+    weft__free(x.p);
+}
+END_TEST
+
+/* Every set's words are those of blocks one by one, and what lies behind their room stays. */
+START_TEST(words_in_bulk)
+{
+    enum { N = 300 };
+    static const uint64_t first[] = {0, 1, 2, 3, 4 * 0xFFFFFFF8u + 3, ~(uint64_t)0 - 1000};
+    const weft__words_set *set = &weft__words_sets[_i];
+    uint32_t key[2], room[WORDS_ROOM(N) + 1], want[4];
+    if (!set->usable())
+        return;
+    weft__draw_key(42, 7, key);
+    for (int k = 0; k < 6; k++)
+        for (int64_t n = 16; n <= WORDS_ROOM(N) / 4; n += 16) {
+            room[4 * n] = 123;
+            set->blocks(room, key, (uint64_t)3 << 40 | 9, first[k], n);
+            for (int64_t i = 0; i < n; i++) {
+                weft__draw(42, 7, (uint64_t)3 << 40 | 9, first[k] + (uint64_t)i, want);
+                must(!memcmp(room + 4 * i, want, sizeof want));
+            }
+            must(room[4 * n] == 123);
+        }
+    for (int k = 0; k < 6; k++)
+        for (int64_t n = 0; n <= N; n++) {
+            room[WORDS_ROOM(n)] = 123;
+            const uint32_t *w = weft__cpu_words(room, 42, 7, 9, first[k], n);
+            for (int64_t i = 0; i < n; i++) {
+                const uint64_t e = first[k] + (uint64_t)i;
+                weft__draw(42, 7, 9, e / 4, want);
+                must(w[i] == want[e % 4]);
+            }
+            must(room[WORDS_ROOM(n)] == 123);
+        }
+}
+END_TEST
+
 static double attribute(hid_t g, const char *name)
 {
     double v = 0;
@@ -1142,6 +1242,9 @@ static Suite *suite(void)
     tcase_add_test(c, imported_memory);
     tcase_add_test(c, philox_known_answers);
     tcase_add_loop_test(c, uniform_numbers, 0, CASES);
+    tcase_add_loop_test(c, normal_numbers, 0, CASES);
+    tcase_add_loop_test(c, dropped_numbers, 0, CASES);
+    tcase_add_loop_test(c, words_in_bulk, 0, WORDS_SETS);
     tcase_add_loop_test(c, elementwise, 0, CASES);
     tcase_add_loop_test(c, nonfinite, 0, CASES);
     tcase_add_loop_test(c, optimizers_on_threads, 0, CASES);

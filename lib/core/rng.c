@@ -30,10 +30,17 @@ static uint64_t mix(uint64_t x)
     return x ^ x >> 33;
 }
 
+void weft__draw_key(uint64_t seed, uint64_t stream, uint32_t key[2])
+{
+    const uint64_t k = mix(seed + 0x9E3779B97F4A7C15u) ^ mix(stream ^ 0xD1B54A32D192ED03u);
+    key[0] = (uint32_t)k;
+    key[1] = (uint32_t)(k >> 32);
+}
+
 void weft__draw(uint64_t seed, uint64_t stream, uint64_t step, uint64_t block, uint32_t out[4])
 {
-    uint64_t k = mix(seed + 0x9E3779B97F4A7C15u) ^ mix(stream ^ 0xD1B54A32D192ED03u);
-    const uint32_t key[2] = {(uint32_t)k, (uint32_t)(k >> 32)};
+    uint32_t key[2];
+    weft__draw_key(seed, stream, key);
     const uint32_t counter[4] = {(uint32_t)block, (uint32_t)(block >> 32), (uint32_t)step,
                                  (uint32_t)(step >> 32)};
     weft__philox(counter, key, out);

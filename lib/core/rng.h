@@ -8,6 +8,7 @@ void weft__philox(const uint32_t counter[4], const uint32_t key[2], uint32_t out
 
 /* Weft's keys and counters: key is a digest of (seed, stream), counter (block, step); a block gives
  * four 32-bit words, or two 64-bit ones. */
+void weft__draw_key(uint64_t seed, uint64_t stream, uint32_t key[2]);
 void weft__draw(uint64_t seed, uint64_t stream, uint64_t step, uint64_t block, uint32_t out[4]);
 /* Number i of a stream, uniform in [0, 1): 24 bits of one word, or 53 of two. */
 float weft__uniform_f32(uint64_t seed, uint64_t stream, uint64_t step, uint64_t i);

@@ -83,8 +83,9 @@ static void M(drop)(const weft_attention_terms *o, const head *at, C *s, int64_t
 {
     const C factor = (C)keep_of(o);
     float keep[TILE * TILE];
-    kept(o, at, i0, rows, j0, n, keep, 1, TILE);
+    kept(o, at, i0, rows, j0, n, keep, TILE, true);
     for (int64_t j = 0; j < n; j++)
+#pragma omp simd
         for (int64_t i = 0; i < rows; i++)
             s[j * TILE + i] *= (C)keep[j * TILE + i] * factor;
 }

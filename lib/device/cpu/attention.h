@@ -4,9 +4,9 @@
  * All of a thread's room is on its stack, up to 1 MiB of it. */
 #ifndef DEVICE_CPU_ATTENTION_H
 #define DEVICE_CPU_ATTENTION_H
-#include "core/rng.h"
 #include "device/cpu/cpu.h"
 #include "device/cpu/tile.h"
+#include "device/cpu/words.h"
 
 #include <math.h>
 
@@ -157,21 +157,50 @@ CPU_INLINE double keep_of(const weft_attention_terms *o)
     return o->p < 1 ? 1 / (1 - o->p) : 0;
 }
 
-/* Which weights of a tile dropout keeps, 1 or 0: that of query i0 + i and key j0 + j goes to
- * keep[i si + j sj]. */
+/* Four rows of four become columns. */
+#define TURN_FOUR(name, T)                                                                         \
+    CPU_INLINE void name(T *to, int64_t ts, const T *x, int64_t xs)                                \
+    {                                                                                              \
+        typedef T four                                                                             \
+            __attribute__((vector_size(4 * sizeof(T)), aligned(__alignof__(T)), may_alias));       \
+        const four a = *(const four *)x, b = *(const four *)(x + xs);                              \
+        const four c = *(const four *)(x + 2 * xs), d = *(const four *)(x + 3 * xs);               \
+        const four p = __builtin_shufflevector(a, b, 0, 4, 1, 5);                                  \
+        const four q = __builtin_shufflevector(a, b, 2, 6, 3, 7);                                  \
+        const four r = __builtin_shufflevector(c, d, 0, 4, 1, 5);                                  \
+        const four s = __builtin_shufflevector(c, d, 2, 6, 3, 7);                                  \
+        *(four *)to = __builtin_shufflevector(p, r, 0, 1, 4, 5);                                   \
+        *(four *)(to + ts) = __builtin_shufflevector(p, r, 2, 3, 6, 7);                            \
+        *(four *)(to + 2 * ts) = __builtin_shufflevector(q, s, 0, 1, 4, 5);                        \
+        *(four *)(to + 3 * ts) = __builtin_shufflevector(q, s, 2, 3, 6, 7);                        \
+    }
+TURN_FOUR(turn_four_f32, float)
+TURN_FOUR(turn_four_f64, double)
+
+/* Which weights of a tile dropout keeps, 1 or 0: that of query i0 + i and key j0 + j goes to keep[i ld + j], or, turned, to
+ * keep[j ld + i]. */
 static void kept(const weft_attention_terms *o, const head *at, int64_t i0, int64_t rows,
-                 int64_t j0, int64_t n, float *keep, int64_t si, int64_t sj)
+                 int64_t j0, int64_t n, float *keep, int64_t ld, bool turned)
 {
-    const uint64_t below = (uint64_t)(o->p * 0x1p32 + 0.5);
+    const words_chance drops = words_with(o->p);
     const int64_t line = ((o->base + at->b) * o->heads + at->h) * o->queries + i0;
-    uint32_t w[TILE + 8]; /* four to a block, and blocks begin anywhere in a row */
+    uint32_t room[WORDS_ROOM(TILE)];
+    float four[4 * TILE];
     for (int64_t i = 0; i < rows; i++) {
         const uint64_t first = (uint64_t)(line + i) * (uint64_t)o->keys + (uint64_t)j0;
-        const int64_t lead = (int64_t)(first % 4);
-        for (int64_t e = 0; e < lead + n; e += 4)
-            weft__draw(o->seed, o->stream, o->step, (first + (uint64_t)e) / 4, w + e);
+        const uint32_t *w = weft__cpu_words(room, o->seed, o->stream, o->step, first, n);
+        float *to = turned ? four + i % 4 * TILE : keep + i * ld;
+#pragma omp simd
         for (int64_t j = 0; j < n; j++)
-            keep[i * si + j * sj] = w[lead + j] < below ? 0 : 1;
+            to[j] = words_hit(w[j], drops) ? 0 : 1;
+        if (!turned || (i % 4 != 3 && i + 1 < rows))
+            continue;
+        const int64_t whole = i % 4 == 3 ? n / 4 * 4 : 0;
+        for (int64_t j = 0; j < whole; j += 4)
+            turn_four_f32(keep + j * ld + i - 3, ld, four + j, TILE);
+        for (int64_t j = whole; j < n; j++)
+            for (int64_t e = i / 4 * 4; e <= i; e++)
+                keep[j * ld + e] = four[e % 4 * TILE + j];
     }
 }
 #endif
@@ -187,23 +216,6 @@ CPU_INLINE int64_t M(lines)(int64_t n)
     return (n + LINE(C) - 1) / LINE(C) * LINE(C);
 }
 
-typedef C M(four) __attribute__((vector_size(4 * sizeof(C)), aligned(__alignof__(C)), may_alias));
-
-/* Four rows of four become columns. */
-CPU_INLINE void M(turn_four)(C *to, const C *x, int64_t xs)
-{
-    const M(four) a = *(const M(four) *)x, b = *(const M(four) *)(x + xs);
-    const M(four) c = *(const M(four) *)(x + 2 * xs), d = *(const M(four) *)(x + 3 * xs);
-    const M(four) p = __builtin_shufflevector(a, b, 0, 4, 1, 5);
-    const M(four) q = __builtin_shufflevector(a, b, 2, 6, 3, 7);
-    const M(four) r = __builtin_shufflevector(c, d, 0, 4, 1, 5);
-    const M(four) s = __builtin_shufflevector(c, d, 2, 6, 3, 7);
-    *(M(four) *)to = __builtin_shufflevector(p, r, 0, 1, 4, 5);
-    *(M(four) *)(to + TILE) = __builtin_shufflevector(p, r, 2, 3, 6, 7);
-    *(M(four) *)(to + 2 * TILE) = __builtin_shufflevector(q, s, 0, 1, 4, 5);
-    *(M(four) *)(to + 3 * TILE) = __builtin_shufflevector(q, s, 2, 3, 6, 7);
-}
-
 /* to (columns, TILE) = x turned, x rows of so many columns; the last line is filled with 0. */
 static void M(turn)(C *to, const C *x, int64_t xs, int64_t rows, int64_t columns)
 {
@@ -214,7 +226,7 @@ static void M(turn)(C *to, const C *x, int64_t xs, int64_t rows, int64_t columns
             to[j * TILE + e] = 0;
     for (; r + 4 <= rows; r += 4) {
         for (int64_t j = 0; j < whole; j += 4)
-            M(turn_four)(to + j * TILE + r, x + r * xs + j, xs);
+            OF(turn_four)(to + j * TILE + r, TILE, x + r * xs + j, xs);
         for (int64_t j = whole; j < columns; j++)
             for (int64_t e = r; e < r + 4; e++)
                 to[j * TILE + e] = x[e * xs + j];

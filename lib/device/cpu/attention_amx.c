@@ -128,7 +128,7 @@ AMX_TARGET static void attend_block(const struct attend *t, const head *at, ahea
                  packed + j / LANES * deep * BYTES, deep * BYTES, deep, false);
     if (o->p > 0)
         for (int64_t j = 0; j < n; j += TILE)
-            keep_or_drop(o, at, i0, rows, j0 + j, least(TILE, n - j), w->keep + j, BLOCK, 1);
+            keep_or_drop(o, at, i0, rows, j0 + j, least(TILE, n - j), w->keep + j, BLOCK, false);
     for (int64_t r = 0; r < QUERIES; r++)
         seen[r] = r < rows ? within(seen_below(o, i0 + r + 1) - j0, n) : 0;
     rise(w, o, seen, j0 == 0);

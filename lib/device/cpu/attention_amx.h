@@ -181,14 +181,14 @@ AMX_INLINE void narrow(uint16_t *y, const float *row, int64_t columns, float fac
 
 /* What dropout multiplies the weights of a tile with, laid out as in kept. */
 CPU_INLINE void keep_or_drop(const weft_attention_terms *o, const head *at, int64_t i0,
-                             int64_t rows, int64_t j0, int64_t n, float *keep, int64_t si,
-                             int64_t sj)
+                             int64_t rows, int64_t j0, int64_t n, float *keep, int64_t ld,
+                             bool turned)
 {
     const float factor = (float)keep_of(o);
-    kept(o, at, i0, rows, j0, n, keep, si, sj);
-    for (int64_t i = 0; i < rows; i++)
-        for (int64_t j = 0; j < n; j++)
-            keep[i * si + j * sj] *= factor;
+    kept(o, at, i0, rows, j0, n, keep, ld, turned);
+    for (int64_t y = 0; y < (turned ? n : rows); y++)
+        for (int64_t x = 0; x < (turned ? rows : n); x++)
+            keep[y * ld + x] *= factor;
 }
 
 /* Shapes for which packing pays. */

@@ -241,7 +241,7 @@ AMX_TARGET static void head_back(const struct attend *t, const head *at, ahead *
         for (int64_t i = from; i < o->queries; i += SIDE) {
             const int64_t m = least(SIDE, o->queries - i);
             if (o->p > 0)
-                keep_or_drop(o, at, i, m, j, n, x->keep, 1, SIDE);
+                keep_or_drop(o, at, i, m, j, n, x->keep, SIDE, true);
             add_block(o, q, next, x, gk, gv, j, n, i, m);
         }
         if (last) {

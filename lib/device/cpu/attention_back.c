@@ -84,7 +84,7 @@ static void N(by_keys)(const struct attend *t, const head *at, N(tile) * x, cons
     (t->set, x->gy, seeing, x->g, (const T *)t->v + place_of(o->v, at->b, at->group, j0), o->v[2],
      n, x->yt, (const T *)t->gy + place_of(o->y, at->b, at->h, i0), o->y[2], rows, o->vsize);
     if (o->p > 0)
-        kept(o, at, i0, rows, j0, n, x->keep, 1, TILE);
+        kept(o, at, i0, rows, j0, n, x->keep, TILE, true);
     for (int64_t j = 0; j < n; j++)
         M(turn_row)
     (t->set, x->s + j * TILE, x->g + j * TILE, o->p > 0 ? x->keep + j * TILE : NULL, (C)keep_of(o),
@@ -156,7 +156,7 @@ static void N(by_queries)(const struct attend *t, const head *at, N(tile) * x, i
     (t->set, x->gy, seen, x->g, (const T *)t->gy + place_of(o->y, at->b, at->h, i0), o->y[2], rows,
      x->yt, (const T *)t->v + place_of(o->v, at->b, at->group, j0), o->v[2], n, o->vsize);
     if (o->p > 0)
-        kept(o, at, i0, rows, j0, n, x->keep, TILE, 1);
+        kept(o, at, i0, rows, j0, n, x->keep, TILE, false);
     for (int64_t r = 0; r < rows; r++)
         M(turn_row)
     (t->set, x->s + r * TILE, x->g + r * TILE, o->p > 0 ? x->keep + r * TILE : NULL, (C)keep_of(o),

@@ -124,19 +124,19 @@ static void N(adam_chance)(const struct run *r, int64_t lo, int64_t hi)
     const weft_adam_step *o = r->step;
     T *p = r->p;
     C exact[CHUNK];
-    uint32_t word[4] = {0};
+    uint32_t room[WORDS_ROOM(CHUNK / 2 + 1)];
     for (int64_t at = lo, end; at < hi; at = end) {
         end = hi - at > CHUNK ? at + CHUNK : hi;
         if (r->top)
             N(adam_pass)(r, N(adam_numbers)(r), at, end, 1, exact);
         else
             N(adam_pass)(r, N(adam_numbers)(r), at, end, 0, exact);
-        for (int64_t i = at; i < end; i++) {
-            const uint64_t n = (uint64_t)(o->number + i);
-            if (n % 8 == 0 || i == at)
-                weft__draw(o->seed, o->stream, o->t, n / 8, word);
-            p[i] = CHANCE(exact[i - at], word[n % 8 / 2] >> 16 * (n % 2) & 0xFFFF);
-        }
+        const int64_t first = o->number + at, odd = first % 2;
+        const uint32_t *word = weft__cpu_words(room, o->seed, o->stream, o->t, (uint64_t)first / 2,
+                                               (end - at + odd + 1) / 2);
+#pragma omp simd
+        for (int64_t i = 0; i < end - at; i++)
+            p[at + i] = CHANCE(exact[i], word[(i + odd) / 2] >> 16 * ((i + odd) % 2) & 0xFFFF);
     }
 }
 #endif
@@ -225,8 +225,8 @@ static void N(adagrad)(const void *args, int64_t lo, int64_t hi)
 
 #else
 
-#include "core/rng.h"
 #include "device/cpu/cpu.h"
+#include "device/cpu/words.h"
 
 #include <math.h>
 

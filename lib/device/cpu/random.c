@@ -1,6 +1,5 @@
 /* Uniform numbers: y[i] = lo + (hi - lo) u(first + i), formed in f64. */
-#include "core/rng.h"
-#include "device/cpu/cpu.h"
+#include "device/cpu/words.h"
 
 struct draws {
     void *y;
@@ -9,27 +8,23 @@ struct draws {
     double lo, span;
 };
 
-static void uniform_f32(const void *args, int64_t lo, int64_t hi)
-{
-    const struct draws *a = args;
-    float *y = a->y;
-    uint32_t w[4] = {0};
-    for (int64_t i = lo; i < hi; i++) {
-        uint64_t n = (uint64_t)(a->first + i);
-        if (i == lo || n % 4 == 0) /* four elements a block */
-            weft__draw(a->seed, a->stream, a->step, n / 4, w);
-        y[i] = (float)(a->lo + a->span * ((double)(w[n % 4] >> 8) * 0x1p-24));
+/* With so many words for a number. */
+#define UNIFORM(name, T, words, unit)                                                              \
+    static void name(const void *args, int64_t lo, int64_t hi)                                     \
+    {                                                                                              \
+        const struct draws *a = args;                                                              \
+        uint32_t room[WORDS_ROOM(WORDS_ONCE)];                                                     \
+        for (int64_t n; lo < hi; lo += n) {                                                        \
+            n = hi - lo < WORDS_ONCE / (words) ? hi - lo : WORDS_ONCE / (words);                   \
+            T *y = (T *)a->y + lo;                                                                 \
+            const uint32_t *w = weft__cpu_words(room, a->seed, a->stream, a->step,                 \
+                                                (words) * (uint64_t)(a->first + lo), (words)*n);   \
+            _Pragma("omp simd") for (int64_t i = 0; i < n; i++) y[i] =                             \
+                (T)(a->lo + a->span * unit(w + i * (words)));                                      \
+        }                                                                                          \
     }
-}
-
-static void uniform_f64(const void *args, int64_t lo, int64_t hi)
-{
-    const struct draws *a = args;
-    double *y = a->y;
-    for (int64_t i = lo; i < hi; i++)
-        y[i] = a->lo +
-               a->span * weft__uniform_f64(a->seed, a->stream, a->step, (uint64_t)(a->first + i));
-}
+UNIFORM(uniform_f32, float, 1, words_f32)
+UNIFORM(uniform_f64, double, 2, words_f64)
 
 weft_status weft__cpu_uniform(weft_stream *s, weft_dev y, uint64_t seed, uint64_t stream,
                               uint64_t step, int64_t first, int64_t n, double lo, double hi,
