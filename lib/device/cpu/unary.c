@@ -56,7 +56,6 @@ CPU_INLINE C N(clamp)(C x, C low, C high)
     F(WEFT_SQRT, OF(sqrt)(x), g / (2 * y))                                                         \
     F(WEFT_SIN, OF(sin)(x), (g * OF(cos)(x)))                                                      \
     F(WEFT_COS, OF(cos)(x), (-g * OF(sin)(x)))                                                     \
-    F(WEFT_POWER, OF(pow)(x, p), p == 0 ? 0 : g * (p * OF(pow)(x, p - 1)))                         \
     F(WEFT_CLAMP, M(clamp)(x, p, q), x > p && x < q ? g : 0)                                       \
     F(WEFT_SIGMOID, M(cpu_sigmoid)(x), (g * y * (1 - y)))                                          \
     F(WEFT_TANH, M(cpu_tanh)(x), (g * (1 - y * y)))                                                \
@@ -81,6 +80,49 @@ CPU_INLINE C N(clamp)(C x, C low, C high)
         }                                                                                          \
         break;
 
+/* y = x^p; as PyTorch does, without a power where the exponent asks for none. */
+#define EASY_POWERS(F)                                                                             \
+    F(0, 1)                                                                                        \
+    F(1, x)                                                                                        \
+    F(2, (x * x))                                                                                  \
+    F(3, (x * x * x))                                                                              \
+    F(-1, 1 / x)                                                                                   \
+    F(-2, 1 / (x * x))                                                                             \
+    F(0.5, OF(sqrt)(x))                                                                            \
+    F(-0.5, 1 / OF(sqrt)(x))
+#define RAISE(value)                                                                               \
+    {                                                                                              \
+        _Pragma("omp simd") for (int64_t i = 0; i < n; i++)                                        \
+        {                                                                                          \
+            const C x = xs[i];                                                                     \
+            y[i] = value;                                                                          \
+            (void)x;                                                                               \
+        }                                                                                          \
+        return;                                                                                    \
+    }
+#define RAISE_EASILY(exponent, value)                                                              \
+    if (p == (C)(exponent))                                                                        \
+    RAISE(value)
+
+static void N(raise)(C *y, const C *xs, C p, int64_t n)
+{
+    EASY_POWERS(RAISE_EASILY)
+    RAISE(OF(pow)(x, p))
+}
+
+/* y = g p x^(p-1), where x^0 is constant; y may be either. */
+static void N(raise_back)(C *y, const C *gs, const C *xs, C p, int64_t n)
+{
+    _Alignas(64) C room[CHUNK];
+    for (int64_t at = 0; at < n; at += CHUNK) {
+        const int64_t end = n - at < CHUNK ? n - at : CHUNK;
+        N(raise)(room, xs + at, p - 1, end);
+#pragma omp simd
+        for (int64_t i = 0; i < end; i++)
+            y[at + i] = p == 0 ? 0 : gs[at + i] * (p * room[i]);
+    }
+}
+
 static void N(unary)(const void *args, int64_t lo, int64_t hi)
 {
     const struct unary *a = args;
@@ -89,6 +131,9 @@ static void N(unary)(const void *args, int64_t lo, int64_t hi)
     T *out = a->out;
     switch (a->f) {
         UNARIES(VALUE)
+    case WEFT_POWER:
+        N(raise)(out + lo, xs + lo, p, hi - lo);
+        break;
     default:
         break;
     }
@@ -103,6 +148,9 @@ static void N(unary_back)(const void *args, int64_t lo, int64_t hi)
     T *out = a->out;
     switch (a->f) {
         UNARIES(GRADIENT)
+    case WEFT_POWER:
+        N(raise_back)(out + lo, gs + lo, xs + lo, p, hi - lo);
+        break;
     default:
         break;
     }
@@ -110,6 +158,9 @@ static void N(unary_back)(const void *args, int64_t lo, int64_t hi)
 #undef UNARIES
 #undef VALUE
 #undef GRADIENT
+#undef EASY_POWERS
+#undef RAISE
+#undef RAISE_EASILY
 #else
 
 static void N(unary)(const void *args, int64_t lo, int64_t hi)
