@@ -32,7 +32,8 @@
 
 #define SLICE 0.01 /* seconds for one product in one round, or one call */
 #define CALLS 2000
-#define TOGETHER 50 /* calls between two waits for a device that queues them */
+#define TOGETHER 50 /* calls between two waits for a device that queues them, and of little work, */
+#define LITTLE 1e6  /* floating point operations, as to read the clock takes tens of nanoseconds */
 #define MOST 64     /* rounds */
 #define CASES 512
 #define DEVICES 8
@@ -192,12 +193,12 @@ static bool fill(weft_stream *s, weft_dev to, int64_t n, uint64_t stream, weft_d
     return good;
 }
 
-/* Seconds of a call; where the device queues calls, of so many together. */
+/* Seconds of a call; where it is short or the device queues calls, of so many together. */
 static bool time_call(const product *p, weft_stream *s, weft_dev a, weft_dev b, weft_dev c,
                       double *seconds)
 {
     const weft_device_ops *ops = p->device->ops;
-    const int times = ops->immediate ? 1 : TOGETHER;
+    const int times = ops->immediate && flops_of(p) > LITTLE ? 1 : TOGETHER;
     const double begin = weft__now();
     bool failed = false;
     for (int i = 0; i < times && !failed; i++)
