@@ -236,6 +236,30 @@ START_TEST(bias_and_relu)
 }
 END_TEST
 
+/* Operands of any bits, and k so short that it is clear in which order they are added: sums are rounded to even, and what is
+ * no number or infinite stays so. */
+START_TEST(rounded)
+{
+    enum { N = 70, K = 2 };
+    uint16_t x[6 * K + K * N], c[6 * N];
+    for (int round = 0; round < 200 && weft__brain_has(BRAIN_WIDE); round++) {
+        const int64_t m = round % 2 ? 6 : 1;
+        for (size_t i = 0; i < sizeof x / sizeof *x; i++)
+            x[i] = (uint16_t)((draw() + 0.5) * 65536);
+        const uint16_t *const y = x + 6 * K;
+        ck_assert(weft__cpu_brain(stream[0], BRAIN_WIDE, (weft_dev){(uintptr_t)c}, WEFT_BF16, N, 1,
+                                  (weft_dev){(uintptr_t)x}, K, 0, (weft_dev){(uintptr_t)y}, N, 0, 0,
+                                  m, N, K));
+        for (int64_t i = 0; i < m * N; i++) {
+            const uint16_t *const a = x + i / N * K, *const b = y + i % N;
+            float sum = fmaf(half_wide_bf16(a[0]), half_wide_bf16(b[0]), 0);
+            sum = fmaf(half_wide_bf16(a[1]), half_wide_bf16(b[N]), sum);
+            ck_assert(isnan(sum) ? isnan(half_wide_bf16(c[i])) : c[i] == half_low_bf16(sum));
+        }
+    }
+}
+END_TEST
+
 /* Where there is no memory to pack in, what is on the stack has to do. */
 START_TEST(without_room)
 {
@@ -294,6 +318,7 @@ static Suite *suite(void)
     tcase_add_test(t, values_by_f32);
     tcase_add_test(t, rows_alone);
     tcase_add_test(t, bias_and_relu);
+    tcase_add_test(t, rounded);
     tcase_add_test(t, without_room);
     tcase_add_test(t, left_to_others);
     tcase_add_test(t, named);
