@@ -112,7 +112,7 @@ WIDE_TARGET CPU_INLINE void multiply(const panel *t, const int rows, const int p
     const weft__wide *p = t->p;
     const int64_t once = dt == WEFT_F32 ? 8 : 16, line = pairs * WIDE_LANES * once / 8;
     const int64_t step = p->ra * (dt == WEFT_F32 ? 4 : 2);
-    const int quads = (pairs + 1) / 2, turns = dt == WEFT_F32 ? 4 : 1;
+    const int quads = (pairs + 1) / 2;
     const float *b = t->b;
     const char *a = wide_at(p->a, dt, t->i, p->ra, 0, 0);
     __m512 s[ROWS][PAIRS], q[PAIRS / 2];
@@ -122,11 +122,7 @@ WIDE_TARGET CPU_INLINE void multiply(const panel *t, const int rows, const int p
     for (int c = 0; c < pairs; c++)
         s[r][c] = _mm512_setzero_ps();
     int64_t left = p->k;
-    for (; left >= turns * once; left -= turns * once, a += 32 * turns, b += turns * line)
-        CPU_UNROLL(4)
-    for (int e = 0; e < turns; e++)
-        step_of(s, a + 32 * e, step, ~0u, b + e * line, rows, pairs, dt);
-    for (; turns > 1 && left >= once; left -= once, a += 32, b += line)
+    for (; left >= once; left -= once, a += 32, b += line)
         step_of(s, a, step, ~0u, b, rows, pairs, dt);
     if (left)
         step_of(s, a, step, (1u << left) - 1, b, rows, pairs, dt);
