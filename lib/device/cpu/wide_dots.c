@@ -86,8 +86,8 @@ WIDE_TARGET CPU_INLINE void dots(const weft__wide *p, int64_t i0, int64_t i1, in
         if (m > 2)
             for (int64_t j = j0; j < j1; j += 4)
                 some(p, i, m, j, j1 - j, to + j - j0, step, beta, 4, 4, dt);
-        else if (m == 1 && j1 - j0 <= 12)
-            some(p, i, m, j0, j1 - j0, to, step, beta, 1, 12, dt);
+        else if (m == 1 && j1 - j0 <= 10)
+            some(p, i, m, j0, j1 - j0, to, step, beta, 1, 10, dt);
         else if (m == 2)
             for (int64_t j = j0; j < j1; j += 8)
                 some(p, i, m, j, j1 - j, to + j - j0, step, beta, 2, 8, dt);

@@ -9,13 +9,11 @@ WIDE_TARGET CPU_INLINE __m512 above_zero(__m512 v)
     return _mm512_maskz_mov_ps(_mm512_cmp_ps_mask(v, _mm512_setzero_ps(), _CMP_NLE_UQ), v);
 }
 
-WIDE_TARGET void weft__wide_end(const weft__wide *p, int64_t i0, int64_t i1, int64_t j0, int64_t j1)
+WIDE_TARGET static void finish(const weft__wide *p, int64_t i0, int64_t i1, int64_t j0, int64_t j1)
 {
     const bool by_rows = p->cc == 1;
     const int64_t step = by_rows ? p->rc : p->cc, lines = by_rows ? i1 - i0 : j1 - j0;
     const int64_t first = by_rows ? j0 : i0, n = (by_rows ? j1 : i1) - first;
-    if (!p->bias && !p->relu)
-        return;
     for (int64_t x = 0; x < n; x += WIDE_LANES) {
         const __mmask16 some = first_of(n - x);
         const float *from = (const float *)p->bias + first + x;
@@ -26,6 +24,12 @@ WIDE_TARGET void weft__wide_end(const weft__wide *p, int64_t i0, int64_t i1, int
             _mm512_mask_storeu_ps(c, some, p->relu ? above_zero(v) : v);
         }
     }
+}
+
+void weft__wide_end(const weft__wide *p, int64_t i0, int64_t i1, int64_t j0, int64_t j1)
+{
+    if (p->bias || p->relu)
+        finish(p, i0, i1, j0, j1);
 }
 
 /* `lines` vectors of up to 16 sums, `step` apart, that become numbers of C, `apart` bytes from one to the next. */
