@@ -79,6 +79,11 @@ bool weft__cpu_vector(weft_stream *s, weft_dev y, int64_t ys, double alpha, weft
                       weft_dev b, int64_t bj, int64_t bk, double beta, int64_t n, int64_t k,
                       weft_dtype dt);
 
+/* gemm of few columns in f32 or f64. False: there are too many, nothing done. */
+bool weft__cpu_small(weft_stream *s, weft_dev c, int64_t ldc, double alpha, weft_dev a, int64_t lda,
+                     int ta, weft_dev b, int64_t ldb, int tb, double beta, int64_t m, int64_t n,
+                     int64_t k, weft_dtype dt);
+
 /* gemm with A and B in 16 bits, by way of f32. */
 weft_status weft__cpu_gemm_low(weft_stream *s, weft_dev c, weft_dtype ct, int64_t ldc, double alpha,
                                weft_dev a, int64_t lda, int ta, weft_dev b, int64_t ldb, int tb,

@@ -1,6 +1,7 @@
 /* C = alpha op(A) op(B) + beta C. In f32 and bf16 by own kernels (wide.c, brain.c) where the processor has AVX-512, in
- * 16 bits else by oneDNN, the rest on BLIS, through its typed interface, one thread a call: our team cuts C into slabs, so that BLIS opens no region of its own (its OpenMP build would open one, and
- * allocate, even for one thread).
+ * 16 bits else by oneDNN, where columns are few by tiles (small.c), the rest on BLIS, through its typed interface, one thread a
+ * call: our team cuts C into slabs, so that BLIS opens no region of its own (its OpenMP build would open one, and allocate, even
+ * for one thread).
  *
  * The order of additions depends on the shape alone: the loop over k is never cut. BLIS's kernels
  * for small matrices (l3_sup) are chosen by the shape of a call, so they get only what is too small
@@ -104,6 +105,8 @@ weft_status weft__cpu_gemm(weft_stream *s, weft_dev c, weft_dtype ct, int64_t ld
     if (slow_vectors() &&
         ((m == 1 && weft__cpu_vector(s, c, 1, alpha, a, p.ca, b, p.cb, p.rb, beta, n, k, dt)) ||
          (n == 1 && weft__cpu_vector(s, c, ldc, alpha, b, p.rb, a, p.ra, p.ca, beta, m, k, dt))))
+        return WEFT_OK;
+    if (weft__cpu_small(s, c, ldc, alpha, a, lda, ta, b, ldb, tb, beta, m, n, k, dt))
         return WEFT_OK;
     weft__cpu_pieces(slab, &p, by_rows ? m : n, by_rows ? ROWS : COLUMNS,
                      weft__cpu_team(s->device, work));
