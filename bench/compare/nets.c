@@ -62,7 +62,8 @@ static weft_module *make_cnn(network *w)
 static void make(network *w)
 {
     if (w->kind == GPT2) {
-        const gpt2_options o = {.layers = w->blocks, .vocabulary = WORDS};
+        const gpt2_options o = {
+            .layers = w->blocks, .vocabulary = WORDS, .dropout = (double)w->percent / 100};
         w->model = gpt2_new(w->fabric, &o);
         w->adam = gpt2_adamw(w->model, 3e-4, 0.1);
         return;
@@ -142,6 +143,7 @@ static weft_status parse(network *w, char *words, const char **path)
     if (w->kind == GPT2) {
         w->cells = w->targets = w->length = number();
         w->blocks = number();
+        w->percent = number();
     } else if (w->kind == CNN) {
         w->cells = SIDE * SIDE;
         w->channels = number();

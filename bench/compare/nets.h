@@ -17,7 +17,7 @@ typedef struct network {
     int64_t rows, batches, at;
     int64_t layers, width[LAYERS + 1]; /* of linear layers */
     int64_t channels;                  /* of the first convolution */
-    int64_t length, blocks;            /* tokens of a row, blocks of GPT-2 */
+    int64_t length, blocks, percent;   /* tokens of a row, blocks of GPT-2, what it drops */
     int64_t cells, targets;            /* of x and y in a row */
     bool low;                          /* bf16-mixed */
     void *x;                           /* f32, of GPT-2 i64 */
@@ -28,7 +28,7 @@ typedef struct network {
 /* From the words after "load": KIND FILE PRECISION ROWS BATCHES and
  *   mlp WIDTH...    linear layers with ReLU between them; Adam, cross entropy
  *   cnn CHANNELS    that of examples/cnn.c on images of 28 x 28; Adam, cross entropy
- *   gpt2 LENGTH BLOCKS   GPT-2 124M with so many blocks; AdamW after clipping to norm 1
+ *   gpt2 LENGTH BLOCKS [PERCENT]   GPT-2 124M with so many blocks and dropout; AdamW after clipping to norm 1
  * `options` are weft_open's. */
 weft_status net_load(network *w, const char *options, char *words);
 void net_free(network *w);

@@ -44,31 +44,37 @@ def cnn(n):
                          block(2 * n), Mean(), nn.Linear(2 * n, 10))
 
 
+def dropout(p):
+    return nn.Dropout(p) if p else nn.Identity()
+
+
 class Attention(nn.Module):
-    def __init__(self):
+    def __init__(self, p):
         super().__init__()
+        self.p, self.drop = p, dropout(p)
         self.c_attn, self.c_proj = nn.Linear(WIDTH, 3 * WIDTH), nn.Linear(WIDTH, WIDTH)
 
     def forward(self, x):
         b, t, _ = x.shape
         q, k, v = self.c_attn(x).view(b, t, 3, HEADS, WIDTH // HEADS).permute(2, 0, 3, 1, 4)
-        y = F.scaled_dot_product_attention(q, k, v, is_causal=True)
-        return self.c_proj(y.transpose(1, 2).reshape(b, t, WIDTH))
+        y = F.scaled_dot_product_attention(q, k, v, is_causal=True, dropout_p=self.p if self.training else 0)
+        return self.drop(self.c_proj(y.transpose(1, 2).reshape(b, t, WIDTH)))
 
 
 class Inner(nn.Module):
-    def __init__(self):
+    def __init__(self, p):
         super().__init__()
+        self.drop = dropout(p)
         self.c_fc, self.c_proj = nn.Linear(WIDTH, 4 * WIDTH), nn.Linear(4 * WIDTH, WIDTH)
 
     def forward(self, x):
-        return self.c_proj(F.gelu(self.c_fc(x), approximate="tanh"))
+        return self.drop(self.c_proj(F.gelu(self.c_fc(x), approximate="tanh")))
 
 
 class Block(nn.Module):
-    def __init__(self):
+    def __init__(self, p):
         super().__init__()
-        self.ln_1, self.attn, self.ln_2, self.mlp = nn.LayerNorm(WIDTH), Attention(), nn.LayerNorm(WIDTH), Inner()
+        self.ln_1, self.attn, self.ln_2, self.mlp = nn.LayerNorm(WIDTH), Attention(p), nn.LayerNorm(WIDTH), Inner(p)
 
     def forward(self, x):
         x = x + self.attn(self.ln_1(x))
@@ -76,23 +82,24 @@ class Block(nn.Module):
 
 
 class GPT2(nn.Module):
-    def __init__(self, blocks):
+    def __init__(self, blocks, percent=0):
         super().__init__()
+        self.drop = dropout(percent / 100)
         self.transformer = nn.ModuleDict(dict(
             wte=nn.Embedding(WORDS, WIDTH), wpe=nn.Embedding(CONTEXT, WIDTH),
-            h=nn.ModuleList(Block() for _ in range(blocks)), ln_f=nn.LayerNorm(WIDTH)))
+            h=nn.ModuleList(Block(percent / 100) for _ in range(blocks)), ln_f=nn.LayerNorm(WIDTH)))
 
     def forward(self, tokens):
         t = self.transformer
-        x = t.wte(tokens) + t.wpe.weight[: tokens.shape[1]]
+        x = self.drop(t.wte(tokens) + t.wpe.weight[: tokens.shape[1]])
         for b in t.h:
             x = b(x)
         return F.linear(t.ln_f(x), t.wte.weight).flatten(0, 1)
 
 
 def make(kind, args):
-    """args: widths; channels; or length and blocks."""
-    return mlp(args) if kind == "mlp" else cnn(args[0]) if kind == "cnn" else GPT2(args[1])
+    """args: widths; channels; or length, blocks and percents that dropout takes."""
+    return mlp(args) if kind == "mlp" else cnn(args[0]) if kind == "cnn" else GPT2(*args[1:])
 
 
 def start(model, kind):

@@ -44,8 +44,9 @@ def head(lines, abouts):
     yield f"Medians of {' or '.join(map(str, rounds))} interleaved rounds, quartiles in brackets; ratios are of the same round. Adam, of GPT-2 124M"
     checked = " or ".join(map(str, sorted({line["checked"] for line in lines})))
     yield f"AdamW after clipping; {data}. The first {checked} losses agreed before, to within"
-    off = {p: max(max(line["loss_difference"].values(), default=0) for line in lines if line["precision"] == p)
-           for p in sorted({line["precision"] for line in lines})}
+    kept = [line for line in lines if "dropped" not in line["network"]]  # the others draw other numbers
+    off = {p: max(max(line["loss_difference"].values(), default=0) for line in kept if line["precision"] == p)
+           for p in sorted({line["precision"] for line in kept})}
     yield " and ".join(f"{d:.1e} in {p}" for p, d in off.items()) + \
         f". Taken out of the environment: {', '.join(abouts[0]['unset']) or 'nothing'}."
     yield "The bound is the sum over the step's matrix products and Adam of the larger of flops / peak and bytes / bandwidth,"
