@@ -27,10 +27,11 @@ typedef struct conv_tap {
 /* Planes of `source` channels, laid out, and of `target` channels. Plane (f, g) has at (r, c) the source's
  * number at (r, c) phases + (f, g) - before, or 0. */
 typedef struct conv_map {
-    int64_t n, source, target;
+    int64_t n, groups, source, target; /* channels of a group */
     int64_t in[2], out[2], phases[2], before[2], step[2];
     int64_t high, wide; /* of a plane that is laid out */
     int64_t ws, wt;     /* from source to source, from target to target channel in the weights */
+    int64_t weights;    /* of a group */
     int64_t taps;
     int grids;
     conv_grid grid[CONV_GRIDS];
@@ -104,6 +105,31 @@ extern const conv_way weft__conv_f32; /* conv_f32.c */
 #if CPU_HAS_AMX
 extern const conv_way weft__conv_amx; /* conv_amx.c: of bf16 */
 #endif
+
+/* conv_ways.c */
+typedef enum conv_by {
+    CONV_BY_PRODUCTS,
+    CONV_BY_PLANES,
+    CONV_BY_IMAGES,
+} conv_by;
+typedef bool conv_mapping(conv_map *m, const weft_conv_terms *t);
+/* How images are computed, by the map that this sets. */
+conv_by weft__conv_by_images(conv_mapping *of, conv_map *m, const weft_conv_terms *t,
+                             weft_dtype dt);
+/* How weights' gradients are, and m of forward. */
+conv_by weft__conv_by_weights(conv_map *m, const weft_conv_terms *t, weft_dtype dt);
+/* Whether those of images are products of tiles of AMX. */
+bool weft__conv_by_tiles(const weft_conv_terms *t, weft_dtype dt);
+
+/* conv_depth.c, any type: the same plane by plane, for few channels to a group. m of forward or backward. */
+weft_status weft__conv_depth(weft_stream *s, const conv_map *m, void *y, weft_dtype yt,
+                             const void *x, const void *w, const void *b, void *room, int64_t bytes,
+                             weft_dtype dt);
+/* conv_dots.c: and the gradient of weights. m of forward. */
+weft_status weft__conv_dots(weft_stream *s, const conv_map *m, void *gw, const void *gy,
+                            const void *x, void *room, int64_t bytes, weft_dtype dt);
+/* Bytes that a thread of either needs. */
+int64_t weft__conv_depth_each(const conv_map *m, weft_dtype dt);
 
 /* conv_images.c: y = windows of x times w, by m; w is read as target and source channels of m. */
 void weft__conv_images(const weft_device *d, const conv_map *m, void *y, weft_dtype yt,

@@ -22,15 +22,17 @@ bool weft__conv_forward(conv_map *m, const weft_conv_terms *t)
     if (!fits(o))
         return false;
     *m = (conv_map){.n = t->n,
-                    .source = t->c,
-                    .target = t->o,
+                    .groups = t->groups,
+                    .source = t->c / t->groups,
+                    .target = t->o / t->groups,
                     .in = {o->in[0], o->in[1]},
                     .out = {o->out[0], o->out[1]},
                     .phases = {o->stride[0], o->stride[1]},
                     .before = {o->padding[0], o->padding[1]},
                     .step = {1, 1},
                     .ws = places,
-                    .wt = t->c * places,
+                    .wt = t->c / t->groups * places,
+                    .weights = t->c / t->groups * t->o / t->groups * places,
                     .taps = places,
                     .grids = 1};
     m->high = o->out[0] + (o->kernel[0] - 1) * o->dilation[0] / o->stride[0];
@@ -83,17 +85,20 @@ static void add_taps(conv_map *m, const weft_window *o, conv_grid *g)
 bool weft__conv_backward(conv_map *m, const weft_conv_terms *t)
 {
     const weft_window *o = &t->window;
+    const int64_t places = o->kernel[0] * o->kernel[1];
     if (!fits(o))
         return false;
     *m = (conv_map){.n = t->n,
-                    .source = t->o,
-                    .target = t->c,
+                    .groups = t->groups,
+                    .source = t->o / t->groups,
+                    .target = t->c / t->groups,
                     .in = {o->out[0], o->out[1]},
                     .out = {o->in[0], o->in[1]},
                     .phases = {1, 1},
                     .step = {o->stride[0], o->stride[1]},
-                    .ws = t->c * o->kernel[0] * o->kernel[1],
-                    .wt = o->kernel[0] * o->kernel[1]};
+                    .ws = t->c / t->groups * places,
+                    .wt = places,
+                    .weights = t->c / t->groups * t->o / t->groups * places};
     measure(m, o, 0, &m->high);
     measure(m, o, 1, &m->wide);
     for (int64_t y0 = 0; y0 < o->stride[0] && y0 < o->in[0]; y0++)
