@@ -75,6 +75,19 @@ static long double power(long double x, long double p)
 {
     return powl(x, p);
 }
+static long double ln(long double x, long double p)
+{
+    return (void)p, logl(x);
+}
+static long double sine(long double x, long double p)
+{
+    return (void)p, sinl(x);
+}
+static long double cosine(long double x, long double p)
+{
+    return (void)p, cosl(x);
+}
+
 static const struct function {
     weft_unary f;
     long double (*exact)(long double, long double);
@@ -85,7 +98,10 @@ static const struct function {
 } row[] = {{WEFT_POWER, power, 0, 0, 0, false, 0},    {WEFT_POWER, power, 1, 0, 0, false, 0},
            {WEFT_POWER, power, 2, 0, 0, false, 0.5},  {WEFT_POWER, power, 3, -40, 40, false, 1.5},
            {WEFT_POWER, power, -1, 0, 0, false, 0.5}, {WEFT_POWER, power, -2, -60, 60, false, 1.5},
-           {WEFT_POWER, power, 0.5, 0, 0, true, 0.5}, {WEFT_POWER, power, -0.5, 0, 0, true, 1.5}};
+           {WEFT_POWER, power, 0.5, 0, 0, true, 0.5}, {WEFT_POWER, power, -0.5, 0, 0, true, 1.5},
+           {WEFT_LOG, ln, 0, 0, 0, false, 1},         {WEFT_LOG, ln, 0, -2, 1, true, 1},
+           {WEFT_SIN, sine, 0, 0, 0, false, 1.75},    {WEFT_SIN, sine, 0, -5, 22, false, 1.75},
+           {WEFT_COS, cosine, 0, 0, 0, false, 1.75},  {WEFT_COS, cosine, 0, -5, 22, false, 1.75}};
 #define ROWS ((int)(sizeof row / sizeof *row))
 
 enum { EACH = 50, ODD = 6, MOST = 2 * EACH * 2200 + ODD };
@@ -97,8 +113,9 @@ static int64_t numbers(weft_dtype t, int least, int most, bool positive, void *x
     int64_t n = 0;
     const int lo = least ? least : t == WEFT_F32 ? -149 : -1074;
     const int hi = most ? most : t == WEFT_F32 ? 127 : 1023;
+    const int each = EACH * (2200 / (hi - lo + 1));
     for (int e = lo; e <= hi; e++)
-        for (int i = 0; i < EACH; i++, n++) {
+        for (int i = 0; i < each; i++, n++) {
             const double v = ldexp(i ? 1 + draw(7, n) : 1, e);
             set(x, t, n, positive || i % 2 ? v : -v);
         }

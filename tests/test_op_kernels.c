@@ -202,7 +202,7 @@ static weft_status unaries(int t, weft_dtype dt, const void *x, const void *y, c
     (void)y;
     for (int f = 0; f < WEFT_UNARIES; f++) {
         char *to = (char *)out + (size_t)f * 2 * BIG * 8;
-        if (f != WEFT_LOG && f != WEFT_SQRT && f != WEFT_POWER) /* NaN has many bits */
+        if (f != WEFT_SQRT && f != WEFT_POWER) /* NaN has many bits */
             k(t)->unary(stream[t], (weft_unary)f, dev(to), dev(x), p, BIG, dt);
         k(t)->unary_back(stream[t], (weft_unary)f, dev(to + BIG * 8), dev(z), dev(x), dev(to), p,
                          BIG, dt);

@@ -116,6 +116,15 @@ CPU_INLINE T N(fused)(T a, T b, T c)
 #endif
 }
 
+CPU_INLINE double N(fused_wide)(double a, double b, double c)
+{
+#ifdef FUSES
+    return fma(a, b, c);
+#else
+    return a * b + c;
+#endif
+}
+
 SERIES(exp_series)
 SERIES(tanh_series)
 SERIES(erf_near)

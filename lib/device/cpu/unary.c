@@ -3,6 +3,8 @@
 #ifdef T
 #ifndef LOW
 #include "device/cpu/math.h"
+#include "device/cpu/log.h"
+#include "device/cpu/sines.h"
 
 CPU_INLINE C N(sign)(C x)
 {
@@ -52,10 +54,8 @@ CPU_INLINE C N(clamp)(C x, C low, C high)
     F(WEFT_NEG, -x, -g)                                                                            \
     F(WEFT_ABS, OF(absolute)(x), (g * M(sign)(x)))                                                 \
     F(WEFT_EXP, M(cpu_exp)(x), (g * y))                                                            \
-    F(WEFT_LOG, OF(log)(x), g / x)                                                                 \
+    F(WEFT_LOG, M(cpu_log)(x), g / x)                                                              \
     F(WEFT_SQRT, OF(sqrt)(x), g / (2 * y))                                                         \
-    F(WEFT_SIN, OF(sin)(x), (g * OF(cos)(x)))                                                      \
-    F(WEFT_COS, OF(cos)(x), (-g * OF(sin)(x)))                                                     \
     F(WEFT_CLAMP, M(clamp)(x, p, q), x > p && x < q ? g : 0)                                       \
     F(WEFT_SIGMOID, M(cpu_sigmoid)(x), (g * y * (1 - y)))                                          \
     F(WEFT_TANH, M(cpu_tanh)(x), (g * (1 - y * y)))                                                \
@@ -110,16 +110,38 @@ static void N(raise)(C *y, const C *xs, C p, int64_t n)
     RAISE(OF(pow)(x, p))
 }
 
-/* y = g p x^(p-1), where x^0 is constant; y may be either. */
-static void N(raise_back)(C *y, const C *gs, const C *xs, C p, int64_t n)
+/* y = f(x) of those functions that are more than an expression; y is not x. */
+static void N(value)(weft_unary f, C *y, const C *x, C p, int64_t n)
+{
+    if (f == WEFT_POWER)
+        N(raise)(y, x, p, n);
+    else
+        N(cpu_sines)(y, x, n, f == WEFT_COS);
+}
+
+/* Their values go by way of room, so that results may lie on x. */
+static void N(values)(weft_unary f, C *y, const C *x, C p, int64_t n)
 {
     _Alignas(64) C room[CHUNK];
     for (int64_t at = 0; at < n; at += CHUNK) {
-        const int64_t end = n - at < CHUNK ? n - at : CHUNK;
-        N(raise)(room, xs + at, p - 1, end);
+        const int64_t some = n - at < CHUNK ? n - at : CHUNK;
+        N(value)(f, room, x + at, p, some);
+        memcpy(y + at, room, (size_t)some * sizeof *y);
+    }
+}
+
+/* Their gradients are other values times a factor; x^0 is constant. */
+static void N(slopes)(weft_unary f, C *y, const C *g, const C *x, C p, int64_t n)
+{
+    const weft_unary slope = f == WEFT_SIN ? WEFT_COS : f == WEFT_COS ? WEFT_SIN : f;
+    const C factor = f == WEFT_SIN ? 1 : f == WEFT_COS ? -1 : p;
+    _Alignas(64) C room[CHUNK];
+    for (int64_t at = 0; at < n; at += CHUNK) {
+        const int64_t some = n - at < CHUNK ? n - at : CHUNK;
+        N(value)(slope, room, x + at, p - 1, some);
 #pragma omp simd
-        for (int64_t i = 0; i < end; i++)
-            y[at + i] = p == 0 ? 0 : gs[at + i] * (p * room[i]);
+        for (int64_t i = 0; i < some; i++)
+            y[at + i] = factor == 0 ? 0 : g[at + i] * (factor * room[i]);
     }
 }
 
@@ -131,11 +153,8 @@ static void N(unary)(const void *args, int64_t lo, int64_t hi)
     T *out = a->out;
     switch (a->f) {
         UNARIES(VALUE)
-    case WEFT_POWER:
-        N(raise)(out + lo, xs + lo, p, hi - lo);
-        break;
     default:
-        break;
+        N(values)(a->f, out + lo, xs + lo, p, hi - lo);
     }
 }
 
@@ -148,11 +167,8 @@ static void N(unary_back)(const void *args, int64_t lo, int64_t hi)
     T *out = a->out;
     switch (a->f) {
         UNARIES(GRADIENT)
-    case WEFT_POWER:
-        N(raise_back)(out + lo, gs + lo, xs + lo, p, hi - lo);
-        break;
     default:
-        break;
+        N(slopes)(a->f, out + lo, gs + lo, xs + lo, p, hi - lo);
     }
 }
 #undef UNARIES
@@ -221,14 +237,8 @@ static bool by_result(weft_unary f)
     return f == WEFT_EXP || f == WEFT_SQRT || f == WEFT_SIGMOID || f == WEFT_TANH;
 }
 
-#define log_f32 logf
-#define log_f64 log
 #define sqrt_f32 sqrtf
 #define sqrt_f64 sqrt
-#define sin_f32 sinf
-#define sin_f64 sin
-#define cos_f32 cosf
-#define cos_f64 cos
 #define pow_f32 powf
 #define pow_f64 pow
 #define CPU_LOW
