@@ -11,7 +11,7 @@
 #if CPU_HAS_WIDE
 bool weft__conv_by_tiles(const weft_conv_terms *t, weft_dtype dt)
 {
-    return dt == WEFT_BF16 && t->c >= FEW && t->o >= FEW && weft__cpu_amx();
+    return dt == WEFT_BF16 && t->groups == 1 && t->c >= FEW && t->o >= FEW && weft__cpu_amx();
 }
 
 static int64_t weights_each(const weft_conv_terms *t, weft_dtype dt)
@@ -27,7 +27,7 @@ static int64_t weights_room(const weft_conv_terms *t, int threads, weft_dtype dt
 
 static bool is_wide(const weft_conv_terms *t, weft_dtype dt)
 {
-    return weft__cpu_wide_name() && dt != WEFT_F64 && t->groups == 1 && t->n > 0;
+    return weft__cpu_wide_name() && dt != WEFT_F64 && t->n > 0;
 }
 #else
 #define weft__conv_images_each(m, dt) 0
@@ -42,19 +42,22 @@ conv_by weft__conv_by_images(conv_mapping *map, conv_map *m, const weft_conv_ter
 {
     if (!map(m, t))
         return CONV_BY_PRODUCTS;
-    if (m->target < THIN && weft__conv_depth_each(m, dt) <= CACHE)
+    const bool wide = is_wide(t, dt), few = m->target < THIN && (wide || m->source < THIN);
+    if (few && weft__conv_depth_each(m, dt) <= CACHE)
         return CONV_BY_PLANES;
-    return is_wide(t, dt) && weft__conv_images_each(m, dt) <= CACHE ? CONV_BY_IMAGES
-                                                                    : CONV_BY_PRODUCTS;
+    return wide && weft__conv_images_each(m, dt) <= CACHE ? CONV_BY_IMAGES : CONV_BY_PRODUCTS;
 }
 
 conv_by weft__conv_by_weights(conv_map *m, const weft_conv_terms *t, weft_dtype dt)
 {
     if (!weft__conv_forward(m, t))
         return CONV_BY_PRODUCTS;
-    if (m->source < THIN && !is_wide(t, dt) && weft__conv_depth_each(m, dt) <= CACHE)
+    const bool wide = is_wide(t, dt);
+    const int64_t thin = wide ? THIN / 2 : THIN; /* tiles have two sides to fill a part of */
+    const bool few = m->source < thin && m->target < thin;
+    if (few && weft__conv_depth_each(m, dt) <= CACHE)
         return CONV_BY_PLANES;
-    return is_wide(t, dt) && weights_each(t, dt) <= CACHE ? CONV_BY_IMAGES : CONV_BY_PRODUCTS;
+    return wide && weights_each(t, dt) <= CACHE ? CONV_BY_IMAGES : CONV_BY_PRODUCTS;
 }
 
 static int64_t most(int64_t a, int64_t b)

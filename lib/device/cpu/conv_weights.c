@@ -21,6 +21,7 @@ typedef struct job {
     weft_dtype dt;
     float *gw, *sums, *scratch;
     int64_t slots, each;
+    int64_t c;          /* input channels of a group */
     int64_t places;     /* of an image's windows */
     int64_t high, wide; /* of x with its padding */
     int64_t pixel,
@@ -28,7 +29,7 @@ typedef struct job {
     int64_t taps;    /* of which each has its vectors */
     bool merged;     /* taps are rows of the window */
     int64_t outputs; /* of a part, at most */
-    int64_t chunks, parts, group;
+    int64_t chunks, parts /* of each group's */, group /* of images */;
 } job;
 
 static int64_t least(int64_t a, int64_t b)
@@ -50,19 +51,22 @@ static int64_t chunk_of(const job *o)
 static job job_of(const weft_conv_terms *t)
 {
     const weft_window *w = &t->window;
+    const int64_t c = t->c / t->groups, outputs = t->o / t->groups;
     job o = {.t = t,
+             .c = c,
              .places = w->out[0] * w->out[1],
              .high = (w->out[0] - 1) * w->stride[0] + (w->kernel[0] - 1) * w->dilation[0] + 1,
              .wide = (w->out[1] - 1) * w->stride[1] + (w->kernel[1] - 1) * w->dilation[1] + 1,
-             .pixel = t->c < WIDE_LANES ? t->c : conv_up(t->c, WIDE_LANES),
-             .merged = t->c < WIDE_LANES && w->dilation[1] == 1,
+             .pixel = c < WIDE_LANES ? c : conv_up(c, WIDE_LANES),
+             .merged = c < WIDE_LANES && w->dilation[1] == 1,
              .chunks = least(t->n, CHUNKS)};
-    o.line = o.merged ? w->kernel[1] * t->c : t->c;
+    o.line = o.merged ? w->kernel[1] * c : c;
     o.taps = o.merged ? w->kernel[0] : w->kernel[0] * w->kernel[1];
     while (o.chunks > 1 && o.chunks * chunk_of(&o) > MOST)
         o.chunks /= 2;
-    o.parts = least(PARTS / o.chunks, (t->o + CONV_ROWS - 1) / CONV_ROWS);
-    o.outputs = (t->o + o.parts - 1) / o.parts;
+    o.parts = least(PARTS / o.chunks / t->groups, (outputs + CONV_ROWS - 1) / CONV_ROWS);
+    o.parts = o.parts < 1 ? 1 : o.parts;
+    o.outputs = (outputs + o.parts - 1) / o.parts;
     o.group = GROUP / image_of(&o);
     o.group = o.group < 1 ? 1 : least(o.group, IMAGES);
     o.each = conv_up(o.group * image_of(&o) + 2 * WIDE_LANES, WIDE_LANES);
@@ -93,7 +97,7 @@ static void lay_out(const job *o, float *to, const char *from)
         const int64_t y = r - w->padding[0];
         if (y >= 0 && y < w->in[0] && n > 0)
             weft__conv_turn(to + (r * o->wide + w->padding[1]) * o->pixel, o->pixel,
-                            from + y * w->in[1] * size, plane, n, o->t->c, o->dt);
+                            from + y * w->in[1] * size, plane, n, o->c, o->dt);
     }
 }
 
@@ -130,12 +134,14 @@ static void add_up(const job *o, const float *x, const float *gy, float *sums, i
 
 /* --- all of them --- */
 
-/* A chunk's images for a part of the output channels. */
+/* A chunk's images for a part of a group's output channels. */
 static void item(const job *o, int64_t e, float *x)
 {
     const weft_conv_terms *t = o->t;
-    const int64_t chunk = e / o->parts, part = e % o->parts;
-    const int64_t o0 = t->o * part / o->parts, o1 = t->o * (part + 1) / o->parts;
+    const int64_t chunk = e / o->parts / t->groups, part = e % o->parts;
+    const int64_t group = e / o->parts % t->groups, outputs = t->o / t->groups;
+    const int64_t o0 = group * outputs + outputs * part / o->parts;
+    const int64_t o1 = group * outputs + outputs * (part + 1) / o->parts;
     const int64_t size = (int64_t)weft_dtype_size(o->dt), image = o->high * o->wide * o->pixel;
     const int64_t plane = t->window.in[0] * t->window.in[1];
     const int64_t begin = t->n * chunk / o->chunks, end = t->n * (chunk + 1) / o->chunks;
@@ -144,7 +150,7 @@ static void item(const job *o, int64_t e, float *x)
     for (int64_t i = begin; i < end; i += o->group) {
         const int64_t n = least(o->group, end - i);
         for (int64_t j = 0; j < n; j++) {
-            lay_out(o, x + j * image, o->x + (i + j) * t->c * plane * size);
+            lay_out(o, x + j * image, o->x + ((i + j) * t->c + group * o->c) * plane * size);
             weft__conv_turn(gy + j * o->places * width, width,
                             o->gy + ((i + j) * t->o + o0) * o->places * size, o->places, o->places,
                             o1 - o0, o->dt);
@@ -157,7 +163,7 @@ static void item(const job *o, int64_t e, float *x)
 static void items(const void *args, int64_t lo, int64_t hi)
 {
     const job *o = args;
-    const int64_t all = o->chunks * o->parts;
+    const int64_t all = o->chunks * o->t->groups * o->parts;
     for (int64_t slot = lo; slot < hi; slot++) {
         float *x = o->scratch + slot * o->each;
         memset(x, 0, (size_t)o->each * sizeof *x);
@@ -184,8 +190,8 @@ static void join(const void *args, int64_t lo, int64_t hi)
                         sum[j] += from[j];
                 }
                 for (int64_t j = l; j < least(l + WIDE_LANES, o->line); j++) {
-                    const int64_t c = j % t->c, place = o->merged ? tap * across + j / t->c : tap;
-                    o->gw[(r * t->c + c) * all + place] = sum[j - l];
+                    const int64_t c = j % o->c, place = o->merged ? tap * across + j / o->c : tap;
+                    o->gw[(r * o->c + c) * all + place] = sum[j - l];
                 }
             }
 }
@@ -197,7 +203,7 @@ void weft__conv_weights(const weft_device *d, const weft_conv_terms *t, float *g
     const int64_t bytes = (int64_t)sizeof(float);
     const int64_t most = (t->room / bytes - o.chunks * chunk_of(&o)) / o.each;
     const double work =
-        (double)(t->n * o.places) * (double)(t->o * t->c) * (double)(o.taps) / MULTIPLY_ADDS;
+        (double)(t->n * o.places) * (double)(t->o * o.c) * (double)(o.taps) / MULTIPLY_ADDS;
     const int team = weft__cpu_team(d, work);
     o.gy = gy;
     o.x = x;
@@ -205,7 +211,7 @@ void weft__conv_weights(const weft_device *d, const weft_conv_terms *t, float *g
     o.gw = gw;
     o.sums = (float *)room;
     o.scratch = o.sums + o.chunks * chunk_of(&o);
-    o.slots = least(least(team, most), o.chunks * o.parts);
+    o.slots = least(least(team, most), o.chunks * t->groups * o.parts);
     weft__cpu_pieces(items, &o, o.slots, 1, (int)o.slots);
     weft__cpu_rows(d, join, &o, t->o, o.taps * o.line * o.chunks);
 }
