@@ -193,6 +193,70 @@ START_TEST(gradients_of_powers_are_powers)
 }
 END_TEST
 
+/* --- losses --- */
+
+/* log(1 + exp(x)) and 1 / (1 + exp(-x)) */
+static long double softplus(long double x)
+{
+    return log1pl(expl(-fabsl(x))) + (x > 0 ? x : 0);
+}
+static long double logistic(long double x)
+{
+    return 1 / (1 + expl(-x));
+}
+
+/* The loss or its slope by x, and in *size the sum of what it is the sum of. */
+static long double loss(weft_loss_kind kind, bool slope, long double x, long double t,
+                        long double w, long double *size)
+{
+    const long double log_t = t > 0 ? logl(t) : 0;
+    long double a, b;
+    if (kind == WEFT_LOSS_BCE)
+        a = (1 - t) * (slope ? logistic(x) : softplus(x)),
+        b = w * t * (slope ? -logistic(-x) : softplus(-x));
+    else if (kind == WEFT_LOSS_KL)
+        a = slope ? -t : t * log_t, b = slope ? 0 : -t * x;
+    else
+        a = slope ? -expl(t) : expl(t) * t, b = slope ? 0 : -expl(t) * x;
+    *size = fabsl(a) + fabsl(b);
+    return a + b;
+}
+
+/* By the largest of their terms; weights that end anywhere in a run. Steps of 10^-3 from -60 to 60, targets that
+ * are 0 and 1, too. */
+START_TEST(losses_are_near_the_exact_ones)
+{
+    enum { N = 120001, W = 7 };
+    const weft_dtype t = _i % 2 ? WEFT_F64 : WEFT_F32;
+    const weft_loss_kind kind = (weft_loss_kind)(WEFT_LOSS_BCE + _i / 2);
+    const double eps = t == WEFT_F32 ? (double)FLT_EPSILON : DBL_EPSILON;
+    void *x = calloc(N, 8), *target = calloc(N, 8), *y = calloc(N, 8), *w = calloc(W, 8),
+         *one = calloc(1, 8);
+    const weft_loss_terms o = {.kind = kind, .weight = dev(w), .c = W};
+    for (int64_t i = 0; i < N; i++)
+        set(x, t, i, (double)(i - N / 2) / 1000), set(target, t, i, i % 3 ? i % 3 - 1 : draw(5, i));
+    for (int64_t i = 0; i < W; i++)
+        set(w, t, i, 0.5 + draw(6, i));
+    set(one, t, 0, 1);
+    for (int form = 0; form < 2 * SETS; form++) {
+        d->vectors = 1 + form / 2;
+        if (form % 2)
+            ck_assert(
+                !d->ops->kernels->loss_back(s, dev(y), dev(one), 1, dev(x), dev(target), N, &o, t));
+        else
+            ck_assert(!d->ops->kernels->loss(s, dev(y), dev(x), dev(target), N, &o, t));
+        for (int64_t i = 0; i < N; i++) {
+            long double size, want = loss(kind, form % 2, get(x, t, i), get(target, t, i),
+                                          get(w, t, i % W), &size);
+            if (!(fabsl(get(y, t, i) - want) <= 5 * eps * size))
+                ck_abort_msg("loss %d of %s, form %d, at %g: %g, not %Lg", (int)kind,
+                             weft_dtype_name(t), form, get(x, t, i), get(y, t, i), want);
+        }
+    }
+    free(x), free(target), free(y), free(w), free(one);
+}
+END_TEST
+
 int main(void)
 {
     Suite *suite = suite_create("functions of single numbers");
@@ -202,6 +266,7 @@ int main(void)
     suite_add_tcase(suite, t);
     tcase_add_loop_test(t, values_are_near_the_exact_ones, 0, ROWS);
     tcase_add_test(t, gradients_of_powers_are_powers);
+    tcase_add_loop_test(t, losses_are_near_the_exact_ones, 0, 6);
     SRunner *r = srunner_create(suite);
     srunner_run_all(r, CK_NORMAL);
     int failed = srunner_ntests_failed(r);

@@ -1,71 +1,169 @@
 /* Losses of elements with their targets, and their derivatives; <weft/loss.h> has the formulas. */
 #ifdef T
 
+#include "device/cpu/math.h"
+#include "device/cpu/log.h"
+
 /* y[i] = what, with d = x[i] - t[i] and z = |d|. */
 #define OF_EACH(what)                                                                              \
-    _Pragma("omp simd") for (int64_t i = lo; i < hi; i++)                                          \
+    _Pragma("omp simd") for (int64_t i = 0; i < n; i++)                                            \
     {                                                                                              \
         const T d = x[i] - t[i], z = d < 0 ? -d : d;                                               \
         y[i] = (what);                                                                             \
         (void)z;                                                                                   \
     }
 
-static void N(distance)(const struct loss *a, T *y, const T *x, const T *t, int64_t lo, int64_t hi)
+/* log(1 + exp(-|x|)), and the rest of log(1 + exp(x)). */
+CPU_INLINE T N(soft)(T x)
+{
+    return N(cpu_log_above)(N(cpu_decay)(-OF(absolute)(x)));
+}
+
+CPU_INLINE T N(positive)(T x)
+{
+    return x < 0 ? 0 : x;
+}
+
+/* w t log(1 + exp(-x)) + (1 - t) log(1 + exp(x)) */
+CPU_INLINE T N(bce)(T x, T t, T w)
+{
+    return (1 + (w - 1) * t) * N(soft)(x) + (w * t * N(positive)(-x) + (1 - t) * N(positive)(x));
+}
+
+CPU_INLINE T N(bce_slope)(T x, T t, T w)
+{
+    const T e = N(cpu_decay)(-OF(absolute)(x)), large = 1 / (1 + e), small = e * large;
+    return (1 - t) * (x < 0 ? small : large) - w * t * (x < 0 ? large : small);
+}
+
+CPU_INLINE T N(bce_slope_of_target)(T x, T w)
+{
+    return (w - 1) * (N(soft)(x) + N(positive)(-x)) - x;
+}
+
+CPU_INLINE T N(kl)(T x, T t)
+{
+    const T y = t * (N(cpu_log)(t) - x);
+    return t == 0 ? 0 : y;
+}
+
+CPU_INLINE T N(kl_slope_of_target)(T x, T t)
+{
+    const T y = N(cpu_log)(t) + 1 - x;
+    return t == 0 ? 0 : y;
+}
+
+static void N(values)(const struct loss *a, T *y, const T *x, const T *t, const T *w, int64_t n)
 {
     const T b = (T)a->parameter;
     if (a->kind == WEFT_LOSS_MSE)
         OF_EACH(d * d)
     else if (a->kind == WEFT_LOSS_HUBER)
         OF_EACH(z <= b ? d * d / 2 : b * (z - b / 2))
-    else
+    else if (a->kind == WEFT_LOSS_SMOOTH_L1)
         OF_EACH(z < b ? d * d / (2 * b) : z - b / 2)
+    else if (a->kind == WEFT_LOSS_BCE)
+        OF_EACH(N(bce)(x[i], t[i], w[i]))
+    else if (a->kind == WEFT_LOSS_KL)
+        OF_EACH(N(kl)(x[i], t[i]))
+    else
+        OF_EACH(N(cpu_exp)(t[i]) * -d)
 }
 
-static void N(slope)(const struct loss *a, T *y, const T *x, const T *t, int64_t lo, int64_t hi)
+/* By x; of a distance that by the target is its negative. */
+static void N(slopes)(const struct loss *a, T *y, const T *x, const T *t, const T *w, int64_t n)
 {
     const T b = (T)a->parameter;
     if (a->kind == WEFT_LOSS_MSE)
         OF_EACH(2 * d)
     else if (a->kind == WEFT_LOSS_HUBER)
         OF_EACH(z <= b ? d : d > 0 ? b : d < 0 ? -b : d)
-    else
+    else if (a->kind == WEFT_LOSS_SMOOTH_L1)
         OF_EACH(z < b ? d / b : (T)((d > 0) - (d < 0)) + (d - d))
+    else if (a->kind == WEFT_LOSS_BCE)
+        OF_EACH(N(bce_slope)(x[i], t[i], w[i]))
+    else if (a->kind == WEFT_LOSS_KL)
+        OF_EACH(-t[i])
+    else
+        OF_EACH(-N(cpu_exp)(t[i]))
+}
+
+static void N(slopes_of_target)(const struct loss *a, T *y, const T *x, const T *t, const T *w,
+                                int64_t n)
+{
+    if (a->kind == WEFT_LOSS_BCE)
+        OF_EACH(N(bce_slope_of_target)(x[i], w[i]))
+    else if (a->kind == WEFT_LOSS_KL)
+        OF_EACH(N(kl_slope_of_target)(x[i], t[i]))
+    else
+        OF_EACH(N(cpu_exp)(t[i]) * (1 - d))
 }
 #undef OF_EACH
 
-static double N(weight_at)(const struct loss *a, int64_t i)
+/* Those of the numbers from i on; they repeat. */
+static void N(weights)(const struct loss *a, T *w, int64_t i, int64_t n)
 {
-    return a->weight ? (double)((const T *)a->weight)[i % a->c] : 1;
+    const T *from = a->weight;
+    int64_t at = i % a->c;
+    for (int64_t e = 0; e < n; e++, at = at + 1 < a->c ? at + 1 : 0)
+        w[e] = from[at];
+}
+
+static void N(ones)(T *w)
+{
+#pragma omp simd
+    for (int e = 0; e < CHUNK; e++)
+        w[e] = 1;
 }
 
 static void N(loss)(const void *args, int64_t lo, int64_t hi)
 {
     const struct loss *a = args;
-    const T *x = a->x, *t = a->t;
-    T *y = a->y;
-    if (a->kind <= WEFT_LOSS_SMOOTH_L1)
-        N(distance)(a, y, x, t, lo, hi);
-    for (int64_t i = lo; i < hi && a->kind == WEFT_LOSS_BCE; i++)
-        y[i] = (T)bce((double)x[i], (double)t[i], N(weight_at)(a, i));
-    for (int64_t i = lo; i < hi && a->kind >= WEFT_LOSS_KL; i++)
-        y[i] = (T)kl((double)x[i], (double)t[i], a->kind == WEFT_LOSS_KL_LOG);
+    T w[CHUNK];
+    if (a->kind == WEFT_LOSS_BCE)
+        N(ones)(w);
+    for (int64_t i = lo, n; i < hi; i += n) {
+        n = hi - i < CHUNK ? hi - i : CHUNK;
+        if (a->weight)
+            N(weights)(a, w, i, n);
+        N(values)(a, (T *)a->y + i, (const T *)a->x + i, (const T *)a->t + i, w, n);
+    }
+}
+
+/* y times alpha times g, of each or one. */
+static void N(times)(T *y, T alpha, const T *g, bool each, int64_t n)
+{
+    const T all = alpha * g[0];
+    if (each)
+#pragma omp simd
+        for (int64_t i = 0; i < n; i++)
+            y[i] *= alpha * g[i];
+    else
+#pragma omp simd
+        for (int64_t i = 0; i < n; i++)
+            y[i] *= all;
 }
 
 static void N(loss_back)(const void *args, int64_t lo, int64_t hi)
 {
     const struct loss *a = args;
-    const T *x = a->x, *t = a->t, *g = a->g;
-    const bool near = a->kind <= WEFT_LOSS_SMOOTH_L1, to = a->to_target;
-    const T alpha = (T)(near && to ? -a->alpha : a->alpha);
-    T *y = a->y;
-    if (near)
-        N(slope)(a, y, x, t, lo, hi);
-    for (int64_t i = lo; i < hi && a->kind == WEFT_LOSS_BCE; i++)
-        y[i] = (T)bce_slope((double)x[i], (double)t[i], N(weight_at)(a, i), to);
-    for (int64_t i = lo; i < hi && a->kind >= WEFT_LOSS_KL; i++)
-        y[i] = (T)kl_slope((double)x[i], (double)t[i], a->kind == WEFT_LOSS_KL_LOG, to);
-    for (int64_t i = lo; i < hi; i++)
-        y[i] *= alpha * g[a->each ? i : 0];
+    const bool near = a->kind <= WEFT_LOSS_SMOOTH_L1;
+    const T alpha = (T)(near && a->to_target ? -a->alpha : a->alpha);
+    T w[CHUNK];
+    if (a->kind == WEFT_LOSS_BCE)
+        N(ones)(w);
+    for (int64_t i = lo, n; i < hi; i += n) {
+        const T *x = (const T *)a->x + i, *t = (const T *)a->t + i;
+        T *y = (T *)a->y + i;
+        n = hi - i < CHUNK ? hi - i : CHUNK;
+        if (a->weight)
+            N(weights)(a, w, i, n);
+        if (near || !a->to_target)
+            N(slopes)(a, y, x, t, w, n);
+        else
+            N(slopes_of_target)(a, y, x, t, w, n);
+        N(times)(y, alpha, (const T *)a->g + (a->each ? i : 0), a->each, n);
+    }
 }
 
 #else
@@ -73,6 +171,8 @@ static void N(loss_back)(const void *args, int64_t lo, int64_t hi)
 #include "device/cpu/cpu.h"
 
 #include <math.h>
+
+#define CHUNK 1024 /* numbers, whose factors come after them while they are near */
 
 struct loss {
     void *y;
@@ -82,42 +182,6 @@ struct loss {
     int64_t c;
     bool each, to_target;
 };
-
-/* log(1 + exp(-x)) */
-static double softplus_of_minus(double x)
-{
-    return log1p(exp(-fabs(x))) + (x < 0 ? -x : 0);
-}
-
-/* 1 / (1 + exp(x)) */
-static double logistic_of_minus(double x)
-{
-    const double e = exp(-fabs(x));
-    return (x >= 0 ? e : 1) / (1 + e);
-}
-
-static double bce(double x, double t, double w)
-{
-    return (1 - t) * x + (1 + (w - 1) * t) * softplus_of_minus(x);
-}
-
-static double bce_slope(double x, double t, double w, bool to_target)
-{
-    return to_target ? (w - 1) * softplus_of_minus(x) - x
-                     : 1 - t - (1 + (w - 1) * t) * logistic_of_minus(x);
-}
-
-static double kl(double x, double t, bool log_target)
-{
-    return log_target ? exp(t) * (t - x) : t == 0 ? 0 : t * (log(t) - x);
-}
-
-static double kl_slope(double x, double t, bool log_target, bool to_target)
-{
-    if (log_target)
-        return to_target ? exp(t) * (t + 1 - x) : -exp(t);
-    return !to_target ? -t : t == 0 ? 0 : log(t) + 1 - x;
-}
 
 #define CPU_FAMILY "device/cpu/loss.c"
 #include "device/cpu/typed.h"
