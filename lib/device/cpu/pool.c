@@ -1,71 +1,77 @@
-/* Largest elements and averages of windows over planes. What flows back is gathered for each element, from
- * the windows that have it, in their order. */
+/* Largest elements of windows over planes. What flows back is summed for each element, from the windows that have
+ * it, in their order. */
 #ifdef T
+#include "device/cpu/pool_lay.h"
 
-/* Windows c to c + n of row r of windows: place after place, the largest so far and where it is. */
-CPU_INLINE void N(largest)(const T *x, const weft_window *o, int64_t r, int64_t c, int64_t n,
-                           C *best, int32_t *at)
+/* A row of windows, `step` apart, the first of which has its corner at place `corner`. */
+CPU_INLINE void N(deliver)(T *y, int32_t *to, const C *best, const int32_t *at, int64_t n,
+                           int64_t corner, int64_t step)
 {
-    for (int64_t q = 0; q < n; q++) {
-        best[q] = (C)-INFINITY;
-        at[q] = -1;
-    }
-    for (int64_t t = 0; t < o->kernel[0] * o->kernel[1]; t++) {
-        const int64_t step = o->stride[1], off = t % o->kernel[1] * o->dilation[1] - o->padding[1];
-        const int64_t row = r * o->stride[0] - o->padding[0] + t / o->kernel[1] * o->dilation[0];
-        const range in = cpu_inside(c * step + off, step, o->in[1], n);
-        const int64_t first = row * o->in[1] + c * step + off;
-        if (row < 0 || row >= o->in[0])
-            continue;
 #pragma omp simd
-        for (int64_t q = in.first; q < in.end; q++) {
-            const C v = LOAD(x[first + q * step]);
-            const bool take = (at[q] < 0) | (v > best[q]) | ((v != v) & (best[q] == best[q]));
-            best[q] = take ? v : best[q];
-            at[q] = take ? (int32_t)(first + q * step) : at[q];
-        }
+    for (int32_t q = 0; q < (int32_t)n; q++) {
+        const uint32_t from = (uint32_t)corner + (uint32_t)q * (uint32_t)step;
+        to[q] = at[q] == -1 ? -1 : (int32_t)((uint32_t)at[q] + from);
+        y[q] = STORE(best[q]);
     }
 }
 
-/* Rows of windows. */
+/* Bands of windows. Where nothing is above -inf the first place is the largest. */
 static void N(maxpool)(const void *args, int64_t lo, int64_t hi)
 {
     const struct pool *a = args;
     const weft_window *o = &a->o;
+    const struct band b = band_of(o);
     for (int64_t t = lo; t < hi; t++) {
-        const T *x = (const T *)a->x + t / o->out[0] * o->in[0] * o->in[1];
-        for (int64_t c = 0; c < o->out[1]; c += TILE) {
-            const int64_t n = o->out[1] - c < TILE ? o->out[1] - c : TILE;
-            C best[TILE];
-            CPU_CALL(largest, x, o, t % o->out[0], c, n, best, a->at + t * o->out[1] + c);
-            for (int64_t q = 0; q < n; q++)
-                ((T *)a->y)[t * o->out[1] + c + q] = STORE(best[q]);
+        const int64_t r = t % b.bands * b.height, left = o->out[0] - r, plane = t / b.bands;
+        for (int64_t c = 0; c < o->out[1]; c += b.n) {
+            const int64_t n = o->out[1] - c < b.n ? o->out[1] - c : b.n;
+            int32_t at[ROOM + 16];
+            C best[ROOM + 16];
+#pragma omp simd
+            for (int32_t q = 0; q < b.windows; q++) {
+                best[q] = (C)-INFINITY;
+                at[q] = -1;
+            }
+            CPU_CALL(gather, &b, (const T *)a->x + plane * o->in[0] * o->in[1], o, r, c, best, at,
+                     NULL);
+            for (int64_t i = 0; i < b.height && i < left; i++) {
+                const int64_t row = (r + i) * o->stride[0] - o->padding[0];
+                const int64_t to = (plane * o->out[0] + r + i) * o->out[1] + c;
+                CPU_CALL(deliver, (T *)a->y + to, a->at + to, best + i * b.pitch, at + i * b.pitch,
+                         n, row * o->in[1] + c * o->stride[1] - o->padding[1], o->stride[1]);
+                for (int64_t q = 0; q < n; q++)
+                    if (a->at[to + q] < 0)
+                        a->at[to + q] = opening(o, r + i, c + q);
+            }
         }
     }
 }
 
-/* Rows of planes. */
+/* Bands of planes, to which the windows that took a place there give. */
 static void N(maxpool_back)(const void *args, int64_t lo, int64_t hi)
 {
     const struct pool *a = args;
     const weft_window *o = &a->o;
+    const int64_t height = stripe(o), bands = (o->in[0] + height - 1) / height;
     for (int64_t t = lo; t < hi; t++) {
-        const int64_t r = t % o->in[0], plane = t / o->in[0] * o->out[0] * o->out[1];
-        const T *gy = (const T *)a->x + plane;
-        const int32_t *at = a->at + plane;
-        const range rows = covering(o, 0, r, r + 1);
-        for (int64_t c = 0; c < o->in[1]; c += TILE) {
-            const int64_t n = o->in[1] - c < TILE ? o->in[1] - c : TILE;
-            const int64_t base = r * o->in[1] + c;
+        const int64_t plane = t / bands, r = t % bands * height, left = o->in[0] - r;
+        const int64_t m = left < height ? left : height;
+        const T *gy = (const T *)a->x + plane * o->out[0] * o->out[1];
+        const int32_t *at = a->at + plane * o->out[0] * o->out[1];
+        const range rows = covering(o, 0, r, r + m);
+        for (int64_t c = 0; c < o->in[1]; c += ROOM) {
+            const int64_t n = o->in[1] - c < ROOM ? o->in[1] - c : ROOM, base = r * o->in[1] + c;
             const range columns = covering(o, 1, c, c + n);
-            C sum[TILE] = {0};
+            T *gx = (T *)a->y + plane * o->in[0] * o->in[1] + base;
+            _Alignas(64) C room[ROOM];
+            C *sum = N(place)(room, gx);
+            memset(sum, 0, (size_t)(m * n) * sizeof *sum);
             for (int64_t p = rows.first; p < rows.end; p++)
                 for (int64_t q = p * o->out[1] + columns.first; q < p * o->out[1] + columns.end;
                      q++)
-                    if (at[q] >= base && at[q] < base + n)
+                    if (at[q] >= base && at[q] < base + m * n)
                         sum[at[q] - base] += LOAD(gy[q]);
-            for (int64_t q = 0; q < n; q++)
-                ((T *)a->y)[t * o->in[1] + c + q] = STORE(sum[q]);
+            N(write)(gx, sum, m * n);
         }
     }
 }
@@ -86,120 +92,37 @@ static void N(maxpool_spread)(const void *args, int64_t lo, int64_t hi)
     }
 }
 
-static void N(avgpool)(const void *args, int64_t lo, int64_t hi)
-{
-    const struct pool *a = args;
-    const weft_window *o = &a->o;
-    for (int64_t t = lo; t < hi; t++) {
-        const T *x = (const T *)a->x + t / o->out[0] * o->in[0] * o->in[1];
-        T *y = (T *)a->y + t * o->out[1];
-        const range rows = within(a, 0, t % o->out[0]);
-        for (int64_t q = 0; q < o->out[1]; q++) {
-            const range columns = within(a, 1, q);
-            double sum = 0;
-            for (int64_t r = rows.first; r < rows.end; r++)
-                for (int64_t c = columns.first; c < columns.end; c++)
-                    sum += (double)LOAD(x[r * o->in[1] + c]);
-            y[q] = STORE((C)(sum / divisor(a, rows, columns)));
-        }
-    }
-}
-
-/* Adds to columns c..c+n-1 what the windows of row p give each. */
-CPU_INLINE void N(share)(const struct pool *a, const T *gy, int64_t p, int64_t c, int64_t n, C *sum)
-{
-    const range rows = within(a, 0, p), windows = having(a, 1, c, c + n);
-    for (int64_t q = windows.first; q < windows.end; q++) {
-        const range columns = within(a, 1, q);
-        const C g = LOAD(gy[q]) / (C)divisor(a, rows, columns);
-        const int64_t first = columns.first < c ? 0 : columns.first - c;
-        const int64_t end = columns.end - c < n ? columns.end - c : n;
-        for (int64_t k = first; k < end; k++)
-            sum[k] += g;
-    }
-}
-
-static void N(avgpool_back)(const void *args, int64_t lo, int64_t hi)
-{
-    const struct pool *a = args;
-    const weft_window *o = &a->o;
-    for (int64_t t = lo; t < hi; t++) {
-        const int64_t r = t % o->in[0];
-        const T *gy = (const T *)a->x + t / o->in[0] * o->out[0] * o->out[1];
-        const range rows = having(a, 0, r, r + 1);
-        for (int64_t c = 0; c < o->in[1]; c += TILE) {
-            const int64_t n = o->in[1] - c < TILE ? o->in[1] - c : TILE;
-            C sum[TILE] = {0};
-            for (int64_t p = rows.first; p < rows.end; p++)
-                CPU_CALL(share, a, gy + p * o->out[1], p, c, n, sum);
-            for (int64_t q = 0; q < n; q++)
-                ((T *)a->y)[t * o->in[1] + c + q] = STORE(sum[q]);
-        }
-    }
-}
-
 #else
 
 #include "device/cpu/pool.h"
-#include "device/cpu/range.h"
 
 #include <math.h>
 #include <string.h>
 
-#define TILE 256
-
-static inline int64_t clamp(int64_t v, int64_t most)
+/* The first place of a window of row r; -1: there is none. */
+static inline int32_t opening(const weft_window *o, int64_t r, int64_t c)
 {
-    return v < 0 ? 0 : v < most ? v : most;
+    int64_t at[2] = {r, c};
+    for (int d = 0; d < 2; d++) {
+        at[d] = at[d] * o->stride[d] - o->padding[d];
+        const int64_t last = at[d] + (o->kernel[d] - 1) * o->dilation[d];
+        if (at[d] < 0)
+            at[d] += (o->dilation[d] - 1 - at[d]) / o->dilation[d] * o->dilation[d];
+        if (at[d] > last || at[d] >= o->in[d])
+            return -1;
+    }
+    return (int32_t)(at[0] * o->in[1] + at[1]);
 }
 
-/* The windows along dimension d that may have a place in lo..hi-1. */
-static inline range covering(const weft_window *o, int d, int64_t lo, int64_t hi)
+/* Rows of a plane at a time: several, or one by parts. */
+static inline int64_t stripe(const weft_window *o)
 {
-    const int64_t reach = (o->kernel[d] - 1) * o->dilation[d];
-    const int64_t first = lo + o->padding[d] - reach, last = hi - 1 + o->padding[d];
-    return (range){first < 0 ? 0 : (first + o->stride[d] - 1) / o->stride[d],
-                   clamp(last / o->stride[d] + 1, o->out[d])};
-}
-
-/* The same of averages. */
-static inline range having(const struct pool *a, int d, int64_t lo, int64_t hi)
-{
-    const int64_t in = a->o.in[d], out = a->o.out[d];
-    if (a->how == WEFT_AVERAGE_ADAPTIVE)
-        return (range){lo * out / in, (hi * out + in - 1) / in};
-    return covering(&a->o, d, lo, hi);
-}
-
-/* The places of window q along dimension d that are in the plane. */
-static inline range within(const struct pool *a, int d, int64_t q)
-{
-    const int64_t in = a->o.in[d], out = a->o.out[d];
-    const int64_t first = q * a->o.stride[d] - a->o.padding[d];
-    if (a->how == WEFT_AVERAGE_ADAPTIVE)
-        return (range){q * in / out, ((q + 1) * in + out - 1) / out};
-    return (range){clamp(first, in), clamp(first + a->o.kernel[d], in)};
-}
-
-static inline double divisor(const struct pool *a, range rows, range columns)
-{
-    const int64_t n = a->how == WEFT_AVERAGE_PADDED
-                          ? a->o.kernel[0] * a->o.kernel[1]
-                          : (rows.end - rows.first) * (columns.end - columns.first);
-    return (double)n;
+    return o->in[1] < ROOM ? ROOM / o->in[1] : 1;
 }
 
 #define CPU_LOW
 #define CPU_FAMILY "device/cpu/pool.c"
 #include "device/cpu/typed.h"
-
-/* How many places a window has, at most. */
-static int64_t places(const weft_window *o, weft_average how)
-{
-    if (how == WEFT_AVERAGE_ADAPTIVE)
-        return (o->in[0] / o->out[0] + 1) * (o->in[1] / o->out[1] + 1);
-    return o->kernel[0] * o->kernel[1];
-}
 
 /* Whether no place is in two windows. */
 static bool is_apart(const weft_window *o)
@@ -219,8 +142,9 @@ weft_status weft__cpu_maxpool(weft_stream *s, weft_dev y, weft_dev at, weft_dev 
         weft__cpu_rows(s->device, wide, &a, n * o->out[0], 4 * o->out[1]);
         return WEFT_OK;
     }
-    return weft__cpu_each_row(s, CPU_FLOATS(maxpool), dt, &a, n * o->out[0],
-                              4 * o->out[1] * places(o, WEFT_AVERAGE_PADDED));
+    const struct band b = band_of(o);
+    return weft__cpu_each_row(s, CPU_FLOATS(maxpool), dt, &a, n * b.bands,
+                              4 * b.height * o->out[1] * o->kernel[0] * o->kernel[1]);
 }
 
 weft_status weft__cpu_maxpool_back(weft_stream *s, weft_dev gx, weft_dev gy, weft_dev at, int64_t n,
@@ -230,21 +154,8 @@ weft_status weft__cpu_maxpool_back(weft_stream *s, weft_dev gx, weft_dev gy, wef
     if (is_apart(o))
         return weft__cpu_each_row(s, CPU_FLOATS(maxpool_spread), dt, &a, n,
                                   2 * o->in[0] * o->in[1]);
-    return weft__cpu_each_row(s, CPU_FLOATS(maxpool_back), dt, &a, n * o->in[0], 4 * o->in[1]);
-}
-
-weft_status weft__cpu_avgpool(weft_stream *s, weft_dev y, weft_dev x, weft_average how, int64_t n,
-                              const weft_window *o, weft_dtype dt)
-{
-    const struct pool a = {.y = cpu_ptr(y), .x = cpu_ptr(x), .how = how, .o = *o};
-    return weft__cpu_each_row(s, CPU_FLOATS(avgpool), dt, &a, n * o->out[0],
-                              o->out[1] * places(o, how));
-}
-
-weft_status weft__cpu_avgpool_back(weft_stream *s, weft_dev gx, weft_dev gy, weft_average how,
-                                   int64_t n, const weft_window *o, weft_dtype dt)
-{
-    const struct pool a = {.y = cpu_ptr(gx), .x = cpu_ptr(gy), .how = how, .o = *o};
-    return weft__cpu_each_row(s, CPU_FLOATS(avgpool_back), dt, &a, n * o->in[0], 4 * o->in[1]);
+    const int64_t height = stripe(o), bands = (o->in[0] + height - 1) / height;
+    return weft__cpu_each_row(s, CPU_FLOATS(maxpool_back), dt, &a, n * bands,
+                              4 * height * o->in[1]);
 }
 #endif
