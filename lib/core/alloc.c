@@ -39,32 +39,36 @@ void *weft__claim(size_t bytes)
     return p;
 }
 
-void *weft__new(size_t n, size_t size)
+/* weft__new with any contents. */
+static void *room(size_t n, size_t size)
 {
     size_t bytes;
-    if (__builtin_mul_overflow(n, size, &bytes)) {
-        weft__fail(WEFT_ENOMEM, "no memory for %zu x %zu bytes on the host", n, size);
-        return NULL;
-    }
-    void *p = weft__claim(bytes);
-    return p ? memset(p, 0, bytes) : NULL;
+    if (!__builtin_mul_overflow(n, size, &bytes))
+        return weft__claim(bytes);
+    weft__fail(WEFT_ENOMEM, "no memory for %zu x %zu bytes on the host", n, size);
+    return NULL;
 }
 
-weft_status weft__grow(void *p, size_t *have, size_t want, size_t size)
+void *weft__new(size_t n, size_t size)
+{
+    void *p = room(n, size);
+    return p ? memset(p, 0, n * size) : NULL;
+}
+
+weft_status weft__grow_to(void *p, size_t *have, size_t want, size_t size)
 {
     size_t n = *have ? *have : 8;
     void *old, *fresh;
-    if (want <= *have)
-        return WEFT_OK;
     while (n < want && n <= SIZE_MAX / 2)
         n *= 2;
     if (n < want)
         n = want;
-    if (!(fresh = weft__new(n, size)))
+    if (!(fresh = room(n, size)))
         return WEFT_ENOMEM;
     memcpy(&old, p, sizeof old);
     if (old)
         memcpy(fresh, old, *have * size);
+    memset((char *)fresh + *have * size, 0, (n - *have) * size);
     memcpy(p, &fresh, sizeof fresh);
     weft__free(old);
     *have = n;

@@ -127,12 +127,11 @@ static void renew_attention(void *kept, const void *now)
     {                                                                                              \
         static const char name_[] = #kernel_;                                                      \
         weft__graph *g_ = s->device->graph;                                                        \
-        if (weft__graph_takes(g_, s)) {                                                            \
-            size_t end_ = sizeof(kernel_##_noted);                                                 \
-            kernel_##_noted *r_ = weft__graph_room(                                                \
-                g_, end_ WEFT_ARGS_##kernel_(NOTHING_D, NOTHING_V, BYTES_A));                      \
-            if (!r_)                                                                               \
-                return WEFT_ENOMEM;                                                                \
+        size_t end_ = sizeof(kernel_##_noted);                                                     \
+        weft_status lacks_ = WEFT_OK;                                                              \
+        kernel_##_noted *r_ = weft__graph_room(                                                    \
+            g_, s, end_ WEFT_ARGS_##kernel_(NOTHING_D, NOTHING_V, BYTES_A), &lacks_);              \
+        if (r_) {                                                                                  \
             r_->call = (weft__graph_call){.name = name_, .run = run_##kernel_};                    \
             WEFT_ARGS_##kernel_(KEEP_D, KEEP_V, KEEP_A)                                            \
             r_->call.bytes = (uint32_t)end_;                                                       \
@@ -140,7 +139,8 @@ static void renew_attention(void *kept, const void *now)
             if (now_ != WEFT__GRAPH_CALL)                                                          \
                 return now_ < 0 ? (weft_status)now_ : WEFT_OK;                                     \
         }                                                                                          \
-        return g_->inner->kernels->kernel_(s WEFT_ARGS_##kernel_(SAME_D, SAME_V, SAME_A));         \
+        return lacks_ ? lacks_ : g_->inner->kernels->kernel_(                                      \
+            s WEFT_ARGS_##kernel_(SAME_D, SAME_V, SAME_A));                                        \
     }
 /* clang-format on */
 

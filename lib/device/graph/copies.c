@@ -46,12 +46,14 @@ static void renew_bytes(void *kept, const void *now)
 }
 
 /* c: name, run and what goes where. data: the host's bytes that go with it, or NULL. */
-static int take(weft__graph *g, const copy *c, const void *data)
+static int take(weft_stream *s, const copy *c, const void *data)
 {
+    weft__graph *g = s->device->graph;
     const size_t bytes = data ? (c->bytes + 7) / 8 * 8 : 0;
-    copy *r = weft__graph_room(g, sizeof *r + bytes);
+    weft_status lacks = WEFT_OK;
+    copy *r = weft__graph_room(g, s, sizeof *r + bytes, &lacks);
     if (!r)
-        return WEFT_ENOMEM;
+        return lacks ? (int)lacks : WEFT__GRAPH_CALL;
     *r = *c;
     r->call.bytes = (uint32_t)(sizeof *r + bytes);
     if (data) {
@@ -67,10 +69,7 @@ static int take(weft__graph *g, const copy *c, const void *data)
 /* A call that the device must have had all before. */
 static weft_status by_itself(weft_stream *s, const char *name, weft_dev at, size_t bytes)
 {
-    weft__graph *g = s->device->graph;
-    if (!weft__graph_takes(g, s))
-        return WEFT_OK;
-    const int now = take(g, &(copy){.call.name = name, .to = at, .bytes = bytes}, NULL);
+    const int now = take(s, &(copy){.call.name = name, .to = at, .bytes = bytes}, NULL);
     return now < 0 ? (weft_status)now : WEFT_OK;
 }
 
@@ -105,23 +104,21 @@ static weft_status event_wait(weft_stream *s, weft_event *e)
 static weft_status upload(weft_stream *s, weft_dev dst, const void *src, size_t bytes)
 {
     static const char small[] = "upload", large[] = "large upload";
-    weft__graph *g = s->device->graph;
     if (bytes > SMALL) {
         WEFT_TRY(by_itself(s, large, dst, bytes));
-    } else if (bytes && weft__graph_takes(g, s)) {
+    } else if (bytes) {
         const copy c = {.call = {.name = small, .run = run_upload}, .to = dst, .bytes = bytes};
-        const int now = take(g, &c, src);
+        const int now = take(s, &c, src);
         if (now != WEFT__GRAPH_CALL)
             return now < 0 ? (weft_status)now : WEFT_OK;
     }
-    return g->inner->upload(s, dst, src, bytes);
+    return s->device->graph->inner->upload(s, dst, src, bytes);
 }
 
 /* @return 1: the device is to be asked. */
 static int within(weft_stream *s, const copy *c)
 {
-    weft__graph *g = s->device->graph;
-    const int now = weft__graph_takes(g, s) ? take(g, c, NULL) : WEFT__GRAPH_CALL;
+    const int now = take(s, c, NULL);
     return now < 0 ? now : now == WEFT__GRAPH_CALL;
 }
 

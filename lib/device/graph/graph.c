@@ -50,9 +50,12 @@ void weft__graph_close(weft_device *d)
     weft__free(g);
 }
 
-void *weft__graph_room(weft__graph *g, size_t bytes)
+void *weft__graph_room(weft__graph *g, const weft_stream *s, size_t bytes, weft_status *lacks)
 {
-    return weft__grow(&g->call, &g->call_room, bytes, 1) ? NULL : g->call;
+    if (!weft__graph_takes(g, s))
+        return NULL;
+    *lacks = weft__grow(&g->call, &g->call_room, bytes, 1);
+    return *lacks ? NULL : g->call;
 }
 
 static void follow(weft__graph *g, weft__graph_log *l)

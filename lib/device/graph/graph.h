@@ -9,6 +9,7 @@
 #include "device/device.h"
 
 #include <pthread.h>
+#include <string.h>
 
 typedef struct weft__graph weft__graph;
 
@@ -90,20 +91,37 @@ static inline bool weft__graph_takes(const weft__graph *g, const weft_stream *s)
     return g->on && s == g->stream && pthread_equal(g->thread, pthread_self());
 }
 
+/* Whether it is the same kernel or copy, of the same extent. */
+static inline bool weft__graph_alike(const weft__graph_call *a, const weft__graph_call *b)
+{
+    return a->name == b->name && a->bytes == b->bytes && a->live == b->live;
+}
+
+/* Whether the call is the kept one but for what may change, which it takes over. */
+static inline bool weft__graph_same(weft__graph_call *kept, const weft__graph_call *c)
+{
+    if (!weft__graph_alike(kept, c))
+        return false;
+    if (kept->alone)
+        return true;
+    if (c->renew)
+        c->renew((char *)kept + kept->live, (const char *)c + c->live);
+    return memcmp(kept + 1, c + 1, c->bytes - sizeof *c) == 0;
+}
+
 static inline weft__graph_call *weft__graph_at(const weft__graph_log *l, size_t at)
 {
     return (weft__graph_call *)(void *)(l->record + at);
 }
 
-/* Room for a call of so many bytes; weft__graph_take follows. NULL: there is none. */
-void *weft__graph_room(weft__graph *g, size_t bytes);
+/* Room for a call of so many bytes, if it is noted: weft__graph_take follows. NULL: it is not, or *lacks says
+ * that there is none. */
+void *weft__graph_room(weft__graph *g, const weft_stream *s, size_t bytes, weft_status *lacks);
 /* @return WEFT__GRAPH_KEPT, WEFT__GRAPH_CALL if the caller is to ask the device, or an error of what was
  * launched before it. */
 int weft__graph_take(weft__graph *g);
 
 /* log.c */
-/* Whether the call is the kept one but for what may change, which it takes over. */
-bool weft__graph_same(weft__graph_call *kept, const weft__graph_call *c);
 /* Whether l begins as `as` does up to byte `to`. */
 bool weft__graph_begins(weft__graph_log *l, const weft__graph_log *as, size_t to);
 /* Then those calls get the arguments that they have there. */

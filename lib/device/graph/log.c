@@ -13,23 +13,6 @@ static size_t behind(const weft__graph_call *c)
     return c->bytes - sizeof *c;
 }
 
-/* Whether it is the same kernel or copy, of the same extent. */
-static bool alike(const weft__graph_call *a, const weft__graph_call *b)
-{
-    return a->name == b->name && a->bytes == b->bytes && a->live == b->live;
-}
-
-bool weft__graph_same(weft__graph_call *kept, const weft__graph_call *c)
-{
-    if (!alike(kept, c))
-        return false;
-    if (kept->alone)
-        return true;
-    if (c->renew)
-        c->renew((char *)kept + kept->live, (const char *)c + c->live);
-    return memcmp(kept + 1, c + 1, behind(c)) == 0;
-}
-
 bool weft__graph_begins(weft__graph_log *l, const weft__graph_log *as, size_t to)
 {
     if (l->bytes < to)
@@ -65,7 +48,7 @@ bool weft__graph_merge(weft__graph_log *l, const weft__graph_log *fresh)
     for (size_t at = 0; at < l->bytes; at += weft__graph_at(fresh, at)->bytes) {
         weft__graph_call *kept = weft__graph_at(l, at);
         const weft__graph_call *c = weft__graph_at(fresh, at);
-        if (!alike(kept, c) || (!weft__graph_same(kept, c) && ++differ > CHANGE))
+        if (!weft__graph_alike(kept, c) || (!weft__graph_same(kept, c) && ++differ > CHANGE))
             return false;
     }
     for (size_t at = 0; at < l->bytes; at += weft__graph_at(fresh, at)->bytes) {
