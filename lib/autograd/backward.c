@@ -5,19 +5,13 @@
 
 #include <string.h>
 
-bool weft__walk_seeks(const weft__walk *w, const weft__origin *from)
+bool weft__walk_is_target(const weft__walk *w, const weft__origin *from)
 {
     const weft__origin *t = &w->target;
-    if (w->kind != WEFT__OF_GRAD || t->segment || from->segment)
-        return w->kind == WEFT__OF_GRAD && from->segment == t->segment;
+    if (t->segment || from->segment)
+        return from->segment == t->segment;
     return from->node == t->node && from->result == t->result &&
            (from->node >= 0 || from->tensor == t->tensor);
-}
-
-bool weft__walk_leads_on(const weft__walk *w, const weft__origin *from)
-{
-    return w->kind != WEFT__OF_GRAD || weft__walk_seeks(w, from) ||
-           (from->node >= 0 && w->f->tape->node[from->node].reached);
 }
 
 static void forget(const weft__walk *w, int64_t from, int64_t first)
@@ -116,8 +110,7 @@ static weft_status differentiate(weft__walk *w, weft__node *n)
     weft__call_begin(&c, f, n->op, n->nin, n->attr);
     weft__view_copy(&c.out, &n->out);
     c.sample = n->sample;
-    for (int i = 0; i < WEFT_OP_SAVED; i++)
-        weft__view_copy(&c.saved[i], &n->saved[i]);
+    weft__saved_copy(c.saved, n->saved);
     f->device->who = n->op->name;
     WEFT_TRY(of_results(w, n, &c));
     WEFT_TRY(weft__collect_begin(w, n, &c, to));
@@ -129,9 +122,9 @@ static weft_status differentiate(weft__walk *w, weft__node *n)
     if (took(f, mark) && weft__collect_knows(w, n, &c, to))
         weft__engine_rewind(f, mark); /* all else was the op's own */
     WEFT_TRY(weft__collect_end(w, n, &c, to));
-    for (int j = 0; j < n->nin; j++) {
+    for (int j = 0; tell && j < n->nin; j++) {
         weft__segment *s = n->in[j].from.segment;
-        if (c.want[j] && s && tell && --s->uses == 0 && f->tape->hooks.grad_ready)
+        if (s && c.want[j] && --s->uses == 0 && f->tape->hooks.grad_ready)
             WEFT_TRY(f->tape->hooks.grad_ready(f->tape->hooks.self, s));
     }
     return WEFT_OK;

@@ -65,11 +65,9 @@ void *weft_op_host(const weft_op_call *c, const weft_view *v)
     return host || !v->data.addr ? host : lend(c, v);
 }
 
-weft_status weft__op_run(weft_op_call *c, weft_status (*run)(weft_op_call *c))
+weft_status weft__op_return(weft_op_call *c, size_t before, weft_status s)
 {
     weft__tape *t = c->fabric->tape;
-    const size_t before = t->lents;
-    weft_status s = run(c);
     while (t->lents > before) {
         weft__lent *l = &t->lent[--t->lents];
         if (s >= 0 && l->changes) {

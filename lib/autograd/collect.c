@@ -117,7 +117,7 @@ weft_status weft__collect_begin(weft__walk *w, weft__node *n, weft_op_call *c, w
         c->gin[j].dtype = n->op->wide ? to[j].type : in->view.dtype;
         c->gin[j].data = to[j].data;
         if (!n->op->contiguous)
-            WEFT_TRY(weft__view_pack(&c->gin[j]));
+            weft__strides(c->gin[j].rank, c->gin[j].shape, c->gin[j].stride);
         const bool same = c->gin[j].dtype == to[j].type;
         if ((n->op->adds >> j & 1) && !to[j].fresh && same && weft_dtype_size(to[j].type) > 2)
             WEFT_TRY(add_to(w->f, c, j, &to[j]));
@@ -211,10 +211,15 @@ static weft_status deposit(const weft__walk *w, const weft__node *n, const weft_
 weft_status weft__collect_end(const weft__walk *w, const weft__node *n, const weft_op_call *c,
                               const weft__collector *to)
 {
-    for (int j = 0; j < n->nin; j++)
-        if (c->want[j] && c->gin[j].data.addr != to[j].data.addr)
+    bool beside = false;
+    for (int j = 0; j < n->nin; j++) {
+        if (!c->want[j])
+            continue;
+        beside |= to[j].beside != 0;
+        if (c->gin[j].data.addr != to[j].data.addr)
             WEFT_TRY(deposit(w, n, c, j, to));
-    for (int j = 0; j < n->nin; j++)
+    }
+    for (int j = 0; beside && j < n->nin; j++)
         if (c->want[j] && to[j].beside)
             weft__block_drop(c->fabric, to[j].beside);
     return WEFT_OK;

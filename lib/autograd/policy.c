@@ -3,7 +3,7 @@
 
 static weft_dtype wider(weft_dtype a, weft_dtype b)
 {
-    if (!weft__is_float(a) || a == b)
+    if (a == WEFT_DEFAULT)
         return b;
     if (weft_dtype_size(a) == weft_dtype_size(b))
         return WEFT_F32; /* f16 with bf16 */
@@ -23,7 +23,7 @@ weft_dtype weft__computes_in(const weft_fabric *f, const weft_op *op, int n, wef
     if (op->cast == WEFT_CAST_NONE)
         return WEFT_DEFAULT;
     for (int i = 0; i < n; i++)
-        if (x[i] && weft__is_float(x[i]->view.dtype))
+        if (x[i]->view.dtype != widest && weft__is_float(x[i]->view.dtype))
             widest = wider(widest, x[i]->view.dtype);
     if (op->cast == WEFT_CAST_LOW && low_type(f) != WEFT_DEFAULT && widest != WEFT_F64)
         return low_type(f);

@@ -8,10 +8,10 @@ static bool has_rows(const weft__tensor *x)
     return x->rows.dim == 0 && x->view.rank > 0 && x->view.shape[0] == x->rows.local;
 }
 
-/* Whether x has rows where a has them, of as many over all ranks: alike on all ranks. */
-static bool alike(const weft__tensor *x, const weft__tensor *a)
+/* Whether there are rows where a has them, of as many over all ranks: alike on all ranks. */
+static bool alike(const weft__rows *r, const weft__rows *a)
 {
-    return x->rows.batch && x->rows.dim == a->rows.dim && x->rows.global == a->rows.global;
+    return r->batch && r->dim == a->dim && r->global == a->global;
 }
 
 /* Whether x leads rather than the later input that does so far: rows that are still there go before
@@ -41,7 +41,7 @@ void weft__find_batch(weft_op_call *c, int n, weft__tensor *const *x)
             c->sample = has_rows(x[i]) ? x[i]->rows.ids : c->sample;
         }
     for (int i = 0; i < n && c->lead >= 0; i++)
-        c->alike[i] = alike(x[i], x[c->lead]);
+        c->alike[i] = alike(&x[i]->rows, &x[c->lead]->rows);
 }
 
 static void inherit_rows(const weft_op_call *c, weft__tensor *out, weft__tensor *const *x)
@@ -144,21 +144,16 @@ static weft_status inherit_weight(const weft_op_call *c, weft__tensor *out, int 
     return WEFT_OK;
 }
 
-/* Whether none of the inputs is a reduction, nor is this one: what there is most of. */
-static bool plain(const weft_op_call *c, int n, weft__tensor *const *x)
-{
-    bool is = c->rows == WEFT_ROWS_KEEP && !c->weight.addr;
-    for (int i = 0; i < n; i++)
-        is &= x[i]->reduction == WEFT__NONE && !x[i]->weight.addr;
-    return is;
-}
-
 weft_status weft__inherit(const weft_op_call *c, weft__tensor *out, int n, weft__tensor *const *x)
 {
+    bool plain = c->rows == WEFT_ROWS_KEEP && !c->weight.addr, derived = false;
+    for (int i = 0; i < n; i++) {
+        plain &= x[i]->reduction == WEFT__NONE && !x[i]->weight.addr;
+        derived |= x[i]->derived;
+    }
     inherit_rows(c, out, x);
-    for (int i = 0; i < n && c->op->backward; i++)
-        out->derived |= x[i]->derived;
-    if (plain(c, n, x))
+    out->derived = derived && c->op->backward;
+    if (plain) /* none of the inputs is a reduction, nor is this one: what there is most of */
         return WEFT_OK;
     WEFT_TRY(inherit_reduction(c, out, n, x));
     return inherit_weight(c, out, n, x);

@@ -65,13 +65,12 @@ void weft__tape_cut(weft__tape *t, size_t nodes)
     t->uses = nodes ? t->node[nodes - 1].uses : 0;
 }
 
-weft_status weft__tape_mark(weft_fabric *f, weft_module *m, bool enter)
+weft_status weft__tape_note_module(weft_fabric *f, weft_module *m, bool enter)
 {
     const weft__hooks *h = &f->tape->hooks;
     weft__node *n;
-    if (h->module)
-        WEFT_TRY(h->module(h->self, m, enter, false));
-    if (f->tape->eval || !h->module)
+    WEFT_TRY(h->module(h->self, m, enter, false));
+    if (f->tape->eval)
         return WEFT_OK;
     WEFT_TRY(weft__tape_append(f->tape, &n));
     n->op = NULL;
@@ -106,6 +105,13 @@ static weft_status cast(weft_fabric *f, weft_dtype to, source *in, weft__tensor 
     return WEFT_OK;
 }
 
+static weft_status not_here(const weft_op *op, weft_tensor *t, int i)
+{
+    if (weft__tensor_for(op->name, t, NULL))
+        weft__fail(WEFT_EHANDLE, "%s: input %d belongs to another fabric", op->name, i);
+    return WEFT_EHANDLE;
+}
+
 /* Resolves the inputs: NULL inputs stay NULL only where they are optional (trailing). */
 static weft_status resolve(weft_fabric *f, weft_op_call *c, weft_tensor *const *given, source *in,
                            weft__tensor **x)
@@ -113,11 +119,8 @@ static weft_status resolve(weft_fabric *f, weft_op_call *c, weft_tensor *const *
     const weft_op *op = c->op;
     const int n = c->nin;
     for (int i = 0; i < n; i++) {
-        weft_fabric *home = NULL;
-        if (!(x[i] = weft__tensor_for(op->name, given[i], &home)))
-            return WEFT_EHANDLE;
-        if (home != f)
-            return weft__fail(WEFT_EHANDLE, "%s: input %d belongs to another fabric", op->name, i);
+        if (!(x[i] = weft__tensor_here(f, given[i])))
+            return not_here(op, given[i], i);
         if (x[i]->segment && !x[i]->view.data.addr)
             return weft__fail(WEFT_ESTATE,
                               "%s: parameter %s has no memory before weft_setup or the first "
@@ -127,17 +130,18 @@ static weft_status resolve(weft_fabric *f, weft_op_call *c, weft_tensor *const *
         in[i].tensor = given[i];
         in[i].plane = WEFT__PARAM;
     }
-    weft_dtype to = weft__computes_in(f, op, n, x);
-    for (int i = 0; i < n && to != WEFT_DEFAULT; i++)
-        if (weft__is_float(x[i]->view.dtype) && x[i]->view.dtype != to)
+    const weft_dtype to = weft__computes_in(f, op, n, x);
+    for (int i = 0; i < n; i++) {
+        if (x[i]->view.dtype != to && to != WEFT_DEFAULT && weft__is_float(x[i]->view.dtype))
             WEFT_TRY(cast(f, to, &in[i], &x[i], &c->in[i]));
+        if (op->contiguous)
+            WEFT_TRY(weft__view_packed(f, &c->in[i], &c->in[i]));
+    }
     return WEFT_OK;
 }
 
 static weft_status compute(weft_fabric *f, const weft_op *op, weft_op_call *c)
 {
-    for (int i = 0; i < c->nin && op->contiguous; i++)
-        WEFT_TRY(weft__view_packed(f, &c->in[i], &c->in[i]));
     WEFT_TRY(op->shape(c));
     if (op->view)
         return WEFT_OK;
@@ -177,10 +181,9 @@ static weft_status record(weft_fabric *f, const weft_op_call *c, const source *i
     n->reached = false;
     n->nin = c->nin;
     weft__view_copy(&n->out, &c->out);
-    memset(n->grad, 0, sizeof n->grad);
+    memset(n->grad[WEFT__OF_BACKWARD], 0, sizeof *n->grad);
     n->sample = c->sample;
-    for (int i = 0; i < WEFT_OP_SAVED; i++)
-        weft__view_copy(&n->saved[i], &c->saved[i]);
+    weft__saved_copy(n->saved, c->saved);
     memcpy(n->attr, c->attr, c->op->attr_size);
     for (int i = 0; i < c->nin; i++)
         note_input(&n->in[i], &c->in[i], &in[i], x[i]);

@@ -116,13 +116,9 @@ static inline void weft__view_none(weft_view *v)
     v->rank = 0;
     v->numel = 0;
 }
-/* Most views have few dimensions: the rest is not copied, and of none nothing. */
+/* Most views have few dimensions: the rest is not copied. */
 static inline void weft__view_copy(weft_view *to, const weft_view *from)
 {
-    if (from->dtype == WEFT_DEFAULT) {
-        weft__view_none(to);
-        return;
-    }
     memcpy(to, from, offsetof(weft_view, shape));
     if (from->rank <= 4) {
         memcpy(to->shape, from->shape, 4 * sizeof *to->shape);
@@ -132,6 +128,15 @@ static inline void weft__view_copy(weft_view *to, const weft_view *from)
         memcpy(to->stride, from->stride, sizeof to->stride);
     }
     to->numel = from->numel;
+}
+/* What an op saved: of none nothing is copied. */
+static inline void weft__saved_copy(weft_view *to, const weft_view *from)
+{
+    for (int i = 0; i < WEFT_OP_SAVED; i++)
+        if (from[i].dtype != WEFT_DEFAULT)
+            weft__view_copy(&to[i], &from[i]);
+        else
+            weft__view_none(&to[i]);
 }
 /* The call of an op's forward or backward: inputs and results are to come. Only what counts is written, as
  * two kilobytes of zeros would take longer than all else that an op costs. */
@@ -155,8 +160,15 @@ static inline void weft__call_begin(weft_op_call *c, weft_fabric *f, const weft_
 }
 /* A new node, uninitialised. */
 weft_status weft__tape_append(weft__tape *t, weft__node **out);
-/* Runs an op's forward or backward, and brings back what it computed in copies on the host. */
-weft_status weft__op_run(weft_op_call *c, weft_status (*run)(weft_op_call *c));
+/* Brings back what an op computed in those copies on the host that were lent to it since there were `before`. @return s. */
+weft_status weft__op_return(weft_op_call *c, size_t before, weft_status s);
+/* Runs its forward or backward. */
+static inline weft_status weft__op_run(weft_op_call *c, weft_status (*run)(weft_op_call *c))
+{
+    const size_t before = c->fabric->tape->lents;
+    const weft_status s = run(c);
+    return c->fabric->tape->lents > before ? weft__op_return(c, before, s) : s;
+}
 /* Drops the nodes from number `nodes` on. */
 void weft__tape_cut(weft__tape *t, size_t nodes);
 /* forward(m, x), of which only x and the result are kept: backward runs it again. */
@@ -172,8 +184,12 @@ weft_dtype weft__computes_in(const weft_fabric *f, const weft_op *op, int n,
 weft_status weft__tape_open(weft_fabric *f);
 void weft__tape_close(weft_fabric *f);
 void weft__tape_edge(weft_fabric *f);
-/* Records that a module's forward begins or ends. */
-weft_status weft__tape_mark(weft_fabric *f, weft_module *m, bool enter);
+/* Records that a module's forward begins or ends, if the hooks want to know. */
+weft_status weft__tape_note_module(weft_fabric *f, weft_module *m, bool enter);
+static inline weft_status weft__tape_mark(weft_fabric *f, weft_module *m, bool enter)
+{
+    return f->tape->hooks.module ? weft__tape_note_module(f, m, enter) : WEFT_OK;
+}
 /* Differentiates loss, seeded with `seed`, times the f64 at by, if there is one. With seed 0 contributes zeros. No communication but what
  * the hooks do. */
 weft_status weft__tape_backward(weft_fabric *f, weft_tensor *loss, double seed, weft_dev by);

@@ -14,10 +14,19 @@ typedef struct weft__walk {
     bool found;          /* something is there */
 } weft__walk;
 
-/* Whether from is what the walk looks for: the parameter, the result of a node, or the leaf. */
-bool weft__walk_seeks(const weft__walk *w, const weft__origin *from);
+/* Whether from is what a walk that looks for something looks for: the parameter, the result of a node, or
+ * the leaf. */
+bool weft__walk_is_target(const weft__walk *w, const weft__origin *from);
+static inline bool weft__walk_seeks(const weft__walk *w, const weft__origin *from)
+{
+    return w->kind == WEFT__OF_GRAD && weft__walk_is_target(w, from);
+}
 /* Whether it goes on to a source that wants a gradient, or ends there with one. */
-bool weft__walk_leads_on(const weft__walk *w, const weft__origin *from);
+static inline bool weft__walk_leads_on(const weft__walk *w, const weft__origin *from)
+{
+    return w->kind != WEFT__OF_GRAD || weft__walk_is_target(w, from) ||
+           (from->node >= 0 && w->f->tape->node[from->node].reached);
+}
 /* Marks those of the nodes [first, from] that lie between what the walk is for and a result of `from`,
  * and counts how often each parameter is used by them. */
 void weft__walk_reach(const weft__walk *w, int64_t from, int64_t first);
@@ -74,13 +83,11 @@ const weft__origin *weft__replay_use(const weft__tape *t, const weft__node *n, i
 static inline const weft__origin *weft__next_origin(const weft__tape *t, const weft__node *n,
                                                     int64_t *at)
 {
-    if (!n->op)
-        return NULL;
-    if (n->op == &weft__op_recompute)
-        return weft__replay_use(t, n, (*at)++);
-    for (; *at < n->nin; (*at)++)
-        if (n->in[*at].wants_grad)
-            return &n->in[(*at)++].from;
-    return NULL;
+    while (*at < n->nin) {
+        const weft__input *in = &n->in[(*at)++];
+        if (in->wants_grad)
+            return &in->from;
+    }
+    return n->op == &weft__op_recompute ? weft__replay_use(t, n, (*at)++) : NULL;
 }
 #endif

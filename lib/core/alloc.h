@@ -11,7 +11,11 @@ void *weft__new(size_t n, size_t size);
 void *weft__claim(size_t bytes);
 /* Room for `want` things in *p, which has *have: grows by doubling, keeps contents, zeroes the
  * rest. */
-weft_status weft__grow(void *p, size_t *have, size_t want, size_t size);
+weft_status weft__grow_to(void *p, size_t *have, size_t want, size_t size);
+static inline weft_status weft__grow(void *p, size_t *have, size_t want, size_t size)
+{
+    return want <= *have ? WEFT_OK : weft__grow_to(p, have, want, size);
+}
 /* A copy of text. */
 char *weft__strdup(const char *text);
 void weft__free(void *p);

@@ -8,11 +8,6 @@
 #include <stdio.h>
 #include <time.h>
 
-weft_status weft__stuck(const weft_fabric *f)
-{
-    return f ? weft__sticky_code(&f->error) : WEFT_EARG;
-}
-
 weft_status weft__stick(weft_fabric *f, weft_status code)
 {
     char text[WEFT__TEXT + 96];

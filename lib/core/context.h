@@ -71,7 +71,10 @@ weft_status weft__stick(weft_fabric *f, weft_status code);
 /* Notes a failure that does not stick and says it once. @return code. */
 weft_status weft__note(weft_fabric *f, weft_status code);
 /* 0, or what sticks; WEFT_EARG of NULL. */
-weft_status weft__stuck(const weft_fabric *f);
+static inline weft_status weft__stuck(const weft_fabric *f)
+{
+    return f ? weft__sticky_code(&f->error) : WEFT_EARG;
+}
 
 /* Enters a part of the step. @return the part left, to be entered again afterwards. */
 weft__part weft__enter(weft_fabric *f, weft__part part);

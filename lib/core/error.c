@@ -59,12 +59,6 @@ const char *weft__why(void)
     return last;
 }
 
-weft_status weft__sticky_code(const weft__sticky *s)
-{
-    return atomic_load_explicit(&((weft__sticky *)s)->state, memory_order_acquire) == 2 ? s->code
-                                                                                        : WEFT_OK;
-}
-
 void weft__sticky_set(weft__sticky *s, weft_status code, const char *text)
 {
     int free_state = 0;

@@ -21,7 +21,12 @@ typedef struct weft__sticky {
     char text[WEFT__TEXT];
 } weft__sticky;
 
-weft_status weft__sticky_code(const weft__sticky *s); /* 0 if nothing sticks */
+/* 0 if nothing sticks. */
+static inline weft_status weft__sticky_code(const weft__sticky *s)
+{
+    return atomic_load_explicit(&((weft__sticky *)s)->state, memory_order_acquire) == 2 ? s->code
+                                                                                        : WEFT_OK;
+}
 void weft__sticky_set(weft__sticky *s, weft_status code, const char *text);
 void weft__sticky_clear(weft__sticky *s);
 #endif

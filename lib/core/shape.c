@@ -31,19 +31,6 @@ bool weft__same_shape(int ra, const int64_t *a, int rb, const int64_t *b)
     return true;
 }
 
-bool weft__is_contiguous(int rank, const int64_t *shape, const int64_t *stride)
-{
-    int64_t n = 1;
-    bool is = true;
-    for (int d = rank - 1; d >= 0; d--) {
-        if (shape[d] == 0)
-            return true;
-        is = is && (shape[d] == 1 || stride[d] == n);
-        n *= is ? shape[d] : 1;
-    }
-    return is;
-}
-
 int weft__broadcast(int ra, const int64_t *a, int rb, const int64_t *b, int64_t *out)
 {
     int r = ra > rb ? ra : rb;

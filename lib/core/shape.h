@@ -9,13 +9,20 @@ int64_t weft__numel(int rank, const int64_t *shape);
 /* Row-major strides. */
 void weft__strides(int rank, const int64_t *shape, int64_t *stride);
 bool weft__same_shape(int ra, const int64_t *a, int rb, const int64_t *b);
-/* True if strides are row-major for the shape; extents of 1 may have any stride. */
-bool weft__is_contiguous(int rank, const int64_t *shape, const int64_t *stride);
 /* NumPy's rule. @return the rank of the result, or -1. */
 int weft__broadcast(int ra, const int64_t *a, int rb, const int64_t *b, int64_t *out);
 /* "(2, 3)" into text, which is returned. */
 #define WEFT__SHAPE_TEXT 128
 char *weft__shape_text(int rank, const int64_t *shape, char text[WEFT__SHAPE_TEXT]);
+/* True if strides are row-major for the shape; extents of 1 may have any stride. */
+static inline bool weft__is_contiguous(int rank, const int64_t *shape, const int64_t *stride)
+{
+    int64_t n = 1;
+    for (int d = rank - 1; d >= 0; n *= shape[d--])
+        if (stride[d] != n && shape[d] != 1)
+            return weft__numel(rank, shape) == 0;
+    return true;
+}
 /* weft_dtype_size, where it is asked for often. */
 static inline size_t weft__size_of(weft_dtype t)
 {

@@ -111,9 +111,11 @@ weft_dev weft__bucket_at(const weft__flat *flat, const weft__bucket *b, int64_t 
 
 weft_status weft__segment_collect(weft__segment *s, weft_dev *out, bool *fresh)
 {
-    weft__bucket *b = &s->flat->bucket[s->bucket];
-    WEFT_TRY(weft__bucket_open(s->flat, b));
-    *out = weft__bucket_at(s->flat, b, s->first);
+    weft__flat *flat = s->flat;
+    weft__bucket *b = &flat->bucket[s->bucket];
+    if (flat->sharded[WEFT__GRAD])
+        WEFT_TRY(weft__bucket_open(flat, b));
+    *out = weft__bucket_at(flat, b, s->first);
     *fresh = !(s->grad & WEFT__GRAD_LOCAL);
     s->grad |= WEFT__GRAD_LOCAL;
     return WEFT_OK;

@@ -136,8 +136,15 @@ weft_status weft__flat_cut_whole(weft__flat *flat, const char *who);
 weft_status weft__flat_levels(weft__flat *flat, int n);
 /* What this rank has of a plane, verdict words not counted. */
 size_t weft__flat_bytes(const weft__flat *flat, weft__plane plane);
-/* Where a plane has an element of the space; addr 0: this rank has not. */
-weft_dev weft__flat_at(const weft__flat *flat, weft__plane plane, int64_t element);
+/* Where a plane has an element of the space; addr 0: this rank has not. _piece_at: of one that is sharded. */
+weft_dev weft__flat_piece_at(const weft__flat *flat, weft__plane plane, int64_t element);
+static inline weft_dev weft__flat_at(const weft__flat *flat, weft__plane plane, int64_t element)
+{
+    if (flat->sharded[plane])
+        return weft__flat_piece_at(flat, plane, element);
+    return (weft_dev){flat->plane[plane].addr +
+                      (uint64_t)element * weft__size_of(flat->type[plane])};
+}
 /* The parts of [first, first + count) that are this rank's own, ascending:
  *     for (weft__range own = {0}; weft__flat_own(flat, first, count, &own);) */
 bool weft__flat_own(const weft__flat *flat, int64_t first, int64_t count, weft__range *own);
@@ -163,7 +170,11 @@ void weft__segment_changed(const weft__segment *s, uint64_t how);
 /* A clip: the gradient becomes less before it is next read. The factor stays where it is until then. */
 weft_status weft__shrink_later(weft__segment *s, weft_dev by);
 /* That, before a segment's gradient is read or added to; nothing where there is no gradient. */
-weft_status weft__shrink_now(weft__segment *s);
+weft_status weft__shrink(weft__segment *s);
+static inline weft_status weft__shrink_now(weft__segment *s)
+{
+    return s->by.addr ? weft__shrink(s) : WEFT_OK;
+}
 void weft__shrink_forget(weft__segment *s);
 
 /* Where a backward pass collects a segment's gradient; *fresh: nothing is there yet. */

@@ -23,15 +23,13 @@ static const weft__range *piece_at(const weft__flat *flat, int64_t element)
     return lo < flat->npieces ? &flat->piece[lo] : NULL;
 }
 
-weft_dev weft__flat_at(const weft__flat *flat, weft__plane plane, int64_t element)
+weft_dev weft__flat_piece_at(const weft__flat *flat, weft__plane plane, int64_t element)
 {
-    if (flat->sharded[plane]) {
-        const weft__range *p = piece_at(flat, element);
-        if (!p || p->first > element)
-            return (weft_dev){0};
-        element += p->local - p->first;
-    }
-    return weft__at(flat->plane[plane], element * (int64_t)weft__size_of(flat->type[plane]));
+    const weft__range *p = piece_at(flat, element);
+    if (!p || p->first > element)
+        return (weft_dev){0};
+    return weft__at(flat->plane[plane],
+                    (element + p->local - p->first) * (int64_t)weft__size_of(flat->type[plane]));
 }
 
 bool weft__flat_own(const weft__flat *flat, int64_t first, int64_t count, weft__range *own)

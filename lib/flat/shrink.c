@@ -14,13 +14,12 @@ void weft__shrink_forget(weft__segment *s)
     s->by.addr = 0;
 }
 
-weft_status weft__shrink_now(weft__segment *s)
+weft_status weft__shrink(weft__segment *s)
 {
     const weft__flat *flat = s->flat;
     const weft_fabric *f = flat->fabric;
     weft__range own = {0};
-    while (s->by.addr && s->grad != WEFT__GRAD_EMPTY &&
-           weft__flat_own(flat, s->first, s->count, &own))
+    while (s->grad != WEFT__GRAD_EMPTY && weft__flat_own(flat, s->first, s->count, &own))
         WEFT_TRY(f->device->ops->kernels->shrink(f->stream,
                                                  weft__flat_at(flat, WEFT__GRAD, own.first), s->by,
                                                  own.count, flat->type[WEFT__GRAD]));

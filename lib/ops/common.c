@@ -6,15 +6,12 @@
 
 #include <stdio.h>
 
-weft_status weft__op_float(const weft_op_call *c, int i)
+weft_status weft__op_not_float(const weft_op_call *c, int i)
 {
-    weft_dtype t = c->in[i].dtype;
-    if (weft__is_float(t))
-        return WEFT_OK;
     return weft_op_fail(c, WEFT_EDTYPE,
                         "input %d is %s; it takes floating point: use weft_cast, or .scale of the "
                         "loader",
-                        i, weft_dtype_name(t));
+                        i, weft_dtype_name(c->in[i].dtype));
 }
 
 weft_status weft__op_integer(const weft_op_call *c, int i, const char *what)
@@ -29,7 +26,7 @@ weft_status weft__op_integer(const weft_op_call *c, int i, const char *what)
 weft_status weft__op_like(weft_op_call *c)
 {
     WEFT_TRY(weft__op_float(c, 0));
-    c->out = c->in[0];
+    weft__view_copy(&c->out, &c->in[0]);
     return WEFT_OK;
 }
 
@@ -137,7 +134,7 @@ weft_status weft__op_round(const weft_op_call *c, int i, const weft_view *g)
 
 weft_dev weft__op_at(const weft_view *v, int64_t i)
 {
-    return weft__at(v->data, i * (int64_t)weft_dtype_size(v->dtype));
+    return weft__at(v->data, i * (int64_t)weft__size_of(v->dtype));
 }
 
 weft_status weft__op_pass(weft_op_call *c)

@@ -27,7 +27,7 @@ weft_status weft__linear_shape(const weft_op_call *c, const weft_view *x, int we
         return weft_op_fail(c, WEFT_ESHAPE, "bias %s, weight %s; the bias is (O)",
                             weft__shape_text(v->rank, v->shape, a),
                             weft__shape_text(w->rank, w->shape, b));
-    *y = *x;
+    weft__view_copy(y, x);
     y->shape[x->rank - 1] = w->shape[0];
     return WEFT_OK;
 }

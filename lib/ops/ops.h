@@ -8,7 +8,11 @@
 #include <weft/ops.h>
 
 /* WEFT_EDTYPE unless input i is floating point. */
-weft_status weft__op_float(const weft_op_call *c, int i);
+weft_status weft__op_not_float(const weft_op_call *c, int i);
+static inline weft_status weft__op_float(const weft_op_call *c, int i)
+{
+    return weft__is_float(c->in[i].dtype) ? WEFT_OK : weft__op_not_float(c, i);
+}
 /* A dimension of input 0, negative from the last, from 0 on; WEFT_ESHAPE if there is none such. */
 weft_status weft__op_dim(const weft_op_call *c, int *dim);
 /* WEFT_EDTYPE unless input i, whose numbers are called `what`, is u8, i32 or i64. */

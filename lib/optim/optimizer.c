@@ -90,11 +90,6 @@ weft__flat *weft__optim_flat(const weft_optimizer *o)
     return NULL;
 }
 
-bool weft__optim_owns(const weft_optimizer *o, const weft__segment *s)
-{
-    return s->optimizer == o && s->flat->trainable;
-}
-
 weft_status weft__optim_free_of_others(const weft_optim_ops *ops, const weft_optimizer *mine,
                                        weft_module *m)
 {

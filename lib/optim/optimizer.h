@@ -58,7 +58,10 @@ struct weft_optimizer {
 /* The space of the optimizer's trainable parameters; NULL before there is memory, or if it has none. */
 weft__flat *weft__optim_flat(const weft_optimizer *o);
 /* Whether a step of o updates s. */
-bool weft__optim_owns(const weft_optimizer *o, const weft__segment *s);
+static inline bool weft__optim_owns(const weft_optimizer *o, const weft__segment *s)
+{
+    return s->optimizer == o && s->flat->trainable;
+}
 /* WEFT_ESTATE, by name, if another optimizer of its fabric has parameters below m; mine may be NULL. */
 weft_status weft__optim_free_of_others(const weft_optim_ops *ops, const weft_optimizer *mine,
                                        weft_module *m);

@@ -4,15 +4,8 @@
 #include "device/device.h"
 #include "tensor/tensor.h"
 
-#define ALIGN 64
 #define FIRST_CHUNK ((size_t)1 << 20)
 #define LARGE_CHUNK ((size_t)64 << 20)
-
-/* Never 0: addresses are distinct. */
-size_t weft__arena_room(size_t bytes)
-{
-    return (bytes + ALIGN) / ALIGN * ALIGN;
-}
 
 static weft_status add_chunk(weft_fabric *f, size_t bytes)
 {
@@ -50,7 +43,7 @@ static void note_use(weft__engine *e)
     e->most = use > e->most ? use : e->most;
 }
 
-weft_status weft__scratch(weft_fabric *f, size_t bytes, weft_dev *out)
+weft_status weft__scratch_more(weft_fabric *f, size_t bytes, weft_dev *out)
 {
     weft__engine *e = f->engine;
     const size_t need = weft__arena_room(bytes);

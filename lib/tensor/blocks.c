@@ -54,11 +54,6 @@ void weft__block_drop(weft_fabric *f, int block)
         f->device->ops->discard(f->stream, p->data, p->bytes);
 }
 
-bool weft__block_alone(const weft_fabric *f, int block)
-{
-    return block && at(f, block)->uses == 1;
-}
-
 static bool is_behind(weft__mark a, weft__mark b)
 {
     return a.chunk > b.chunk || (a.chunk == b.chunk && a.used >= b.used);

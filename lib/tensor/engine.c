@@ -1,24 +1,15 @@
-/* Slots and tokens. A token is (fabric + 1, slot, generation) in 8, 24 and 32
- * bits; a slot's generation grows whenever its tenant dies, so that old tokens stay stale. */
+/* Slots and tokens. A slot's generation grows whenever its tenant dies, so that old tokens stay stale. */
 #include "tensor/tensor.h"
 
 #include "core/alloc.h"
 #include "core/process.h"
 #include "device/device.h"
 
-#define PAGE 256
-
 _Static_assert(sizeof(void *) == 8, "tokens need 64-bit pointers");
 
-static weft__tensor *slot_at(const weft__engine *e, size_t i)
+static weft_tensor *token(const weft__engine *e, uint32_t slot, uint32_t generation)
 {
-    return &e->page[i / PAGE][i % PAGE];
-}
-
-static weft_tensor *token(const weft__engine *e, uint32_t slot)
-{
-    uint64_t bits =
-        (uint64_t)(e->id + 1) << 56 | (uint64_t)slot << 32 | slot_at(e, slot)->generation;
+    uint64_t bits = (uint64_t)(e->id + 1) << 56 | (uint64_t)slot << 32 | generation;
     return (weft_tensor *)(uintptr_t)bits;
 }
 
@@ -57,7 +48,7 @@ void weft__engine_close(weft_fabric *f)
         return;
     uint32_t highest = e->first_generation;
     for (size_t i = 0; i < e->slots; i++) {
-        weft__tensor *t = slot_at(e, i);
+        weft__tensor *t = weft__slot_at(e, i);
         if (t->live)
             let_go(f, t);
         if (t->generation >= highest)
@@ -84,18 +75,11 @@ weft_status weft__engine_edge(weft_fabric *f)
     return weft__arena_edge(f);
 }
 
-weft__mark weft__engine_mark(const weft_fabric *f)
-{
-    const weft__engine *e = f->engine;
-    size_t used = e->current < e->chunks ? e->chunk[e->current].used : 0;
-    return (weft__mark){.chunk = e->current, .used = used, .made = e->nmade};
-}
-
-static void retire(weft_fabric *f, uint32_t slot)
+static void retire(weft_fabric *f, uint32_t slot, weft__tensor *t)
 {
     weft__engine *e = f->engine;
-    weft__tensor *t = slot_at(e, slot);
-    let_go(f, t);
+    if (holds(t))
+        let_go(f, t);
     t->live = false;
     t->generation++;
     e->spare[e->spares++] = slot; /* room was made when the slot was */
@@ -107,11 +91,13 @@ static void forget(weft_fabric *f, size_t made)
     weft__engine *e = f->engine;
     size_t kept = made;
     for (size_t i = made; i < e->nmade; i++) {
-        const weft__tensor *t = slot_at(e, e->made[i]);
-        if (t->live && t->step && holds(t) && made) /* the tape before the mark may need it */
+        weft__tensor *t = weft__slot_at(e, e->made[i]);
+        if (!t->live || !t->step)
+            continue;
+        if (made && holds(t)) /* the tape before the mark may need it */
             e->made[kept++] = e->made[i];
-        else if (t->live && t->step)
-            retire(f, e->made[i]);
+        else
+            retire(f, e->made[i], t);
     }
     e->nmade = kept;
 }
@@ -168,19 +154,19 @@ weft_status weft__engine_keep(weft_fabric *f, weft__mark mark, weft_view *v)
 static weft_status add_page(weft__engine *e)
 {
     weft__tensor *page;
-    size_t n = e->slots / PAGE;
-    if (e->slots + PAGE > (size_t)1 << 24)
+    size_t n = e->slots / WEFT__PAGE;
+    if (e->slots + WEFT__PAGE > (size_t)1 << 24)
         return weft__fail(WEFT_ENOMEM, "more than 16 million tensors are alive; release some");
     WEFT_TRY(weft__grow(&e->page, &e->pages, n + 1, sizeof *e->page));
-    WEFT_TRY(weft__grow(&e->spare, &e->spare_room, e->slots + PAGE, sizeof *e->spare));
-    if (!(page = weft__new(PAGE, sizeof *page)))
+    WEFT_TRY(weft__grow(&e->spare, &e->spare_room, e->slots + WEFT__PAGE, sizeof *e->spare));
+    if (!(page = weft__new(WEFT__PAGE, sizeof *page)))
         return WEFT_ENOMEM;
     e->page[n] = page;
-    for (uint32_t i = 0; i < PAGE; i++) {
+    for (uint32_t i = 0; i < WEFT__PAGE; i++) {
         page[i].generation = e->first_generation;
-        e->spare[e->spares++] = (uint32_t)(e->slots + PAGE - 1 - i);
+        e->spare[e->spares++] = (uint32_t)(e->slots + WEFT__PAGE - 1 - i);
     }
-    e->slots += PAGE;
+    e->slots += WEFT__PAGE;
     return WEFT_OK;
 }
 
@@ -223,22 +209,18 @@ weft_tensor *weft__tensor_new(weft_fabric *f, const weft_view *v, bool step, wef
         weft__stick(f, s);
         return NULL;
     }
-    weft__tensor *t = slot_at(f->engine, i);
+    weft__tensor *t = weft__slot_at(f->engine, i);
     begin(t, v, step);
     if (slot)
         *slot = t;
-    return token(f->engine, i);
+    return token(f->engine, i, t->generation);
 }
 
+/* *home: the fabric it names, NULL if that is not open. */
 static weft__tensor *find(weft_tensor *t, weft_fabric **home)
 {
-    uint64_t bits = (uint64_t)(uintptr_t)t;
-    size_t slot = bits >> 32 & 0xFFFFFF;
-    *home = weft__process_fabric((int)(bits >> 56) - 1);
-    if (!*home || !(*home)->engine || slot >= (*home)->engine->slots)
-        return NULL;
-    weft__tensor *x = slot_at((*home)->engine, slot);
-    return x->live && x->generation == (uint32_t)bits ? x : NULL;
+    *home = weft__process_fabric((int)((uint64_t)(uintptr_t)t >> 56) - 1);
+    return *home && (*home)->engine ? weft__tensor_here(*home, t) : NULL;
 }
 
 bool weft_is_valid(weft_tensor *t)
@@ -285,7 +267,7 @@ void weft__tensor_free(weft_fabric *f, weft_tensor *t)
     if (!x)
         return;
     if (!holds(x)) {
-        retire(f, slot);
+        retire(f, slot, x);
     } else if (!weft__grow(&e->made, &e->made_room, e->nmade + 1, sizeof *e->made)) {
         /* views and the tape may still need its memory: the handle goes now, the rest at the edge */
         x->generation++;

@@ -2,6 +2,7 @@
 #ifndef TENSOR_TENSOR_H
 #define TENSOR_TENSOR_H
 #include "core/context.h"
+#include "core/shape.h"
 
 #include <weft/sys/op.h>
 
@@ -114,7 +115,12 @@ weft_status weft__engine_open(weft_fabric *f);
 void weft__engine_close(weft_fabric *f);
 /* The step's edge: all step tensors become stale and the arena is one chunk of the step's size. */
 weft_status weft__engine_edge(weft_fabric *f);
-weft__mark weft__engine_mark(const weft_fabric *f);
+static inline weft__mark weft__engine_mark(const weft_fabric *f)
+{
+    const weft__engine *e = f->engine;
+    const size_t used = e->current < e->chunks ? e->chunk[e->current].used : 0;
+    return (weft__mark){.chunk = e->current, .used = used, .made = e->nmade};
+}
 void weft__engine_rewind(weft_fabric *f, weft__mark mark);
 /* The same, but the elements of *v stay, made contiguous and moved down where that is simple. */
 weft_status weft__engine_keep(weft_fabric *f, weft__mark mark, weft_view *v);
@@ -145,13 +151,27 @@ weft_dev weft__pin_near(weft_fabric *f, const void *data, size_t bytes);
 weft_status weft__pins_edge(weft_fabric *f);
 void weft__pins_close(weft_fabric *f);
 
-/* Device memory until the edge, aligned to 64 bytes. */
-weft_status weft__scratch(weft_fabric *f, size_t bytes, weft_dev *out);
+/* The bytes that the arena gives for so many; never 0: addresses are distinct. */
+static inline size_t weft__arena_room(size_t bytes)
+{
+    return (bytes + 64) / 64 * 64;
+}
+/* Device memory until the edge, aligned to 64 bytes. _more: where the arena is not one chunk with that room. */
+weft_status weft__scratch_more(weft_fabric *f, size_t bytes, weft_dev *out);
+static inline weft_status weft__scratch(weft_fabric *f, size_t bytes, weft_dev *out)
+{
+    const size_t need = weft__arena_room(bytes);
+    const weft__engine *e = f->engine;
+    weft__chunk *c = e->chunk;
+    if (e->chunks != 1 || e->current || need < bytes || c->bytes - c->used < need)
+        return weft__scratch_more(f, bytes, out);
+    out->addr = c->data.addr + c->used;
+    c->used += need;
+    return WEFT_OK;
+}
 /* The same, shaped: contiguous, uninitialised; dtype, rank and shape of *v are given. */
 weft_status weft__scratch_view(weft_fabric *f, weft_view *v);
 
-/* The bytes that the arena gives for so many. */
-size_t weft__arena_room(size_t bytes);
 /* What was given out since the mark is worth nothing any more, but for `end` bytes of chunk `at`. */
 void weft__arena_cut(weft_fabric *f, weft__mark mark, size_t at, size_t end);
 weft_status weft__arena_edge(weft_fabric *f);
@@ -163,7 +183,10 @@ weft_status weft__block_take(weft_fabric *f, size_t bytes, int *block, weft_dev 
 void weft__block_share(weft_fabric *f, int block);
 void weft__block_drop(weft_fabric *f, int block);
 /* Whether it has one use. */
-bool weft__block_alone(const weft_fabric *f, int block);
+static inline bool weft__block_alone(const weft_fabric *f, int block)
+{
+    return block && f->engine->block[block - 1].uses == 1;
+}
 /* Those taken from the arena since the mark are gone. */
 void weft__blocks_cut(weft__engine *e, weft__mark mark);
 
@@ -176,6 +199,23 @@ weft_tensor *weft__tensor_of(weft_fabric *f, const void *data, weft_dev near, in
                              const int64_t *shape, weft_dtype dtype);
 /* A new tensor of v; step: it dies at the edge. NULL after ENOMEM has stuck. */
 weft_tensor *weft__tensor_new(weft_fabric *f, const weft_view *v, bool step, weft__tensor **slot);
+#define WEFT__PAGE 256 /* slots */
+static inline weft__tensor *weft__slot_at(const weft__engine *e, size_t i)
+{
+    return &e->page[i / WEFT__PAGE][i % WEFT__PAGE];
+}
+/* The slot behind a token of f, NULL if it is none or stale. A token is (fabric + 1, slot, generation) in 8,
+ * 24 and 32 bits. */
+static inline weft__tensor *weft__tensor_here(const weft_fabric *f, weft_tensor *t)
+{
+    const weft__engine *e = f->engine;
+    const uint64_t bits = (uint64_t)(uintptr_t)t;
+    const size_t slot = bits >> 32 & 0xFFFFFF;
+    if (bits >> 56 != (uint64_t)e->id + 1 || slot >= e->slots)
+        return NULL;
+    weft__tensor *x = weft__slot_at(e, slot);
+    return x->live && x->generation == (uint32_t)bits ? x : NULL;
+}
 /* The slot behind a token, and its fabric. NULL for NULL (silently) and for a stale or foreign
  * token, which sticks to the fabric it names if that is open. */
 weft__tensor *weft__tensor_at(weft_tensor *t, weft_fabric **f);
@@ -193,10 +233,24 @@ weft_status weft__weight_of(weft_fabric *f, const weft__tensor *loss, double *we
 
 /* Fills numel and row-major strides of v from its rank and shape; WEFT_ESHAPE if impossible. */
 weft_status weft__view_pack(weft_view *v);
-bool weft__view_is_packed(const weft_view *v);
-/* *out = v, or a contiguous copy of it in the arena. */
-weft_status weft__view_packed(weft_fabric *f, const weft_view *v, weft_view *out);
-size_t weft__view_bytes(const weft_view *v);
+static inline bool weft__view_is_packed(const weft_view *v)
+{
+    return weft__is_contiguous(v->rank, v->shape, v->stride);
+}
+/* *out = a contiguous copy of v in the arena; or v, if it is contiguous. */
+weft_status weft__view_copied(weft_fabric *f, const weft_view *v, weft_view *out);
+static inline weft_status weft__view_packed(weft_fabric *f, const weft_view *v, weft_view *out)
+{
+    if (!weft__view_is_packed(v))
+        return weft__view_copied(f, v, out);
+    if (out != v)
+        *out = *v;
+    return WEFT_OK;
+}
+static inline size_t weft__view_bytes(const weft_view *v)
+{
+    return (size_t)v->numel * weft__size_of(v->dtype);
+}
 static inline bool weft__is_float(weft_dtype t)
 {
     return t == WEFT_F32 || t == WEFT_F64 || t == WEFT_F16 || t == WEFT_BF16;

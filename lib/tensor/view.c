@@ -3,9 +3,10 @@
 #include "device/device.h"
 #include "tensor/tensor.h"
 
-static weft_status too_large(const weft_view *v)
+static weft_status too_large(weft_view *v)
 {
     char text[WEFT__SHAPE_TEXT];
+    v->numel = -1;
     return weft__fail(WEFT_ESHAPE, "shape %s has a negative extent or too many elements",
                       weft__shape_text(v->rank, v->shape, text));
 }
@@ -13,30 +14,19 @@ static weft_status too_large(const weft_view *v)
 weft_status weft__view_pack(weft_view *v)
 {
     const int64_t size = (int64_t)weft__size_of(v->dtype);
-    int64_t span = 1, bytes; /* of what the strides span: without extents of 0 */
-    bool fits = true, empty = false;
+    int64_t span = 1, all = 1, bytes; /* span: without extents of 0, as strides are */
     if (v->rank < 0 || v->rank > WEFT_MAX_RANK)
         return weft__fail(WEFT_ESHAPE, "rank %d; tensors have 0 to %d dimensions", v->rank,
                           WEFT_MAX_RANK);
     for (int d = v->rank - 1; d >= 0; d--) {
         const int64_t n = v->shape[d];
         v->stride[d] = span;
-        fits &= n >= 0 && !__builtin_mul_overflow(span, n ? n : 1, &span);
-        empty |= n == 0;
+        if (n < 0 || __builtin_mul_overflow(span, n ? n : 1, &span))
+            return too_large(v);
+        all *= n;
     }
-    fits &= !__builtin_mul_overflow(span, size ? size : 1, &bytes);
-    v->numel = !fits ? -1 : empty ? 0 : span;
-    return fits ? WEFT_OK : too_large(v);
-}
-
-bool weft__view_is_packed(const weft_view *v)
-{
-    return weft__is_contiguous(v->rank, v->shape, v->stride);
-}
-
-size_t weft__view_bytes(const weft_view *v)
-{
-    return (size_t)v->numel * weft__size_of(v->dtype);
+    v->numel = all;
+    return __builtin_mul_overflow(span, size ? size : 1, &bytes) ? too_large(v) : WEFT_OK;
 }
 
 weft_status weft__scratch_view(weft_fabric *f, weft_view *v)
@@ -45,13 +35,8 @@ weft_status weft__scratch_view(weft_fabric *f, weft_view *v)
     return weft__scratch(f, weft__view_bytes(v), &v->data);
 }
 
-weft_status weft__view_packed(weft_fabric *f, const weft_view *v, weft_view *out)
+weft_status weft__view_copied(weft_fabric *f, const weft_view *v, weft_view *out)
 {
-    if (weft__view_is_packed(v)) {
-        if (out != v)
-            *out = *v;
-        return WEFT_OK;
-    }
     weft_view fresh = *v;
     WEFT_TRY(weft__scratch_view(f, &fresh));
     WEFT_TRY(f->device->ops->kernels->copy(f->stream, fresh.data, fresh.dtype, fresh.stride,
