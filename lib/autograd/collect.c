@@ -42,14 +42,13 @@ weft_dtype weft__grad_type(const weft__segment *s, weft_dtype t)
 static weft_status collect_here(const weft__walk *w, const weft__input *in, weft__collector *to)
 {
     weft_fabric *f = w->f;
-    const size_t bytes = weft__view_bytes(&in->view);
     if (in->from.node >= 0) {
         weft__grad *g = &f->tape->node[in->from.node].grad[w->kind][in->from.result];
         to->fresh = !g->data.addr || g->blank;
         to->slot = g->blank ? NULL : g;
         g->blank = false;
         if (!g->data.addr)
-            WEFT_TRY(weft__block_take(f, bytes, &g->block, &g->data));
+            WEFT_TRY(weft__block_take(f, weft__view_bytes(&in->view), &g->block, &g->data));
         to->data = g->data;
         to->block = g->block;
         return WEFT_OK;
@@ -62,7 +61,7 @@ static weft_status collect_here(const weft__walk *w, const weft__input *in, weft
     leaf->leaf_blank = false;
     leaf->leaf_edge = f->engine->edge;
     if (!room)
-        WEFT_TRY(weft__scratch(f, bytes, &leaf->leaf_grad));
+        WEFT_TRY(weft__scratch(f, weft__view_bytes(&in->view), &leaf->leaf_grad));
     to->data = leaf->leaf_grad;
     return WEFT_OK;
 }
@@ -119,13 +118,14 @@ weft_status weft__collect_begin(weft__walk *w, weft__node *n, weft_op_call *c, w
         if (!n->op->contiguous)
             weft__strides(c->gin[j].rank, c->gin[j].shape, c->gin[j].stride);
         const bool same = c->gin[j].dtype == to[j].type;
-        if ((n->op->adds >> j & 1) && !to[j].fresh && same && weft_dtype_size(to[j].type) > 2)
+        if (to[j].fresh && same)
+            continue;
+        if ((n->op->adds >> j & 1) && same && weft_dtype_size(to[j].type) > 2) {
             WEFT_TRY(add_to(w->f, c, j, &to[j]));
-        else if (!to[j].fresh || !same)
-            WEFT_TRY(
-                weft__block_take(w->f, weft__view_bytes(&c->gin[j]), &to[j].beside, &to[j].room));
-        if (to[j].beside)
-            c->gin[j].data = to[j].room;
+            continue;
+        }
+        WEFT_TRY(weft__block_take(w->f, weft__view_bytes(&c->gin[j]), &to[j].beside, &to[j].room));
+        c->gin[j].data = to[j].room;
     }
     return WEFT_OK;
 }

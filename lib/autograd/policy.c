@@ -1,10 +1,8 @@
 /* The cast policy: what type an op computes in, by its row and the precision. */
 #include "autograd/tape.h"
 
-static weft_dtype wider(weft_dtype a, weft_dtype b)
+weft_dtype weft__wider(weft_dtype a, weft_dtype b)
 {
-    if (a == WEFT_DEFAULT)
-        return b;
     if (weft_dtype_size(a) == weft_dtype_size(b))
         return WEFT_F32; /* f16 with bf16 */
     return weft_dtype_size(a) > weft_dtype_size(b) ? a : b;
@@ -17,14 +15,10 @@ static weft_dtype low_type(const weft_fabric *f)
     return t->forwards || t->autocast || f->dtype == t->low ? t->low : WEFT_DEFAULT;
 }
 
-weft_dtype weft__computes_in(const weft_fabric *f, const weft_op *op, int n, weft__tensor *const *x)
+weft_dtype weft__computes_in(const weft_fabric *f, const weft_op *op, weft_dtype widest)
 {
-    weft_dtype widest = WEFT_DEFAULT;
     if (op->cast == WEFT_CAST_NONE)
         return WEFT_DEFAULT;
-    for (int i = 0; i < n; i++)
-        if (x[i]->view.dtype != widest && weft__is_float(x[i]->view.dtype))
-            widest = wider(widest, x[i]->view.dtype);
     if (op->cast == WEFT_CAST_LOW && low_type(f) != WEFT_DEFAULT && widest != WEFT_F64)
         return low_type(f);
     if (op->cast == WEFT_CAST_F32 && widest != WEFT_F64 && widest != WEFT_DEFAULT)

@@ -20,8 +20,8 @@ static bool alike(const weft__rows *r, const weft__rows *a)
 static bool leads(const weft__tensor *x, const weft__tensor *so_far)
 {
     const weft__rows *r = &x->rows;
-    if (!r->batch || !so_far)
-        return r->batch;
+    if (!so_far)
+        return true;
     if ((r->dim >= 0) != (so_far->rows.dim >= 0))
         return r->dim >= 0;
     if ((r->global > 0) != (so_far->rows.global > 0))
@@ -31,17 +31,20 @@ static bool leads(const weft__tensor *x, const weft__tensor *so_far)
 
 void weft__find_batch(weft_op_call *c, int n, weft__tensor *const *x)
 {
+    const weft__tensor *lead = NULL;
     c->lead = -1;
     for (int i = n - 1; i >= 0; i--)
-        if (leads(x[i], c->lead < 0 ? NULL : x[c->lead])) {
-            c->lead = i;
-            c->batch = x[i]->rows.dim;
-            c->base = x[i]->rows.base;
-            c->local = x[i]->rows.local;
-            c->sample = has_rows(x[i]) ? x[i]->rows.ids : c->sample;
+        if (x[i]->rows.batch && leads(x[i], lead)) {
+            lead = x[c->lead = i];
+            c->sample = has_rows(lead) ? lead->rows.ids : c->sample;
         }
-    for (int i = 0; i < n && c->lead >= 0; i++)
-        c->alike[i] = alike(&x[i]->rows, &x[c->lead]->rows);
+    if (!lead)
+        return;
+    c->batch = lead->rows.dim;
+    c->base = lead->rows.base;
+    c->local = lead->rows.local;
+    for (int i = 0; i < n; i++)
+        c->alike[i] = alike(&x[i]->rows, &lead->rows);
 }
 
 static void inherit_rows(const weft_op_call *c, weft__tensor *out, weft__tensor *const *x)

@@ -118,6 +118,7 @@ static weft_status resolve(weft_fabric *f, weft_op_call *c, weft_tensor *const *
 {
     const weft_op *op = c->op;
     const int n = c->nin;
+    weft_dtype widest = WEFT_DEFAULT;
     for (int i = 0; i < n; i++) {
         if (!(x[i] = weft__tensor_here(f, given[i])))
             return not_here(op, given[i], i);
@@ -129,8 +130,11 @@ static weft_status resolve(weft_fabric *f, weft_op_call *c, weft_tensor *const *
         weft__view_copy(&c->in[i], &x[i]->view);
         in[i].tensor = given[i];
         in[i].plane = WEFT__PARAM;
+        const weft_dtype t = x[i]->view.dtype;
+        if (t != widest && weft__is_float(t))
+            widest = widest ? weft__wider(widest, t) : t;
     }
-    const weft_dtype to = weft__computes_in(f, op, n, x);
+    const weft_dtype to = weft__computes_in(f, op, widest);
     for (int i = 0; i < n; i++) {
         if (x[i]->view.dtype != to && to != WEFT_DEFAULT && weft__is_float(x[i]->view.dtype))
             WEFT_TRY(cast(f, to, &in[i], &x[i], &c->in[i]));

@@ -178,9 +178,11 @@ weft_tensor *weft__tape_recompute(weft_fabric *f, weft_module *m, weft_tensor *x
 void weft__find_batch(weft_op_call *c, int n, weft__tensor *const *x);
 weft_status weft__inherit(const weft_op_call *c, weft__tensor *out, int n, weft__tensor *const *x);
 
-/* The type that the op's floating point inputs are cast to; WEFT_DEFAULT: as they are. f64 stays. */
-weft_dtype weft__computes_in(const weft_fabric *f, const weft_op *op, int n,
-                             weft__tensor *const *x);
+/* Of two types of floating point, the one that has the numbers of both. */
+weft_dtype weft__wider(weft_dtype a, weft_dtype b);
+/* The type that the op's floating point inputs, the widest of which is given, are cast to; WEFT_DEFAULT: there are
+ * none, or they stay as they are. f64 stays. */
+weft_dtype weft__computes_in(const weft_fabric *f, const weft_op *op, weft_dtype widest);
 weft_status weft__tape_open(weft_fabric *f);
 void weft__tape_close(weft_fabric *f);
 void weft__tape_edge(weft_fabric *f);

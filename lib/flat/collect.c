@@ -112,10 +112,9 @@ weft_dev weft__bucket_at(const weft__flat *flat, const weft__bucket *b, int64_t 
 weft_status weft__segment_collect(weft__segment *s, weft_dev *out, bool *fresh)
 {
     weft__flat *flat = s->flat;
-    weft__bucket *b = &flat->bucket[s->bucket];
     if (flat->sharded[WEFT__GRAD])
-        WEFT_TRY(weft__bucket_open(flat, b));
-    *out = weft__bucket_at(flat, b, s->first);
+        WEFT_TRY(weft__bucket_open(flat, &flat->bucket[s->bucket]));
+    *out = weft__bucket_at(flat, &flat->bucket[s->bucket], s->first);
     *fresh = !(s->grad & WEFT__GRAD_LOCAL);
     s->grad |= WEFT__GRAD_LOCAL;
     return WEFT_OK;

@@ -26,21 +26,6 @@ weft_view weft__segment_view(const weft__segment *s, weft__plane plane)
     return v;
 }
 
-void weft__segment_see(const weft__segment *s, weft__plane plane, weft_view *v)
-{
-    v->data = weft__flat_at(s->flat, plane, s->first);
-    v->dtype = s->flat->type[plane];
-    v->rank = s->rank;
-    if (s->rank <= 2) {
-        memcpy(v->shape, s->shape, 2 * sizeof *s->shape);
-        memcpy(v->stride, s->stride, 2 * sizeof *s->stride);
-    } else {
-        memcpy(v->shape, s->shape, sizeof v->shape);
-        memcpy(v->stride, s->stride, sizeof v->stride);
-    }
-    v->numel = s->count;
-}
-
 void weft__segment_show(const weft__segment *s, weft__tensor *t)
 {
     t->view = weft__segment_view(s, WEFT__PARAM);

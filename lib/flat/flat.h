@@ -158,8 +158,18 @@ weft_status weft__flat_narrow(const weft__flat *flat, int64_t first, int64_t cou
 weft_status weft__flat_refresh(weft__flat *flat);
 /* A segment's part of a plane that is whole. */
 weft_view weft__segment_view(const weft__segment *s, weft__plane plane);
-/* The same, at *v. */
-void weft__segment_see(const weft__segment *s, weft__plane plane, weft_view *v);
+/* The same, at *v: what lies behind its rank means nothing. */
+static inline void weft__segment_see(const weft__segment *s, weft__plane plane, weft_view *v)
+{
+    v->data = weft__flat_at(s->flat, plane, s->first);
+    v->dtype = s->flat->type[plane];
+    v->rank = s->rank;
+    for (int d = 0; d < s->rank; d++) {
+        v->shape[d] = s->shape[d];
+        v->stride[d] = s->stride[d];
+    }
+    v->numel = s->count;
+}
 /* Gives a parameter its first values, a function of the seed, its name and the element. */
 weft_status weft__segment_init(weft__segment *s);
 /* t sees the segment's parameters. */

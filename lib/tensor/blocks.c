@@ -32,8 +32,9 @@ weft_status weft__block_take(weft_fabric *f, size_t bytes, int *block, weft_dev 
         e->block[e->blocks++] = (weft__block){.data = *out, .bytes = bytes, .from = from};
         *block = (int)e->blocks;
     }
-    at(f, *block)->uses = 1;
-    *out = at(f, *block)->data;
+    weft__block *p = at(f, *block);
+    p->uses = 1;
+    *out = p->data;
     return WEFT_OK;
 }
 
