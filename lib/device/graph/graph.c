@@ -106,7 +106,8 @@ static int note(weft__graph *g)
     return WEFT__GRAPH_CALL;
 }
 
-int weft__graph_take(weft__graph *g)
+/* One that is no part of a graph, or not what the log goes on with. */
+static int take_alone(weft__graph *g)
 {
     const weft__graph_call *c = g->call;
     if (g->now && (goes_on(g->now, g->cursor, c) || turn(g, c))) {
@@ -124,6 +125,18 @@ int weft__graph_take(weft__graph *g)
     if (g->now)
         WEFT_TRY(leave(g));
     return g->on ? note(g) : WEFT__GRAPH_CALL;
+}
+
+int weft__graph_take(weft__graph *g)
+{
+    const weft__graph_log *l = g->now;
+    if (!l || g->cursor >= l->bytes)
+        return take_alone(g);
+    weft__graph_call *kept = weft__graph_at(l, g->cursor);
+    if (!kept->run || kept->alone || !weft__graph_same(kept, g->call))
+        return take_alone(g);
+    g->cursor += kept->bytes;
+    return WEFT__GRAPH_KEPT;
 }
 
 static weft__graph_log *latest(weft__graph *g)
