@@ -200,10 +200,10 @@ weft_module *weft_module_child(weft_module *m, const char *name, weft_module *ch
 }
 
 /* At the door of the outermost module: x in the type that it is to have, if it has another one of
- * floating point; WEFT_DEFAULT: any. */
+ * floating point. */
 static weft_tensor *at_door(weft_fabric *f, weft_tensor *x, weft_dtype to)
 {
-    const weft__tensor *t = f->tape->forwards || to == WEFT_DEFAULT ? NULL : weft__tensor_at(x, &f);
+    const weft__tensor *t = weft__tensor_at(x, &f);
     if (!t || !weft__is_float(t->view.dtype) || t->view.dtype == to)
         return x;
     return weft_apply(f, &weft__op_cast, 1, &x, &to);
@@ -225,11 +225,12 @@ static weft_tensor *run(weft_module *m, weft_tensor *x)
 {
     weft_fabric *f = m->object.fabric;
     weft__tape *tape = f->tape;
-    const bool mixed = tape->low != WEFT_DEFAULT && tape->low != f->dtype;
+    const bool outer = tape->forwards == 0, low = tape->low != WEFT_DEFAULT;
+    const bool mixed = low && tape->low != f->dtype;
     weft_status s = enter(m);
     if (s && !weft__stuck(f))
         weft__stick(f, s);
-    weft_tensor *y = s ? NULL : at_door(f, x, mixed ? WEFT_DEFAULT : f->dtype);
+    weft_tensor *y = s ? NULL : outer && !mixed ? at_door(f, x, f->dtype) : x;
     tape->forwards++;
     if (s)
         y = call(m, NULL); /* what is below may meet other ranks */
@@ -240,7 +241,7 @@ static weft_tensor *run(weft_module *m, weft_tensor *x)
         s = weft__tape_mark(f, m, false);
     if (s && !weft__stuck(f))
         weft__stick(f, s);
-    return s ? NULL : at_door(f, y, tape->low != WEFT_DEFAULT ? WEFT_F32 : WEFT_DEFAULT);
+    return s ? NULL : outer && low ? at_door(f, y, WEFT_F32) : y;
 }
 
 weft_tensor *weft_forward(weft_module *m, weft_tensor *x)

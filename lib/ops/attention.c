@@ -77,7 +77,7 @@ static weft_status measure(const weft_op_call *c, weft_attention_terms *t)
 {
     const attributes *a = c->attr;
     WEFT_TRY(c->nin == 1 ? packed(c, t) : separate(c, t));
-    t->scale = a->scale != 0 ? a->scale : t->size ? 1 / sqrt((double)t->size) : 1;
+    t->scale = a->scale;
     t->causal = a->causal;
     t->offset = a->bottom_right ? t->keys - t->queries : 0;
     t->p = a->p;
@@ -116,12 +116,15 @@ static void follow_batch(weft_op_call *c)
 
 static weft_status shape(weft_op_call *c)
 {
+    attributes *a = c->attr;
     weft_attention_terms t;
     weft_view *lse = &c->saved[LSE];
     for (int i = 0; i < c->nin; i++)
         WEFT_TRY(weft__op_float(c, i));
     WEFT_TRY(measure(c, &t));
-    c->out = c->in[0];
+    if (a->scale == 0)
+        a->scale = t.size ? 1 / sqrt((double)t.size) : 1;
+    weft__view_copy(&c->out, &c->in[0]);
     c->out.shape[c->out.rank - 1] = c->nin == 1 ? t.heads * t.size : t.vsize;
     *lse = (weft_view){.dtype = c->out.dtype == WEFT_F64 ? WEFT_F64 : WEFT_F32,
                        .rank = 3,

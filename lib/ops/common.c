@@ -59,11 +59,13 @@ weft_status weft__op_shapes(weft_op_call *c)
     weft_view *y = &c->out;
     for (int i = 0; i < c->nin; i++) {
         const weft_view *x = &c->in[i];
-        const weft_view before = *y;
-        y->rank = weft__broadcast(before.rank, before.shape, x->rank, x->shape, y->shape);
+        const int rank = y->rank;
+        int64_t before[WEFT_MAX_RANK];
+        memcpy(before, y->shape, sizeof before);
+        y->rank = weft__broadcast(rank, before, x->rank, x->shape, y->shape);
         if (y->rank < 0)
             return weft_op_fail(c, WEFT_ESHAPE, "%s and %s do not broadcast",
-                                weft__shape_text(before.rank, before.shape, a),
+                                weft__shape_text(rank, before, a),
                                 weft__shape_text(x->rank, x->shape, b));
     }
     c->batch += c->lead < 0 || c->batch < 0 ? 0 : y->rank - c->in[c->lead].rank;
