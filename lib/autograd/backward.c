@@ -21,12 +21,12 @@ static void forget(const weft__walk *w, int64_t from, int64_t first)
     for (int64_t i = first; i <= from; i++) {
         weft__node *n = &t->node[i];
         const weft__origin *s;
-        int64_t at = 0;
+        const int64_t sources = counts ? weft__sources(t, n, &s) : 0;
         n->reached = false;
         memset(n->grad[w->kind], 0, sizeof n->grad[w->kind]);
-        while (counts && (s = weft__next_origin(t, n, &at)))
-            if (s->segment)
-                s->segment->uses = 0;
+        for (int64_t j = 0; j < sources; j++)
+            if (s[j].segment)
+                s[j].segment->uses = 0;
     }
 }
 
@@ -34,11 +34,14 @@ static void forget(const weft__walk *w, int64_t from, int64_t first)
 static void reach_from(const weft__tape *t, const weft__node *n)
 {
     const weft__origin *s;
-    for (int64_t at = 0; (s = weft__next_origin(t, n, &at));) {
-        if (s->node >= 0)
-            t->node[s->node].reached = true;
-        if (s->segment)
-            s->segment->uses++;
+    const int64_t sources = weft__sources(t, n, &s);
+    for (int64_t j = 0; j < sources; j++) {
+        if (!s[j].wants_grad)
+            continue;
+        if (s[j].node >= 0)
+            t->node[s[j].node].reached = true;
+        if (s[j].segment)
+            s[j].segment->uses++;
     }
 }
 
@@ -49,8 +52,8 @@ void weft__walk_reach(const weft__walk *w, int64_t from, int64_t first)
     forget(w, (int64_t)t->nodes - 1, first);
     if (w->kind == WEFT__OF_GRAD) { /* from what is looked for upwards */
         for (int64_t i = first; i <= from; i++)
-            for (int64_t at = 0; (s = weft__next_origin(t, &t->node[i], &at));)
-                t->node[i].reached |= weft__walk_leads_on(w, s);
+            for (int64_t j = weft__sources(t, &t->node[i], &s); j > 0; j--, s++)
+                t->node[i].reached |= s->wants_grad && weft__walk_leads_on(w, s);
         return;
     }
     if (from >= first)
@@ -123,7 +126,7 @@ static weft_status differentiate(weft__walk *w, weft__node *n)
         weft__engine_rewind(f, mark); /* all else was the op's own */
     WEFT_TRY(weft__collect_end(w, n, &c, to));
     for (int j = 0; tell && j < n->nin; j++) {
-        weft__segment *s = n->in[j].from.segment;
+        weft__segment *s = n->from[j].segment;
         if (s && c.want[j] && --s->uses == 0 && f->tape->hooks.grad_ready)
             WEFT_TRY(f->tape->hooks.grad_ready(f->tape->hooks.self, s));
     }

@@ -39,21 +39,22 @@ weft_dtype weft__grad_type(const weft__segment *s, weft_dtype t)
 }
 
 /* Of a result or a leaf. */
-static weft_status collect_here(const weft__walk *w, const weft__input *in, weft__collector *to)
+static weft_status collect_here(const weft__walk *w, const weft__origin *from,
+                                const weft_view *like, weft__collector *to)
 {
     weft_fabric *f = w->f;
-    if (in->from.node >= 0) {
-        weft__grad *g = &f->tape->node[in->from.node].grad[w->kind][in->from.result];
+    if (from->node >= 0) {
+        weft__grad *g = &f->tape->node[from->node].grad[w->kind][from->result];
         to->fresh = !g->data.addr || g->blank;
         to->slot = g->blank ? NULL : g;
         g->blank = false;
         if (!g->data.addr)
-            WEFT_TRY(weft__block_take(f, weft__view_bytes(&in->view), &g->block, &g->data));
+            WEFT_TRY(weft__block_take(f, weft__view_bytes(like), &g->block, &g->data));
         to->data = g->data;
         to->block = g->block;
         return WEFT_OK;
     }
-    weft__tensor *leaf = weft__tensor_at(in->from.tensor, NULL);
+    weft__tensor *leaf = weft__tensor_at(from->tensor, NULL);
     if (!leaf)
         return WEFT_EHANDLE;
     const bool room = leaf->leaf_edge == f->engine->edge;
@@ -61,23 +62,24 @@ static weft_status collect_here(const weft__walk *w, const weft__input *in, weft
     leaf->leaf_blank = false;
     leaf->leaf_edge = f->engine->edge;
     if (!room)
-        WEFT_TRY(weft__scratch(f, weft__view_bytes(&in->view), &leaf->leaf_grad));
+        WEFT_TRY(weft__scratch(f, weft__view_bytes(like), &leaf->leaf_grad));
     to->data = leaf->leaf_grad;
     return WEFT_OK;
 }
 
-static weft_status collect(weft__walk *w, const weft__input *in, weft__collector *to)
+static weft_status collect(weft__walk *w, const weft__origin *from, const weft_view *like,
+                           weft__collector *to)
 {
-    weft__segment *s = in->from.segment;
-    *to = (weft__collector){.type = weft__grad_type(s, in->view.dtype)};
-    if (weft__walk_seeks(w, &in->from)) {
+    weft__segment *s = from->segment;
+    *to = (weft__collector){.type = weft__grad_type(s, like->dtype)};
+    if (weft__walk_seeks(w, from)) {
         to->data = w->grad;
         to->fresh = !w->found;
         w->found = true;
         return WEFT_OK;
     }
     if (!s)
-        return collect_here(w, in, to);
+        return collect_here(w, from, like, to);
     if (!s->flat->plane[WEFT__GRAD].addr)
         return weft__fail(WEFT_ESTATE,
                           "weft_backward: parameter %s was not set up; call weft_setup before "
@@ -101,17 +103,18 @@ static weft_status add_to(weft_fabric *f, weft_op_call *c, int j, weft__collecto
 weft_status weft__collect_begin(weft__walk *w, weft__node *n, weft_op_call *c, weft__collector *to)
 {
     for (int j = 0; j < n->nin; j++) {
+        const weft__origin *from = &n->from[j];
         const weft__input *in = &n->in[j];
-        if (in->from.segment)
-            weft__segment_see(in->from.segment, in->plane, &c->in[j]);
+        if (from->segment)
+            weft__segment_see(from->segment, in->plane, &c->in[j]);
         else
             weft__view_copy(&c->in[j], &in->view);
-        c->want[j] = in->wants_grad && weft__walk_leads_on(w, &in->from);
+        c->want[j] = from->wants_grad && weft__walk_leads_on(w, from);
         if (!c->want[j]) {
             weft__view_none(&c->gin[j]);
             continue;
         }
-        WEFT_TRY(collect(w, in, &to[j]));
+        WEFT_TRY(collect(w, from, &in->view, &to[j]));
         weft__view_copy(&c->gin[j], &c->in[j]);
         c->gin[j].dtype = n->op->wide ? to[j].type : in->view.dtype;
         c->gin[j].data = to[j].data;
@@ -188,24 +191,30 @@ static weft_status add(const weft_op_call *c, const weft_view *g, const weft__co
                         g->dtype);
 }
 
+/* It is there in another type. */
+static weft_status cast(const weft_op_call *c, const weft_view *g, const weft__collector *to)
+{
+    weft_view cast = *g;
+    int block = 0;
+    cast.dtype = to->type;
+    cast.data = to->data;
+    if (!to->fresh)
+        WEFT_TRY(weft__block_take(c->fabric, weft__view_bytes(&cast), &block, &cast.data));
+    WEFT_TRY(c->k->copy(c->stream, cast.data, cast.dtype, cast.stride, g->data, g->dtype, g->stride,
+                        g->rank, g->shape));
+    if (!to->fresh)
+        WEFT_TRY(add(c, &cast, to));
+    weft__block_drop(c->fabric, block);
+    return WEFT_OK;
+}
+
 static weft_status deposit(const weft__walk *w, const weft__node *n, const weft_op_call *c, int j,
                            const weft__collector *to)
 {
     const weft_view *g = &c->gin[j];
-    weft_view cast = *g;
-    int block = 0;
-    if (g->dtype == to[j].type)
-        return to[j].fresh ? hand_on(w, n, c, j, to) : add(c, g, &to[j]);
-    cast.dtype = to[j].type;
-    cast.data = to[j].data;
-    if (!to[j].fresh)
-        WEFT_TRY(weft__block_take(c->fabric, weft__view_bytes(&cast), &block, &cast.data));
-    WEFT_TRY(c->k->copy(c->stream, cast.data, cast.dtype, cast.stride, g->data, g->dtype, g->stride,
-                        g->rank, g->shape));
-    if (!to[j].fresh)
-        WEFT_TRY(add(c, &cast, &to[j]));
-    weft__block_drop(c->fabric, block);
-    return WEFT_OK;
+    return g->dtype != to[j].type ? cast(c, g, &to[j])
+           : to[j].fresh          ? hand_on(w, n, c, j, to)
+                                  : add(c, g, &to[j]);
 }
 
 weft_status weft__collect_end(const weft__walk *w, const weft__node *n, const weft_op_call *c,

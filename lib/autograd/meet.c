@@ -45,8 +45,8 @@ static weft_status drain(weft_fabric *f, const weft__node *n)
                       .nin = n->nin,
                       .out = n->out};
     for (int i = 0; i < n->nin; i++)
-        c.in[i] = n->in[i].from.segment ? weft__segment_view(n->in[i].from.segment, n->in[i].plane)
-                                        : n->in[i].view;
+        c.in[i] = n->from[i].segment ? weft__segment_view(n->from[i].segment, n->in[i].plane)
+                                     : n->in[i].view;
     memcpy(c.saved, n->saved, sizeof c.saved);
     return n->op->drain(&c);
 }

@@ -23,10 +23,11 @@ _Static_assert(sizeof(replay) <= WEFT__ATTR, "a replay is kept as attributes");
 
 const weft_op weft__op_recompute = {.size = sizeof(weft_op), .name = "recompute"};
 
-const weft__origin *weft__replay_use(const weft__tape *t, const weft__node *n, int64_t i)
+int64_t weft__replay_uses(const weft__tape *t, const weft__node *n, const weft__origin **first)
 {
     const replay *r = (const void *)n->attr;
-    return i < (int64_t)r->uses ? &t->use[r->first + (size_t)i] : NULL;
+    *first = r->uses ? &t->use[r->first] : NULL;
+    return (int64_t)r->uses;
 }
 
 /* The input under a handle of its own, as the program may release its one. Leaves and parameters keep
@@ -78,13 +79,13 @@ static weft_status note_uses(weft__tape *t, int64_t from, int64_t first)
         t->node[i].reached = false;
     t->node[from].reached = true;
     for (int64_t i = from; i >= first; i--) {
-        int64_t at = 0;
+        const weft__node *n = &t->node[i];
         const weft__origin *s;
-        while (t->node[i].reached && (s = weft__next_origin(t, &t->node[i], &at))) {
-            if (s->node >= first)
-                t->node[s->node].reached = true;
-            else
-                WEFT_TRY(note(t, noted, s));
+        for (int64_t j = 0; n->reached && j < weft__sources(t, n, &s); j++) {
+            if (s[j].node >= first && s[j].wants_grad)
+                t->node[s[j].node].reached = true;
+            else if (s[j].wants_grad)
+                WEFT_TRY(note(t, noted, &s[j]));
         }
     }
     return WEFT_OK;

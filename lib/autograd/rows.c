@@ -47,7 +47,7 @@ void weft__find_batch(weft_op_call *c, int n, weft__tensor *const *x)
         c->alike[i] = alike(&x[i]->rows, &lead->rows);
 }
 
-static void inherit_rows(const weft_op_call *c, weft__tensor *out, weft__tensor *const *x)
+void weft__inherit_rows(const weft_op_call *c, weft__tensor *out, weft__tensor *const *x)
 {
     if (c->lead < 0)
         return;
@@ -103,8 +103,8 @@ static bool uneven(int n, weft__tensor *const *x)
 }
 
 /* Gradients are sums: a loss must be one kind of reduction of the batch throughout. */
-static weft_status inherit_reduction(const weft_op_call *c, weft__tensor *out, int n,
-                                     weft__tensor *const *x)
+static weft_status reduction(const weft_op_call *c, weft__tensor *out, int n,
+                             weft__tensor *const *x)
 {
     weft__reduction r = WEFT__NONE;
     bool sum = false, other = false, wants = false;
@@ -129,8 +129,7 @@ static weft_status inherit_reduction(const weft_op_call *c, weft__tensor *out, i
 }
 
 /* A mean that is weighed by its own denominator stays alone: one number weighs a loss. */
-static weft_status inherit_weight(const weft_op_call *c, weft__tensor *out, int n,
-                                  weft__tensor *const *x)
+static weft_status weight(const weft_op_call *c, weft__tensor *out, int n, weft__tensor *const *x)
 {
     bool rows = false, other = false;
     out->weight = c->weight;
@@ -147,17 +146,9 @@ static weft_status inherit_weight(const weft_op_call *c, weft__tensor *out, int 
     return WEFT_OK;
 }
 
-weft_status weft__inherit(const weft_op_call *c, weft__tensor *out, int n, weft__tensor *const *x)
+weft_status weft__inherit_reduction(const weft_op_call *c, weft__tensor *out, int n,
+                                    weft__tensor *const *x)
 {
-    bool plain = c->rows == WEFT_ROWS_KEEP && !c->weight.addr, derived = false;
-    for (int i = 0; i < n; i++) {
-        plain &= x[i]->reduction == WEFT__NONE && !x[i]->weight.addr;
-        derived |= x[i]->derived;
-    }
-    inherit_rows(c, out, x);
-    out->derived = derived && c->op->backward;
-    if (plain) /* none of the inputs is a reduction, nor is this one: what there is most of */
-        return WEFT_OK;
-    WEFT_TRY(inherit_reduction(c, out, n, x));
-    return inherit_weight(c, out, n, x);
+    WEFT_TRY(reduction(c, out, n, x));
+    return weight(c, out, n, x);
 }

@@ -156,29 +156,25 @@ static weft_status compute(weft_fabric *f, const weft_op *op, weft_op_call *c)
     return weft__op_run(c, op->forward);
 }
 
-static void note_input(weft__input *to, const weft_view *v, const source *in, const weft__tensor *x)
+static void note_input(weft__node *n, int i, const weft_view *v, const source *in,
+                       const weft__tensor *x)
 {
-    to->from.tensor = in->tensor;
-    to->from.segment = x->segment;
-    to->from.node = x->node;
-    to->from.result = x->result;
-    to->plane = in->plane;
-    to->wants_grad = x->wants_grad;
+    n->from[i] = (weft__origin){.tensor = in->tensor,
+                                .segment = x->segment,
+                                .node = x->node,
+                                .result = x->result,
+                                .wants_grad = x->wants_grad};
+    n->in[i].plane = in->plane;
     if (x->segment) /* which has the rest */
-        to->view.dtype = v->dtype;
+        n->in[i].view.dtype = v->dtype;
     else
-        weft__view_copy(&to->view, v);
+        weft__view_copy(&n->in[i].view, v);
 }
 
 static weft_status record(weft_fabric *f, const weft_op_call *c, const source *in,
                           weft__tensor *const *x, weft__tensor *const *result)
 {
     weft__node *n;
-    bool wants = false;
-    for (int i = 0; i < c->nin; i++)
-        wants |= x[i]->wants_grad;
-    if (!wants || !c->op->backward || f->tape->eval)
-        return WEFT_OK;
     WEFT_TRY(weft__tape_append(f->tape, &n));
     n->op = c->op;
     n->module = NULL;
@@ -190,7 +186,7 @@ static weft_status record(weft_fabric *f, const weft_op_call *c, const source *i
     weft__saved_copy(n->saved, c->saved);
     memcpy(n->attr, c->attr, c->op->attr_size);
     for (int i = 0; i < c->nin; i++)
-        note_input(&n->in[i], &c->in[i], &in[i], x[i]);
+        note_input(n, i, &c->in[i], &in[i], x[i]);
     for (int r = 0; r <= c->op->results; r++) {
         result[r]->node = (int64_t)f->tape->nodes - 1;
         result[r]->result = r;
@@ -218,6 +214,13 @@ static weft_status give(weft_fabric *f, const weft_op_call *c, const source *in,
                         weft__tensor *const *x, weft_tensor **out)
 {
     weft__tensor *result[WEFT__RESULTS];
+    bool wants = false, derived = false;
+    bool plain = c->rows == WEFT_ROWS_KEEP && !c->weight.addr; /* what there is most of */
+    for (int i = 0; i < c->nin; i++) {
+        wants |= x[i]->wants_grad;
+        derived |= x[i]->derived;
+        plain &= x[i]->reduction == WEFT__NONE && !x[i]->weight.addr;
+    }
     for (int r = 0; r <= c->op->results; r++) {
         const weft_view *v = r ? &c->saved[r - 1] : &c->out;
         if (v->dtype == WEFT_DEFAULT)
@@ -225,9 +228,12 @@ static weft_status give(weft_fabric *f, const weft_op_call *c, const source *in,
                                 r);
         if (!(out[r] = weft__tensor_new(f, v, true, &result[r])))
             return WEFT_ENOMEM;
-        WEFT_TRY(weft__inherit(c, result[r], c->nin, x));
+        result[r]->derived = derived && c->op->backward;
+        weft__inherit_rows(c, result[r], x);
+        if (!plain)
+            WEFT_TRY(weft__inherit_reduction(c, result[r], c->nin, x));
     }
-    return record(f, c, in, x, result);
+    return wants && c->op->backward && !f->tape->eval ? record(f, c, in, x, result) : WEFT_OK;
 }
 
 static weft_status apply(weft_fabric *f, const weft_op *op, int n, weft_tensor *const *inputs,

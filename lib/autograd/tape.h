@@ -17,15 +17,14 @@ typedef struct weft__origin {
     weft__segment *segment;
     int64_t node; /* that made it, -1 for a leaf */
     int result;
+    bool wants_grad;
 } weft__origin;
 
-/* An input of a recorded call. A parameter is held as its segment and resolved at backward, never
- * as an address. */
+/* What an input of a recorded call was seen as. A parameter is held as its segment and resolved at backward,
+ * never as an address. */
 typedef struct weft__input {
-    weft__origin from;
     weft__plane plane; /* of the segment, that was used */
-    bool wants_grad;
-    weft_view view; /* of a parameter its type alone */
+    weft_view view;    /* of a parameter its type alone */
 } weft__input;
 
 /* Each kind of walk has gradients of its own. */
@@ -48,7 +47,8 @@ typedef struct weft__node {
     size_t uses; /* of the tape, up to here */
     const int64_t *sample;
     weft__grad grad[WEFT__WALKS][WEFT__RESULTS];
-    weft__input in[WEFT_OP_INPUTS]; /* nin of them */
+    weft__origin from[WEFT_OP_INPUTS]; /* nin of them, */
+    weft__input in[WEFT_OP_INPUTS];    /* and of these */
     weft_view out, saved[WEFT_OP_SAVED];
     _Alignas(16) unsigned char attr[WEFT__ATTR];
 } weft__node;
@@ -116,19 +116,6 @@ static inline void weft__view_none(weft_view *v)
     v->rank = 0;
     v->numel = 0;
 }
-/* Most views have few dimensions: the rest is not copied. */
-static inline void weft__view_copy(weft_view *to, const weft_view *from)
-{
-    memcpy(to, from, offsetof(weft_view, shape));
-    if (from->rank <= 4) {
-        memcpy(to->shape, from->shape, 4 * sizeof *to->shape);
-        memcpy(to->stride, from->stride, 4 * sizeof *to->stride);
-    } else {
-        memcpy(to->shape, from->shape, sizeof to->shape);
-        memcpy(to->stride, from->stride, sizeof to->stride);
-    }
-    to->numel = from->numel;
-}
 /* What an op saved: of none nothing is copied. */
 static inline void weft__saved_copy(weft_view *to, const weft_view *from)
 {
@@ -176,7 +163,10 @@ weft_tensor *weft__tape_recompute(weft_fabric *f, weft_module *m, weft_tensor *x
                                   weft_tensor *(*forward)(weft_module *m, weft_tensor *x));
 /* Fills the call's batch from that of its inputs, and out's from the call. */
 void weft__find_batch(weft_op_call *c, int n, weft__tensor *const *x);
-weft_status weft__inherit(const weft_op_call *c, weft__tensor *out, int n, weft__tensor *const *x);
+void weft__inherit_rows(const weft_op_call *c, weft__tensor *out, weft__tensor *const *x);
+/* How out stands to the batch where the op or an input is a reduction of it. */
+weft_status weft__inherit_reduction(const weft_op_call *c, weft__tensor *out, int n,
+                                    weft__tensor *const *x);
 
 /* Of two types of floating point, the one that has the numbers of both. */
 weft_dtype weft__wider(weft_dtype a, weft_dtype b);

@@ -76,18 +76,16 @@ weft_status weft__collect_end(const weft__walk *w, const weft__node *n, const we
                               const weft__collector *to);
 /* Runs the forward of a node of the op recompute again and differentiates it. */
 weft_status weft__replay(weft__walk *w, int64_t at);
-/* What that forward uses from outside of it, number i; NULL at the end. */
-const weft__origin *weft__replay_use(const weft__tape *t, const weft__node *n, int64_t i);
+/* What that forward uses from outside of it, from *first on. @return how much. */
+int64_t weft__replay_uses(const weft__tape *t, const weft__node *n, const weft__origin **first);
 
-/* The next of the sources of a node that want a gradient, from *at on, 0 at first; NULL at the end. */
-static inline const weft__origin *weft__next_origin(const weft__tape *t, const weft__node *n,
-                                                    int64_t *at)
+/* The sources of a node, from *first on, not all of which want a gradient. @return how many. */
+static inline int64_t weft__sources(const weft__tape *t, const weft__node *n,
+                                    const weft__origin **first)
 {
-    while (*at < n->nin) {
-        const weft__input *in = &n->in[(*at)++];
-        if (in->wants_grad)
-            return &in->from;
-    }
-    return n->op == &weft__op_recompute ? weft__replay_use(t, n, (*at)++) : NULL;
+    if (n->op == &weft__op_recompute)
+        return weft__replay_uses(t, n, first);
+    *first = n->from;
+    return n->nin;
 }
 #endif

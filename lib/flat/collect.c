@@ -101,14 +101,6 @@ void weft__bucket_close(weft__flat *flat, weft__bucket *b)
     b->buffer.addr = 0;
 }
 
-weft_dev weft__bucket_at(const weft__flat *flat, const weft__bucket *b, int64_t element)
-{
-    if (!flat->sharded[WEFT__GRAD])
-        return weft__flat_at(flat, WEFT__GRAD, element);
-    return weft__at(b->buffer,
-                    (element - b->first) * (int64_t)weft_dtype_size(flat->type[WEFT__GRAD]));
-}
-
 weft_status weft__segment_collect(weft__segment *s, weft_dev *out, bool *fresh)
 {
     weft__flat *flat = s->flat;

@@ -32,20 +32,20 @@ enum {
 typedef struct weft_space weft__flat;
 typedef struct weft__segment weft__segment;
 struct weft__segment {
-    weft__flat *flat;
-    const char *name; /* full, "0.weight"; borrowed from the module */
+    weft__flat *flat; /* first what each step asks of all segments */
     weft_tensor *tensor;
-    weft_init init;
     int64_t first, count; /* elements of the space */
-    int rank;
-    int64_t shape[WEFT_MAX_RANK], stride[WEFT_MAX_RANK];
-    unsigned grad; /* WEFT__GRAD_EMPTY, _LOCAL and _REDUCED */
-    weft_dev by; /* f64: what its gradient is still to be multiplied by; 0: it is as it should be */
+    unsigned grad;        /* WEFT__GRAD_EMPTY, _LOCAL and _REDUCED */
     int bucket;
+    weft_dev by; /* f64: what its gradient is still to be multiplied by; 0: it is as it should be */
     int64_t uses;          /* left in the backward that runs */
-    bool frozen;           /* no gradient, no update */
     const void *optimizer; /* whose step updates it; NULL: none was set up for it */
     int group;             /* of that optimizer */
+    bool frozen;           /* no gradient, no update */
+    int rank;
+    int64_t shape[WEFT_MAX_RANK], stride[WEFT_MAX_RANK];
+    const char *name; /* full, "0.weight"; borrowed from the module */
+    weft_init init;
 };
 
 /* Elements [first, first + count) of the gradient plane. count is a multiple of the ranks; the last
@@ -164,11 +164,8 @@ static inline void weft__segment_see(const weft__segment *s, weft__plane plane, 
     v->data = weft__flat_at(s->flat, plane, s->first);
     v->dtype = s->flat->type[plane];
     v->rank = s->rank;
-    for (int d = 0; d < s->rank; d++) {
-        v->shape[d] = s->shape[d];
-        v->stride[d] = s->stride[d];
-    }
     v->numel = s->count;
+    weft__extents_copy(v, s->shape, s->stride);
 }
 /* Gives a parameter its first values, a function of the seed, its name and the element. */
 weft_status weft__segment_init(weft__segment *s);
@@ -194,7 +191,14 @@ weft_status weft__segment_clear(weft__segment *s);
 /* Zeroes what segments of an open bucket lack, or all of them. */
 weft_status weft__fill_empty(weft__flat *flat, const weft__bucket *b, bool all);
 /* Where it collects an element of a bucket that is open. */
-weft_dev weft__bucket_at(const weft__flat *flat, const weft__bucket *b, int64_t element);
+static inline weft_dev weft__bucket_at(const weft__flat *flat, const weft__bucket *b,
+                                       int64_t element)
+{
+    if (!flat->sharded[WEFT__GRAD])
+        return weft__flat_at(flat, WEFT__GRAD, element);
+    return (weft_dev){b->buffer.addr +
+                      (uint64_t)(element - b->first) * weft__size_of(flat->type[WEFT__GRAD])};
+}
 /* Gives a bucket its buffer, if it takes one, and takes it away. */
 weft_status weft__bucket_open(weft__flat *flat, weft__bucket *b);
 void weft__bucket_close(weft__flat *flat, weft__bucket *b);

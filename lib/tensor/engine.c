@@ -189,7 +189,7 @@ static void begin(weft__tensor *t, const weft_view *v, bool step)
     t->live = true;
     t->step = step;
     t->wants_grad = t->derived = t->leaf_blank = false;
-    t->view = *v;
+    weft__view_copy(&t->view, v);
     t->rows = (weft__rows){0};
     t->reduction = WEFT__NONE;
     t->weight.addr = t->leaf_grad.addr = 0;

@@ -4,6 +4,8 @@
 #include "core/context.h"
 #include "core/shape.h"
 
+#include <stddef.h>
+#include <string.h>
 #include <weft/sys/op.h>
 
 /* The rows of a batch that a tensor was derived from. */
@@ -26,19 +28,19 @@ typedef struct weft__tensor {
     bool step;       /* dies at the edge */
     bool wants_grad; /* a gradient flows to it or through it */
     bool derived;    /* made from a result of weft_grad, whose own gradient is not recorded */
-    weft_view view;
-    weft__rows rows;
-    weft__reduction reduction;
-    weft_dev weight;               /* f64: what a mean was divided by; none: the rows */
+    struct weft__segment *segment; /* it is this parameter */
     int64_t node;                  /* of the tape that made it, -1: none */
     int result;                    /* of that node: 0 is its out, i is saved[i - 1] */
-    weft_dev leaf_grad;            /* of a leaf with weft_require_grad, */
-    uint64_t leaf_edge;            /* which is good until this edge has passed; 0: none yet */
-    bool leaf_blank;               /* there is only room for it */
-    size_t owned;                  /* bytes of view.data that die with it, 0: someone else's */
-    size_t imported;               /* bytes of view.data that are the program's own */
-    struct weft__segment *segment; /* it is this parameter */
-    uint64_t *changed;             /* and what is written to it is noted here */
+    weft__reduction reduction;
+    weft_dev weight; /* f64: what a mean was divided by; none: the rows */
+    weft_view view;
+    weft__rows rows;
+    weft_dev leaf_grad; /* of a leaf with weft_require_grad, */
+    uint64_t leaf_edge; /* which is good until this edge has passed; 0: none yet */
+    bool leaf_blank;    /* there is only room for it */
+    size_t owned;       /* bytes of view.data that die with it, 0: someone else's */
+    size_t imported;    /* bytes of view.data that are the program's own */
+    uint64_t *changed;  /* what is written to a parameter is noted here */
 } weft__tensor;
 
 typedef struct weft__chunk {
@@ -233,6 +235,23 @@ weft_status weft__weight_of(weft_fabric *f, const weft__tensor *loss, double *we
 
 /* Fills numel and row-major strides of v from its rank and shape; WEFT_ESHAPE if impossible. */
 weft_status weft__view_pack(weft_view *v);
+/* The extents of a view of that rank: most have few, and the rest is not copied. */
+static inline void weft__extents_copy(weft_view *to, const int64_t *shape, const int64_t *stride)
+{
+    if (to->rank <= 4) {
+        memcpy(to->shape, shape, 4 * sizeof *shape);
+        memcpy(to->stride, stride, 4 * sizeof *stride);
+    } else {
+        memcpy(to->shape, shape, sizeof to->shape);
+        memcpy(to->stride, stride, sizeof to->stride);
+    }
+}
+static inline void weft__view_copy(weft_view *to, const weft_view *from)
+{
+    memcpy(to, from, offsetof(weft_view, shape));
+    weft__extents_copy(to, from->shape, from->stride);
+    to->numel = from->numel;
+}
 static inline bool weft__view_is_packed(const weft_view *v)
 {
     return weft__is_contiguous(v->rank, v->shape, v->stride);
