@@ -3,10 +3,10 @@
     run.sh BUILD [--networks 784-256-10,64-64-64-10,cnn,gpt2] [--batches 1,32,64,1024] [--gpt2 4x64,8x256,4x64x10] [--cnn 128]
                  [--precisions f32,bf16] [--threads 1,2] [--rounds 9] [--variants eager,eager-fused,compile,fabric]
                  [--heavy eager-fused,compile,fabric] [--gemm 3] [--loaders] [--limit SECONDS] [--results DIR]
-                 [--accelerator cuda] [--libraries FOLDERS]
+                 [--accelerator cuda] [--libraries FOLDERS] [--kernels]
 
 --batches are those of linear layers, a third number of --gpt2 percents that dropout takes, --heavy the variants that GPT-2 meets, --gemm the rounds of bench/gemm (0: none).
-With --limit nothing begins after that time; what matters most comes first. --accelerator is the device of both sides;
+--kernels compares bench/kernels with PyTorch's functions instead (kernels.py), `--rounds` times. With --limit nothing begins after that time; what matters most comes first. --accelerator is the device of both sides;
 there is the variant graph, one CUDA graph of the step. --libraries is Weft's LD_LIBRARY_PATH alone.
 
 Every variant is a process of its own that waits while another computes. All get the same weights and batches through a
@@ -28,6 +28,7 @@ import tempfile
 import time
 from dataclasses import dataclass
 
+import kernels
 import nets
 import report
 
@@ -246,6 +247,7 @@ def options():
     a.add_argument("--heavy", default="eager-fused,compile,fabric")
     a.add_argument("--gemm", type=int, default=3)
     a.add_argument("--loaders", action="store_true")
+    a.add_argument("--kernels", action="store_true")
     a.add_argument("--limit", type=float, default=1e9)
     a.add_argument("--results")
     a.add_argument("--accelerator", default="cpu")
@@ -271,6 +273,10 @@ def main():
     env["WEFT_LOG_LEVEL"] = "error"
     cpus = sorted(os.sched_getaffinity(0))
     unset = sorted(set(os.environ) - set(env))
+    if a.kernels:
+        os.sched_setaffinity(0, cpus[:1])
+        kernels.run(a, {**env, "OMP_NUM_THREADS": "1"})
+        return
     threads = [t for t in map(int, a.threads.split(",")) if t <= len(cpus)]
     if len(threads) < len(a.threads.split(",")):
         print(f"# {a.threads} threads: {len(cpus)} CPUs are there", file=sys.stderr)
