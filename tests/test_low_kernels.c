@@ -211,7 +211,7 @@ END_TEST
 /* Sums come out in f32 as of f32 inputs, or rounded once. */
 START_TEST(sums)
 {
-    const int64_t shape[2] = {700, 100}, xs[2] = {100, 1}, ys[2] = {0, 1};
+    const int64_t shape[2] = {700, 100}, xs[2] = {100, 1}, ys[3] = {0, 1, 0};
     float sum[100], want[100], gw[N], fgw[N];
     const int64_t runs[] = {0, 64, 64, N - 64};
     double norm = 0, fnorm = 0;
@@ -223,6 +223,13 @@ START_TEST(sums)
     k->sum(stream[1], dev(y), low, ys, 0.5, dev(a), xs, 2, shape, low);
     memcpy(fy, want, sizeof want);
     rounded("sum", 1, 100);
+    for (int64_t c = 9; c < 18; c += 4) { /* rows of them */
+        const int64_t rows[2] = {100, c};
+        k->sum(stream[1], dev(want), WEFT_F32, ys + 1, 0.5, dev(fa), (int64_t[]){c, 1}, 2, rows,
+               WEFT_F32);
+        k->sum(stream[1], dev(sum), WEFT_F32, ys + 1, 0.5, dev(a), (int64_t[]){c, 1}, 2, rows, low);
+        ck_assert(memcmp(sum, want, sizeof sum) == 0);
+    }
     k->norm(stream[1], dev(&norm), dev(a), runs, 2, 2, low);
     k->norm(stream[1], dev(&fnorm), dev(fa), runs, 1, 2, WEFT_F32);
     k->norm(stream[1], dev(&fnorm), dev(fa + 64), (int64_t[]){0, N - 64}, 1, 2, WEFT_F32);

@@ -711,6 +711,32 @@ static void check_norm(weft_dtype dt, bool centred, int64_t rows, int64_t c, int
         free(sums);
 }
 
+/* Rows that are summed side by side, and what is left of them. */
+START_TEST(sums_of_rows_are_the_loops)
+{
+    static const int64_t width[] = {1, 2, 10, 15, 16, 17, 100}, many[] = {1, 7, 8, 9, 3001};
+    const weft_dtype dt = _i ? WEFT_F64 : WEFT_F32;
+    for (int i = 0; i < 35; i++) {
+        const int64_t c = width[i % 7], rows = many[i / 7], to[2] = {1, 0}, from[2] = {c, 1},
+                      shape[2] = {rows, c};
+        void *const x = some(dt, rows * c, -2, 2, 1), *const first = device_calloc(rows, 8);
+        double *const want = calloc((size_t)rows, sizeof *want);
+        for (int64_t j = 0; j < rows * c; j++)
+            want[j / c] += 0.5 * get(x, dt, j);
+        for (int t = 0; t < THREADS; t++) {
+            void *const y = device_calloc(rows, 8);
+            ck_assert(!k(t)->sum(stream[t], dev(y), dt, to, 0.5, dev(x), from, 2, shape, dt));
+            near(dt, "sum", y, want, rows, c);
+            if (t == 0)
+                memcpy(first, y, (size_t)rows * weft_dtype_size(dt));
+            ck_assert(memcmp(first, y, (size_t)rows * weft_dtype_size(dt)) == 0);
+            free(y);
+        }
+        free(x), free(first), free(want);
+    }
+}
+END_TEST
+
 START_TEST(gradients_of_norms_are_the_loops)
 {
     static const int64_t size[][2] = {{1, 5},    {37, 768}, {7, 1023}, {3, 1025}, {2500, 64},
@@ -1021,6 +1047,7 @@ int main(void)
     tcase_add_test(t, linear_is_its_steps);
     tcase_add_loop_test(t, a_product_may_end_with_gelus_gradient, 0, 4);
     tcase_add_loop_test(t, relus_gradient_and_its_sums_are_the_loop, 0, 6);
+    tcase_add_loop_test(t, sums_of_rows_are_the_loops, 0, 2);
     tcase_add_test(t, gradients_of_norms_are_the_loops);
     tcase_add_test(t, sums_of_powers_are_the_loops);
     tcase_add_loop_test(t, cross_entropy_is_the_loop, 0, 16);

@@ -6,20 +6,29 @@
  * order. */
 #ifdef T
 
-/* Adds a run of n elements with stride s, in the lanes. */
-static double N(add_run)(const T *x, int64_t s, int64_t n)
+/* Adds to each of `rows` sums a run of n elements with stride s, in the lanes; runs are `step` apart. */
+CPU_INLINE void N(add_runs)(double *acc, const T *x, int64_t step, int64_t s, int64_t n, int rows)
 {
-    double lane[CPU_LANES] = {0};
-    int64_t i = 0;
-    if (s == 1)
-        for (; i + CPU_LANES <= n; i += CPU_LANES) {
+    double lanes[SIDE][CPU_LANES];
+    for (int k = 0; k < rows; k++, x += step) {
+        double lane[CPU_LANES] = {0};
+        int64_t i = 0;
+        for (; s == 1 && i + CPU_LANES <= n; i += CPU_LANES) {
 #pragma omp simd
             for (int j = 0; j < CPU_LANES; j++)
                 lane[j] += LOAD(x[i + j]);
         }
-    for (; i < n; i++)
-        lane[i % CPU_LANES] += LOAD(x[i * s]);
-    return cpu_fold(lane);
+        if (s == 1 && i < n)
+#pragma omp simd
+            for (int j = 0; j < CPU_LANES; j++)
+                lane[j] += j < n - i ? LOAD(x[i + j]) : 0;
+        for (; s != 1 && i < n; i++)
+            lane[i % CPU_LANES] += LOAD(x[i * s]);
+        memcpy(lanes[k], lane, sizeof lane);
+    }
+#pragma omp simd
+    for (int k = 0; k < rows; k++)
+        acc[k] += cpu_fold(lanes[k]);
 }
 
 CPU_INLINE void N(add_row)(double *acc, const T *x, int64_t step, int64_t width)
@@ -52,11 +61,16 @@ static void N(add_block)(const struct sum *a, double *acc, const T *x, int64_t s
     for (int64_t n; lo < hi; lo += n, weft__walk_step(w, &p, n)) {
         const T *from = x + p.at[0];
         n = weft__walk_run(w, &p, hi - lo);
-        if (a->tile == 1) {
-            acc[0] += N(add_run)(from, s, n);
+        int64_t i = 0;
+        if (a->runs) {
+            for (; s == 1 && i + SIDE <= width; i += SIDE)
+                N(add_runs)(acc + i, from + i * step, step, 1, n, SIDE);
+            for (; s == 1 && i < width; i++)
+                N(add_runs)(acc + i, from + i * step, step, 1, n, 1);
+            for (; i < width; i++)
+                N(add_runs)(acc + i, from + i * step, step, s, n, 1);
             continue;
         }
-        int64_t i = 0;
         for (; step == 1 && i + ROWS <= n; i += ROWS, from += ROWS * s)
             N(add_rows)(acc, from, s, width);
         for (; i < n; i++, from += s)
@@ -99,7 +113,7 @@ static void N(mask_block)(const struct sum *a, double *acc, int64_t k, int64_t n
         CPU_CALL(mask_rows, a, acc, r * s + k, s, n, ROWS);
     for (; r < hi; r++)
         CPU_CALL(mask_rows, a, acc, r * s + k, s, n, 1);
-    if (a->tile == 1) { /* a run, whose order is that of lanes */
+    if (a->runs) { /* one, whose order is that of lanes */
         acc[0] = 0;
         CPU_CALL(add_block, a, acc, (const T *)a->x + k, 1, 1, lo, hi);
     }
@@ -126,8 +140,8 @@ static void N(sum)(const void *args, int64_t lo, int64_t hi)
                 CPU_CALL(add_block, a, here, (const T *)a->x + p.at[1], step, n, first, last);
             for (int64_t j = 0; j < n && a->blocks > 1; j++)
                 acc[j] = here[j];
-            for (int64_t j = 0; j < n && a->blocks == 1; j++)
-                put(a, p.at[0] + j * w->stride[0][w->rank - 1], here[j]);
+            if (a->blocks == 1)
+                put(a, p.at[0], w->stride[0][w->rank - 1], here, n);
         }
     }
 }
@@ -141,6 +155,7 @@ static void N(sum)(const void *args, int64_t lo, int64_t hi)
 
 #include <string.h>
 
+#define SIDE 8       /* runs that are folded at once */
 #define TILE 256     /* outputs that are summed side by side, */
 #define WIDEST 1024  /* and at most: longer runs of memory are read faster */
 #define ROWS 4       /* summands that are added to them at once */
@@ -156,6 +171,7 @@ struct sum {
     double alpha;
     weft__walk kept;    /* the outputs: in y and in x */
     weft__walk reduced; /* what is added to each: in x */
+    bool runs;          /* along the summands, not side by side */
     int64_t tile, blocks;
     double *partial; /* [blocks][kept.numel] */
 };
@@ -165,16 +181,23 @@ static int64_t least(int64_t a, int64_t b)
     return a < b ? a : b;
 }
 
-/* y's element `at` from a sum. */
-CPU_INLINE void put(const struct sum *a, int64_t at, double sum)
+/* y's elements from `at` on, `step` apart, from n sums. */
+static void put(const struct sum *a, int64_t at, int64_t step, const double *sum, int64_t n)
 {
-    sum *= a->alpha;
+    const double alpha = a->alpha;
+    float *f32 = (float *)a->y + at;
+    double *f64 = (double *)a->y + at;
+    uint16_t *low = (uint16_t *)a->y + at;
     if (a->yt == WEFT_F32)
-        ((float *)a->y)[at] = (float)sum;
+        for (int64_t j = 0; j < n; j++)
+            f32[j * step] = (float)(sum[j] * alpha);
     else if (a->yt == WEFT_F64)
-        ((double *)a->y)[at] = sum;
+        for (int64_t j = 0; j < n; j++)
+            f64[j * step] = sum[j] * alpha;
     else
-        ((uint16_t *)a->y)[at] = a->yt == WEFT_BF16 ? half_to_bf16(sum) : half_to_f16(sum);
+        for (int64_t j = 0; j < n; j++)
+            low[j * step] =
+                a->yt == WEFT_BF16 ? half_to_bf16(sum[j] * alpha) : half_to_f16(sum[j] * alpha);
 }
 
 #define CPU_LOW
@@ -189,7 +212,7 @@ static void join(const struct sum *a)
         double total = 0;
         for (int64_t b = 0; b < a->blocks; b++)
             total += a->partial[b * a->kept.numel + k];
-        put(a, p.at[0], total);
+        put(a, p.at[0], 1, &total, 1);
     }
 }
 
@@ -218,11 +241,11 @@ static void plan(struct sum *a, int threads)
     const weft__walk *k = &a->kept, *r = &a->reduced;
     const int64_t inner = r->numel > 1 ? r->stride[0][r->rank - 1] : INT64_MAX;
     /* Side by side if neighbouring outputs lie closer than neighbouring summands. */
-    a->tile = k->numel > 1 && k->stride[1][k->rank - 1] < inner ? TILE : 1;
+    a->runs = k->numel == 1 || k->stride[1][k->rank - 1] >= inner;
+    a->tile = a->runs ? SIDE : TILE;
     a->blocks = least(r->numel * least(k->numel, TILE) / BLOCK, least(PARTIAL / k->numel, BLOCKS));
     a->blocks = a->blocks > 1 ? a->blocks : 1;
-    while (a->tile > 1 && a->tile < WIDEST &&
-           (threads == 1 || k->numel / a->tile / 2 * a->blocks >= 4 * threads))
+    while (a->tile < WIDEST && (threads == 1 || k->numel / a->tile / 2 * a->blocks >= 4 * threads))
         a->tile *= 2;
 }
 
