@@ -458,6 +458,46 @@ START_TEST(extrema_are_the_first_and_nan_wins)
 }
 END_TEST
 
+/* Numbers of which many are equal, zeros of both signs and NaN, of rows and columns that go different ways. */
+START_TEST(extrema_are_the_loops)
+{
+    static const int64_t along[] = {1, 2, 10, 15, 16, 17, 64, 512, 577, 1500};
+    static const int64_t outside[][2] = {{1, 1}, {15, 1}, {16, 1}, {37, 1}, {2, 3}, {1, 1100}};
+    const weft_dtype dt = _i % 2 ? WEFT_F64 : WEFT_F32;
+    const int64_t n = along[_i / 2];
+    for (int i = 0; i < 6; i++) {
+        const int64_t inner = outside[i][1], outputs = outside[i][0] * inner;
+        void *const x = some(dt, outputs * n, -40, 40, 1), *const y = device_calloc(outputs, 8);
+        int64_t *const at = device_calloc(outputs, 8), bad = 0;
+        for (int64_t j = 0; j < outputs * n; j++) {
+            const double v = get(x, dt, j);
+            set(x, dt, j, j * 7919 % 1009 == 0 ? (double)NAN : n > 300 ? -fabs(rint(v)) : rint(v));
+        }
+        for (int run = 0; run < 2 * THREADS; run++) {
+            const int t = run / 2, largest = run % 2;
+            ck_assert(!k(t)->extremum(stream[t], dev(y), dev(at), dev(x), largest, outside[i][0], n,
+                                      inner, dt));
+            for (int64_t o = 0; o < outputs; o++) {
+                const int64_t from = o / inner * n * inner + o % inner;
+                int64_t best = 0;
+                for (int64_t j = 1; j < n; j++) {
+                    const double v = get(x, dt, from + j * inner),
+                                 old = get(x, dt, from + best * inner);
+                    if (!isnan(old) && (isnan(v) || (largest ? v > old : v < old)))
+                        best = j;
+                }
+                const double v = get(x, dt, from + best * inner), got = get(y, dt, o);
+                bad += at[o] != best || memcmp(&v, &got, sizeof v) != 0;
+            }
+            if (bad)
+                ck_abort_msg("%d along (%d, %d), threads %d: %d wrong", (int)n, (int)outside[i][0],
+                             (int)inner, t + 1, (int)bad);
+        }
+        free(x), free(y), free(at);
+    }
+}
+END_TEST
+
 /* The first bad one in the order of the elements, whichever thread met one. */
 START_TEST(the_first_bad_index_is_reported)
 {
@@ -1054,6 +1094,7 @@ int main(void)
     tcase_add_test(t, functions_of_16_bits_are_those_of_32);
     tcase_add_test(t, casts_reach_the_end);
     tcase_add_test(t, extrema_are_the_first_and_nan_wins);
+    tcase_add_loop_test(t, extrema_are_the_loops, 0, 20);
     tcase_add_test(t, the_first_bad_index_is_reported);
     tcase_add_test(t, types_without_a_kernel_are_named);
     SRunner *r = srunner_create(s);
