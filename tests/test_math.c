@@ -99,9 +99,12 @@ static const struct function {
            {WEFT_POWER, power, 2, 0, 0, false, 0.5},  {WEFT_POWER, power, 3, -40, 40, false, 1.5},
            {WEFT_POWER, power, -1, 0, 0, false, 0.5}, {WEFT_POWER, power, -2, -60, 60, false, 1.5},
            {WEFT_POWER, power, 0.5, 0, 0, true, 0.5}, {WEFT_POWER, power, -0.5, 0, 0, true, 1.5},
-           {WEFT_LOG, ln, 0, 0, 0, false, 1},         {WEFT_LOG, ln, 0, -2, 1, true, 1},
-           {WEFT_SIN, sine, 0, 0, 0, false, 1.75},    {WEFT_SIN, sine, 0, -5, 22, false, 1.75},
-           {WEFT_COS, cosine, 0, 0, 0, false, 1.75},  {WEFT_COS, cosine, 0, -5, 22, false, 1.75}};
+           {WEFT_POWER, power, 2.5, 0, 0, false, 1},  {WEFT_POWER, power, -0.75, 0, 0, false, 1},
+           {WEFT_POWER, power, 7, 0, 0, false, 1},    {WEFT_POWER, power, 100, -10, 10, false, 1},
+           {WEFT_POWER, power, 1e7, -3, 2, true, 1},  {WEFT_LOG, ln, 0, 0, 0, false, 1},
+           {WEFT_LOG, ln, 0, -2, 1, true, 1},         {WEFT_SIN, sine, 0, 0, 0, false, 1.75},
+           {WEFT_SIN, sine, 0, -5, 22, false, 1.75},  {WEFT_COS, cosine, 0, 0, 0, false, 1.75},
+           {WEFT_COS, cosine, 0, -5, 22, false, 1.75}};
 #define ROWS ((int)(sizeof row / sizeof *row))
 
 enum { EACH = 50, ODD = 6, MOST = 2 * EACH * 2200 + ODD };
@@ -193,6 +196,55 @@ START_TEST(gradients_of_powers_are_powers)
 }
 END_TEST
 
+/* --- powers of two arguments --- */
+
+/* Ordinary pairs whose powers fill the range, and all pairs of odd numbers. */
+START_TEST(powers_are_those_of_c)
+{
+    static const double odd[] = {0,
+                                 0.5,
+                                 1,
+                                 1.5,
+                                 2,
+                                 3,
+                                 4,
+                                 1e30,
+                                 0x1p23,
+                                 NAN,
+                                 INFINITY,
+                                 1e-30,
+                                 0x1.000002p23,
+                                 0x1.fffffep23,
+                                 0x1.0000000000001p52,
+                                 0x1.8p53};
+    enum { ODDS = 2 * (int)(sizeof odd / sizeof *odd), N = 100000, ALL = N + ODDS * ODDS };
+    const weft_dtype t = _i ? WEFT_F64 : WEFT_F32;
+    const int64_t n = ALL, one = 1;
+    void *u = calloc(ALL, 8), *v = calloc(ALL, 8), *y[SETS];
+    for (int64_t i = 0; i < N; i++) {
+        set(u, t, i, exp2((draw(1, i) - 0.5) * (i % 2 ? 2 : 60)));
+        set(v, t, i, (draw(2, i) - 0.5) * (t == WEFT_F32 ? 300 : 2200) / log2(get(u, t, i)));
+    }
+    for (int i = 0; i < ODDS * ODDS; i++) {
+        set(u, t, N + i, i % 2 ? -odd[i / 2 % (ODDS / 2)] : odd[i / 2 % (ODDS / 2)]);
+        set(v, t, N + i, i / ODDS % 2 ? -odd[i / ODDS / 2] : odd[i / ODDS / 2]);
+    }
+    for (int k = 0; k < SETS; k++) {
+        y[k] = calloc(ALL, 8);
+        d->vectors = k + 1;
+        ck_assert(
+            !d->ops->kernels->binary(s, WEFT_POW, dev(y[k]), dev(u), &one, dev(v), &one, 1, &n, t));
+        for (int64_t i = 0; i < n; i++) {
+            const double a = get(u, t, i), b = get(v, t, i);
+            ck_assert_msg(ulps(t, get(y[k], t, i), powl(a, b)) <= 1, "%s, vectors %d: %a^%a is %a",
+                          weft_dtype_name(t), k + 1, a, b, get(y[k], t, i));
+        }
+    }
+    ck_assert(memcmp(y[1], y[2], ALL * weft_dtype_size(t)) == 0);
+    free(u), free(v), free(y[0]), free(y[1]), free(y[2]);
+}
+END_TEST
+
 /* --- losses --- */
 
 /* log(1 + exp(x)) and 1 / (1 + exp(-x)) */
@@ -266,6 +318,7 @@ int main(void)
     suite_add_tcase(suite, t);
     tcase_add_loop_test(t, values_are_near_the_exact_ones, 0, ROWS);
     tcase_add_test(t, gradients_of_powers_are_powers);
+    tcase_add_loop_test(t, powers_are_those_of_c, 0, 2);
     tcase_add_loop_test(t, losses_are_near_the_exact_ones, 0, 6);
     SRunner *r = srunner_create(suite);
     srunner_run_all(r, CK_NORMAL);

@@ -1,9 +1,12 @@
 /* y = a op b, a and b strided (0 broadcasts), y contiguous; and the gradients by a and by b. Numbers of 16
- * bits are brought to f32 first, but for sums and products of those that lie one behind the other. Powers
- * call the C library, which no set of instructions makes faster. */
+ * bits are brought to f32 first, but for sums and products of those that lie one behind the other. */
 #ifdef T
 
 #ifndef LOW
+#include "device/cpu/math.h"
+#include "device/cpu/log.h"
+#include "device/cpu/power.h"
+
 /* NaN is handed on. */
 CPU_INLINE C N(larger)(C u, C v)
 {
@@ -21,12 +24,27 @@ CPU_INLINE C N(share)(C g, C u, C v)
     return u < v ? 0 : u == v ? g / 2 : g;
 }
 
+/* v u^(v-1), where u^0 is constant. */
+CPU_INLINE C N(power_by_base)(C u, C v)
+{
+    const C y = v * M(cpu_pow)(u, v - 1);
+    return v == 0 ? 0 : y;
+}
+
+/* u^v log u, where 0^v is constant. */
+CPU_INLINE C N(power_by_exponent)(C u, C v)
+{
+    const C y = M(cpu_pow)(u, v) * M(cpu_log)(u);
+    return (u == 0) & (v >= 0) ? 0 : y;
+}
+
 /* An operator of u and v, and its gradients by u and by v from that of the result, g. */
 #define BINARIES(F)                                                                                \
     F(WEFT_ADD, u + v, g, g)                                                                       \
     F(WEFT_MUL, (u * v), (g * v), (g * u))                                                         \
     F(WEFT_SUB, u - v, g, -g)                                                                      \
     F(WEFT_DIV, u / v, g / v, -g * (u / v / v))                                                    \
+    F(WEFT_POW, M(cpu_pow)(u, v), (g * N(power_by_base)(u, v)), (g * N(power_by_exponent)(u, v)))  \
     F(WEFT_MAXIMUM, N(larger)(u, v), N(share)(g, u, v), N(share)(g, v, u))                         \
     F(WEFT_MINIMUM, N(smaller)(u, v), N(share)(g, v, u), N(share)(g, u, v))
 #define LOOP(op, G, value)                                                                         \
@@ -47,16 +65,14 @@ static void N(run)(weft_binary op, C *y, const C *a, const C *b, int64_t n)
     switch (op) {
         BINARIES(VALUE)
     default:
-        OF(powers)(y, a, b, n);
+        break;
     }
 }
 
 static void N(run_back)(const struct binary *o, C *y, const C *gy, const C *a, const C *b,
                         int64_t n)
 {
-    if (o->op == WEFT_POW)
-        OF(powers_back)(o->input, y, gy, a, b, n);
-    else if (o->input == 0)
+    if (o->input == 0)
         switch (o->op) {
             BINARIES(BY_U)
         default:
@@ -181,27 +197,6 @@ struct binary {
     weft__walk walk;
 };
 
-/* u^v; by u: v u^(v-1), where u^0 is constant; by v: u^v log u, where 0^v is constant. */
-#define POWERS(type, C, pow, log)                                                                  \
-    static void powers_##type(C *y, const C *a, const C *b, int64_t n)                             \
-    {                                                                                              \
-        for (int64_t e = 0; e < n; e++)                                                            \
-            y[e] = pow(a[e], b[e]);                                                                \
-    }                                                                                              \
-                                                                                                   \
-    static void powers_back_##type(int input, C *y, const C *gy, const C *a, const C *b,           \
-                                   int64_t n)                                                      \
-    {                                                                                              \
-        for (int64_t e = 0; e < n; e++) {                                                          \
-            const C u = a[e], v = b[e];                                                            \
-            if (input == 0)                                                                        \
-                y[e] = gy[e] * (v == 0 ? 0 : v * pow(u, v - 1));                                   \
-            else                                                                                   \
-                y[e] = gy[e] * (u == 0 && v >= 0 ? 0 : pow(u, v) * log(u));                        \
-        }                                                                                          \
-    }
-POWERS(f32, float, powf, logf)
-POWERS(f64, double, pow, log)
 #define CPU_LOW
 #define CPU_FAMILY "device/cpu/binary.c"
 #include "device/cpu/typed.h"

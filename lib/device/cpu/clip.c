@@ -4,12 +4,36 @@
 #include "device/cpu/lanes.h"
 
 #ifndef LOW
-static double N(power)(const T *x, double p, int64_t n)
+#include "device/cpu/math.h"
+#include "device/cpu/log.h"
+#include "device/cpu/power.h"
+
+/* |x|^p, with the power that it is: 1, 3 or p. */
+CPU_INLINE double N(raised)(T x, const int easy, double p)
+{
+    const double a = fabs((double)x);
+    return easy == 1 ? a : easy == 3 ? a * a * a : N(cpu_pow_of_size)(a, p);
+}
+
+CPU_INLINE double N(powers_of)(const T *x, const int easy, double p, int64_t n)
 {
     double lane[CPU_LANES] = {0};
-    for (int64_t i = 0; i < n; i++)
-        lane[i % CPU_LANES] += p == 1 ? fabs((double)x[i]) : pow(fabs((double)x[i]), p);
+    int64_t i = 0;
+    for (; i + CPU_LANES <= n; i += CPU_LANES) {
+#pragma omp simd
+        for (int j = 0; j < CPU_LANES; j++)
+            lane[j] += N(raised)(x[i + j], easy, p);
+    }
+    for (; i < n; i++)
+        lane[i % CPU_LANES] += N(raised)(x[i], easy, p);
     return cpu_fold(lane);
+}
+
+static double N(powers)(const T *x, double p, int64_t n)
+{
+    return p == 1   ? N(powers_of)(x, 1, p, n)
+           : p == 3 ? N(powers_of)(x, 3, p, n)
+                    : N(powers_of)(x, 0, p, n);
 }
 
 /* NaN wins. */
@@ -71,7 +95,7 @@ static double N(part)(const struct clip *a, const C *x, const C *z, int64_t n)
     return z             ? N(product)(x, z, n)
            : isinf(a->p) ? N(largest)(x, n)
            : a->p == 2.0 ? N(squares)(x, n)
-                         : N(power)(x, a->p, n);
+                         : N(powers)(x, a->p, n);
 }
 #endif
 

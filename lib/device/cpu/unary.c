@@ -4,6 +4,7 @@
 #ifndef LOW
 #include "device/cpu/math.h"
 #include "device/cpu/log.h"
+#include "device/cpu/power.h"
 #include "device/cpu/sines.h"
 
 CPU_INLINE C N(sign)(C x)
@@ -107,7 +108,7 @@ CPU_INLINE C N(clamp)(C x, C low, C high)
 static void N(raise)(C *y, const C *xs, C p, int64_t n)
 {
     EASY_POWERS(RAISE_EASILY)
-    RAISE(OF(pow)(x, p))
+    RAISE(M(cpu_pow)(x, p))
 }
 
 /* y = f(x) of those functions that are more than an expression; y is not x. */
@@ -239,8 +240,6 @@ static bool by_result(weft_unary f)
 
 #define sqrt_f32 sqrtf
 #define sqrt_f64 sqrt
-#define pow_f32 powf
-#define pow_f64 pow
 #define CPU_LOW
 #define CPU_FAMILY "device/cpu/unary.c"
 #include "device/cpu/typed.h"
