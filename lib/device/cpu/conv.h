@@ -65,11 +65,11 @@ typedef struct conv_tile {
 void weft__conv_multiply(const conv_tile *t, int64_t rows, int64_t vectors);
 
 /* rows x (16 vectors) sums, set (or added to, if there are some) from c on in rows rc apart: over `lines` lines of
- * `depth` each, of a[r] b[lane], a going on by ra, b by rb in a line and by `line` from one to the next. */
+ * `depth` each, of a[r] b[lane], a going on by ra, b by rb in a line, and by la and lb from one to the next. */
 typedef struct conv_outer {
     const float *a, *b;
     float *c;
-    int64_t ra, rb, line, lines, depth, rc;
+    int64_t ra, rb, la, lb, lines, depth, rc;
     bool add;
 } conv_outer;
 void weft__conv_outer(const conv_outer *t, int64_t rows, int64_t vectors);

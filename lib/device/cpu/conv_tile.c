@@ -60,11 +60,10 @@ WIDE_TARGET CPU_INLINE void sums(const conv_tile *t, const int rows, const int v
 
 WIDE_TARGET CPU_INLINE void outer(const conv_outer *t, const int rows, const int vectors)
 {
-    const float *a = t->a;
     __m512 s[CONV_ROWS][VECTORS];
     clear(s, rows, vectors);
     for (int64_t e = 0; e < t->lines; e++) {
-        const float *b = t->b + e * t->line;
+        const float *a = t->a + e * t->la, *b = t->b + e * t->lb;
         for (int64_t k = t->depth; k > 0; k--, a += t->ra, b += t->rb)
             step(s, a, b, rows, vectors);
     }

@@ -1,6 +1,7 @@
 /* The gradient of weights: dW[o][c][place] = the sum over images and windows of dy[o] x[c] at that place. x, with
  * its padding, and dy are laid out with channels side by side; tiles of dW are output channels times vectors
- * of input channels. Where there are few of these, the places of a row of the window are part of the vector.
+ * of input channels. Where there are few of these, the places of a row of the window are part of the vector; or the
+ * tile is turned, if that leaves less of vectors unused.
  *
  * Images are cut into chunks by their number alone; each has sums of its own, which are added up in order. */
 #include "device/cpu/conv.h"
@@ -28,6 +29,7 @@ typedef struct job {
         line;        /* numbers of it side by side: channels, and of a vector: what a tile covers */
     int64_t taps;    /* of which each has its vectors */
     bool merged;     /* taps are rows of the window */
+    bool turned;     /* vectors are of output channels */
     int64_t outputs; /* of a part, at most */
     int64_t chunks, parts /* of each group's */, group /* of images */;
 } job;
@@ -43,9 +45,35 @@ static int64_t image_of(const job *o)
     return o->high * o->wide * o->pixel + o->places * conv_up(o->outputs, WIDE_LANES);
 }
 
+/* A tap's sums in a part: rows, and what is from one to the next. */
+static int64_t rows_of(const job *o)
+{
+    return o->turned ? o->line : o->outputs;
+}
+
+static int64_t row_of(const job *o)
+{
+    return conv_up(o->turned ? o->outputs : o->line, WIDE_LANES);
+}
+
+static int64_t part_of(const job *o)
+{
+    return o->taps * rows_of(o) * row_of(o);
+}
+
 static int64_t chunk_of(const job *o)
 {
-    return o->taps * o->t->o * conv_up(o->line, WIDE_LANES);
+    return o->t->groups * o->parts * part_of(o);
+}
+
+/* Cuts a group's output channels into parts. */
+static void cut(job *o)
+{
+    const int64_t outputs = o->t->o / o->t->groups, least_of = o->turned ? CONV_PANEL : CONV_ROWS;
+    const int64_t most = PARTS / o->chunks / o->t->groups;
+    o->parts = least(most < 1 ? 1 : most, (outputs + least_of - 1) / least_of);
+    o->outputs = (outputs + o->parts - 1) / o->parts;
+    o->parts = (outputs + o->outputs - 1) / o->outputs;
 }
 
 static job job_of(const weft_conv_terms *t)
@@ -62,11 +90,11 @@ static job job_of(const weft_conv_terms *t)
              .chunks = least(t->n, CHUNKS)};
     o.line = o.merged ? w->kernel[1] * c : c;
     o.taps = o.merged ? w->kernel[0] : w->kernel[0] * w->kernel[1];
-    while (o.chunks > 1 && o.chunks * chunk_of(&o) > MOST)
+    o.turned =
+        o.merged && o.line * conv_up(outputs, WIDE_LANES) < conv_up(o.line, WIDE_LANES) * outputs;
+    cut(&o);
+    for (; o.chunks > 1 && o.chunks * chunk_of(&o) > MOST; cut(&o))
         o.chunks /= 2;
-    o.parts = least(PARTS / o.chunks / t->groups, (outputs + CONV_ROWS - 1) / CONV_ROWS);
-    o.parts = o.parts < 1 ? 1 : o.parts;
-    o.outputs = (outputs + o.parts - 1) / o.parts;
     o.group = GROUP / image_of(&o);
     o.group = o.group < 1 ? 1 : least(o.group, IMAGES);
     o.each = conv_up(o.group * image_of(&o) + 2 * WIDE_LANES, WIDE_LANES);
@@ -82,7 +110,7 @@ int64_t weft__conv_weights_each(const weft_conv_terms *t)
 int64_t weft__conv_weights_room(const weft_conv_terms *t, int threads)
 {
     const job o = job_of(t);
-    return (o.chunks * chunk_of(&o) + threads * o.each) * (int64_t)sizeof(float);
+    return (o.chunks * chunk_of(&o) + WIDE_LANES + threads * o.each) * (int64_t)sizeof(float);
 }
 
 /* --- one group of images --- */
@@ -101,32 +129,37 @@ static void lay_out(const job *o, float *to, const char *from)
     }
 }
 
-/* Adds a group's products to the sums of a chunk. */
+/* Adds a group's products to the sums of a part of n output channels. */
 static void add_up(const job *o, const float *x, const float *gy, float *sums, int64_t images,
-                   int64_t o0, int64_t o1, bool first)
+                   int64_t n, bool first)
 {
     const weft_window *w = &o->t->window;
-    const int64_t row = conv_up(o->line, WIDE_LANES), tiles = (o1 - o0 + CONV_ROWS - 1) / CONV_ROWS;
-    const int64_t width = conv_up(o->outputs, WIDE_LANES), image = o->high * o->wide * o->pixel;
-    conv_outer t = {.ra = width,
-                    .rb = w->stride[1] * o->pixel,
-                    .line = w->stride[0] * o->wide * o->pixel,
+    const int64_t rows = o->turned ? o->line : n, lanes = o->turned ? n : o->line;
+    const int64_t tiles = (rows + CONV_ROWS - 1) / CONV_ROWS, image = o->high * o->wide * o->pixel;
+    const int64_t width = conv_up(o->outputs, WIDE_LANES), step = w->stride[1] * o->pixel;
+    const int64_t line = w->stride[0] * o->wide * o->pixel, across = w->out[1] * width;
+    conv_outer t = {.ra = o->turned ? step : width,
+                    .rb = o->turned ? width : step,
+                    .la = o->turned ? line : across,
+                    .lb = o->turned ? across : line,
                     .lines = w->out[0],
                     .depth = w->out[1],
-                    .rc = row};
-    for (int64_t l = 0; l < o->line; l += CONV_PANEL)
+                    .rc = row_of(o)};
+    for (int64_t l = 0; l < lanes; l += CONV_PANEL)
         for (int64_t tap = 0; tap < o->taps; tap++) {
             const int64_t down = o->merged ? tap : tap / w->kernel[1];
             const int64_t right = o->merged ? 0 : tap % w->kernel[1];
             const int64_t at = down * w->dilation[0] * o->wide + right * w->dilation[1];
             for (int64_t p = 0; p < tiles; p++) {
-                const int64_t lo = (o1 - o0) * p / tiles, hi = (o1 - o0) * (p + 1) / tiles;
+                const int64_t lo = rows * p / tiles, hi = rows * (p + 1) / tiles;
                 for (int64_t i = 0; i < images; i++) {
+                    const float *from = x + i * image + at * o->pixel;
+                    const float *back = gy + i * o->places * width;
                     t.add = i || !first;
-                    t.a = gy + i * o->places * width + lo;
-                    t.b = x + i * image + at * o->pixel + l;
-                    t.c = sums + (tap * o->t->o + o0 + lo) * row + l;
-                    weft__conv_outer(&t, hi - lo, o->line - l > WIDE_LANES ? 2 : 1);
+                    t.a = (o->turned ? from : back) + lo;
+                    t.b = (o->turned ? back : from) + l;
+                    t.c = sums + (tap * rows_of(o) + lo) * t.rc + l;
+                    weft__conv_outer(&t, hi - lo, lanes - l > WIDE_LANES ? 2 : 1);
                 }
             }
         }
@@ -140,8 +173,8 @@ static void item(const job *o, int64_t e, float *x)
     const weft_conv_terms *t = o->t;
     const int64_t chunk = e / o->parts / t->groups, part = e % o->parts;
     const int64_t group = e / o->parts % t->groups, outputs = t->o / t->groups;
-    const int64_t o0 = group * outputs + outputs * part / o->parts;
-    const int64_t o1 = group * outputs + outputs * (part + 1) / o->parts;
+    const int64_t o0 = group * outputs + part * o->outputs;
+    const int64_t some = least(o->outputs, outputs - part * o->outputs);
     const int64_t size = (int64_t)weft_dtype_size(o->dt), image = o->high * o->wide * o->pixel;
     const int64_t plane = t->window.in[0] * t->window.in[1];
     const int64_t begin = t->n * chunk / o->chunks, end = t->n * (chunk + 1) / o->chunks;
@@ -153,9 +186,9 @@ static void item(const job *o, int64_t e, float *x)
             lay_out(o, x + j * image, o->x + ((i + j) * t->c + group * o->c) * plane * size);
             weft__conv_turn(gy + j * o->places * width, width,
                             o->gy + ((i + j) * t->o + o0) * o->places * size, o->places, o->places,
-                            o1 - o0, o->dt);
+                            some, o->dt);
         }
-        add_up(o, x, gy, o->sums + chunk * chunk_of(o), n, o0, o1, i == begin);
+        add_up(o, x, gy, o->sums + e * part_of(o), n, some, i == begin);
     }
 }
 
@@ -172,24 +205,32 @@ static void items(const void *args, int64_t lo, int64_t hi)
     }
 }
 
+/* Where number l of an output channel's tap is in a part's sums; beside it, unless they are turned, those that follow. */
+static int64_t at(const job *o, int64_t tap, int64_t output, int64_t l)
+{
+    return o->turned ? (tap * o->line + l) * row_of(o) + output
+                     : (tap * o->outputs + output) * row_of(o) + l;
+}
+
 /* Rows of dW: the chunks' sums, in order. */
 static void join(const void *args, int64_t lo, int64_t hi)
 {
     const job *o = args;
     const weft_conv_terms *t = o->t;
-    const int64_t row = conv_up(o->line, WIDE_LANES), across = t->window.kernel[1];
-    const int64_t all = t->window.kernel[0] * across;
+    const int64_t across = t->window.kernel[1], all = t->window.kernel[0] * across;
+    const int64_t outputs = t->o / t->groups, beside = o->turned ? 1 : WIDE_LANES;
     for (int64_t r = lo; r < hi; r++)
         for (int64_t tap = 0; tap < o->taps; tap++)
-            for (int64_t l = 0; l < o->line; l += WIDE_LANES) {
+            for (int64_t l = 0; l < o->line; l += beside) {
+                const int64_t part = r / outputs * o->parts + r % outputs / o->outputs;
+                const float *from =
+                    o->sums + part * part_of(o) + at(o, tap, r % outputs % o->outputs, l);
                 float sum[WIDE_LANES] = {0};
-                for (int64_t e = 0; e < o->chunks; e++) {
-                    const float *from = o->sums + e * chunk_of(o) + (tap * t->o + r) * row + l;
+                for (int64_t e = 0; e < o->chunks; e++, from += chunk_of(o))
 #pragma omp simd
                     for (int j = 0; j < WIDE_LANES; j++)
                         sum[j] += from[j];
-                }
-                for (int64_t j = l; j < least(l + WIDE_LANES, o->line); j++) {
+                for (int64_t j = l; j < least(l + beside, o->line); j++) {
                     const int64_t c = j % o->c, place = o->merged ? tap * across + j / o->c : tap;
                     o->gw[(r * o->c + c) * all + place] = sum[j - l];
                 }
@@ -201,7 +242,7 @@ void weft__conv_weights(const weft_device *d, const weft_conv_terms *t, float *g
 {
     job o = job_of(t);
     const int64_t bytes = (int64_t)sizeof(float);
-    const int64_t most = (t->room / bytes - o.chunks * chunk_of(&o)) / o.each;
+    const int64_t most = (t->room / bytes - o.chunks * chunk_of(&o) - WIDE_LANES) / o.each;
     const double work =
         (double)(t->n * o.places) * (double)(t->o * o.c) * (double)(o.taps) / MULTIPLY_ADDS;
     const int team = weft__cpu_team(d, work);
@@ -210,7 +251,7 @@ void weft__conv_weights(const weft_device *d, const weft_conv_terms *t, float *g
     o.dt = dt;
     o.gw = gw;
     o.sums = (float *)room;
-    o.scratch = o.sums + o.chunks * chunk_of(&o);
+    o.scratch = o.sums + o.chunks * chunk_of(&o) + WIDE_LANES; /* join reads so far */
     o.slots = least(least(team, most), o.chunks * t->groups * o.parts);
     weft__cpu_pieces(items, &o, o.slots, 1, (int)o.slots);
     weft__cpu_rows(d, join, &o, t->o, o.taps * o.line * o.chunks);
