@@ -223,7 +223,8 @@ static void convolve(const sizes *s, weft_dtype t, double *out[3], double *want[
 }
 
 /* Channels below, at and above whole vectors; strides with and without places for all; few channels to a group, in
- * planes below and above vectors, with more padding than plane; what is no own kernel's. */
+ * planes below and above vectors, with more padding than plane; weights that images share; what is no own
+ * kernel's. */
 START_TEST(all_types_agree_with_plain_loops)
 {
     static const sizes all[] = {
@@ -243,6 +244,7 @@ START_TEST(all_types_agree_with_plain_loops)
         {{2, 3, 9, 10}, {3, 1, 1, 1}, {.groups = 3, .stride = 3, .stride_w = 2, .padding = 1}},
         {{2, 40, 6, 9}, {36, 20, 3, 3}, {.groups = 2, .padding = 1}},
         {{2, 2, 9, 33}, {18, 1, 9, 9}, {.groups = 2, .padding = 4}},
+        {{3, 64, 2, 2}, {72, 64, 8, 8}, {.padding = 4}},
     };
     static const struct {
         weft_dtype t;

@@ -2,7 +2,7 @@
 #include "device/cpu/conv.h"
 
 #if CPU_HAS_WIDE
-#include "device/cpu/half.h"
+#include <string.h>
 
 static int64_t planes_of(const conv_map *m)
 {
@@ -12,14 +12,6 @@ static int64_t planes_of(const conv_map *m)
 static int64_t weights_of(const conv_map *m)
 {
     return conv_up(m->target, WIDE_LANES) * m->taps * m->source * (int64_t)sizeof(float);
-}
-
-static float number(const void *p, int64_t i, weft_dtype dt)
-{
-    if (dt == WEFT_F32)
-        return ((const float *)p)[i];
-    const uint16_t h = ((const uint16_t *)p)[i];
-    return dt == WEFT_BF16 ? half_wide_bf16(h) : half_wide_f16(h);
 }
 
 static int64_t vectors_of(const conv_map *m, int64_t panel)
@@ -39,13 +31,17 @@ static void pack(char *to, const conv_map *m, const void *w, int64_t panel, int6
 {
     const int64_t lanes = vectors_of(m, panel) * WIDE_LANES, step = lanes * m->source;
     const int64_t end = first + CONV_PANEL < m->source ? first + CONV_PANEL : m->source;
-    float *p = (float *)to + weights_at(m, panel, 0);
-    for (int64_t l = 0; l < lanes; l++)
+    const int64_t places = m->ws < m->wt ? m->ws : m->wt, size = (int64_t)weft_dtype_size(dt);
+    float turned[CONV_TAPS * WIDE_LANES];
+    for (int64_t l = 0; l < lanes; l += WIDE_LANES)
         for (int64_t s = first; s < end; s++) {
-            const int64_t t = panel * CONV_PANEL + l, from = t * m->wt + s * m->ws;
+            const int64_t t = panel * CONV_PANEL + l;
+            float *p = (float *)to + weights_at(m, panel, 0) + s * lanes + l;
+            weft__conv_turn(turned, WIDE_LANES, (const char *)w + (t * m->wt + s * m->ws) * size,
+                            m->wt, places, m->target - t < WIDE_LANES ? m->target - t : WIDE_LANES,
+                            dt);
             for (int64_t e = 0; e < m->taps; e++)
-                p[e * step + s * lanes + l] =
-                    t < m->target ? number(w, from + m->tap[e].place, dt) : 0;
+                memcpy(p + e * step, turned + m->tap[e].place * WIDE_LANES, 64);
         }
 }
 

@@ -1,13 +1,16 @@
 /* Forward and the gradient of images: weights are packed once, by panels of 32 target channels; then each image
- * is laid out, its sums are taken with channels side by side, and turned into planes. */
+ * is laid out, its sums are taken with channels side by side, and turned into planes. Some images go together where
+ * weights do not stay in a core's cache. */
 #include "device/cpu/conv.h"
 
 #if CPU_HAS_WIDE
 #include "device/cpu/half.h"
 
-#define MULTIPLY_ADDS 16.0 /* that count as one element operation */
-#define FEW 16             /* source channels for which tiles of AMX do not pay */
-#define LINE 64            /* what rooms are aligned to */
+#define MULTIPLY_ADDS 16.0          /* that count as one element operation */
+#define FEW 16                      /* source channels for which tiles of AMX do not pay */
+#define LINE 64                     /* what rooms are aligned to */
+#define STAYS ((int64_t)1 << 20)    /* bytes of weights that do */
+#define TOGETHER ((int64_t)3 << 19) /* of images */
 
 typedef struct job {
     const conv_map *m;
@@ -17,7 +20,7 @@ typedef struct job {
     weft_dtype yt, dt;
     char *packed, *scratch;
     float *bias;
-    int64_t each, slots, row;
+    int64_t each, some, slots, row; /* bytes of an image; images together */
 } job;
 
 static int64_t size_of(weft_dtype t)
@@ -49,7 +52,15 @@ int64_t weft__conv_images_each(const conv_map *m, weft_dtype dt)
 {
     const conv_way *way = way_of(m, dt);
     const int64_t sums = m->out[0] * m->out[1] * conv_up(m->target, way->lanes);
-    return conv_up(way->planes(m), LINE) + sums * (int64_t)sizeof(float);
+    return conv_up(way->planes(m), LINE) + conv_up(sums * (int64_t)sizeof(float), LINE);
+}
+
+static int64_t some_of(const conv_map *m, weft_dtype dt)
+{
+    const int64_t most = TOGETHER / weft__conv_images_each(m, dt);
+    if (m->groups > 1 || most < 2 || packed_of(m, way_of(m, dt)) <= STAYS)
+        return 1;
+    return most < m->n ? most : m->n;
 }
 
 int64_t weft__conv_images_room(const conv_map *m, int threads, weft_dtype dt)
@@ -84,30 +95,39 @@ static void widen(const job *o)
                                           : half_wide_f16(((const uint16_t *)o->b)[j]);
 }
 
-/* Group i % groups of an image. */
-static void image(const job *o, int64_t i, char *planes, float *sums)
+/* n images from number i on; of several groups, group i % groups of one. */
+static void image(const job *o, int64_t i, int64_t n, char *room)
 {
     const conv_map *m = o->m;
     const int64_t places = m->out[0] * m->out[1], group = i % m->groups;
+    const int64_t planes = conv_up(o->way->planes(m), LINE);
     const char *packed = o->packed + group * packed_of(m, o->way);
-    o->way->lay(planes, m, o->x + i * m->source * m->in[0] * m->in[1] * size_of(o->dt), o->dt);
+    for (int64_t j = 0; j < n; j++)
+        o->way->lay(room + j * o->each, m,
+                    o->x + (i + j) * m->source * m->in[0] * m->in[1] * size_of(o->dt), o->dt);
     for (int64_t p = 0; p * CONV_PANEL < m->target; p++)
-        for (int g = 0; g < m->grids; g++)
-            o->way->grid(m, &m->grid[g], planes, packed, sums, o->row, p);
-    weft__conv_turn_back(o->y + i * m->target * places * size_of(o->yt), places, sums, o->row,
-                         places, m->target, o->b ? o->bias + group * m->target : NULL, o->yt);
+        for (int64_t e = 0; e < n * m->grids; e++) {
+            char *at = room + e / m->grids * o->each;
+            o->way->grid(m, &m->grid[e % m->grids], at, packed, (float *)(at + planes), o->row, p);
+        }
+    for (int64_t j = 0; j < n; j++)
+        weft__conv_turn_back(o->y + (i + j) * m->target * places * size_of(o->yt), places,
+                             (float *)(room + j * o->each + planes), o->row, places, m->target,
+                             o->b ? o->bias + group * m->target : NULL, o->yt);
 }
 
 /* A slot is the room of a thread. */
 static void images(const void *args, int64_t lo, int64_t hi)
 {
     const job *o = args;
-    const int64_t n = o->m->n * o->m->groups, planes = conv_up(o->way->planes(o->m), LINE);
+    const int64_t n = o->m->n * o->m->groups;
     for (int64_t slot = lo; slot < hi; slot++) {
-        char *room = o->scratch + slot * o->each;
-        memset(room, 0, (size_t)planes);
-        for (int64_t i = n * slot / o->slots; i < n * (slot + 1) / o->slots; i++)
-            image(o, i, room, (float *)(room + planes));
+        char *room = o->scratch + slot * o->some * o->each;
+        const int64_t end = n * (slot + 1) / o->slots;
+        for (int64_t j = 0; j < o->some; j++)
+            memset(room + j * o->each, 0, (size_t)o->way->planes(o->m));
+        for (int64_t i = n * slot / o->slots; i < end; i += o->some)
+            image(o, i, end - i < o->some ? end - i : o->some, room);
     }
 }
 
@@ -116,8 +136,8 @@ void weft__conv_images(const weft_device *d, const conv_map *m, void *y, weft_dt
                        weft_dtype dt)
 {
     const conv_way *way = way_of(m, dt);
-    const int64_t each = weft__conv_images_each(m, dt);
-    const int64_t most = (bytes - weft__conv_images_room(m, 0, dt)) / each;
+    const int64_t each = weft__conv_images_each(m, dt), some = some_of(m, dt);
+    const int64_t most = (bytes - weft__conv_images_room(m, 0, dt)) / (some * each);
     const double work = (double)m->target * (double)(m->source * m->taps) *
                         (double)(m->groups * m->n * m->out[0] * m->out[1]) / MULTIPLY_ADDS /
                         (double)(m->step[0] * m->step[1]);
@@ -132,6 +152,7 @@ void weft__conv_images(const weft_device *d, const conv_map *m, void *y, weft_dt
              .dt = dt,
              .packed = room,
              .each = each,
+             .some = some,
              .slots = team < most ? team : most,
              .row = conv_up(m->target, way->lanes)};
     o.bias = (float *)(room + m->groups * packed_of(m, way));

@@ -7,6 +7,17 @@
 #if CPU_HAS_WIDE
 /* --- planes --- */
 
+/* Numbers 0, 2, ... of 2 n - 1. */
+WIDE_TARGET CPU_INLINE __m512 every_second(const char *from, int64_t n, const weft_dtype dt)
+{
+    const __m512i even =
+        _mm512_set_epi32(30, 28, 26, 24, 22, 20, 18, 16, 14, 12, 10, 8, 6, 4, 2, 0);
+    const __m512 a = load(from, 2 * n - 1, dt);
+    if (n <= 8)
+        return _mm512_permutexvar_ps(even, a);
+    return _mm512_permutex2var_ps(a, even, load(from + (dt == WEFT_F32 ? 64 : 32), 2 * n - 17, dt));
+}
+
 /* A row of a phase: q from first on, each at x = q step + off of the source. */
 WIDE_TARGET CPU_INLINE void row(float *to, int64_t wide, const char *from, int64_t extent,
                                 int64_t step, int64_t off, const weft_dtype dt)
@@ -16,7 +27,10 @@ WIDE_TARGET CPU_INLINE void row(float *to, int64_t wide, const char *from, int64
     for (int64_t q = in.first; q < in.end && step == 1; q += 16)
         store((char *)(to + q), in.end - q, load(from + (q + off) * size, in.end - q, dt),
               WEFT_F32);
-    for (int64_t q = in.first; q < in.end && step > 1; q++)
+    for (int64_t q = in.first; q < in.end && step == 2; q += 16)
+        store((char *)(to + q), in.end - q,
+              every_second(from + (2 * q + off) * size, in.end - q, dt), WEFT_F32);
+    for (int64_t q = in.first; q < in.end && step > 2; q++)
         to[q] = _mm512_cvtss_f32(load(from + (q * step + off) * size, 1, dt));
 }
 
