@@ -519,6 +519,52 @@ START_TEST(the_first_bad_index_is_reported)
 }
 END_TEST
 
+/* Along each dimension, by indices of each type, lines short and long; the last one is of a bad index. */
+START_TEST(gathers_are_the_loops)
+{
+    static const int64_t size[][3] = {{3, 40, 1},   {40, 1, 1},  {2, 5, 300},
+                                      {1, 700, 10}, {9, 17, 15}, {4, 16, 600}};
+    static const weft_dtype types[] = {WEFT_U8, WEFT_I32, WEFT_I64};
+    const int64_t *const shape = size[_i % 6], n = 90, inner = shape[2], along = shape[1];
+    const int64_t full[3] = {n * inner, inner, 1}, count = shape[0] * along * inner,
+                  whole = shape[0] * n * inner;
+    const weft_dtype it = types[_i / 6], dt = WEFT_F32;
+    float *const x = some(dt, whole, -1, 1, 1), *const gy = some(dt, count, -1, 1, 2),
+                 *const y = device_calloc(count, 4), *const gx = device_calloc(whole, 4),
+                 *const want = calloc((size_t)whole, 4);
+    void *const index = device_calloc(count, 8);
+    int64_t bad = 0;
+    for (int64_t i = 0; i < count; i++) {
+        const int64_t at = i + 1 == count ? 200 : i * 7919 % n;
+        if (it == WEFT_I64)
+            ((int64_t *)index)[i] = at;
+        else if (it == WEFT_I32)
+            ((int32_t *)index)[i] = (int32_t)at;
+        else
+            ((uint8_t *)index)[i] = (uint8_t)at;
+    }
+    for (int t = 0; t < THREADS; t++) {
+        int64_t flag[2] = {0};
+        memset(gx, 0, (size_t)whole * 4);
+        memset(want, 0, (size_t)whole * 4);
+        ck_assert(!k(t)->gather(stream[t], dev(y), dev(flag), dev(x), full, dev(index), it, 3,
+                                shape, 1, n, dt));
+        ck_assert(!k(t)->gather_back(stream[t], dev(gx), full, dev(gy), dev(index), it, 3, shape, 1,
+                                     n, dt));
+        for (int64_t i = 0; i + 1 < count; i++) {
+            const int64_t from = (i / (along * inner) * n + i * 7919 % n) * inner + i % inner;
+            bad += y[i] != x[from];
+            want[from] += gy[i];
+        }
+        for (int64_t i = 0; i < whole; i++)
+            bad += !(fabsf(gx[i] - want[i]) <= 1e-5F);
+        ck_assert(isnan(y[count - 1]) && flag[0] == count && flag[1] == 200);
+        ck_assert_int_eq(bad, 0);
+    }
+    free(x), free(gy), free(y), free(gx), free(want), free(index);
+}
+END_TEST
+
 /* What linear gives, and a product, a bias and relu after each other: on a CPU the same bits. */
 static void check_linear(int t, int64_t rows, int64_t c, int64_t o, bool biased, int act)
 {
@@ -1094,6 +1140,7 @@ int main(void)
     tcase_add_test(t, extrema_are_the_first_and_nan_wins);
     tcase_add_loop_test(t, extrema_are_the_loops, 0, 20);
     tcase_add_test(t, the_first_bad_index_is_reported);
+    tcase_add_loop_test(t, gathers_are_the_loops, 0, 18);
     tcase_add_test(t, types_without_a_kernel_are_named);
     SRunner *r = srunner_create(s);
     srunner_run_all(r, CK_NORMAL);

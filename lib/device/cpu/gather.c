@@ -2,35 +2,67 @@
  * whole: no two write to one place. */
 #ifdef T
 
-static void N(gather)(const void *args, int64_t lo, int64_t hi)
+/* n neighbours of y and index, from element `at` on; x moves by xs from one to the next. */
+CPU_INLINE void N(gather_run)(const struct gather *a, int64_t at, const T *x, int64_t xs, int64_t n)
 {
-    const struct gather *a = args;
-    weft__place p = weft__walk_seek(&a->lines, lo);
-    for (int64_t r = lo; r < hi; r++, weft__walk_step(&a->lines, &p, 1)) {
-        const T *x = (const T *)a->x + p.at[0];
-        for (int64_t j = 0; j < a->length; j++) {
-            const int64_t at = p.at[1] + j * a->ystep, k = cpu_label(a->index, a->it, at);
-            const bool good = k >= 0 && k < a->n;
-            ((T *)a->y)[at] = good ? x[k * a->xstep] : STORE((C)NAN);
+    int64_t room[RUN];
+    for (int64_t end = at + n; at < end; at += n, x += n * xs) {
+        n = end - at < RUN ? end - at : RUN;
+        const int64_t *k = n < FEW ? NULL : all_good(room, a, at, n);
+        T *y = (T *)a->y + at;
+        for (int64_t i = 0; k && i < n; i++)
+            y[i] = x[k[i] * a->xstep + i * xs];
+        for (int64_t i = 0; !k && i < n; i++) {
+            const int64_t from = cpu_label(a->index, a->it, at + i);
+            const bool good = from >= 0 && from < a->n;
+            y[i] = good ? x[from * a->xstep + i * xs] : STORE((C)NAN);
             if (!good)
                 atomic_store_explicit(a->bad, 1, memory_order_relaxed);
         }
     }
 }
 
-static void N(gather_back)(const void *args, int64_t lo, int64_t hi)
+CPU_INLINE void N(gather_back_run)(const struct gather *a, int64_t at, C *gx, int64_t xs, int64_t n)
 {
-    const struct gather *a = args;
-    weft__place p = weft__walk_seek(&a->lines, lo);
-    for (int64_t r = lo; r < hi; r++, weft__walk_step(&a->lines, &p, 1)) {
-        C *gx = (C *)a->y + p.at[0];
-        for (int64_t j = 0; j < a->length; j++) {
-            const int64_t at = p.at[1] + j * a->ystep, k = cpu_label(a->index, a->it, at);
-            if (k >= 0 && k < a->n)
-                gx[k * a->xstep] += LOAD(((const T *)a->x)[at]);
+    int64_t room[RUN];
+    for (int64_t end = at + n; at < end; at += n, gx += n * xs) {
+        n = end - at < RUN ? end - at : RUN;
+        const int64_t *k = n < FEW ? NULL : all_good(room, a, at, n);
+        const T *gy = (const T *)a->x + at;
+        for (int64_t i = 0; k && i < n; i++)
+            gx[k[i] * a->xstep + i * xs] += LOAD(gy[i]);
+        for (int64_t i = 0; !k && i < n; i++) {
+            const int64_t to = cpu_label(a->index, a->it, at + i);
+            if (to >= 0 && to < a->n)
+                gx[to * a->xstep + i * xs] += LOAD(gy[i]);
         }
     }
 }
+
+/* Lines lo..hi-1, by runs of neighbours: a line, or an element of each of so many. */
+#define EACH_RUN(run, X, x)                                                                        \
+    const struct gather *a = args;                                                                 \
+    const int64_t xs = a->lines.stride[0][a->lines.rank - 1];                                      \
+    weft__place p = weft__walk_seek(&a->lines, lo);                                                \
+    if (a->ystep == 1 && a->length > 1)                                                            \
+        for (; lo < hi; lo++, weft__walk_step(&a->lines, &p, 1))                                   \
+            N(run)(a, p.at[1], (X *)(x) + p.at[0], 0, a->length);                                  \
+    for (int64_t n; lo < hi; lo += n, weft__walk_step(&a->lines, &p, n)) {                         \
+        n = weft__walk_run(&a->lines, &p, hi - lo < ABREAST ? hi - lo : ABREAST);                  \
+        for (int64_t j = 0; j < a->length; j++)                                                    \
+            N(run)(a, p.at[1] + j * a->ystep, (X *)(x) + p.at[0], xs, n);                          \
+    }
+
+static void N(gather)(const void *args, int64_t lo, int64_t hi)
+{
+    EACH_RUN(gather_run, const T, a->x)
+}
+
+static void N(gather_back)(const void *args, int64_t lo, int64_t hi)
+{
+    EACH_RUN(gather_back_run, C, a->y)
+}
+#undef EACH_RUN
 
 #else
 
@@ -41,6 +73,10 @@ static void N(gather_back)(const void *args, int64_t lo, int64_t hi)
 #include <math.h>
 #include <stdatomic.h>
 
+#define RUN 256     /* indices that are looked at before they are used */
+#define FEW 16      /* that are not worth it */
+#define ABREAST 256 /* lines whose elements are neighbours: what they read stays near */
+
 struct gather {
     void *y;
     const void *x, *index;
@@ -49,6 +85,19 @@ struct gather {
     int64_t length, xstep, ystep, n;
     atomic_int *bad;
 };
+
+/* The indices at..at+n-1, in room where they are not of i64 already; NULL: one is bad. */
+CPU_INLINE const int64_t *all_good(int64_t *room, const struct gather *a, int64_t at, int64_t n)
+{
+    const int64_t *k = a->it == WEFT_I64 ? (const int64_t *)a->index + at : room;
+    int bad = 0;
+    for (int64_t i = 0; k == room && i < n; i++)
+        room[i] = cpu_label(a->index, a->it, at + i);
+#pragma omp simd reduction(| : bad)
+    for (int64_t i = 0; i < n; i++)
+        bad |= (uint64_t)k[i] >= (uint64_t)a->n;
+    return bad ? NULL : k;
+}
 
 #define CPU_LOW
 #define CPU_FAMILY "device/cpu/gather.c"
