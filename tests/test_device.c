@@ -3,6 +3,7 @@
 #include "core/alloc.h"
 #include "core/error.h"
 #include "core/rng.h"
+#include "device/cpu/half.h"
 #include "device/cpu/quantile.h"
 #include "device/cpu/words.h"
 #include "device/device.h"
@@ -435,6 +436,31 @@ START_TEST(casts_at_the_edges)
     ck_assert_int_eq(i, -1);
     cast1(&f, WEFT_F32, &tie, WEFT_I64);
     ck_assert(f == (float)tie);
+}
+END_TEST
+
+/* By way of a format between them would be two roundings. */
+START_TEST(integers_are_rounded_once)
+{
+    enum { SHIFTS = 40, ODD = 1024, N = SHIFTS * ODD * 3 };
+    int64_t *x = device_calloc(N, sizeof *x);
+    uint16_t *y = device_calloc(N, sizeof *y);
+    float *f = device_calloc(N, sizeof *f);
+    for (int i = 0; i < N; i++)
+        x[i] =
+            (((INT64_C(2049) + 2 * (i / 3 % ODD)) << (i / 3 / ODD)) + i % 3 - 1) * (i % 2 * 2 - 1);
+    for (int k = 0; k < 2; k++) {
+        cast(y, k ? WEFT_BF16 : WEFT_F16, x, WEFT_I64, N);
+        for (int i = 0; i < N; i++)
+            must(y[i] == (k ? half_to_bf16((double)x[i]) : half_to_f16((double)x[i])));
+    }
+    cast(f, WEFT_F32, x, WEFT_I64, N);
+    for (int i = 0; i < N; i++)
+        must(f[i] == (float)x[i]);
+    x[0] = (INT64_C(257) << 54) + 1; /* does not fit f64 either */
+    cast1(y, WEFT_BF16, x, WEFT_I64);
+    ck_assert_uint_eq(y[0], 0x5E81);
+    free(x), free(y), free(f);
 }
 END_TEST
 
@@ -1262,6 +1288,7 @@ static Suite *suite(void)
     tcase_add_test(c, half_values);
     tcase_add_loop_test(c, half_round_trip, 0, 2);
     tcase_add_test(c, casts_at_the_edges);
+    tcase_add_test(c, integers_are_rounded_once);
     tcase_add_loop_test(c, sum_strided, 0, VIEWS * 2);
     tcase_add_loop_test(c, softmax_rows, 0, TYPES * ROWS);
     tcase_add_test(c, softmax_specials);

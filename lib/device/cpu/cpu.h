@@ -44,6 +44,16 @@ typedef struct weft__cpu_kernel {
 #define CPU_FLOATS(of) (&(const weft__cpu_kernel){.name = #of, CPU_FOUR(of)})
 #define CPU_NUMBERS(of)                                                                            \
     (&(const weft__cpu_kernel){.name = #of, CPU_FOUR(of), .i64 = CPU_EACH_SET(of##_i64)})
+/* The body for numbers of a type, with the vectors of a device. NULL: not of that type. */
+weft__cpu_body *weft__cpu_pick(const weft_device *d, const weft__cpu_kernel *k, weft_dtype dt);
+
+/* Numbers one behind the other, from one type to another; and a body over them, its args. */
+typedef struct weft__cpu_cast {
+    void *y;
+    const void *x;
+    weft_dtype yt, xt;
+} weft__cpu_cast;
+weft__cpu_body *weft__cpu_caster(const weft_device *d, weft_dtype from);
 /* In a body: calls another function of the same type. */
 #define CPU_CALL(name, ...) N(name)(__VA_ARGS__)
 

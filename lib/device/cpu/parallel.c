@@ -58,7 +58,7 @@ int weft__cpu_set(const weft_device *d)
     return d->vectors > 0 && d->vectors <= best ? d->vectors - 1 : best;
 }
 
-static weft__cpu_body *pick(const weft_device *d, const weft__cpu_kernel *k, weft_dtype dt)
+weft__cpu_body *weft__cpu_pick(const weft_device *d, const weft__cpu_kernel *k, weft_dtype dt)
 {
     const int set = weft__cpu_set(d);
     switch (dt) {
@@ -78,7 +78,7 @@ static weft__cpu_body *pick(const weft_device *d, const weft__cpu_kernel *k, wef
 weft_status weft__cpu_each(weft_stream *s, const weft__cpu_kernel *k, weft_dtype dt,
                            const void *args, int64_t n, int64_t cost)
 {
-    weft__cpu_body *body = pick(s->device, k, dt);
+    weft__cpu_body *body = weft__cpu_pick(s->device, k, dt);
     if (!body)
         return weft__no_kernel(s->device, k->name, dt);
     weft__cpu_elements(s->device, body, args, n, cost);
@@ -88,7 +88,7 @@ weft_status weft__cpu_each(weft_stream *s, const weft__cpu_kernel *k, weft_dtype
 weft_status weft__cpu_each_row(weft_stream *s, const weft__cpu_kernel *k, weft_dtype dt,
                                const void *args, int64_t n, int64_t cost)
 {
-    weft__cpu_body *body = pick(s->device, k, dt);
+    weft__cpu_body *body = weft__cpu_pick(s->device, k, dt);
     if (!body)
         return weft__no_kernel(s->device, k->name, dt);
     weft__cpu_rows(s->device, body, args, n, cost);
