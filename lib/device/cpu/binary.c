@@ -107,108 +107,88 @@ static bool N(straight)(weft_binary op, T *y, const T *a, const T *b, int64_t n)
 }
 #endif
 
-/* n elements one behind the other: where they lie, or in room. */
-static const C *N(line)(C *room, const T *x, int64_t s, int64_t n)
+static void N(some)(const struct binary *o, T *y, const T *gy, const T *a, const T *b, int64_t n)
 {
-#ifndef LOW
-    if (s == 1)
-        return x;
-#else
-    if (s == 1)
-#pragma omp simd
-        for (int64_t i = 0; i < n; i++)
-            room[i] = LOAD(x[i]);
-    else
-#endif
-    if (s == 0)
-#pragma omp simd
-        for (int64_t i = 0; i < n; i++)
-            room[i] = LOAD(x[0]);
-    else
-        for (int64_t i = 0; i < n; i++)
-            room[i] = LOAD(x[i * s]);
-    return room;
-}
-
-/* n at most CHUNK where something must be brought together. */
-static void N(some)(const struct binary *o, int64_t i, const T *a, int64_t sa, const T *b,
-                    int64_t sb, int64_t n)
-{
-    const T *gy = o->gy ? (const T *)o->gy + i : NULL;
-    C left[CHUNK], right[CHUNK];
-    const C *u = N(line)(left, a, sa, n), *v = N(line)(right, b, sb, n);
 #ifdef LOW
-    C to[CHUNK], from[CHUNK];
-    const C *g = gy ? N(line)(from, gy, 1, n) : NULL;
-#else
-    C *to = (C *)o->y + i;
-    const C *g = gy;
-#endif
-    if (g)
-        M(run_back)(o, to, g, u, v, n);
-    else
-        M(run)(o->op, to, u, v, n);
-#ifdef LOW
-    T *y = (T *)o->y + i;
+    C left[CHUNK], right[CHUNK], to[CHUNK], from[CHUNK];
+    if (!gy && N(straight)(o->op, y, a, b, n))
+        return;
+    for (; n > 0; n -= CHUNK, y += CHUNK, a += CHUNK, b += CHUNK) {
+        const int64_t some = n < CHUNK ? n : CHUNK;
 #pragma omp simd
-    for (int64_t e = 0; e < n; e++)
-        y[e] = STORE(to[e]);
+        for (int64_t e = 0; e < some; e++) {
+            left[e] = LOAD(a[e]);
+            right[e] = LOAD(b[e]);
+        }
+        if (gy) {
+#pragma omp simd
+            for (int64_t e = 0; e < some; e++)
+                from[e] = LOAD(gy[e]);
+            M(run_back)(o, to, from, left, right, some);
+            gy += CHUNK;
+        } else {
+            M(run)(o->op, to, left, right, some);
+        }
+#pragma omp simd
+        for (int64_t e = 0; e < some; e++)
+            y[e] = STORE(to[e]);
+    }
+#else
+    if (gy)
+        M(run_back)(o, y, gy, a, b, n);
+    else
+        M(run)(o->op, y, a, b, n);
 #endif
 }
 
 static void N(binary)(const void *args, int64_t lo, int64_t hi)
 {
     const struct binary *o = args;
-    const int last = o->walk.rank - 1;
-    const int64_t sa = o->walk.stride[0][last], sb = o->walk.stride[1][last];
-    const bool near = sa == 1 && sb == 1;
-    weft__place p = weft__walk_seek(&o->walk, lo);
-    for (int64_t i = lo, n; i < hi; i += n) {
-        const T *a = (const T *)o->a + p.at[0], *b = (const T *)o->b + p.at[1];
-        n = weft__walk_run(&o->walk, &p, hi - i);
-#ifdef LOW
-        if (near && !o->gy && N(straight)(o->op, (T *)o->y + i, a, b, n)) {
-            weft__walk_step(&o->walk, &p, n);
-            continue;
-        }
-        n = n < CHUNK ? n : CHUNK;
-#endif
-        if (!near)
-            n = n < CHUNK ? n : CHUNK;
-        N(some)(o, i, a, sa, b, sb, n);
-        weft__walk_step(&o->walk, &p, n);
-    }
+    const bool back = o->blocks.grid.arrays > 3;
+    weft__block k;
+    for (weft__block_seek(&o->blocks, &k, lo); lo < hi; lo++, weft__block_step(&o->blocks, &k))
+        for (int64_t r = 0; r < k.rows; r++)
+            N(some)
+    (o, weft__block_line(&k, 0, r), back ? weft__block_line(&k, 3, r) : NULL,
+     weft__block_line(&k, 1, r), weft__block_line(&k, 2, r), k.n);
 }
 
 #else
 
+#include "device/cpu/blocks.h"
 #include "device/cpu/cpu.h"
-#include "device/cpu/walk.h"
 
 #include <math.h>
 
-#define CHUNK 256 /* elements that strides have apart are brought together so many at a time */
+#define CHUNK 256 /* numbers of 16 bits are brought to f32 so many at a time */
 
 struct binary {
     weft_binary op;
     int input;
-    void *y;
-    const void *a, *b, *gy; /* gy: of a gradient */
-    weft__walk walk;
+    weft__blocks blocks; /* of y, a, b, of a gradient also of gy */
 };
 
 #define CPU_LOW
 #define CPU_FAMILY "device/cpu/binary.c"
 #include "device/cpu/typed.h"
 
+static weft_status run_all(weft_stream *s, struct binary *o, const weft__strided *array, int arrays,
+                           int rank, const int64_t *shape, weft_dtype dt)
+{
+    weft__blocks_of(&o->blocks, arrays, array, rank, shape);
+    return weft__cpu_each_row(s, CPU_FLOATS(binary), dt, o, o->blocks.grid.numel,
+                              BLOCK_ROOM * (o->op == WEFT_POW ? 16 : 1));
+}
+
 weft_status weft__cpu_binary(weft_stream *s, weft_binary op, weft_dev y, weft_dev a,
                              const int64_t *astride, weft_dev b, const int64_t *bstride, int rank,
                              const int64_t *shape, weft_dtype dt)
 {
-    const int64_t *const stride[] = {astride, bstride};
-    struct binary o = {.op = op, .y = cpu_ptr(y), .a = cpu_ptr(a), .b = cpu_ptr(b)};
-    weft__walk_of(&o.walk, 2, rank, shape, stride);
-    return weft__cpu_each(s, CPU_FLOATS(binary), dt, &o, o.walk.numel, op == WEFT_POW ? 16 : 1);
+    const size_t size = weft_dtype_size(dt);
+    struct binary o = {.op = op};
+    const weft__strided array[] = {
+        {cpu_ptr(y), NULL, size}, {cpu_ptr(a), astride, size}, {cpu_ptr(b), bstride, size}};
+    return run_all(s, &o, array, 3, rank, shape, dt);
 }
 
 weft_status weft__cpu_binary_back(weft_stream *s, weft_binary op, int input, weft_dev gx,
@@ -216,14 +196,12 @@ weft_status weft__cpu_binary_back(weft_stream *s, weft_binary op, int input, wef
                                   const int64_t *bstride, int rank, const int64_t *shape,
                                   weft_dtype dt)
 {
-    const int64_t *const stride[] = {astride, bstride};
-    struct binary o = {.op = op,
-                       .input = input,
-                       .y = cpu_ptr(gx),
-                       .a = cpu_ptr(a),
-                       .b = cpu_ptr(b),
-                       .gy = cpu_ptr(gy)};
-    weft__walk_of(&o.walk, 2, rank, shape, stride);
-    return weft__cpu_each(s, CPU_FLOATS(binary), dt, &o, o.walk.numel, op == WEFT_POW ? 16 : 1);
+    const size_t size = weft_dtype_size(dt);
+    struct binary o = {.op = op, .input = input};
+    const weft__strided array[] = {{cpu_ptr(gx), NULL, size},
+                                   {cpu_ptr(a), astride, size},
+                                   {cpu_ptr(b), bstride, size},
+                                   {cpu_ptr(gy), NULL, size}};
+    return run_all(s, &o, array, 4, rank, shape, dt);
 }
 #endif

@@ -1,9 +1,8 @@
 /* Copies with strides and a cast, and fills. Equal types are moved as bytes. */
+#include "device/cpu/blocks.h"
 #include "device/cpu/cpu.h"
-#include "device/cpu/half.h"
-#include "device/cpu/walk.h"
 
-#define CHUNK 1024 /* numbers that strides have apart are brought together so many at a time */
+#include <string.h>
 
 #define MOVE(T)                                                                                    \
     do {                                                                                           \
@@ -39,62 +38,46 @@ static void move(void *y, int64_t ys, const void *x, int64_t xs, int64_t n, size
 }
 
 struct copy {
-    char *y;
-    const char *x;
     weft_dtype yt, xt;
-    int64_t ysize, xsize;
     weft__cpu_body *cast;
-    weft__walk walk;
+    weft__blocks blocks;
 };
 
-/* n, at most CHUNK unless both lie one behind the other. */
-static void cast(const struct copy *c, char *y, int64_t ys, const char *x, int64_t xs, int64_t n)
+/* n, at most BLOCK_ROOM, ys apart. */
+static void copy_line(const struct copy *c, void *y, int64_t ys, const void *x, int64_t n)
 {
-    int64_t in[CHUNK], out[CHUNK];
-    if (xs != 1)
-        move(in, 1, x, xs, n, (size_t)c->xsize);
-    c->cast(
-        &(weft__cpu_cast){ys == 1 ? (void *)y : out, xs == 1 ? (const void *)x : in, c->yt, c->xt},
-        0, n);
+    const size_t size = (size_t)c->blocks.size[0];
+    int64_t room[BLOCK_ROOM];
+    void *to = ys == 1 ? y : room;
+    if (c->yt != c->xt)
+        c->cast(&(weft__cpu_cast){to, x, c->yt, c->xt}, 0, n);
+    else if (ys == 1)
+        memcpy(y, x, (size_t)n * size);
     if (ys != 1)
-        move(y, ys, out, 1, n, (size_t)c->ysize);
+        move(y, ys, c->yt == c->xt ? x : room, 1, n, size);
 }
 
 static void copy_range(const void *args, int64_t lo, int64_t hi)
 {
     const struct copy *c = args;
-    const weft__walk *w = &c->walk;
-    const int64_t ys = w->stride[0][w->rank - 1], xs = w->stride[1][w->rank - 1];
-    weft__place p = weft__walk_seek(w, lo);
-    for (int64_t n; lo < hi; lo += n, weft__walk_step(w, &p, n)) {
-        char *y = c->y + p.at[0] * c->ysize;
-        const char *x = c->x + p.at[1] * c->xsize;
-        n = weft__walk_run(w, &p, hi - lo);
-        if (c->yt == c->xt) {
-            move(y, ys, x, xs, n, (size_t)c->ysize);
-        } else {
-            n = n < CHUNK || (ys == 1 && xs == 1) ? n : CHUNK;
-            cast(c, y, ys, x, xs, n);
-        }
-    }
+    const int64_t ys = c->blocks.joined ? 1 : c->blocks.across[0] / c->blocks.size[0];
+    weft__block k;
+    for (weft__block_seek(&c->blocks, &k, lo); lo < hi; lo++, weft__block_step(&c->blocks, &k))
+        for (int64_t r = 0; r < k.rows; r++)
+            copy_line(c, weft__block_line(&k, 0, r), ys, weft__block_line(&k, 1, r), k.n);
 }
 
 weft_status weft__cpu_copy(weft_stream *s, weft_dev y, weft_dtype yt, const int64_t *ystride,
                            weft_dev x, weft_dtype xt, const int64_t *xstride, int rank,
                            const int64_t *shape)
 {
-    const int64_t *const stride[] = {ystride, xstride};
-    struct copy c = {.y = cpu_ptr(y),
-                     .x = cpu_ptr(x),
-                     .yt = yt,
-                     .xt = xt,
-                     .ysize = (int64_t)weft_dtype_size(yt),
-                     .xsize = (int64_t)weft_dtype_size(xt),
-                     .cast = weft__cpu_caster(s->device, xt)};
-    if (!c.ysize || !c.xsize)
-        return weft__no_kernel(s->device, "copy", c.ysize ? xt : yt);
-    weft__walk_of(&c.walk, 2, rank, shape, stride);
-    weft__cpu_elements(s->device, copy_range, &c, c.walk.numel, yt == xt ? 1 : 4);
+    const weft__strided array[] = {{cpu_ptr(y), ystride, weft_dtype_size(yt)},
+                                   {cpu_ptr(x), xstride, weft_dtype_size(xt)}};
+    struct copy c = {.yt = yt, .xt = xt, .cast = weft__cpu_caster(s->device, xt)};
+    if (!array[0].size || !array[1].size)
+        return weft__no_kernel(s->device, "copy", array[0].size ? xt : yt);
+    weft__blocks_of(&c.blocks, 2, array, rank, shape);
+    weft__cpu_rows(s->device, copy_range, &c, c.blocks.grid.numel, BLOCK_ROOM);
     return WEFT_OK;
 }
 

@@ -3,7 +3,7 @@
 #define DEVICE_CPU_WALK_H
 #include <weft/base.h>
 
-#define WALK_ARRAYS 3
+#define WALK_ARRAYS 4
 
 typedef struct weft__walk {
     int rank, arrays; /* rank >= 1 */
