@@ -24,7 +24,7 @@ static const int64_t shape[][3] = {
     {1025, 127, 33},  {85, 129, 3},     {400, 700, 120}, {120, 70, 3072}, {40, 100, 3073},
     {100, 40, 7000},  {132, 130, 4100}, {1300, 40, 700}, {40, 1300, 700}, {420, 450, 1180},
     {1040, 1024, 40}, {1040, 1056, 33}, {70, 90, 10},    {43, 12, 1000},  {9, 15, 47},
-    {2, 170, 10}};
+    {2, 170, 10},     {15, 256, 128},   {29, 289, 257}};
 #define SHAPES ((int)(sizeof shape / sizeof *shape))
 #define KINDS 16
 #define LARGE 1500000 /* multiply-adds, for which half of the kinds must do */
@@ -268,7 +268,10 @@ START_TEST(without_room)
         weft__fail_alloc(1);
         void *c = multiply(&p, BRAIN_WIDE, 0);
         weft__fail_alloc(0);
+        void *with = multiply(&p, BRAIN_WIDE, 0);
+        ck_assert_mem_eq(with, c, (size_t)(p.m * p.ldc) * (p.single ? 4 : 2));
         check_values(&p, c);
+        free(with);
         free(c);
     }
 }

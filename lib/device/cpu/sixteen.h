@@ -11,13 +11,18 @@ CPU_INLINE __mmask16 first_of(int64_t n)
     return n < 16 ? (__mmask16)((1u << n) - 1) : (__mmask16)-1;
 }
 
+/* Sixteen of bf16 as f32. */
+WIDE_TARGET CPU_INLINE __m512 widened(__m256i low)
+{
+    return _mm512_castsi512_ps(_mm512_slli_epi32(_mm512_cvtepu16_epi32(low), 16));
+}
+
 WIDE_TARGET CPU_INLINE __m512 load_some(const char *from, __mmask16 there, const weft_dtype dt)
 {
     if (dt == WEFT_F32)
         return _mm512_maskz_loadu_ps(there, from);
     const __m256i low = _mm256_maskz_loadu_epi16(there, from);
-    return dt == WEFT_F16 ? _mm512_cvtph_ps(low)
-                          : _mm512_castsi512_ps(_mm512_slli_epi32(_mm512_cvtepu16_epi32(low), 16));
+    return dt == WEFT_F16 ? _mm512_cvtph_ps(low) : widened(low);
 }
 
 WIDE_TARGET CPU_INLINE __m512 load(const char *from, int64_t n, const weft_dtype dt)

@@ -29,7 +29,8 @@
 #define WIDE_GROUP 4 /* panels of A that are packed together, where its rows are adjacent */
 #define WIDE_ROOM (WIDE_DEPTH * 256) /* numbers of packed B; of A then two groups follow */
 #define WIDE_SUMS (384 * 256)        /* that wait for more of k, where C is bf16 */
-#define WIDE_ALL (WIDE_ROOM + 2 * WIDE_GROUP * WIDE_ONCE * WIDE_LANES + WIDE_SUMS)
+/* Where B flows by two panels of it, 22 of A and sums; blocks need less. */
+#define WIDE_ALL (2 * WIDE_COLUMNS * WIDE_DEPTH + 11 * WIDE_STEP * WIDE_ROWS + WIDE_SUMS)
 #define WIDE_LINES 2048 /* of a list, at most */
 
 /* C = alpha A B + beta C + bias, what is below zero being none with relu; strides in elements, of rows and columns.
@@ -79,7 +80,7 @@ typedef struct weft__wide_list {
 typedef struct weft__wide_tile {
     const float *a;
     const void *b;
-    bool low;  /* b is bf16 */
+    enum { WIDE_NONE, WIDE_B, WIDE_PACKED } low; /* is bf16: b, or what is packed */
     bool past; /* C is nothing but the sums, in whole lines, and too large to stay in a cache */
     float *c;
     int64_t rb, rc, k;
@@ -90,7 +91,7 @@ typedef struct weft__wide_tile {
     /* What a tile of two vectors packs meanwhile, of rows `step` numbers apart: `moves` rows of B, one with two steps
      * along k, by fours where a line of A has numbers of two rows; or of `lines` rows of A, there, `run` times WIDE_RUN
      * numbers, eight steps along k for so many of two rows; else, of columns of A, `run` numbers, two with two steps. */
-    const float *from;
+    const void *from;
     float *to;
     int64_t step, moves, lines, run;
 } weft__wide_tile;

@@ -1,7 +1,7 @@
 /* Rows i0..i1-1 and columns j0..j1-1 of C: blocks of columns and of k, whose part of B is packed into the
  * second cache, and of these tiles. A's rows are packed a tile's height at a time. While a tile is computed, a part
  * of what comes next is fetched from afar, by what the tile asks for (wide_fetch.c), and that of A is packed, rows
- * of f32 by the tile itself, all else after it, before anything can push it out. */
+ * by the tile itself, all else after it, before anything can push it out. */
 #include "device/cpu/wide.h"
 
 #if CPU_HAS_WIDE
@@ -16,6 +16,8 @@
 #define LITTLE 2048   /* sums that are kept where there is no room */
 #define FAR 1048576   /* numbers of C that are too many for the second cache */
 #define BESIDE 256    /* columns of a block whose sums are kept */
+
+_Static_assert(WIDE_ROOM + 2 * WIDE_GROUP * WIDE_ONCE * WIDE_LANES + WIDE_SUMS <= WIDE_ALL, "room");
 
 typedef struct rectangle {
     const weft__wide *p;
@@ -107,10 +109,10 @@ static panel hand_over(const rectangle *o, weft__wide_tile *t, const ahead *next
     const weft__wide *p = o->p;
     const int64_t run = some->depth / WIDE_RUN, rest = some->depth - run * WIDE_RUN;
     t->lines = 0;
-    if (p->ca != 1 || p->dt != WEFT_F32 || wide_ceiling(t->n, WIDE_LANES) != 2 ||
+    if (p->ca != 1 || t->low == WIDE_B || wide_ceiling(t->n, WIDE_LANES) != 2 ||
         wide_ceiling(some->rows, 2) * run > t->k / WIDE_HALF)
         return *some;
-    t->from = (const float *)p->a + some->i * p->ra + some->k;
+    t->from = wide_at(p->a, p->dt, some->i, p->ra, some->k, 1);
     t->to = o->ahead + (some->i - next->rows.i) / 2 * WIDE_STEP;
     t->step = p->ra;
     t->lines = some->rows;
@@ -166,7 +168,9 @@ static void across(rectangle *o, const block *b, int64_t i, const ahead *next,
     const int64_t times = wide_ceiling(b->columns, o->width), within = i % o->group;
     const int64_t parts = times * wide_least(o->group, o->panels - i + within);
     weft__wide_tile t = {.a = o->a + within * o->size,
-                         .low = o->plain && p->dt == WEFT_BF16,
+                         .low = p->dt == WEFT_F32 ? WIDE_NONE
+                                : o->plain        ? WIDE_B
+                                                  : WIDE_PACKED,
                          .past = o->past,
                          .rb = o->plain ? p->rb : WIDE_COLUMNS,
                          .rc = p->ct == WEFT_F32 ? p->rc : o->step,

@@ -14,26 +14,29 @@
 /* Steps along k of a part whose columns lie apart: so little of what was asked for stays near until it is packed. */
 #define FEW 256
 
-_Static_assert((2 * WIDE_COLUMNS + (PANELS + 1) * WIDE_LANES) * WIDE_DEPTH <= WIDE_ALL, "room");
+_Static_assert(PANELS + 1 <= 22, "room");
 
-/* A part of A: rows and steps along k. */
+/* A part of A, rows and steps along k, and the columns of B that flow by. */
 typedef struct part {
-    int64_t rows, k, depth, panels;
+    int64_t rows, k, depth, panels, j, columns;
     int64_t row[PANELS + 1]; /* where a panel begins, and the last one ends */
 } part;
 
 typedef struct flow {
     const weft__wide *p;
-    int64_t j0, columns;
+    int64_t i0, i1, j0, j1;
+    int64_t block; /* columns of a part */
     part now, next;
     int64_t size;         /* numbers of a packed panel of A */
     bool past;            /* as tiles' */
     bool hides;           /* A, but for the first part, is packed beside tiles */
     float *a, *b, *ahead; /* packed A, the panel in use, and the next one */
-    int64_t first;        /* place of A's first panel; those after it follow, in a ring */
-    int64_t packed;       /* panels of A that are there */
-    int64_t each, moved;  /* rows of the next panel of B: of a tile, and so far */
-    int64_t k, some;      /* steps along k of the next part of A that are asked for */
+    float *sums;          /* of a part, or of a tile, in rows `step` apart, where C is bf16 */
+    int64_t step;
+    int64_t first;       /* place of A's first panel; those after it follow, in a ring */
+    int64_t packed;      /* panels of A that are there */
+    int64_t each, moved; /* rows of the next panel of B: of a tile, and so far */
+    int64_t k, some;     /* steps along k of the next part of A that are asked for */
     weft__wide_list list;
 } flow;
 
@@ -69,8 +72,8 @@ static void pack_a(flow *f)
 static void pack_b(flow *f, int64_t j)
 {
     if (f->moved < f->now.depth)
-        weft__wide_pack_b(f->b + f->moved * WIDE_COLUMNS, f->p, f->j0 + j,
-                          wide_least(WIDE_COLUMNS, f->columns - j), f->now.k + f->moved,
+        weft__wide_pack_b(f->b + f->moved * WIDE_COLUMNS, f->p, f->now.j + j,
+                          wide_least(WIDE_COLUMNS, f->now.columns - j), f->now.k + f->moved,
                           f->now.depth - f->moved);
     f->moved = 0;
 }
@@ -87,13 +90,14 @@ static void list(flow *f, weft__wide_tile *t, int64_t i, int64_t j)
     const part *a = &f->now, *next = &f->next;
     weft__wide_list *l = &f->list;
     const bool last = i + 1 == a->panels;
+    const bool writes = f->p->ct == WEFT_F32 ? !f->past : a->k + a->depth == f->p->k;
     const int64_t other = last ? 0 : i + 1, then = j + (last ? 2 : 1) * WIDE_COLUMNS;
     const int64_t lo = share(f, other), n = share(f, other + 1) - lo;
     l->n = 0;
-    if (then + WIDE_COLUMNS <= f->columns && n > 0)
-        weft__wide_fetch_b(l, f->p, f->j0 + then, WIDE_COLUMNS, a->k + lo, n, 0, 1);
-    if (!f->past)
-        weft__wide_fetch_c(l, f->p, a->row[i], a->row[i + 1] - a->row[i], f->j0 + j, t->n);
+    if (then + WIDE_COLUMNS <= a->columns && n > 0)
+        weft__wide_fetch_b(l, f->p, a->j + then, WIDE_COLUMNS, a->k + lo, n, 0, 1);
+    if (writes)
+        weft__wide_fetch_c(l, f->p, a->row[i], a->row[i + 1] - a->row[i], a->j + j, t->n);
     if (f->some > 0 && i < next->panels)
         weft__wide_fetch_a(l, f->p, next->row[i], next->row[i + 1] - next->row[i], f->k, f->some);
     t->pace = t->k > 1 ? (uint32_t)((l->n << 16) / (t->k / 2)) : 0;
@@ -104,12 +108,12 @@ static void move_b(flow *f, weft__wide_tile *t, int64_t i, int64_t j)
 {
     const int64_t lo = share(f, i), step = f->p->rb;
     t->moves = 0;
-    if (j + 2 * WIDE_COLUMNS > f->columns)
+    if (j + 2 * WIDE_COLUMNS > f->now.columns)
         return;
     f->moved = share(f, i + 1);
     t->moves = f->moved - lo;
     t->step = step;
-    t->from = (const float *)f->p->b + (f->now.k + lo) * step + f->j0 + j + WIDE_COLUMNS;
+    t->from = wide_at(f->p->b, f->p->dt, f->now.k + lo, step, f->now.j + j + WIDE_COLUMNS, 1);
     t->to = f->ahead + lo * WIDE_COLUMNS;
 }
 
@@ -122,7 +126,7 @@ static int64_t move_a(const flow *f, weft__wide_tile *t, int64_t i, float *to)
     const int64_t rows = n->row[i + 1] - n->row[i], run = n->depth / WIDE_RUN;
     if (t->n <= WIDE_LANES)
         return 0;
-    t->from = (const float *)wide_at(p->a, WEFT_F32, n->row[i], p->ra, n->k, p->ca);
+    t->from = wide_at(p->a, p->dt, n->row[i], p->ra, n->k, p->ca);
     t->to = to;
     if (p->ca != 1) {
         t->step = p->ca;
@@ -140,7 +144,7 @@ static int64_t move_a(const flow *f, weft__wide_tile *t, int64_t i, float *to)
 /* The steps of the next part of A that are asked for with the panel of B from column j on. */
 static void ask(flow *f, int64_t j)
 {
-    const int64_t panels = wide_ceiling(f->columns, WIDE_COLUMNS),
+    const int64_t panels = wide_ceiling(f->now.columns, WIDE_COLUMNS),
                   times = wide_least(BEFORE, panels);
     const int64_t x = j / WIDE_COLUMNS - panels + times, depth = f->next.depth;
     f->k = f->next.k + depth * x / times;
@@ -152,26 +156,34 @@ static void panel(flow *f, int64_t j)
 {
     const weft__wide *p = f->p;
     const part *a = &f->now;
-    const int64_t beside = f->hides && j + WIDE_COLUMNS >= f->columns ? f->next.panels : 0;
+    const int64_t beside = f->hides && j + WIDE_COLUMNS >= a->columns ? f->next.panels : 0;
+    const bool low = p->ct != WEFT_F32, keeps = a->depth < p->k, last = a->k + a->depth == p->k;
     weft__wide_tile t = {.b = f->b,
+                         .low = p->dt == WEFT_F32 ? WIDE_NONE : WIDE_PACKED,
                          .past = f->past,
                          .rb = WIDE_COLUMNS,
-                         .rc = p->rc,
+                         .rc = low ? f->step : p->rc,
                          .k = a->depth,
-                         .n = wide_least(WIDE_COLUMNS, f->columns - j),
+                         .n = wide_least(WIDE_COLUMNS, a->columns - j),
                          .alpha = p->alpha,
-                         .beta = a->k ? 1 : p->beta,
+                         .beta = a->k  ? 1
+                                 : low ? 0
+                                       : p->beta,
                          .line = f->list.line};
     for (int64_t i = 0; i < a->panels; i++) {
         const int64_t row = a->row[i], end = a->row[i + 1];
         float *const to = place(f, i - 1);
         t.a = place(f, i);
-        t.c = (float *)p->c + row * p->rc + f->j0 + j;
+        t.c = !low    ? (float *)p->c + row * p->rc + a->j + j
+              : keeps ? f->sums + (row - a->row[0]) * f->step + j
+                      : f->sums;
         t.lines = 0;
         list(f, &t, i, j);
         move_b(f, &t, i, j);
         const int64_t done = i < beside ? move_a(f, &t, i, to) : 0;
         weft__wide_multiply(&t, end - row, p->ca != 1);
+        if (low && last)
+            weft__wide_round(p, t.c, f->step, row, end, a->j + j, a->j + j + t.n);
         if (i < beside)
             pack_panel(f, to, &f->next, i, done);
     }
@@ -184,7 +196,7 @@ static void all_columns(flow *f)
     f->moved = 0;
     f->each = wide_least((each + 3) & -4, a->depth / WIDE_HALF * 4);
     pack_a(f);
-    for (int64_t j = 0; j < f->columns; j += WIDE_COLUMNS) {
+    for (int64_t j = 0; j < a->columns; j += WIDE_COLUMNS) {
         float *const was = f->b;
         pack_b(f, j);
         ask(f, j);
@@ -196,14 +208,19 @@ static void all_columns(flow *f)
     f->first = f->first ? f->first - 1 : PANELS;
 }
 
-/* Part `at` of rows i0..i1-1: along k first. Behind the last one there is an empty one. */
-static void cut(part *a, const weft__wide *p, int64_t i0, int64_t i1, int64_t at)
+/* Part `at`: along k first, then along the columns. Behind the last one there is an empty one. */
+static void cut(const flow *f, part *a, int64_t at)
 {
-    const int64_t times = wide_ceiling(i1 - i0, HIGH), parts = wide_ceiling(p->k, wide_deepest(p));
-    const int64_t x = at / parts, e = at % parts, i = i0 + (i1 - i0) * x / times;
-    a->rows = x < times ? i0 + (i1 - i0) * (x + 1) / times - i : 0;
+    const weft__wide *p = f->p;
+    const int64_t rows = f->i1 - f->i0, times = wide_ceiling(rows, HIGH);
+    const int64_t parts = wide_ceiling(p->k, wide_deepest(p)),
+                  blocks = wide_ceiling(f->j1 - f->j0, f->block);
+    const int64_t x = at / parts / blocks, e = at % parts, i = f->i0 + rows * x / times;
+    a->rows = x < times ? f->i0 + rows * (x + 1) / times - i : 0;
     a->k = p->k * e / parts;
     a->depth = x < times ? p->k * (e + 1) / parts - a->k : 0;
+    a->j = f->j0 + at / parts % blocks * f->block;
+    a->columns = wide_least(f->block, f->j1 - a->j);
     a->panels = wide_ceiling(a->rows, WIDE_ROWS);
     for (int64_t y = 0; y <= a->panels && a->rows; y++)
         a->row[y] = i + a->rows * y / a->panels;
@@ -211,26 +228,38 @@ static void cut(part *a, const weft__wide *p, int64_t i0, int64_t i1, int64_t at
 
 bool weft__wide_flows(const weft__wide *p)
 {
-    return p->dt == WEFT_F32 && p->ct == WEFT_F32 && p->cb == 1 && p->cc == 1 && p->m > WIDE_ROWS &&
-           p->n >= NARROW && p->k >= SHALLOW && !p->bias && !p->relu;
+    return p->cb == 1 && p->cc == 1 && p->m > WIDE_ROWS && p->n >= NARROW && p->k >= SHALLOW &&
+           !p->bias && !p->relu;
+}
+
+/* Columns of a part: all of them, or as many as have room for their sums. */
+static void choose(flow *f)
+{
+    const int64_t columns = f->j1 - f->j0, rows = wide_least(f->i1 - f->i0, HIGH);
+    const bool keeps = f->p->ct != WEFT_F32 && f->p->k > wide_deepest(f->p);
+    const int64_t blocks = keeps ? wide_ceiling(columns, WIDE_SUMS / rows & -WIDE_COLUMNS) : 1;
+    f->block = wide_ceiling(wide_ceiling(columns, blocks), WIDE_COLUMNS) * WIDE_COLUMNS;
+    f->step = keeps ? f->block : WIDE_COLUMNS;
 }
 
 void weft__wide_flow(const weft__wide *p, int64_t i0, int64_t i1, int64_t j0, int64_t j1,
                      float *room)
 {
     flow f; /* not all of it is set: the list is long */
-    f.p = p, f.j0 = j0, f.columns = j1 - j0;
+    f.p = p, f.i0 = i0, f.i1 = i1, f.j0 = j0, f.j1 = j1;
+    choose(&f);
     f.past = p->k <= wide_deepest(p) && weft__wide_is_far(p, j1);
     f.b = room, f.ahead = room + WIDE_DEPTH * WIDE_COLUMNS;
     f.a = room + 2 * WIDE_DEPTH * WIDE_COLUMNS;
+    f.sums = room + WIDE_ALL - WIDE_SUMS;
     f.list.line[0] = (uintptr_t)room;
     f.first = f.packed = 0;
-    cut(&f.next, p, i0, i1, 0);
+    cut(&f, &f.next, 0);
     f.size = p->ca != 1 ? wide_least(p->k, WIDE_FLAT) * WIDE_LANES : WIDE_STEP * WIDE_ROWS / 2;
     f.hides = p->ca == 1 || f.next.depth <= FEW;
     for (int64_t at = 1; f.next.rows; at++) {
         f.now = f.next;
-        cut(&f.next, p, i0, i1, at);
+        cut(&f, &f.next, at);
         all_columns(&f);
     }
     if (f.past) /* there for all threads */

@@ -81,39 +81,52 @@ WIDE_TARGET CPU_INLINE void finish(const weft__wide_tile *t, const int rows, con
         __VA_ARGS__;                                                                               \
         k -= WIDE_HALF, a += WIDE_HALF, again += WIDE_HALF;                                        \
     } while (0)
+
+/* Eight numbers of each of two rows of A. */
+WIDE_TARGET CPU_INLINE void move_eight(float *to, const char *x, const char *y, const weft_dtype mt)
+{
+    if (mt == WEFT_F32) {
+        _mm256_store_ps(to, _mm256_loadu_ps((const float *)x));
+        _mm256_store_ps(to + WIDE_HALF, _mm256_loadu_ps((const float *)y));
+        return;
+    }
+    const __m256i one = _mm256_castsi128_si256(_mm_loadu_si128((const __m128i *)x));
+    const __m128i other = _mm_loadu_si128((const __m128i *)y);
+    _mm512_store_ps(to, widened(_mm256_inserti128_si256(one, other, 1)));
+}
+
 #define MOVING_B                                                                                   \
     do {                                                                                           \
         TWICE;                                                                                     \
-        _mm512_store_ps(to, _mm512_loadu_ps(x));                                                   \
-        _mm512_store_ps(to + WIDE_LANES, _mm512_loadu_ps(x + WIDE_LANES));                         \
+        _mm512_store_ps(to, load(x, WIDE_LANES, mt));                                              \
+        _mm512_store_ps(to + WIDE_LANES, load(x + WIDE_LANES * each, WIDE_LANES, mt));             \
         x += step, to += WIDE_COLUMNS;                                                             \
     } while (0)
 #define MOVING_LINES                                                                               \
     do {                                                                                           \
         TWICE;                                                                                     \
-        _mm512_store_ps(to, _mm512_maskz_loadu_ps(some, x));                                       \
-        _mm512_store_ps(to + WIDE_LANES, _mm512_maskz_loadu_ps(some, x + step));                   \
+        _mm512_store_ps(to, load_some(x, some, mt));                                               \
+        _mm512_store_ps(to + WIDE_LANES, load_some(x + step, some, mt));                           \
         x += 2 * step, to += 2 * WIDE_LANES;                                                       \
     } while (0)
 #define MOVING_A                                                                                   \
     do {                                                                                           \
         TWICE;                                                                                     \
-        _mm256_store_ps(to, _mm256_loadu_ps(x));                                                   \
-        _mm256_store_ps(to + WIDE_HALF, _mm256_loadu_ps(y));                                       \
-        _mm256_store_ps(to + 2 * WIDE_HALF, _mm256_loadu_ps(x + WIDE_HALF));                       \
-        _mm256_store_ps(to + 3 * WIDE_HALF, _mm256_loadu_ps(y + WIDE_HALF));                       \
-        x += 2 * WIDE_HALF, y += 2 * WIDE_HALF, to += 4 * WIDE_HALF;                               \
+        move_eight(to, x, y, mt);                                                                  \
+        move_eight(to + 2 * WIDE_HALF, x + WIDE_HALF * each, y + WIDE_HALF * each, mt);            \
+        x += 2 * WIDE_HALF * each, y += 2 * WIDE_HALF * each, to += 4 * WIDE_HALF;                 \
     } while (0)
 
-/* by_depth: a line of A has a number of each row, else eight of each of two rows. */
+/* by_depth: a line of A has a number of each row, else eight of each of two rows. bt: of B; mt: of what is packed. */
 WIDE_TARGET CPU_INLINE void sums(const weft__wide_tile *t, const int rows, const int vectors,
-                                 const bool by_depth, const weft_dtype bt)
+                                 const bool by_depth, const weft_dtype bt, const weft_dtype mt)
 {
     const int64_t size = bt == WEFT_F32 ? 4 : 2, rb = t->rb * size;
-    const int64_t step = t->step, later = (t->lines + 1) / 2 * t->run;
+    const int64_t each = mt == WEFT_F32 ? 4 : 2, step = t->step * each;
+    const int64_t later = (t->lines + 1) / 2 * t->run;
     const bool packs = vectors == 2 && bt == WEFT_F32;
-    const float *a = t->a, *again = a, *x = t->from, *y;
-    const char *b = t->b;
+    const float *a = t->a, *again = a;
+    const char *b = t->b, *x = t->from, *y;
     float *to = t->to;
     const uintptr_t *const line = t->line;
     const uint32_t pace = t->pace;
@@ -136,7 +149,7 @@ WIDE_TARGET CPU_INLINE void sums(const weft__wide_tile *t, const int rows, const
     while (packs && !by_depth && k >= (later + 1) * WIDE_HALF)
         EIGHT(TWICE);
     for (int64_t r = 0; packs && !by_depth && r < t->lines; r += 2) {
-        x = t->from + r * step;
+        x = (const char *)t->from + r * step;
         y = r + 1 < t->lines ? x + step : x;
         to = t->to + r / 2 * WIDE_STEP;
         for (int64_t i = 0; i < t->run; i++)
@@ -152,23 +165,19 @@ WIDE_TARGET CPU_INLINE void sums(const weft__wide_tile *t, const int rows, const
     finish(t, rows, vectors, s);
 }
 
-#define TILE(rows, vectors)                                                                        \
-    WIDE_TARGET static void rows_##rows##_##vectors(const weft__wide_tile *t)                      \
+#define TILE(name, rows, vectors, ...)                                                             \
+    WIDE_TARGET static void name##_##rows##_##vectors(const weft__wide_tile *t)                    \
     {                                                                                              \
-        sums(t, rows, vectors, false, WEFT_F32);                                                   \
-    }                                                                                              \
-    WIDE_TARGET static void depth_##rows##_##vectors(const weft__wide_tile *t)                     \
-    {                                                                                              \
-        sums(t, rows, vectors, true, WEFT_F32);                                                    \
-    }                                                                                              \
-    WIDE_TARGET static void low_rows_##rows##_##vectors(const weft__wide_tile *t)                  \
-    {                                                                                              \
-        sums(t, rows, vectors, false, WEFT_BF16);                                                  \
-    }                                                                                              \
-    WIDE_TARGET static void low_depth_##rows##_##vectors(const weft__wide_tile *t)                 \
-    {                                                                                              \
-        sums(t, rows, vectors, true, WEFT_BF16);                                                   \
+        sums(t, rows, vectors, __VA_ARGS__);                                                       \
     }
+#define TILES(rows, vectors)                                                                       \
+    TILE(row, rows, vectors, false, WEFT_F32, WEFT_F32)                                            \
+    TILE(depth, rows, vectors, true, WEFT_F32, WEFT_F32)                                           \
+    TILE(low_row, rows, vectors, false, WEFT_BF16, WEFT_F32)                                       \
+    TILE(low_depth, rows, vectors, true, WEFT_BF16, WEFT_F32)
+#define WIDENING(rows, vectors)                                                                    \
+    TILE(widen_row, rows, vectors, false, WEFT_F32, WEFT_BF16)                                     \
+    TILE(widen_depth, rows, vectors, true, WEFT_F32, WEFT_BF16)
 #define UP_TO_2(F, v) F(1, v) F(2, v)
 #define UP_TO_6(F, v) UP_TO_2(F, v) F(3, v) F(4, v) F(5, v) F(6, v)
 #define UP_TO_14(F, v)                                                                             \
@@ -177,15 +186,21 @@ WIDE_TARGET CPU_INLINE void sums(const weft__wide_tile *t, const int rows, const
     UP_TO_14(F, 1)                                                                                 \
     UP_TO_14(F, 2)                                                                                 \
     UP_TO_6(F, 3) UP_TO_6(F, 4) UP_TO_2(F, 5) UP_TO_2(F, 6) UP_TO_2(F, 7) UP_TO_2(F, 8)
-ALL(TILE)
+ALL(TILES)
+UP_TO_14(WIDENING, 2)
 
 typedef void tile(const weft__wide_tile *t);
-#define ROW(rows, vectors) [vectors][rows] = rows_##rows##_##vectors,
+#define ROW(rows, vectors) [vectors][rows] = row_##rows##_##vectors,
 #define DEEP(rows, vectors) [vectors][rows] = depth_##rows##_##vectors,
-#define LOW_ROW(rows, vectors) [vectors][rows] = low_rows_##rows##_##vectors,
+#define LOW_ROW(rows, vectors) [vectors][rows] = low_row_##rows##_##vectors,
 #define LOW_DEEP(rows, vectors) [vectors][rows] = low_depth_##rows##_##vectors,
-static tile *const tiles[2][2][MOST_VECTORS + 1][WIDE_ROWS + 1] = {
-    {{ALL(ROW)}, {ALL(DEEP)}}, {{ALL(LOW_ROW)}, {ALL(LOW_DEEP)}}};
+#define WIDEN_ROW(rows, vectors) [vectors][rows] = widen_row_##rows##_##vectors,
+#define WIDEN_DEEP(rows, vectors) [vectors][rows] = widen_depth_##rows##_##vectors,
+static tile *const tiles[3][2][MOST_VECTORS + 1][WIDE_ROWS + 1] = {
+    [WIDE_NONE] = {{ALL(ROW)}, {ALL(DEEP)}},
+    [WIDE_B] = {{ALL(LOW_ROW)}, {ALL(LOW_DEEP)}},
+    [WIDE_PACKED] = {{UP_TO_14(ROW, 1) UP_TO_14(WIDEN_ROW, 2)},
+                     {UP_TO_14(DEEP, 1) UP_TO_14(WIDEN_DEEP, 2)}}};
 
 void weft__wide_multiply(const weft__wide_tile *t, int64_t rows, bool by_depth)
 {
