@@ -65,8 +65,9 @@ static int64_t some_of(const conv_map *m, weft_dtype dt)
 
 int64_t weft__conv_images_room(const conv_map *m, int threads, weft_dtype dt)
 {
+    const int64_t items = m->n * m->groups, slots = threads < items ? threads : items;
     return m->groups * packed_of(m, way_of(m, dt)) + bias_of(m) +
-           threads * weft__conv_images_each(m, dt);
+           slots * some_of(m, dt) * weft__conv_images_each(m, dt);
 }
 
 static int64_t panels_of(int64_t channels)

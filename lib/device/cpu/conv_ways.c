@@ -6,7 +6,8 @@
 
 #define FEW 16                   /* channels for which tiles of AMX do not pay */
 #define THIN 8                   /* channels that fill less than half a vector */
-#define CACHE ((int64_t)1 << 20) /* bytes that a thread works in */
+#define CACHE ((int64_t)1 << 20) /* bytes that a thread works in, */
+#define IMAGE ((int64_t)4 << 20) /* and where a matrix of windows would be larger still */
 
 #if CPU_HAS_WIDE
 bool weft__conv_by_tiles(const weft_conv_terms *t, weft_dtype dt)
@@ -29,8 +30,15 @@ static bool is_wide(const weft_conv_terms *t, weft_dtype dt)
 {
     return weft__cpu_wide_name() && dt != WEFT_F64 && t->n > 0;
 }
+
+/* Tiles of AMX are done before what is not in a cache has come. */
+static bool fits(const conv_map *m, weft_dtype dt)
+{
+    const bool amx = dt == WEFT_BF16 && weft__cpu_amx();
+    return weft__conv_images_each(m, dt) <= (amx ? CACHE : IMAGE);
+}
 #else
-#define weft__conv_images_each(m, dt) 0
+#define fits(m, dt) false
 #define weft__conv_images_room(m, threads, dt) 0
 #define weights_each(t, dt) 0
 #define weights_room(t, threads, dt) 0
@@ -45,7 +53,7 @@ conv_by weft__conv_by_images(conv_mapping *map, conv_map *m, const weft_conv_ter
     const bool wide = is_wide(t, dt), few = m->target < THIN && (wide || m->source < THIN);
     if (few && weft__conv_depth_each(m, dt) <= CACHE)
         return CONV_BY_PLANES;
-    return wide && weft__conv_images_each(m, dt) <= CACHE ? CONV_BY_IMAGES : CONV_BY_PRODUCTS;
+    return wide && fits(m, dt) ? CONV_BY_IMAGES : CONV_BY_PRODUCTS;
 }
 
 conv_by weft__conv_by_weights(conv_map *m, const weft_conv_terms *t, weft_dtype dt)
