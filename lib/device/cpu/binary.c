@@ -34,8 +34,9 @@ CPU_INLINE C N(power_by_base)(C u, C v)
 /* u^v log u, where 0^v is constant. */
 CPU_INLINE C N(power_by_exponent)(C u, C v)
 {
+    const bool constant = (u == 0) & (v >= 0);
     const C y = M(cpu_pow)(u, v) * M(cpu_log)(u);
-    return (u == 0) & (v >= 0) ? 0 : y;
+    return constant ? 0 : y;
 }
 
 /* An operator of u and v, and its gradients by u and by v from that of the result, g. */

@@ -142,8 +142,9 @@ CPU_INLINE double N(power_full)(double a, double v)
 /* a^v of a >= 0 */
 CPU_INLINE double N(cpu_pow_of_size)(double a, double v)
 {
+    const bool one = (a == 1) | (v == 0);
     const double y = OF(power)(a, v);
-    return (a == 1) | (v == 0) ? 1 : y;
+    return one ? 1 : y;
 }
 
 CPU_INLINE bool N(power_whole)(double a)
@@ -155,9 +156,9 @@ CPU_INLINE bool N(power_whole)(double a)
 CPU_INLINE T N(cpu_pow)(T base, T exponent)
 {
     const double u = (double)base, v = (double)exponent, size = fabs(v);
-    const bool whole = N(power_whole)(size);
+    const bool whole = N(power_whole)(size), below = (u < 0) & (u > -INFINITY);
     const double y = N(cpu_pow_of_size)(fabs(u), v), factor = whole ? 1 : NAN;
-    const double real = (u < 0) & (u > -INFINITY) ? y * factor : y;
+    const double real = below ? y * factor : y;
     const uint64_t odd = (uint64_t)(whole & !N(power_whole)(size / 2)) << 63;
     uint64_t sign, bits;
     double turned;
