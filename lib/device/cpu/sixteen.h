@@ -86,7 +86,8 @@ WIDE_TARGET CPU_INLINE void next(__m512 v[2], const char *from, uint32_t in, con
         v[0] = _mm512_maskz_loadu_ps((__mmask16)in, from);
         return;
     }
-    const __m512i both = _mm512_maskz_loadu_epi16(in, from);
+    __m512i both = _mm512_maskz_loadu_epi16(in, from);
+    __asm__("" : "+v"(both)); /* to be read once */
     v[0] = even_of(both);
     v[1] = odd_of(both);
 }

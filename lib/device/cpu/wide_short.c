@@ -27,9 +27,7 @@ WIDE_TARGET CPU_INLINE void get(__m512 v[2], const char *from, uint32_t there, c
                                 const bool in_turn)
 {
     if (in_turn) {
-        const __m512i both = _mm512_maskz_loadu_epi16(there, from);
-        v[0] = even_of(both);
-        v[1] = odd_of(both);
+        next(v, from, there, dt);
     } else {
         v[0] = load_some(from, (__mmask16)there, dt);
         v[1] = load_some(from + (dt == WEFT_F32 ? 64 : 32), (__mmask16)(there >> WIDE_LANES), dt);

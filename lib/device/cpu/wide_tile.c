@@ -45,14 +45,27 @@ WIDE_TARGET CPU_INLINE void finish(const weft__wide_tile *t, const int rows, con
 #undef EACH
 }
 
+/* Of two vectors that have the numbers of even and of odd places: the first sixteen, and the others. */
+WIDE_TARGET CPU_INLINE void in_order(__m512 v[2])
+{
+    const __m512i low = _mm512_setr_epi32(0, 16, 1, 17, 2, 18, 3, 19, 4, 20, 5, 21, 6, 22, 7, 23);
+    const __m512i high = _mm512_add_epi32(low, _mm512_set1_epi32(8));
+    const __m512 even = v[0];
+    v[0] = _mm512_permutex2var_ps(even, low, v[1]);
+    v[1] = _mm512_permutex2var_ps(even, high, v[1]);
+}
+
 /* What the sums below are made of. Of row i of A the number is at OF(i). */
 #define OF(i) (by_depth ? (i) : (i) / 2 * WIDE_STEP + (i) % 2 * WIDE_HALF)
 #define STEP                                                                                       \
     do {                                                                                           \
         __m512 w[MOST_VECTORS];                                                                    \
         CPU_UNROLL(8)                                                                              \
-        for (int j = 0; j < vectors; j++)                                                          \
-            w[j] = load(b + j * WIDE_LANES * size, WIDE_LANES, bt);                                \
+        for (int j = 0; j < vectors; j += in_turn ? 2 : 1)                                         \
+            if (in_turn)                                                                           \
+                next(w + j, b + j * WIDE_LANES * size, ~0u, bt);                                   \
+            else                                                                                   \
+                w[j] = load(b + j * WIDE_LANES * size, WIDE_LANES, bt);                            \
         CPU_UNROLL(14)                                                                             \
         for (int i = 0; i < rows; i++) {                                                           \
             const __m512 x = _mm512_set1_ps(a[OF(i)]);                                             \
@@ -125,6 +138,7 @@ WIDE_TARGET CPU_INLINE void sums(const weft__wide_tile *t, const int rows, const
     const int64_t each = mt == WEFT_F32 ? 4 : 2, step = t->step * each;
     const int64_t later = (t->lines + 1) / 2 * t->run;
     const bool packs = vectors == 2 && bt == WEFT_F32;
+    const bool in_turn = vectors % 2 == 0 && bt != WEFT_F32; /* two vectors have the numbers */
     const float *a = t->a, *again = a;
     const char *b = t->b, *x = t->from, *y;
     float *to = t->to;
@@ -162,6 +176,11 @@ WIDE_TARGET CPU_INLINE void sums(const weft__wide_tile *t, const int rows, const
         TWICE;
     if (k)
         STEP;
+    CPU_UNROLL(14)
+    for (int i = 0; i < rows; i++)
+        CPU_UNROLL(4)
+    for (int j = 0; j < vectors && in_turn; j += 2)
+        in_order(s[i] + j);
     finish(t, rows, vectors, s);
 }
 
