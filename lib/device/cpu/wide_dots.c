@@ -8,7 +8,7 @@
 #define MOST 24 /* sums */
 
 /* A step along k of rows x columns sums. */
-WIDE_TARGET CPU_INLINE void step_of(__m512 s[MOST], const char *const a[4], const char *const b[16],
+WIDE_TARGET CPU_INLINE void step_of(__m512 s[MOST], const char *const a[4], const char *const b[10],
                                     int64_t at, uint32_t in, const int rows, const int columns,
                                     const weft_dtype dt)
 {
@@ -17,7 +17,7 @@ WIDE_TARGET CPU_INLINE void step_of(__m512 s[MOST], const char *const a[4], cons
     CPU_UNROLL(4)
     for (int r = 0; r < rows; r++)
         next(x[r], a[r] + at, in, dt);
-    CPU_UNROLL(16)
+    CPU_UNROLL(10)
     for (int c = 0; c < columns; c++) {
         next(y, b[c] + at, in, dt);
         CPU_UNROLL(4)
@@ -35,12 +35,12 @@ WIDE_TARGET CPU_INLINE void some(const weft__wide *p, int64_t i, int64_t m, int6
 {
     const int each = rows * columns > 16 ? rows / 2 : rows; /* whose sums make a vector */
     const int64_t once = dt == WEFT_F32 ? 16 : 32;
-    const char *a[4], *b[16];
+    const char *a[4], *b[10];
     __m512 s[MOST], sum[2];
     CPU_UNROLL(4)
     for (int r = 0; r < rows; r++)
         a[r] = wide_at(p->a, dt, i + (r < m ? r : m - 1), p->ra, 0, 0);
-    CPU_UNROLL(16)
+    CPU_UNROLL(10)
     for (int c = 0; c < columns; c++)
         b[c] = wide_at(p->b, dt, 0, 0, j + (c < n ? c : n - 1), p->cb);
     CPU_UNROLL(24)
@@ -92,8 +92,8 @@ WIDE_TARGET CPU_INLINE void dots(const weft__wide *p, int64_t i0, int64_t i1, in
             for (int64_t j = j0; j < j1; j += 8)
                 some(p, i, m, j, j1 - j, to + j - j0, step, beta, 2, 8, dt);
         else
-            for (int64_t j = j0; j < j1; j += 16)
-                some(p, i, m, j, j1 - j, to + j - j0, step, beta, 1, 16, dt);
+            for (int64_t j = j0; j < j1; j += 8)
+                some(p, i, m, j, j1 - j, to + j - j0, step, beta, 1, 8, dt);
     }
 }
 
