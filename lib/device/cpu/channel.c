@@ -5,6 +5,7 @@
  * variances" (1979): the squares about the common mean M are sum_r q_r + n_r (m_r - M)^2. */
 #ifdef T
 #include "device/cpu/lanes.h"
+#include "device/cpu/channel.h"
 
 /* Rows r..end-1 of one channel, which lie c inner apart: the sum of (x - m), and its squares'. */
 static double N(some_rows)(const struct channels *a, int64_t r, int64_t end, int64_t j, double m,
@@ -54,19 +55,20 @@ CPU_INLINE void N(some_channels)(const struct channels *a, int64_t first, int64_
                                  double *square)
 {
     double s[TILE] = {0};
+    _Alignas(64) C wide[TILE];
     for (int64_t i = 0; i < a->n; i++) {
-        const T *x = (const T *)a->x + i * a->c + first;
+        const C *x = N(row)(wide, a->x, a, i, first, m);
 #pragma omp simd
         for (int64_t j = 0; j < m; j++)
-            s[j] += (double)LOAD(x[j]);
+            s[j] += (double)x[j];
     }
     for (int64_t j = 0; j < m; j++)
         mean[j] = s[j] / (double)a->n;
     for (int64_t i = 0; i < a->n; i++) {
-        const T *x = (const T *)a->x + i * a->c + first;
+        const C *x = N(row)(wide, a->x, a, i, first, m);
 #pragma omp simd
         for (int64_t j = 0; j < m; j++) {
-            const double d = (double)LOAD(x[j]) - mean[j];
+            const double d = (double)x[j] - mean[j];
             square[j] += d * d;
         }
     }
@@ -137,6 +139,7 @@ static void N(channel_tile)(const void *args, int64_t lo, int64_t hi)
     for (int64_t t = lo; t < hi; t++) {
         const int64_t first = t * TILE, n = a->c - first < TILE ? a->c - first : TILE;
         double m[TILE], r[TILE], w[TILE], b[TILE];
+        _Alignas(64) C wide[TILE];
         for (int64_t j = 0; j < n; j++) {
             m[j] = a->stats[1 + 2 * (first + j)];
             r[j] = a->stats[2 + 2 * (first + j)];
@@ -144,11 +147,13 @@ static void N(channel_tile)(const void *args, int64_t lo, int64_t hi)
             b[j] = a->b ? CPU_CALL(wide, a->b, a->wt, first + j) : 0;
         }
         for (int64_t i = 0; i < a->n; i++) {
-            const T *x = (const T *)a->x + i * a->c + first;
+            const C *x = N(row)(wide, a->x, a, i, first, n);
             T *y = (T *)a->y + i * a->c + first;
+            C *to = N(place)(wide, y);
 #pragma omp simd
             for (int64_t j = 0; j < n; j++)
-                y[j] = STORE((C)(((double)LOAD(x[j]) - m[j]) * r[j] * w[j] + b[j]));
+                to[j] = (C)(((double)x[j] - m[j]) * r[j] * w[j] + b[j]);
+            N(write)(y, to, n);
         }
     }
 }

@@ -41,3 +41,15 @@ static inline int64_t channel_items(const struct channels *a)
     return a->inner == 1 ? (a->c + TILE - 1) / TILE : a->c;
 }
 #endif
+
+#ifdef T
+/* Channels first..first+n-1 of row i of p. Rows of 16 bits are short: what comes next is asked for. */
+CPU_INLINE const C *N(row)(C *room, const void *p, const struct channels *a, int64_t i,
+                           int64_t first, int64_t n)
+{
+    const T *x = (const T *)p + i * a->c + first;
+    if (sizeof(T) < sizeof(C) && i + 2 < a->n)
+        fetch_ahead(x + 2 * a->c, n * (int64_t)sizeof(T));
+    return N(read)(room, x, n);
+}
+#endif

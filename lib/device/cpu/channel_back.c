@@ -2,6 +2,7 @@
  * gx = r (h - mean(h) - z mean(h z)), the means over what shares m and r. */
 #ifdef T
 #include "device/cpu/lanes.h"
+#include "device/cpu/channel.h"
 
 /* Adds the sums of gy and of gy (x - m) r over channel j of rows r..end-1, which share m and r. */
 static void N(products)(const struct channels *a, int64_t r, int64_t end, int64_t j, double *sum,
@@ -33,17 +34,19 @@ CPU_INLINE void N(tile_sums)(const struct channels *a, int64_t first)
 {
     const int64_t n = a->c - first < TILE ? a->c - first : TILE;
     double s[TILE] = {0}, q[TILE] = {0}, m[TILE], r[TILE];
+    _Alignas(64) C wide[2][TILE];
     for (int64_t i = 0; i < a->n; i++) {
-        const T *x = (const T *)a->x + i * a->c + first, *gy = (const T *)a->gy + i * a->c + first;
+        const C *x = N(row)(wide[0], a->x, a, i, first, n);
+        const C *gy = N(row)(wide[1], a->gy, a, i, first, n);
         for (int64_t j = 0; j < n && (i == 0 || a->groups); j++) {
             m[j] = a->stats[channel_at(a, i, first + j)];
             r[j] = a->stats[channel_at(a, i, first + j) + 1];
         }
 #pragma omp simd
         for (int64_t j = 0; j < n; j++) {
-            const double g = (double)LOAD(gy[j]);
+            const double g = (double)gy[j];
             s[j] += g;
-            q[j] += g * (((double)LOAD(x[j]) - m[j]) * r[j]);
+            q[j] += g * (((double)x[j] - m[j]) * r[j]);
         }
     }
     for (int64_t j = 0; j < n; j++) {
@@ -118,6 +121,7 @@ static void N(tile_back)(const void *args, int64_t lo, int64_t hi)
     for (int64_t t = lo; t < hi; t++) {
         const int64_t first = t * TILE, n = a->c - first < TILE ? a->c - first : TILE;
         double m[TILE], r[TILE], w[TILE], mh[TILE], mz[TILE];
+        _Alignas(64) C wide[2][TILE];
         for (int64_t j = 0; j < n; j++) {
             m[j] = a->stats[1 + 2 * (first + j)];
             r[j] = a->stats[2 + 2 * (first + j)];
@@ -126,13 +130,15 @@ static void N(tile_back)(const void *args, int64_t lo, int64_t hi)
             mz[j] = a->sums ? w[j] * a->sums[2 * (first + j) + 1] / a->stats[0] : 0;
         }
         for (int64_t i = 0; i < a->n; i++) {
-            const int64_t at = i * a->c + first;
-            const T *x = (const T *)a->x + at, *gy = (const T *)a->gy + at;
-            T *gx = (T *)a->y + at;
+            const C *x = N(row)(wide[0], a->x, a, i, first, n);
+            const C *gy = N(row)(wide[1], a->gy, a, i, first, n);
+            T *gx = (T *)a->y + i * a->c + first;
+            C *to = N(place)(wide[0], gx);
 #pragma omp simd
             for (int64_t j = 0; j < n; j++)
-                gx[j] = STORE((C)(r[j] * ((double)LOAD(gy[j]) * w[j] - mh[j] -
-                                          ((double)LOAD(x[j]) - m[j]) * r[j] * mz[j])));
+                to[j] = (C)(r[j] *
+                            ((double)gy[j] * w[j] - mh[j] - ((double)x[j] - m[j]) * r[j] * mz[j]));
+            N(write)(gx, to, n);
         }
     }
 }
