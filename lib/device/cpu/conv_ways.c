@@ -31,11 +31,11 @@ static bool is_wide(const weft_conv_terms *t, weft_dtype dt)
     return weft__cpu_wide_name() && dt != WEFT_F64 && t->n > 0;
 }
 
-/* Tiles of AMX are done before what is not in a cache has come. */
+/* Tiles of AMX are done before what is not in a cache has come; windows of one place need no matrix of their own. */
 static bool fits(const conv_map *m, weft_dtype dt)
 {
-    const bool amx = dt == WEFT_BF16 && weft__cpu_amx();
-    return weft__conv_images_each(m, dt) <= (amx ? CACHE : IMAGE);
+    const bool amx = dt == WEFT_BF16 && weft__cpu_amx(), one = m->weights == m->source * m->target;
+    return weft__conv_images_each(m, dt) <= (amx || one ? CACHE : IMAGE);
 }
 #else
 #define fits(m, dt) false
