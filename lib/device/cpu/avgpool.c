@@ -13,7 +13,7 @@ static void N(avgpool)(const void *args, int64_t lo, int64_t hi)
         const int64_t r = t % b.bands * b.height, left = o->out[0] - r, plane = t / b.bands;
         for (int64_t c = 0; c < o->out[1]; c += b.n) {
             const int64_t n = o->out[1] - c < b.n ? o->out[1] - c : b.n;
-            double sum[ROOM + 16], columns[ROOM];
+            double sum[ROOM + SPARE], columns[ROOM];
             for (int64_t q = 0; q < n; q++)
                 columns[q] = extent(a, 1, within(a, 1, c + q));
             memset(sum, 0, (size_t)b.windows * sizeof *sum);
@@ -118,7 +118,7 @@ CPU_INLINE void N(shares)(const struct pool *a, const struct band *b, const T *g
                           const double *columns, C *to)
 {
     const int64_t left = b->pitch - b->n, n = clamp(a->o.out[1], b->n);
-    memset(to, 0, (size_t)(b->rows * b->pitch) * sizeof *to);
+    memset(to, 0, (size_t)(b->rows * b->pitch + SPARE) * sizeof *to);
     for (int64_t r = top < 0 ? -top : 0; r < b->rows && top + r < a->o.out[0]; r++) {
         const T *line = gy + (top + r) * a->o.out[1];
         const double rows = extent(a, 0, within(a, 0, top + r));
@@ -141,7 +141,7 @@ static void N(avgpool_back)(const void *args, int64_t lo, int64_t hi)
     for (int64_t t = lo; t < hi; t++) {
         const int64_t plane = t / b.bands, r = t % b.bands * b.height;
         T *gx = (T *)a->y + plane * o->in[0] * o->in[1];
-        C share[ROOM + 16], sum[ROOM + 16], wide[ROOM];
+        C share[ROOM + SPARE], sum[ROOM + SPARE], wide[ROOM];
         CPU_CALL(shares, a, &b, (const T *)a->x + plane * o->out[0] * o->out[1], r - behind[0],
                  columns, share);
         for (int64_t h = 0; h < o->stride[0] * o->stride[1]; h++) {

@@ -25,8 +25,8 @@ static void N(maxpool)(const void *args, int64_t lo, int64_t hi)
         const int64_t r = t % b.bands * b.height, left = o->out[0] - r, plane = t / b.bands;
         for (int64_t c = 0; c < o->out[1]; c += b.n) {
             const int64_t n = o->out[1] - c < b.n ? o->out[1] - c : b.n;
-            int32_t at[ROOM + 16];
-            C best[ROOM + 16];
+            int32_t at[ROOM + SPARE];
+            C best[ROOM + SPARE];
 #pragma omp simd
             for (int32_t q = 0; q < b.windows; q++) {
                 best[q] = (C)-INFINITY;

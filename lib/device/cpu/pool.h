@@ -7,8 +7,10 @@
 #include "device/cpu/wide.h"
 
 #define ROOM 2048 /* places of a plane that are worked on at a time */
-#define SOME 112  /* windows of a row, */
-#define REACH 16  /* and columns that each covers, where not all have room */
+#define SPARE                                                                                      \
+    16 /* more, so that vectors are whole; arithmetic on whatever lay there could be slow */
+#define SOME 112 /* windows of a row, */
+#define REACH 16 /* and columns that each covers, where not all have room */
 
 struct pool {
     void *y;

@@ -23,6 +23,8 @@ CPU_INLINE void N(lay)(const struct band *b, C *to, const T *x, const weft_windo
                     to[q] = none;
             }
     }
+    for (int q = 0; q < SPARE; q++)
+        to[q] = none;
 }
 
 /* Windows r.., c.. of a band, place after place: the largest so far and where it is, counted from the window's corner, or
@@ -30,7 +32,7 @@ CPU_INLINE void N(lay)(const struct band *b, C *to, const T *x, const weft_windo
 CPU_INLINE void N(gather)(const struct band *b, const T *x, const weft_window *o, int64_t r,
                           int64_t c, C *best, int32_t *at, double *sum)
 {
-    _Alignas(64) C room[ROOM + 16];
+    _Alignas(64) C room[ROOM + SPARE];
     const int64_t *d = o->dilation, *s = o->stride, *k = b->kernel;
     for (int64_t i = 0; i < o->kernel[0]; i += k[0])
         for (int64_t j = 0; j < o->kernel[1]; j += k[1]) {
