@@ -19,7 +19,7 @@ typedef struct weft__strided {
 typedef struct weft__blocks {
     weft__walk grid;                /* of blocks */
     int64_t rows, cols, high, wide; /* of a plane and of a block */
-    bool joined;                    /* rows are short */
+    bool turned, joined;            /* an array lies along rows; rows are short */
     char *base[WALK_ARRAYS];
     int64_t size[WALK_ARRAYS], down[WALK_ARRAYS], across[WALK_ARRAYS];
     bool brought[WALK_ARRAYS];

@@ -1,7 +1,6 @@
 /* Numbers that are brought together: turned in registers where they lie in columns. */
 #include "device/cpu/blocks.h"
-
-#include <string.h>
+#include "device/cpu/unroll.h"
 
 #define ZIP_2 0, 2
 #define ZAP_2 1, 3
@@ -12,24 +11,30 @@
 #define ZIP_16 0, 16, 1, 17, 2, 18, 3, 19, 4, 20, 5, 21, 6, 22, 7, 23
 #define ZAP_16 8, 24, 9, 25, 10, 26, 11, 27, 12, 28, 13, 29, 14, 30, 15, 31
 
-/* Columns of x, `across` numbers apart, to rows of n: squares of N, whose numbers' places (a vector's number, a number's in
- * it) are turned by a bit in each pass. */
+/* A pass over a square of N vectors: of the bits that are a number's place (its vector, its lane) the first becomes the
+ * last. */
+#define PASS(N, to, from)                                                                          \
+    CPU_UNROLL(8)                                                                                  \
+    for (int i = 0; i < N / 2; i++) {                                                              \
+        to[2 * i] = __builtin_shufflevector(from[i], from[i + N / 2], ZIP_##N);                    \
+        to[2 * i + 1] = __builtin_shufflevector(from[i], from[i + N / 2], ZAP_##N);                \
+    }
+#define PASSES_2 PASS(2, t, v)
+#define PASSES_4 PASS(4, u, v) PASS(4, t, u)
+#define PASSES_8 PASS(8, t, v) PASS(8, u, t) PASS(8, t, u)
+#define PASSES_16 PASS(16, u, v) PASS(16, t, u) PASS(16, u, t) PASS(16, t, u)
+
+/* Columns of x, `across` numbers apart, to rows of n. */
 #define BRING(T, N)                                                                                \
     typedef T vector_##T __attribute__((vector_size(16), aligned(1), may_alias));                  \
     static void square_##T(T *to, int64_t n, const T *x, int64_t across)                           \
     {                                                                                              \
-        vector_##T v[N], t[N];                                                                     \
+        vector_##T v[N], t[N], u[N];                                                               \
+        (void)u;                                                                                   \
+        CPU_UNROLL(16)                                                                             \
         for (int i = 0; i < N; i++)                                                                \
             v[i] = *(const vector_##T *)(x + i * across);                                          \
-        for (int pass = 1; pass < N; pass *= 2) {                                                  \
-            for (int i = 0; i < N / 2; i++) {                                                      \
-                t[2 * i] = __builtin_shufflevector(v[i], v[i + N / 2], ZIP_##N);                   \
-                t[2 * i + 1] = __builtin_shufflevector(v[i], v[i + N / 2], ZAP_##N);               \
-            }                                                                                      \
-            memcpy(v, t, sizeof v);                                                                \
-        }                                                                                          \
-        for (int i = 0; i < N; i++)                                                                \
-            *(vector_##T *)(to + i * n) = v[i];                                                    \
+        PASSES_##N CPU_UNROLL(16) for (int i = 0; i < N; i++) * (vector_##T *)(to + i * n) = t[i]; \
     }                                                                                              \
                                                                                                    \
     static void some_##T(T *to, int64_t n, const T *x, int64_t down, int64_t across, int64_t rows, \

@@ -14,7 +14,11 @@ void weft__walk_of(weft__walk *w, int arrays, int rank, const int64_t *shape,
                    const int64_t *const *stride)
 {
     int e = -1;
-    *w = (weft__walk){.rank = 1, .arrays = arrays, .numel = 1, .shape = {1}};
+    w->rank = 1;
+    w->arrays = arrays;
+    w->numel = w->shape[0] = 1;
+    for (int a = 0; a < arrays; a++)
+        w->stride[a][0] = 0;
     for (int d = 0; d < rank; d++) {
         w->numel *= shape[d];
         if (shape[d] == 1)
@@ -33,7 +37,7 @@ void weft__walk_of(weft__walk *w, int arrays, int rank, const int64_t *shape,
 weft__place weft__walk_seek(const weft__walk *w, int64_t element)
 {
     weft__place p = {.index = {0}};
-    for (int d = w->rank - 1; d >= 0 && w->numel; d--) {
+    for (int d = w->rank - 1; element > 0; d--) {
         p.index[d] = element % w->shape[d];
         element /= w->shape[d];
         for (int a = 0; a < w->arrays; a++)
