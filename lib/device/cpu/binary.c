@@ -186,7 +186,8 @@ weft_status weft__cpu_binary(weft_stream *s, weft_binary op, weft_dev y, weft_de
                              const int64_t *shape, weft_dtype dt)
 {
     const size_t size = weft_dtype_size(dt);
-    struct binary o = {.op = op};
+    struct binary o; /* large: what is not read is not set */
+    o.op = op;
     const weft__strided array[] = {
         {cpu_ptr(y), NULL, size}, {cpu_ptr(a), astride, size}, {cpu_ptr(b), bstride, size}};
     return run_all(s, &o, array, 3, rank, shape, dt);
@@ -198,7 +199,9 @@ weft_status weft__cpu_binary_back(weft_stream *s, weft_binary op, int input, wef
                                   weft_dtype dt)
 {
     const size_t size = weft_dtype_size(dt);
-    struct binary o = {.op = op, .input = input};
+    struct binary o;
+    o.op = op;
+    o.input = input;
     const weft__strided array[] = {{cpu_ptr(gx), NULL, size},
                                    {cpu_ptr(a), astride, size},
                                    {cpu_ptr(b), bstride, size},

@@ -75,7 +75,8 @@ weft_status weft__cpu_compare(weft_stream *s, weft_compare op, weft_dev y, weft_
     const size_t size = weft_dtype_size(dt);
     const weft__strided array[] = {
         {cpu_ptr(y), NULL, 1}, {cpu_ptr(a), astride, size}, {cpu_ptr(b), bstride, size}};
-    struct condition o = {.op = op};
+    struct condition o; /* large: what is not read is not set */
+    o.op = op;
     weft__blocks_of(&o.blocks, 3, array, rank, shape);
     return weft__cpu_each_row(s, CPU_NUMBERS(compare), dt, &o, o.blocks.grid.numel, BLOCK_ROOM);
 }
@@ -89,7 +90,7 @@ weft_status weft__cpu_where(weft_stream *s, weft_dev y, weft_dev c, const int64_
                                    {cpu_ptr(a), astride, size},
                                    {cpu_ptr(b), bstride, size},
                                    {cpu_ptr(c), cstride, 1}};
-    struct condition o = {.op = 0};
+    struct condition o;
     weft__blocks_of(&o.blocks, 4, array, rank, shape);
     return weft__cpu_each_row(s, CPU_NUMBERS(where), dt, &o, o.blocks.grid.numel, BLOCK_ROOM);
 }

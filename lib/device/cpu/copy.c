@@ -73,7 +73,10 @@ weft_status weft__cpu_copy(weft_stream *s, weft_dev y, weft_dtype yt, const int6
 {
     const weft__strided array[] = {{cpu_ptr(y), ystride, weft_dtype_size(yt)},
                                    {cpu_ptr(x), xstride, weft_dtype_size(xt)}};
-    struct copy c = {.yt = yt, .xt = xt, .cast = weft__cpu_caster(s->device, xt)};
+    struct copy c; /* large: what is not read is not set */
+    c.yt = yt;
+    c.xt = xt;
+    c.cast = weft__cpu_caster(s->device, xt);
     if (!array[0].size || !array[1].size)
         return weft__no_kernel(s->device, "copy", array[0].size ? xt : yt);
     weft__blocks_of(&c.blocks, 2, array, rank, shape);
