@@ -47,7 +47,7 @@ static void N(multiply)(const void *args, int64_t lo, int64_t hi)
 
 #define COLUMNS 64      /* of C, at most, */
 #define FEW 32          /* of which so many go with any k, */
-#define DEPTH 64        /* the others with this one, and steps along k that are packed together, */
+#define DEPTH 64        /* the others with so short a k, which is packed at once, */
 #define LITTLE 330000.0 /* or with so many multiply-adds */
 #define ROWS 48         /* of sums together */
 

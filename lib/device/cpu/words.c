@@ -1,3 +1,4 @@
+/* Philox (core/rng.h) for some blocks at a time, one in each lane of a vector; the same words in every set. */
 #include "device/cpu/words.h"
 
 #include "device/cpu/unroll.h"
